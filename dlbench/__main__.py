@@ -1,0 +1,14 @@
+"""``python -m dlbench``: the command line."""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Start the Typer application."""
+    from dlbench.cli.main import app
+
+    app()
+
+
+if __name__ == "__main__":
+    main()

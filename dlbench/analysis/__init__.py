@@ -1,0 +1,1 @@
+"""What documents say: frames, comparisons, checks. Never measures."""

@@ -1,0 +1,1 @@
+"""Types, protocols, errors, statistics and metrics: the ground floor, standard library only."""

@@ -1,0 +1,135 @@
+"""What each kind of plug-in must offer. A module or an object may satisfy them; no base class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dlbench.core.types import (
+    Absent,
+    Case,
+    DeviceInfo,
+    PeakMemory,
+    Policy,
+    Precision,
+    Reading,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capability:
+    """What an installed framework can do here, found without importing it.
+
+    ``precisions`` maps a device kind (``cpu``, ``nvidia``) to what the adapter runs on it; a kind
+    that is missing cannot be used, and ``reasons`` says why.
+    """
+
+    version: str
+    precisions: Mapping[str, tuple[Precision, ...]]
+    policies: tuple[Policy, ...]
+    reasons: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectRequest:
+    """Everything an adapter needs to build its subject.
+
+    ``spec`` is the chosen variant of workload.toml as plain data; ``model`` is the imported model
+    file; ``threads`` is the number of CPU threads to use.
+    """
+
+    case: Case
+    device: DeviceInfo
+    spec: Mapping[str, Any]
+    model: ModuleType
+    threads: int
+    seed: int
+    scratch: Path
+
+
+class Subject(Protocol):
+    """Model, framework and device as built: the thing that is timed.
+
+    Inputs are made beforehand: ``n_buffers`` batches of random data, resident on the device.
+    ``info`` holds ``parameters`` (trainable), ``threads`` and whatever else should be recorded.
+    """
+
+    n_buffers: int
+    info: Mapping[str, str | int | float | bool | Absent]
+
+    def step(self, buffer: int) -> object:
+        """Start one training step on that buffer; return a handle to its loss (before update)."""
+        ...
+
+    def query(self, buffer: int) -> object:
+        """Start one inference on that buffer; return a handle to its outputs."""
+        ...
+
+    def fetch(self, handle: object) -> np.ndarray[Any, Any]:
+        """Copy a handle's contents to the host as float32, batch first, canonical layout."""
+        ...
+
+    def synchronize(self) -> None:
+        """Return when everything started so far has finished on the device."""
+        ...
+
+    def mark(self) -> object | None:
+        """Record a point on the device's own clock, or None where it has none."""
+        ...
+
+    def elapsed_s(self, start: object, end: object) -> float:
+        """Seconds between two marks, after ``synchronize``."""
+        ...
+
+    def peak_memory(self) -> PeakMemory:
+        """Allocator peaks since the subject was built; host and device fields may be Absent."""
+        ...
+
+    def close(self) -> None:
+        """Release the device."""
+        ...
+
+
+class Framework(Protocol):
+    """A module ``dlbench/frameworks/<name>.py``."""
+
+    MODEL_FILE: str
+    """Stem of the workload file it runs, such as ``model_pytorch`` or ``model_keras``."""
+
+    def probe(self) -> Capability | Absent:
+        """Say what it can do, cheaply and without importing the framework."""
+        ...
+
+    def open_subject(self, request: SubjectRequest) -> Subject:
+        """Import the framework and build the subject; raise only ``SubjectError``."""
+        ...
+
+
+class Meter(Protocol):
+    """One source of readings on one device."""
+
+    def read(self) -> Sequence[Reading]:
+        """Read now; a quantity that fails becomes a Reading whose value is Absent."""
+        ...
+
+
+class Device(Protocol):
+    """A module ``dlbench/devices/<name>.py``."""
+
+    def find(self) -> tuple[DeviceInfo, ...] | Absent:
+        """List the devices of this kind, or say why there are none."""
+        ...
+
+    def meters(self, device: DeviceInfo) -> tuple[Meter, ...]:
+        """Open what can be read of this device."""
+        ...
+
+    def child_environment(self, device: DeviceInfo) -> Mapping[str, str]:
+        """Environment variables that make a worker see this device and no other."""
+        ...

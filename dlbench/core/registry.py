@@ -1,0 +1,46 @@
+"""Which plug-ins exist: by file name in their room, or by entry point. Names first, import one."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import pkgutil
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import cast
+
+from dlbench.core.errors import UsageError
+from dlbench.core.protocols import Device, Framework
+
+_PACKAGE_FOLDER = Path(__file__).parent.parent
+
+
+@cache
+def names(kind: str) -> tuple[str, ...]:
+    """Sorted names of all plug-ins of a kind (``frameworks``, ``devices``, ...); imports none."""
+    own = {m.name for m in pkgutil.iter_modules([str(_PACKAGE_FOLDER / kind)])}
+    outside = {e.name for e in importlib.metadata.entry_points(group=f"dlbench.{kind}")}
+    return tuple(sorted(name for name in own | outside if not name.startswith("_")))
+
+
+@cache
+def load(kind: str, name: str) -> ModuleType:
+    """Import one plug-in; a file of dlbench's own wins over an entry point of the same name."""
+    if name not in names(kind):
+        known = ", ".join(names(kind))
+        raise UsageError(f"there is no {kind.removesuffix('s')} named {name!r}", f"Known: {known}.")
+    if (_PACKAGE_FOLDER / kind / f"{name}.py").exists():
+        return importlib.import_module(f"dlbench.{kind}.{name}")
+    (entry,) = importlib.metadata.entry_points(group=f"dlbench.{kind}", name=name)
+    return cast("ModuleType", entry.load())
+
+
+def framework(name: str) -> Framework:
+    """The framework adapter of that name."""
+    return cast("Framework", load("frameworks", name))
+
+
+def device_kind(name: str) -> Device:
+    """The device adapter of that name."""
+    return cast("Device", load("devices", name))

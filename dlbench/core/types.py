@@ -1,0 +1,418 @@
+"""The values that flow through dlbench, from what was asked for to one result document.
+
+Every class is frozen, slotted and keyword-only: a stage receives a value and returns a new one.
+Quantities end in their unit. A number that is not known is an ``Absent`` with its reason; it is
+never 0, never NaN and never a guess.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+
+SCHEMA_VERSION = 1
+"""Version of the result document; raised by any change that an older reader would misread."""
+
+
+# --- numbers, and what is known about them --------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A two-sided confidence interval; ``level`` is its confidence, 0.95 for 95 %."""
+
+    low: float
+    high: float
+    level: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """A number that was measured; ``n`` independent observations stand behind it."""
+
+    value: float
+    n: int
+    source: str
+    interval: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimated:
+    """A number derived through a model or a bound; ``method`` says which, ``from_`` from what."""
+
+    value: float
+    interval: Interval
+    method: str
+    from_: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absent:
+    """A number that is not known: why, and what would make it known."""
+
+    reason: str
+    remedy: str = ""
+
+
+Metric = Measured | Estimated | Absent
+
+
+# --- what is asked for ----------------------------------------------------------------------
+
+
+class Mode(StrEnum):
+    """What the subject does with the model."""
+
+    TRAINING = "training"
+    INFERENCE = "inference"
+
+
+class Scenario(StrEnum):
+    """How queries arrive at inference, in MLPerf LoadGen's words."""
+
+    OFFLINE = "offline"
+    SINGLE_STREAM = "single_stream"
+
+
+class Precision(StrEnum):
+    """Number format of the arithmetic, always set explicitly."""
+
+    FP32 = "fp32"
+    TF32 = "tf32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+    INT8 = "int8"
+
+
+class Policy(StrEnum):
+    """How far the framework is tuned: the same plain settings for all, or what an expert uses."""
+
+    BASE = "base"
+    TUNED = "tuned"
+
+
+class DataMode(StrEnum):
+    """Where a step's input comes from; ``synthetic`` is resident on the device."""
+
+    SYNTHETIC = "synthetic"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One cell of the matrix: everything that makes two measurements comparable, and no more.
+
+    ``device`` is a device id such as ``cpu`` or ``nvidia:0``; ``batch_size`` is in samples.
+    ``scenario`` is None in training. ``options`` are adapter options as (name, value) pairs.
+    """
+
+    workload: str
+    framework: str
+    device: str
+    precision: Precision
+    mode: Mode
+    batch_size: int
+    scenario: Scenario | None = None
+    policy: Policy = Policy.BASE
+    data_mode: DataMode = DataMode.SYNTHETIC
+    variant: str = "full"
+    n_devices: int = 1
+    options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def case_id(self) -> str:
+        """Twelve hexadecimal digits that name this case: the hash of its canonical form."""
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    @property
+    def label(self) -> str:
+        """A short name for people, unique enough within one run."""
+        parts = [self.workload, self.framework, self.device, self.precision, self.mode]
+        if self.scenario is Scenario.SINGLE_STREAM:
+            parts.append(self.scenario)
+        parts.append(f"b{self.batch_size}")
+        if self.policy is Policy.TUNED:
+            parts.append(self.policy)
+        if self.variant != "full":
+            parts.append(self.variant)
+        return " ".join(parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What the user asked for. An empty tuple means "all that make sense here"."""
+
+    workloads: tuple[str, ...] = ()
+    frameworks: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    precisions: tuple[Precision, ...] = ()
+    modes: tuple[Mode, ...] = ()
+    scenarios: tuple[Scenario, ...] = ()
+    batch_sizes: tuple[int, ...] = ()
+    policies: tuple[Policy, ...] = ()
+    variant: str = "full"
+    profile: str = "quick"
+    time_budget_s: float | None = None
+    seed: int = 0
+    threads: int | None = None
+    options: tuple[tuple[str, str], ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """How long and how precisely to measure; the three shipped ones are in ``dlbench.plan``.
+
+    ``target_half_width`` is relative (0.02 is 2 %); ``looks`` are the numbers of trials at which a
+    case may stop; ``max_values`` and ``max_steady_s`` bound one trial's steady part, which always
+    has at least ``min_values`` values.
+    """
+
+    name: str
+    target_half_width: float
+    looks: tuple[int, ...]
+    min_values: int
+    max_values: int
+    max_steady_s: float
+    max_warm_up_s: float
+    time_budget_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadInfo:
+    """The facts of a workload that a reader of results needs, copied into each document.
+
+    ``flops`` is forward floating-point operations a sample (multiply and add are two);
+    ``content_hash`` covers every file of the workload's folder that decides results.
+    """
+
+    name: str
+    variant: str
+    version: int
+    task: str
+    sample: str
+    parameters: int
+    flops: float
+    tokens_per_sample: int | None
+    content_hash: str
+
+
+class OutcomeKind(StrEnum):
+    """The closed list of ways in which a planned trial or case can end."""
+
+    OK = "ok"
+    OOM_DEVICE = "oom_device"
+    OOM_HOST = "oom_host"
+    CRASHED = "crashed"
+    TIMEOUT = "timeout"
+    ERROR = "error"
+    UNSUPPORTED = "unsupported"
+    MISSING_DEPENDENCY = "missing_dependency"
+    DEVICE_LOST = "device_lost"
+    INVALID = "invalid"
+    INTERRUPTED = "interrupted"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How it ended: the kind, its detail (signal, phase, rule), one sentence, and what to do."""
+
+    kind: OutcomeKind
+    detail: str = ""
+    message: str = ""
+    advice: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the trial's values count."""
+        return self.kind is OutcomeKind.OK
+
+    def __str__(self) -> str:
+        return f"{self.kind}({self.detail})" if self.detail else str(self.kind)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skip:
+    """A cell that was asked for and will not run, with the outcome it gets instead."""
+
+    case: Case
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What will run, in which order, under which rules. Decided before the first measurement.
+
+    ``cases`` are in seeded random order; ``sentinel`` is the case_id of the case that is run again
+    between and last to see whether the machine itself changed.
+    """
+
+    cases: tuple[Case, ...]
+    skips: tuple[Skip, ...]
+    workloads: tuple[WorkloadInfo, ...]
+    profile: Profile
+    seed: int
+    time_budget_s: float | None
+    sentinel: str | None
+    threads: int
+    tags: tuple[str, ...] = ()
+
+
+# --- the machine ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceInfo:
+    """One device as its adapter found it.
+
+    ``precisions`` are those its hardware runs natively; ``peak_flops`` maps a precision to an upper
+    bound of floating-point operations a second that no honest result can exceed.
+    """
+
+    id: str
+    kind: str
+    name: str
+    uuid: str | Absent
+    memory_mib: float | Absent
+    precisions: tuple[Precision, ...]
+    peak_flops: dict[str, float]
+    facts: dict[str, str | int | float | bool | Absent] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """The machine and the software of one session, as far as they can change a result.
+
+    ``machine`` is a readable name without a host name in it; ``fingerprint`` is equal for two
+    sessions exactly when resuming one on the other is sound.
+    """
+
+    machine: str
+    fingerprint: str
+    facts: dict[str, str | int | float | bool | Absent]
+    versions: dict[str, str | Absent]
+    devices: tuple[DeviceInfo, ...]
+
+
+# --- what was measured ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """One timed measurement: ``n_samples`` samples in ``duration_s``, both ends synchronised.
+
+    ``start_s`` is on the host's monotonic clock. ``device_s`` is the same span on the device's own
+    clock, or None where the device has none.
+    """
+
+    start_s: float
+    duration_s: float
+    n_samples: int
+    device_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A named span of a trial on the host's monotonic clock (phases of the worker)."""
+
+    name: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One telemetry point: what ``source`` said of ``quantity`` (named with its unit) at ``t_s``."""
+
+    t_s: float
+    source: str
+    quantity: str
+    value: float | Absent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeakMemory:
+    """Four different peaks that are all called "memory" elsewhere, in MiB."""
+
+    framework_allocated_mib: float | Absent
+    framework_reserved_mib: float | Absent
+    device_used_mib: float | Absent
+    host_rss_mib: float | Absent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One rule of the correctness gate: ``passed`` is None when it could not be applied."""
+
+    rule: str
+    passed: bool | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One worker process of one case.
+
+    ``round`` counts the passes over all cases; ``role`` is ``measure`` or ``sentinel``. ``values``
+    are the steady ones; ``warm_up`` is kept so that a reader can judge where steady began.
+    ``digest`` holds outputs at fixed positions (inference) or first and last loss (training).
+    """
+
+    case_id: str
+    round: int
+    role: str
+    position: int
+    started_utc: str
+    outcome: Outcome
+    values: tuple[Value, ...] = ()
+    warm_up: tuple[Value, ...] = ()
+    windows: tuple[Window, ...] = ()
+    readings: tuple[Reading, ...] = ()
+    first_step_s: float | Absent = Absent(reason="the trial ended before its first step")
+    queries_s: tuple[float, ...] = ()
+    memory: PeakMemory | None = None
+    digest: tuple[float, ...] = ()
+    checks: tuple[Check, ...] = ()
+    flags: tuple[str, ...] = ()
+    subject: dict[str, str | int | float | bool | Absent] = field(default_factory=dict)
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseResult:
+    """A case with its trials, the reason it stopped, and flags on the whole."""
+
+    case: Case
+    trials: tuple[Trial, ...]
+    stop_reason: str
+    flags: tuple[str, ...] = ()
+
+    @property
+    def measured(self) -> tuple[Trial, ...]:
+        """Trials whose values count: ok, and not run as the sentinel."""
+        return tuple(t for t in self.trials if t.outcome.ok and t.role == "measure")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One session of measuring on one machine: one document."""
+
+    run_id: str
+    created_utc: str
+    finished_utc: str
+    dlbench_version: str
+    plan: Plan
+    environment: Environment
+    results: tuple[CaseResult, ...]
+    flags: tuple[str, ...] = ()
+    notes: dict[str, str | int | float | bool | Absent] = field(default_factory=dict)
+
+    def workload(self, case: Case) -> WorkloadInfo:
+        """The facts of the workload that ``case`` runs."""
+        for info in self.plan.workloads:
+            if (info.name, info.variant) == (case.workload, case.variant):
+                return info
+        raise KeyError(f"{case.workload} ({case.variant}) is not among the plan's workloads")

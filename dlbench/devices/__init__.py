@@ -1,0 +1,1 @@
+"""One file a device kind; the file name is the registration."""

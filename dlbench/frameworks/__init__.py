@@ -1,0 +1,1 @@
+"""One file a framework; the file name is the registration."""

@@ -1,0 +1,1 @@
+"""Measuring: warm-up, values, the correctness gate and telemetry."""

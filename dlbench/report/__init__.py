@@ -1,0 +1,1 @@
+"""The self-contained HTML report, rebuilt from documents at any time."""

@@ -1,0 +1,1 @@
+"""Result documents on disk: strict reading, durable writing."""
