@@ -1,0 +1,38 @@
+"""Numbers as people read them. Used at the edge only: inside, everything is SI and unrounded."""
+
+from __future__ import annotations
+
+import math
+
+_PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number with that many significant digits and no exponent: 31.2, 1,280, 0.00421."""
+    if value == 0:
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{decimals}f}"
+
+
+def duration(seconds: float) -> str:
+    """A span of time in the unit that suits it: 850 us, 12.3 ms, 4.56 s, 3 min 20 s, 2 h 05 min."""
+    if seconds < 1e-3:  # noqa: PLR2004 - the names of the units say it
+        return f"{significant(seconds * 1e6)} us"
+    if seconds < 1:
+        return f"{significant(seconds * 1e3)} ms"
+    if seconds < 60:  # noqa: PLR2004
+        return f"{significant(seconds)} s"
+    minutes, rest_s = divmod(round(seconds), 60)
+    if minutes < 60:  # noqa: PLR2004
+        return f"{minutes} min {rest_s:02d} s"
+    hours, rest_min = divmod(minutes, 60)
+    return f"{hours} h {rest_min:02d} min"
+
+
+def scaled(value: float, unit: str) -> str:
+    """A large number with a decimal prefix: 8.18 GFLOP, 25.6 M."""
+    for factor, prefix in _PREFIXES:
+        if abs(value) >= factor:
+            return f"{significant(value / factor)} {prefix}{unit}"
+    return f"{significant(value)} {unit}".rstrip()
