@@ -5,9 +5,9 @@ from __future__ import annotations
 
 def main() -> None:
     """Start the Typer application."""
-    from dlbench.cli.main import app
+    from dlbench.cli.main import main as run_cli
 
-    app()
+    run_cli()
 
 
 if __name__ == "__main__":

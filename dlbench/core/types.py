@@ -178,6 +178,7 @@ class Profile:
     max_steady_s: float
     max_warm_up_s: float
     time_budget_s: float | None
+    min_warm_up_s: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,7 +326,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One telemetry point: what ``source`` said of ``quantity`` (named with its unit) at ``t_s``."""
+    """One telemetry point: what ``source`` said of ``quantity`` (unit in its name) at ``t_s``."""
 
     t_s: float
     source: str
@@ -394,6 +395,16 @@ class CaseResult:
     def measured(self) -> tuple[Trial, ...]:
         """Trials whose values count: ok, and not run as the sentinel."""
         return tuple(t for t in self.trials if t.outcome.ok and t.role == "measure")
+
+    @property
+    def outcome(self) -> Outcome:
+        """The one outcome of the case: its first failure, ok, or skipped when it never ran."""
+        for trial in self.trials:
+            if not trial.outcome.ok:
+                return trial.outcome
+        if self.measured:
+            return Outcome(kind=OutcomeKind.OK)
+        return Outcome(kind=OutcomeKind.SKIPPED, detail=self.stop_reason, message=self.stop_reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,372 @@
+"""``dlbench run``: measure."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from dlbench.core.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_NOTHING_RAN,
+    EXIT_SOME_FAILED,
+    MissingError,
+    UsageError,
+)
+from dlbench.core.types import (
+    Absent,
+    DeviceInfo,
+    Mode,
+    OutcomeKind,
+    Plan,
+    Policy,
+    Precision,
+    Run,
+    Scenario,
+    Selection,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dlbench.session import Finished, Settings
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+TEST_DEVICE = "fake"
+"""Framework and device of this name are used only when asked for."""
+
+TIME_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+MATRIX = "What to run"
+HOW = "How to measure"
+WHERE = "Where results go"
+
+
+def _complete_workloads(incomplete: str) -> list[str]:
+    from dlbench import workloads
+
+    names = [*workloads.folders(), *workloads.suites()]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _complete_frameworks(incomplete: str) -> list[str]:
+    from dlbench.core import registry
+
+    return [name for name in registry.names("frameworks") if name.startswith(incomplete)]
+
+
+def _complete_devices(incomplete: str) -> list[str]:
+    from dlbench.core import registry
+
+    return [name for name in registry.names("devices") if name.startswith(incomplete)]
+
+
+def _complete_profiles(incomplete: str) -> list[str]:
+    from dlbench.plan import PROFILES
+
+    return [name for name in PROFILES if name.startswith(incomplete)]
+
+
+def run(  # noqa: PLR0913, PLR0917 - a command line is its options
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[WORKLOAD|SUITE]...",
+            help="Workloads or suites, default the suite quick; see dlbench list.",
+            autocompletion=_complete_workloads,
+            show_default=False,
+        ),
+    ] = None,
+    framework: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--framework",
+            "-f",
+            help="pytorch, tensorflow, ...; default all that are installed.",
+            autocompletion=_complete_frameworks,
+            rich_help_panel=MATRIX,
+        ),
+    ] = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--device",
+            "-d",
+            help="cpu, nvidia, nvidia:0, ...; default all that are found.",
+            autocompletion=_complete_devices,
+            rich_help_panel=MATRIX,
+        ),
+    ] = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(help="fp32 (default), tf32, bf16, fp16, int8.", rich_help_panel=MATRIX),
+    ] = None,
+    mode: Annotated[
+        list[str] | None,
+        typer.Option(help="training, inference; default both.", rich_help_panel=MATRIX),
+    ] = None,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of inference: offline (default), single_stream.", rich_help_panel=MATRIX
+        ),
+    ] = None,
+    batch_size: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--batch-size",
+            "-b",
+            help="Samples a step; default the workload's for this device.",
+            rich_help_panel=MATRIX,
+        ),
+    ] = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="base (default; the same plain settings for all), tuned (what an expert uses).",
+            rich_help_panel=MATRIX,
+        ),
+    ] = None,
+    variant: Annotated[
+        str,
+        typer.Option(help="full, or tiny for a quick trial of dlbench.", rich_help_panel=MATRIX),
+    ] = "full",
+    profile: Annotated[
+        str,
+        typer.Option(
+            help="How precisely: quick (+-5 %), standard (+-2 %), strict (+-1 %).",
+            autocompletion=_complete_profiles,
+            rich_help_panel=HOW,
+        ),
+    ] = "quick",
+    time_budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Measure no longer than this: 90s, 10m, 2h; default the profile's.",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="CPU threads; default all that may be used.", rich_help_panel=HOW),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the order of trials.", rich_help_panel=HOW)] = 0,
+    phase_timeout: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds after which a silent worker is ended, whatever its phase.",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option", "-o", help="NAME=VALUE for the framework adapter.", rich_help_panel=HOW
+        ),
+    ] = None,
+    workloads_folder: Annotated[
+        Path | None,
+        typer.Option("--workloads", help="A folder of your own workloads.", rich_help_panel=MATRIX),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder for result documents.", rich_help_panel=WHERE)
+    ] = Path("results"),
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(help="A word to find the document by; repeatable.", rich_help_panel=WHERE),
+    ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JOURNAL|last",
+            help="Go on with an unfinished run.",
+            rich_help_panel=WHERE,
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Folder for an HTML report of this run.", rich_help_panel=WHERE),
+    ] = None,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Wait for a device that is in use.", rich_help_panel=HOW),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Show the plan and stop.", rich_help_panel=HOW)
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Measure workloads on this machine and write a result document.
+
+    Lists may be written with commas or by repeating the option.
+
+    Example: dlbench run resnet50 --framework pytorch,tensorflow --device cpu --mode inference
+    """
+    from dlbench import environment as environments
+    from dlbench import plan as planning
+    from dlbench import session
+    from dlbench.cli import show
+    from dlbench.cli.progress import Progress
+
+    selection = Selection(
+        workloads=_listed(names),
+        frameworks=_listed(framework),
+        devices=_listed(device),
+        precisions=_choices(Precision, precision, "--precision"),
+        modes=_choices(Mode, mode, "--mode"),
+        scenarios=_choices(Scenario, scenario, "--scenario"),
+        batch_sizes=_whole_numbers(batch_size, "--batch-size"),
+        policies=_choices(Policy, policy, "--policy"),
+        variant=variant,
+        profile=profile,
+        time_budget_s=_seconds(time_budget),
+        seed=seed,
+        threads=threads,
+        options=_pairs(option),
+        tags=_listed(tag),
+    )
+    settings = session.Settings(
+        folder=out, wait=wait, phase_timeout_s=phase_timeout, workload_folder=workloads_folder
+    )
+    if resume is not None:
+        _close(_resume(resume, settings, as_json=json), selection, as_json=json)
+        return
+    devices, absent = _devices(fake=_asks_for_fake(selection))
+    usable = environments.usable_threads(threads)
+    plan = planning.make_plan(selection, devices, absent, usable, workloads_folder)
+    if dry_run:
+        estimate = planning.estimate_time(plan, devices)
+        if json:
+            show.as_json(show.plan_summary(plan, estimate))
+        else:
+            show.plan(plan, estimate)
+        return
+    environment = environments.gather(*_used(plan, devices))
+    with Progress(show.console(stderr=json)) as progress:
+        finished = session.run_plan(plan, environment, devices, settings, progress)
+    _close(finished, selection, as_json=json)
+
+
+def _resume(journal_or_last: str, settings: Settings, *, as_json: bool) -> Finished:
+    """Go on with a journal; what to run and how stands in it."""
+    from dlbench import environment as environments
+    from dlbench import session
+    from dlbench.cli import show
+    from dlbench.cli.progress import Progress
+    from dlbench.store import journal, runs
+
+    path = (
+        runs.latest_journal(settings.folder) if journal_or_last == "last" else Path(journal_or_last)
+    )
+    plan = journal.read_journal(path).header.plan
+    devices, _ = _devices(fake=any(c.device == TEST_DEVICE for c in plan.cases))
+    environment = environments.gather(*_used(plan, devices))
+    with Progress(show.console(stderr=as_json)) as progress:
+        return session.resume(path, environment, devices, settings, progress)
+
+
+def _devices(*, fake: bool) -> tuple[tuple[DeviceInfo, ...], dict[str, Absent]]:
+    """What is on this machine; the fake device only if it was asked for."""
+    from dlbench import environment as environments
+    from dlbench.core import registry
+
+    devices, absent = environments.find_devices()
+    pretended = registry.device_kind(TEST_DEVICE).find() if fake else ()
+    if not isinstance(pretended, Absent):
+        devices += pretended
+    return devices, absent
+
+
+def _used(plan: Plan, devices: Sequence[DeviceInfo]) -> tuple[list[DeviceInfo], list[str]]:
+    """The devices and the frameworks that a plan measures: they make its environment."""
+    ids = {case.device for case in plan.cases}
+    frameworks = sorted({case.framework for case in plan.cases})
+    return [device for device in devices if device.id in ids], frameworks
+
+
+def _close(finished: Finished, selection: Selection, *, as_json: bool) -> None:
+    """Show what was measured, and end with the exit code that says how it went."""
+    from dlbench.cli import show
+
+    run_ = finished.run
+    if as_json:
+        summary = show.run_summary(run_)
+        show.as_json({**summary, "path": str(finished.path), "interrupted": finished.interrupted})
+    else:
+        show.run_table(run_)
+        show.where(finished.path, interrupted=finished.interrupted)
+    code = exit_code(run_, selection, interrupted=finished.interrupted)
+    if code:
+        raise typer.Exit(code)
+
+
+def exit_code(run_: Run, selection: Selection, *, interrupted: bool) -> int:
+    """What the process ends with once the document is written."""
+    if interrupted:
+        return EXIT_INTERRUPTED
+    outcomes = [result.outcome for result in run_.results]
+    if outcomes and all(o.kind is OutcomeKind.MISSING_DEPENDENCY for o in outcomes):
+        return MissingError.exit_code
+    if not any(o.ok for o in outcomes):
+        return EXIT_NOTHING_RAN
+    wanted_but_missing = selection.frameworks and any(
+        skip.outcome.kind is OutcomeKind.MISSING_DEPENDENCY for skip in run_.plan.skips
+    )
+    return EXIT_SOME_FAILED if wanted_but_missing or not all(o.ok for o in outcomes) else 0
+
+
+# --- parsing --------------------------------------------------------------------------------
+
+
+def _listed(given: list[str] | None) -> tuple[str, ...]:
+    """Repeats and commas alike, each once, in the order given."""
+    words = [word.strip() for text in given or () for word in text.split(",")]
+    return tuple(dict.fromkeys(word for word in words if word))
+
+
+def _choices(kind: type[Choice], given: list[str] | None, option: str) -> tuple[Choice, ...]:
+    found = []
+    for word in _listed(given):
+        try:
+            found.append(kind(word))
+        except ValueError:
+            known = ", ".join(kind)
+            raise UsageError(f"{option} {word!r} is not known", f"Known: {known}.") from None
+    return tuple(found)
+
+
+def _whole_numbers(given: list[str] | None, option: str) -> tuple[int, ...]:
+    found = []
+    for word in _listed(given):
+        try:
+            found.append(int(word))
+        except ValueError:
+            raise UsageError(f"{option} {word!r} is not a whole number", f"{option} 8") from None
+    return tuple(found)
+
+
+def _pairs(given: list[str] | None) -> tuple[tuple[str, str], ...]:
+    found = []
+    for text in given or ():
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise UsageError(f"--option {text!r} has no value", "--option NAME=VALUE")
+        found.append((name.strip(), value.strip()))
+    return tuple(found)
+
+
+def _seconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    number, unit = (text[:-1], text[-1]) if text[-1:] in TIME_UNITS_S else (text, "s")
+    try:
+        return float(number) * TIME_UNITS_S[unit]
+    except ValueError:
+        raise UsageError(f"--time-budget {text!r} is not a time", "Write 90s, 10m or 2h.") from None
+
+
+def _asks_for_fake(selection: Selection) -> bool:
+    return TEST_DEVICE in (*selection.frameworks, *selection.devices)

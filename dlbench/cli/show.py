@@ -1,0 +1,284 @@
+"""All terminal output: what is printed, how, and in which words. Nothing is computed here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from dlbench.core import metrics, units
+from dlbench.core.errors import DlbenchError
+from dlbench.core.types import Absent, CaseResult, Estimated, Measured, Metric, Plan, Run, Skip
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from dlbench.plan import TimeEstimate
+
+OUTCOME_STYLES = {
+    "ok": "green",
+    "skipped": "yellow",
+    "unsupported": "yellow",
+    "interrupted": "yellow",
+}
+"""Anything else is a failure, and red."""
+
+LEAST_TABLE_WIDTH = 100
+"""Narrower, a table drops its least needed columns instead of breaking words."""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """The console that everything is printed through."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False)
+
+
+def clean(text: object) -> str:
+    """A string from a document as safe to print: no control characters, no markup.
+
+    Result files come from strangers; an escape sequence in a name could rewrite the screen.
+    """
+    from rich.markup import escape
+
+    return escape("".join(c if c.isprintable() or c == "\n" else "�" for c in str(text)))
+
+
+def error(failure: DlbenchError, *, as_json: bool = False) -> None:
+    """An error as its sentence and its advice, on stderr."""
+    if as_json:
+        plain = {"error": failure.message, "advice": failure.advice, "exit_code": failure.exit_code}
+        print(json.dumps(plain), file=sys.stderr)  # noqa: T201 - this is the terminal's room
+        return
+    out = console(stderr=True)
+    out.print(f"[red bold]error:[/] {clean(failure.message)}", soft_wrap=True)
+    if failure.advice:
+        out.print(f"[dim]  try:[/] {clean(failure.advice)}", soft_wrap=True)
+
+
+def as_json(data: Any) -> None:  # noqa: ANN401 - any plain data
+    """Data as JSON on stdout."""
+    print(json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False))  # noqa: T201
+
+
+# --- plan -----------------------------------------------------------------------------------
+
+
+def plan(planned: Plan, estimate: TimeEstimate) -> None:
+    """What would run, what would not and why, and how long it may take."""
+    out = console()
+    table = _table("case", "trials", title=f"Plan: {len(planned.cases)} cases")
+    looks = planned.profile.looks
+    for case in planned.cases:
+        sentinel = " [dim](also the sentinel)[/]" if case.case_id == planned.sentinel else ""
+        table.add_row(clean(case.label) + sentinel, f"{looks[0]}-{looks[-1]}")
+    out.print(table)
+    skips(planned.skips)
+    target = planned.profile.target_half_width
+    out.print(
+        f"profile [bold]{planned.profile.name}[/]: until each interval is within +-{target:.0%}, "
+        f"{planned.threads} CPU threads, seed {planned.seed}"
+    )
+    out.print(
+        f"estimated [bold]{units.duration(estimate.low_s)} to {units.duration(estimate.high_s)}[/]"
+        f" [dim]({estimate.basis})[/]"
+    )
+
+
+def plan_summary(planned: Plan, estimate: TimeEstimate) -> dict[str, Any]:
+    """A plan as ``--dry-run --json`` prints it."""
+    return {
+        "cases": [{"case_id": case.case_id, **asdict(case)} for case in planned.cases],
+        "skips": [asdict(skip) for skip in planned.skips],
+        "profile": asdict(planned.profile),
+        "sentinel": planned.sentinel,
+        "seed": planned.seed,
+        "threads": planned.threads,
+        "estimate": asdict(estimate),
+    }
+
+
+def skips(skipped: tuple[Skip, ...]) -> None:
+    """The cells that will not run, each reason once with the cells that it holds for."""
+    if not skipped:
+        return
+    out = console()
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for skip in skipped:
+        key = (f"{skip.outcome.kind}: {skip.outcome.message}", skip.outcome.advice)
+        by_reason.setdefault(key, []).append(skip.case.label)
+    for (reason, advice), labels in by_reason.items():
+        hint = f" [dim]-> {clean(advice)}[/]" if advice else ""
+        out.print(f"[yellow]skipped[/] {len(labels)} x {clean(reason)}{hint}", soft_wrap=True)
+        for label in labels:
+            out.print(f"  [dim]{clean(label)}[/]", soft_wrap=True)
+
+
+# --- results --------------------------------------------------------------------------------
+
+
+def run_table(run: Run) -> None:
+    """The closing table of a run, and under it whatever a reader must know to trust it."""
+    out = console()
+    out.print(results_table(run, wide=out.width >= LEAST_TABLE_WIDTH))
+    for reason in _distinct_reasons(run, "energy_j_per_sample"):
+        out.print(f"[dim]energy:[/] {clean(reason)}", soft_wrap=True)
+    for result in run.results:
+        if not result.outcome.ok:
+            _failure(result)
+    skips(run.plan.skips)
+    if "drift" in run.flags:
+        moved = run.notes.get("sentinel_drift")
+        by = f" by {moved:.1%}" if isinstance(moved, float) else ""
+        out.print(
+            f"[yellow]drift[/]: the machine itself changed during the run (sentinel moved{by}); "
+            "intervals include what fell between trials",
+            soft_wrap=True,
+        )
+
+
+def where(path: Path, *, interrupted: bool) -> None:
+    """Where the document lies, and what to do with it next."""
+    out = console()
+    if interrupted:
+        out.print(f"[yellow]interrupted[/]; finished trials are in {clean(path)}", soft_wrap=True)
+        out.print(f"  go on with: dlbench run --resume {clean(path)}", soft_wrap=True)
+        return
+    out.print(f"document  [bold]{clean(path)}[/]", soft_wrap=True)
+    out.print(f"  next: dlbench report {clean(path)}", soft_wrap=True)
+
+
+def results_table(run: Run, *, wide: bool) -> Table:
+    """One row a case; ``wide`` adds memory and energy."""
+    columns = ["case", "samples/s", "95 % interval", "n", "latency p50", "p99"]
+    columns += ["peak memory", "energy"] if wide else []
+    table = _table(*columns, "outcome")
+    for result in sorted(run.results, key=lambda r: r.case.label):
+        throughput = metrics.compute("throughput_samples_per_s", result, run)
+        row = [
+            clean(result.case.label),
+            _number(throughput),
+            _interval(throughput),
+            str(len(result.measured)),
+            _seconds(metrics.compute("latency_p50_s", result, run)),
+            _seconds(metrics.compute("latency_p99_s", result, run)),
+        ]
+        if wide:
+            row += [_memory(result, run), _energy(result, run)]
+        table.add_row(*row, _outcome(result))
+    return table
+
+
+def _table(*columns: str, title: str | None = None) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    for column in columns:
+        numeric = column not in ("case", "outcome", "95 % interval")
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    return table
+
+
+def _number(value: Metric) -> str:
+    if isinstance(value, Absent):
+        return "[dim]-[/]"
+    return f"[bold]{units.significant(value.value, 4)}[/]"
+
+
+def _interval(value: Metric) -> str:
+    if isinstance(value, Absent):
+        return "[dim]-[/]"
+    if value.interval is None:
+        return "[dim]too few trials[/]"
+    low, high = value.interval.low, value.interval.high
+    return f"{units.significant(low, 4)} - {units.significant(high, 4)}"
+
+
+def _seconds(value: Metric) -> str:
+    if isinstance(value, Absent):
+        return "[dim]n too small[/]" if value.reason.startswith("n too small") else "[dim]-[/]"
+    return units.duration(value.value)
+
+
+def _memory(result: CaseResult, run: Run) -> str:
+    """The device allocator's peak where there is one, else the host's, and which it is."""
+    for name, place in (("peak_framework_allocated_mib", "GPU"), ("peak_host_rss_mib", "host")):
+        value = metrics.compute(name, result, run)
+        if isinstance(value, Measured):
+            return f"{value.value:,.0f} MiB {place}"
+    return "[dim]-[/]"
+
+
+def _energy(result: CaseResult, run: Run) -> str:
+    value = metrics.compute("energy_j_per_sample", result, run)
+    if isinstance(value, Estimated | Measured):
+        sign = "~" if isinstance(value, Estimated) else ""
+        return f"{sign}{units.significant(value.value)} J"
+    return "[dim]absent[/]"
+
+
+def _outcome(result: CaseResult) -> str:
+    outcome = result.outcome
+    style = OUTCOME_STYLES.get(outcome.kind, "red")
+    # A skip's detail is its reason, which stands below the table.
+    text = str(outcome.kind) if outcome.kind == "skipped" else str(outcome)
+    flags = f" [yellow]{clean(', '.join(result.flags))}[/]" if result.flags else ""
+    return f"[{style}]{clean(text)}[/]{flags}"
+
+
+def _failure(result: CaseResult) -> None:
+    out, outcome = console(), result.outcome
+    style = OUTCOME_STYLES.get(outcome.kind, "red")
+    advice = f" [dim]-> {clean(outcome.advice)}[/]" if outcome.advice else ""
+    out.print(
+        f"[{style}]{clean(outcome.kind)}[/] {clean(result.case.label)}: "
+        f"{clean(outcome.message or outcome.detail)}{advice}",
+        soft_wrap=True,
+    )
+
+
+def _distinct_reasons(run: Run, metric_name: str) -> list[str]:
+    """Why a metric is absent from cases that ran, each reason once."""
+    reasons = []
+    for result in run.results:
+        if result.measured:
+            value = metrics.compute(metric_name, result, run)
+            if isinstance(value, Absent):
+                remedy = f" ({value.remedy})" if value.remedy else ""
+                reasons.append(value.reason + remedy)
+    return list(dict.fromkeys(reasons))
+
+
+def run_summary(run: Run) -> dict[str, Any]:
+    """A run as ``--json`` prints it: each case with its metrics, as what they are."""
+    return {
+        "run_id": run.run_id,
+        "machine": run.environment.machine,
+        "flags": list(run.flags),
+        "cases": [
+            {
+                "case_id": result.case.case_id,
+                "case": asdict(result.case),
+                "outcome": asdict(result.outcome),
+                "flags": list(result.flags),
+                "stop_reason": result.stop_reason,
+                "n_trials": len(result.measured),
+                "metrics": {
+                    name: metric_as_plain(metrics.compute(name, result, run))
+                    for name in metrics.REGISTRY
+                },
+            }
+            for result in run.results
+        ],
+        "skips": [asdict(skip) for skip in run.plan.skips],
+    }
+
+
+def metric_as_plain(value: Metric) -> dict[str, Any]:
+    """A metric with the word that says what it is: measured, estimated or absent."""
+    return {"kind": type(value).__name__.lower(), **asdict(value)}

@@ -1,0 +1,93 @@
+"""What happened around the measured process while it ran: contention, clocks, suspension.
+
+Two snapshots, one at each edge of the steady window, and what their difference means.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+CONTENDED_SHARE = 0.05
+"""Other processes taking 5 % of the machine's cores can move a result by as much."""
+
+CLOCK_STEP_S = 1.0
+"""The wall clock moved against the monotonic one: somebody set it. Durations are not affected."""
+
+SUSPENDED_S = 1.0
+"""Time that the machine slept: CLOCK_BOOTTIME runs on, CLOCK_MONOTONIC stands still."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Clocks and CPU time at one moment; CPU times in seconds, None where /proc does not say."""
+
+    monotonic_s: float
+    wall_s: float
+    boot_s: float | None
+    own_cpu_s: float
+    involuntary_switches: int
+    busy_cpu_s: float | None
+    steal_s: float | None
+
+
+def snapshot(root: Path = Path("/")) -> Snapshot:
+    """Take one now; a few tens of microseconds."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    busy_s, steal_s = _machine_cpu_s(root)
+    return Snapshot(
+        monotonic_s=time.monotonic(),
+        wall_s=time.time(),
+        boot_s=time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else None,
+        own_cpu_s=usage.ru_utime + usage.ru_stime,
+        involuntary_switches=usage.ru_nivcsw,
+        busy_cpu_s=busy_s,
+        steal_s=steal_s,
+    )
+
+
+def _machine_cpu_s(root: Path) -> tuple[float | None, float | None]:
+    """Seconds that all cores together were busy, and were stolen by the hypervisor."""
+    try:
+        first = (root / "proc/stat").read_text().split("\n", 1)[0].split()
+    except OSError:
+        return None, None
+    user, nice, system, _idle, _iowait, irq, softirq, steal = (int(x) for x in first[1:9])
+    tick_s = 1 / os.sysconf("SC_CLK_TCK")
+    return (user + nice + system + irq + softirq) * tick_s, steal * tick_s
+
+
+def suspended(before: Snapshot, after: Snapshot) -> bool:
+    """Whether the machine slept in between."""
+    if before.boot_s is None or after.boot_s is None:
+        return False
+    slept_s = (after.boot_s - before.boot_s) - (after.monotonic_s - before.monotonic_s)
+    return slept_s > SUSPENDED_S
+
+
+def flags(before: Snapshot, after: Snapshot, n_cpus: int) -> tuple[str, ...]:
+    """``contended`` and ``clock_step``, as far as they can be known."""
+    span_s = after.monotonic_s - before.monotonic_s
+    found = []
+    if abs((after.wall_s - before.wall_s) - span_s) > CLOCK_STEP_S:
+        found.append("clock_step")
+    share = foreign_share(before, after, n_cpus)
+    if share is not None and share > CONTENDED_SHARE:
+        found.append("contended")
+    return tuple(found)
+
+
+def foreign_share(before: Snapshot, after: Snapshot, n_cpus: int) -> float | None:
+    """Share of the cores' time that others took or the hypervisor kept; None if unknown."""
+    if before.busy_cpu_s is None or after.busy_cpu_s is None:
+        return None
+    span_s = after.monotonic_s - before.monotonic_s
+    if span_s <= 0:
+        return None
+    busy_s = after.busy_cpu_s - before.busy_cpu_s
+    steal_s = (after.steal_s or 0.0) - (before.steal_s or 0.0)
+    own_s = after.own_cpu_s - before.own_cpu_s
+    return max(0.0, (busy_s + steal_s - own_s) / (span_s * n_cpus))

@@ -1,0 +1,275 @@
+"""Take timed values of a subject.
+
+    first step | warm-up ................ | steady .................................. | gate
+    one call   | value value value value  | value value value value value value value |
+               until is_steady or the cap   min_values .. max_values, or max_steady_s
+
+    value:  synchronise, clock, step step step, synchronise, clock
+
+A value holds as many steps as it takes to last ``least_value_s``. Between values nothing is timed,
+so that is where progress is told. In ``single_stream`` every query is synchronised and timed on its
+own, as a client would see it.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from dlbench.core.protocols import Subject
+from dlbench.core.types import Case, Mode, Profile, Scenario, Value, Window
+from dlbench.measure.steady import LEAST_WARM_UP_STEPS, is_steady
+
+LEAST_VALUE_S = 1e-3
+"""A value shorter than a millisecond is at the mercy of one interrupt."""
+
+LEAST_VALUE_RESOLUTIONS = 1000
+"""The clock's own step must stay under 0.1 % of a value."""
+
+LEAST_VALUE_SYNCHRONISATIONS = 200
+"""The final synchronisation is the harness's cost, not the model's: under 0.5 % of a value."""
+
+LATENCY_VALUES = 400
+"""A p99 with a two-sided 95 % interval needs 368 queries; the trial's time limit still holds."""
+
+PROGRESS_EVERY_S = 0.5
+"""Often enough for a person and as a heartbeat, seldom enough to cost nothing."""
+
+NULL_STEPS = 1000
+"""Steps a value of the null workload: about a millisecond of them."""
+
+Progress = Callable[[str, int, float | None], None]
+"""Called between values with the phase, the number of values and seconds a sample so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Samples:
+    """What the sampler saw. ``last_output`` is the handle that the last timed step returned."""
+
+    first_step_s: float
+    warm_up: tuple[Value, ...]
+    values: tuple[Value, ...]
+    queries_s: tuple[float, ...]
+    windows: tuple[Window, ...]
+    steps_per_value: int
+    steady: bool
+    first_loss: object
+    last_loss: object
+    last_output: object
+    last_buffer: int
+
+
+def clock_resolution_s() -> float:
+    """The smallest step by which the monotonic clock is seen to move."""
+    steps = []
+    for _ in range(100):
+        start = now = time.monotonic()
+        while now == start:
+            now = time.monotonic()
+        steps.append(now - start)
+    return min(steps)
+
+
+def least_value_s(subject: Subject) -> float:
+    """How long a value must last so that clock and synchronisation do not show in it."""
+    spans = []
+    for _ in range(20):
+        start = time.monotonic()
+        subject.synchronize()
+        spans.append(time.monotonic() - start)
+    synchronisation_s = statistics.median(spans)
+    return max(
+        LEAST_VALUE_S,
+        LEAST_VALUE_RESOLUTIONS * clock_resolution_s(),
+        LEAST_VALUE_SYNCHRONISATIONS * synchronisation_s,
+    )
+
+
+def sample(subject: Subject, case: Case, profile: Profile, progress: Progress) -> Samples:
+    """Run the first step, warm up and take values, as the profile says."""
+    return _Sampler(subject=subject, case=case, profile=profile, progress=progress).run()
+
+
+def harness_overhead_s(
+    subject: Subject, case: Case, profile: Profile, n_steps: int = NULL_STEPS
+) -> float:
+    """Seconds that the harness spends on each step: its loop around a step that does nothing."""
+    null = _Sampler(
+        subject=_NullSubject(subject), case=case, profile=profile, progress=_tell_nobody
+    )
+    null.steps_per_value = n_steps
+    return statistics.median(null.value().duration_s for _ in range(5)) / n_steps
+
+
+def _tell_nobody(phase: str, n_values: int, per_sample_s: float | None) -> None:
+    """No progress is told of the null workload."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Sampler:
+    """The state of one trial's timing: where in the rotation of buffers it is, and what it kept."""
+
+    subject: Subject
+    case: Case
+    profile: Profile
+    progress: Progress
+    steps_per_value: int = 1
+    n_steps: int = 0
+    first_loss: object = None
+    last_loss: object = None
+    last_output: object = None
+    queries_s: list[float] = field(default_factory=list)
+    progress_due_s: float = 0.0
+
+    def run(self) -> Samples:
+        windows = []
+        start_s = time.monotonic()
+        self.progress("first_step", 0, None)
+        first_step_s = self.first_step()
+        windows.append(Window(name="first_step", start_s=start_s, end_s=time.monotonic()))
+        self.progress("warm_up", 0, None)
+        start_s = time.monotonic()
+        warm_up, steady = self.warm_up()
+        windows.append(Window(name="warm_up", start_s=start_s, end_s=time.monotonic()))
+        self.queries_s.clear()
+        self.progress("steady", 0, None)
+        start_s = time.monotonic()
+        values = self.steady_values()
+        windows.append(Window(name="steady", start_s=start_s, end_s=time.monotonic()))
+        return Samples(
+            first_step_s=first_step_s,
+            warm_up=tuple(warm_up),
+            values=tuple(values),
+            queries_s=tuple(self.queries_s),
+            windows=tuple(windows),
+            steps_per_value=self.steps_per_value,
+            steady=steady,
+            first_loss=self.first_loss,
+            last_loss=self.last_loss,
+            last_output=self.last_output,
+            last_buffer=(self.n_steps - 1) % self.subject.n_buffers,
+        )
+
+    def step(self) -> None:
+        """One training step or one query, on the next buffer in rotation."""
+        buffer = self.n_steps % self.subject.n_buffers
+        self.n_steps += 1
+        if self.case.mode is Mode.TRAINING:
+            loss = self.subject.step(buffer)
+            if buffer == 0:
+                self.last_loss = loss
+        else:
+            self.last_output = self.subject.query(buffer)
+
+    def first_step(self) -> float:
+        start = time.monotonic()
+        self.step()
+        self.subject.synchronize()
+        seconds = time.monotonic() - start
+        self.first_loss = self.last_loss
+        return seconds
+
+    def warm_up(self) -> tuple[list[Value], bool]:
+        """Values until the rule holds (True) or the cap is reached (False)."""
+        least_s = least_value_s(self.subject)
+        values: list[Value] = []
+        start = time.monotonic()
+        while True:
+            values.append(self.value())
+            self.tell("warm_up", values)
+            if values[-1].duration_s < least_s:
+                self.steps_per_value = self.enough_steps(values[-1], least_s)
+            elapsed_s = time.monotonic() - start
+            enough = self.n_steps > LEAST_WARM_UP_STEPS and elapsed_s >= self.profile.min_warm_up_s
+            if enough and is_steady([v.duration_s / v.n_samples for v in values]):
+                return values, True
+            if elapsed_s >= self.profile.max_warm_up_s:
+                return values, False
+
+    def enough_steps(self, value: Value, least_s: float) -> int:
+        """Steps a value that will last ``least_s``, with a fifth to spare for getting faster."""
+        return max(
+            self.steps_per_value + 1,
+            math.ceil(1.2 * least_s / value.duration_s * self.steps_per_value),
+        )
+
+    def steady_values(self) -> list[Value]:
+        latency = self.case.scenario is Scenario.SINGLE_STREAM
+        most = max(self.profile.max_values, LATENCY_VALUES if latency else 0)
+        values: list[Value] = []
+        start = time.monotonic()
+        while len(values) < most:
+            values.append(self.value())
+            self.tell("steady", values)
+            out_of_time = time.monotonic() - start >= self.profile.max_steady_s
+            if out_of_time and len(values) >= self.profile.min_values:
+                break
+        return values
+
+    def value(self) -> Value:
+        """One timed value; device and host clock enclose the same steps."""
+        subject = self.subject
+        run_steps = (
+            self.queries_one_by_one
+            if self.case.scenario is Scenario.SINGLE_STREAM
+            else self.steps_together
+        )
+        subject.synchronize()
+        mark = subject.mark()
+        start = time.monotonic()
+        run_steps()
+        end_mark = subject.mark()
+        subject.synchronize()
+        end = time.monotonic()
+        if self.steps_per_value == 1 and self.case.scenario is Scenario.OFFLINE:
+            self.queries_s.append(end - start)
+        return Value(
+            start_s=start,
+            duration_s=end - start,
+            n_samples=self.steps_per_value * self.case.batch_size,
+            device_s=None
+            if mark is None or end_mark is None
+            else subject.elapsed_s(mark, end_mark),
+        )
+
+    def steps_together(self) -> None:
+        for _ in range(self.steps_per_value):
+            self.step()
+
+    def queries_one_by_one(self) -> None:
+        for _ in range(self.steps_per_value):
+            start = time.monotonic()
+            self.step()
+            self.subject.synchronize()
+            self.queries_s.append(time.monotonic() - start)
+
+    def tell(self, phase: str, values: list[Value]) -> None:
+        now = time.monotonic()
+        if now >= self.progress_due_s:
+            self.progress_due_s = now + PROGRESS_EVERY_S
+            per_sample_s = statistics.median(v.duration_s / v.n_samples for v in values)
+            self.progress(phase, len(values), per_sample_s)
+
+
+class _NullSubject:
+    """Does nothing and returns at once, but synchronises with the real device."""
+
+    def __init__(self, real: Subject) -> None:
+        self.n_buffers = real.n_buffers
+        self.info = real.info
+        self.synchronize = real.synchronize
+        self.mark = real.mark
+        self.elapsed_s = real.elapsed_s
+        self.fetch = real.fetch
+        self.peak_memory = real.peak_memory
+
+    def step(self, buffer: int) -> object:
+        return buffer
+
+    query = step
+
+    def close(self) -> None:
+        """Nothing of its own to release."""

@@ -1,0 +1,366 @@
+"""From what was asked for to what will run: every cell of the matrix becomes a case or a skip."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dlbench import workloads
+from dlbench.core import registry
+from dlbench.core.errors import DlbenchError, MissingError, NothingToRunError, UsageError
+from dlbench.core.protocols import Capability
+from dlbench.core.types import (
+    Absent,
+    Case,
+    DeviceInfo,
+    Mode,
+    Outcome,
+    OutcomeKind,
+    Plan,
+    Policy,
+    Precision,
+    Profile,
+    Scenario,
+    Selection,
+    Skip,
+)
+
+ALL_LOOKS = (3, 5, 8, 16, 32, 64)
+
+PROFILES = {
+    p.name: p
+    for p in (
+        # Three looks cost less confidence than six, and quick never gets beyond the third.
+        Profile(
+            name="quick",
+            target_half_width=0.05,
+            looks=ALL_LOOKS[:3],
+            min_values=5,
+            max_values=20,
+            max_steady_s=8.0,
+            max_warm_up_s=8.0,
+            time_budget_s=480.0,
+        ),
+        Profile(
+            name="standard",
+            target_half_width=0.02,
+            looks=ALL_LOOKS,
+            min_values=20,
+            max_values=30,
+            max_steady_s=30.0,
+            max_warm_up_s=30.0,
+            time_budget_s=3600.0,
+        ),
+        Profile(
+            name="strict",
+            target_half_width=0.01,
+            looks=ALL_LOOKS,
+            min_values=50,
+            max_values=50,
+            max_steady_s=120.0,
+            max_warm_up_s=60.0,
+            time_budget_s=None,
+        ),
+    )
+}
+
+DEFAULT_SUITE = "quick"
+
+TEST_FRAMEWORK = "fake"
+"""Used only when asked for by name."""
+
+DEVICE_ALIASES = {"cuda": "nvidia", "gpu": "nvidia"}
+
+ASSUMED_SHARE_OF_PEAK = (0.05, 0.6)
+"""Models reach between 5 % and 60 % of a device's peak; only for the estimate before a run."""
+
+ASSUMED_LOAD_S = (1.0, 15.0)
+"""Importing a framework and building a model: between a warm and a cold disk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeEstimate:
+    """How long a plan may take, as an honest range in seconds."""
+
+    low_s: float
+    high_s: float
+    basis: str
+
+
+def make_plan(
+    selection: Selection,
+    devices: Sequence[DeviceInfo],
+    absent_devices: Mapping[str, Absent],
+    threads: int,
+    workload_folder: Path | None = None,
+) -> Plan:
+    """Decide what runs.
+
+    Args:
+        selection: what was asked for.
+        devices: what was found on this machine.
+        absent_devices: device kinds that were looked for in vain, with the reason.
+        threads: CPU threads that each worker uses.
+        workload_folder: the user's own workloads, searched first.
+
+    Raises:
+        UsageError: an unknown name or an impossible number.
+        MissingError: nothing can run because a framework or device is not here.
+        NothingToRunError: nothing can run for other reasons.
+    """
+    profile = _profile(selection)
+    found = _workloads(selection, workload_folder)
+    matrix = _Matrix(selection=selection, devices=devices, absent_devices=absent_devices)
+    cells = [cell for workload in found for cell in matrix.cells(workload)]
+    cases = _unique(cell for cell in cells if isinstance(cell, Case))
+    skips = tuple(cell for cell in cells if isinstance(cell, Skip))
+    if not cases:
+        raise _nothing(skips, selection)
+    random.Random(selection.seed).shuffle(cases)  # noqa: S311 - an order, not a secret
+    return Plan(
+        cases=tuple(cases),
+        skips=skips,
+        workloads=tuple(w.info(selection.variant) for w in found),
+        profile=profile,
+        seed=selection.seed,
+        time_budget_s=selection.time_budget_s or profile.time_budget_s,
+        sentinel=_sentinel(cases, found),
+        threads=threads,
+        tags=selection.tags,
+    )
+
+
+def _profile(selection: Selection) -> Profile:
+    if selection.profile not in PROFILES:
+        known = ", ".join(PROFILES)
+        raise UsageError(f"there is no profile named {selection.profile!r}", f"Known: {known}.")
+    for batch_size in selection.batch_sizes:
+        if batch_size < 1:
+            raise UsageError(
+                f"a batch of {batch_size} samples cannot be run", "Give --batch-size 1 or more."
+            )
+    if selection.time_budget_s is not None and selection.time_budget_s <= 0:
+        raise UsageError("the time budget is not positive", "Give --time-budget 5m, for example.")
+    return PROFILES[selection.profile]
+
+
+def _workloads(selection: Selection, extra: Path | None) -> list[workloads.Workload]:
+    folders, suites = workloads.folders(extra), workloads.suites(extra)
+    names: list[str] = []
+    for asked in selection.workloads or (DEFAULT_SUITE,):
+        if asked not in folders and asked not in suites:
+            raise UsageError(
+                f"there is no workload or suite named {asked!r}",
+                f"Workloads: {', '.join(sorted(folders))}. Suites: {', '.join(sorted(suites))}.",
+            )
+        names += [asked] if asked in folders else suites[asked]
+    found = [workloads.read(folders[name]) for name in dict.fromkeys(names)]
+    for workload in found:
+        if selection.variant not in workload.variants:
+            raise UsageError(
+                f"workload {workload.name} has no variant {selection.variant!r}",
+                f"Known: {', '.join(workload.variants)}.",
+            )
+    return found
+
+
+def _unique(cases: Iterator[Case]) -> list[Case]:
+    return list(dict.fromkeys(cases))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Matrix:
+    """The cells of one workload: the product of all that was asked for, each a case or a skip."""
+
+    selection: Selection
+    devices: Sequence[DeviceInfo]
+    absent_devices: Mapping[str, Absent]
+
+    def cells(self, workload: workloads.Workload) -> Iterator[Case | Skip]:
+        for framework in self.frameworks(workload):
+            capability = registry.framework(framework).probe()
+            for (mode, scenario), device, precision, policy in itertools.product(
+                self.uses(workload),
+                self.device_ids(framework),
+                self.selection.precisions or (Precision.FP32,),
+                self.selection.policies or (Policy.BASE,),
+            ):
+                case = Case(
+                    workload=workload.name,
+                    framework=framework,
+                    device=device,
+                    precision=precision,
+                    mode=mode,
+                    scenario=scenario,
+                    policy=policy,
+                    variant=self.selection.variant,
+                    batch_size=1,
+                    options=self.selection.options,
+                )
+                yield from self.batches(workload, case, self.obstacle(workload, case, capability))
+
+    def batches(
+        self, workload: workloads.Workload, case: Case, outcome: Outcome | None
+    ) -> Iterator[Case | Skip]:
+        for batch_size in self.selection.batch_sizes or (self.default_batch(workload, case),):
+            sized = replace(case, batch_size=batch_size)
+            yield sized if outcome is None else Skip(case=sized, outcome=outcome)
+
+    def frameworks(self, workload: workloads.Workload) -> Sequence[str]:
+        """Those asked for, else all that have a model file (an empty cell is no skip)."""
+        known = registry.names("frameworks")
+        for name in self.selection.frameworks:
+            registry.load("frameworks", name)
+        return self.selection.frameworks or [
+            name
+            for name in known
+            if name != TEST_FRAMEWORK
+            and registry.framework(name).MODEL_FILE in workload.model_files
+        ]
+
+    def device_ids(self, framework: str) -> Sequence[str]:
+        if not self.selection.devices:
+            kind = TEST_FRAMEWORK if framework == TEST_FRAMEWORK else None
+            if kind is None:
+                return [d.id for d in self.devices if d.kind != TEST_FRAMEWORK]
+            return [kind]
+        ids: list[str] = []
+        for asked in self.selection.devices:
+            kind, _, index = asked.partition(":")
+            kind = DEVICE_ALIASES.get(kind, kind)
+            if kind not in registry.names("devices"):
+                known = ", ".join(registry.names("devices"))
+                raise UsageError(f"there is no device kind named {asked!r}", f"Known: {known}.")
+            name = f"{kind}:{index}" if index else kind
+            ids += [d.id for d in self.devices if name in (d.id, d.kind)] or [name]
+        return list(dict.fromkeys(ids))
+
+    def uses(self, workload: workloads.Workload) -> Iterator[tuple[Mode, Scenario | None]]:
+        for mode in self.selection.modes or workload.modes:
+            if mode is Mode.TRAINING:
+                yield mode, None
+                continue
+            for scenario in self.selection.scenarios or (Scenario.OFFLINE,):
+                yield mode, scenario
+
+    def default_batch(self, workload: workloads.Workload, case: Case) -> int:
+        if case.scenario is Scenario.SINGLE_STREAM:
+            return 1
+        kind = case.device.partition(":")[0]
+        return workload.default_batch(case.variant, case.mode, kind)
+
+    def obstacle(
+        self, workload: workloads.Workload, case: Case, capability: Capability | Absent
+    ) -> Outcome | None:
+        """Why this cell cannot run here, or None."""
+        model_file = registry.framework(case.framework).MODEL_FILE
+        if model_file not in workload.model_files:
+            return _unsupported(f"{workload.name} has no {model_file}.py", "dlbench list")
+        if case.mode not in workload.modes:
+            return _unsupported(f"{workload.name} has no {case.mode}", "dlbench list")
+        if case.scenario is not None and case.scenario not in workload.scenarios:
+            return _unsupported(f"{workload.name} has no scenario {case.scenario}", "dlbench list")
+        if isinstance(capability, Absent):
+            return Outcome(
+                kind=OutcomeKind.MISSING_DEPENDENCY,
+                message=capability.reason,
+                advice=capability.remedy,
+            )
+        device = next((d for d in self.devices if d.id == case.device), None)
+        if device is None:
+            kind = case.device.partition(":")[0]
+            absent = self.absent_devices.get(
+                kind,
+                Absent(reason=f"there is no device {case.device} here", remedy="dlbench devices"),
+            )
+            return _unsupported(absent.reason, absent.remedy, detail="device_absent")
+        return _cannot(case, device, capability)
+
+
+def _cannot(case: Case, device: DeviceInfo, capability: Capability) -> Outcome | None:
+    able = capability.precisions.get(device.kind)
+    if able is None:
+        reason = capability.reasons.get(
+            device.kind, f"the {case.framework} adapter does not run on {device.kind}"
+        )
+        return _unsupported(reason)
+    if case.precision not in able:
+        return _unsupported(
+            f"the {case.framework} adapter does not run {case.precision} on {device.kind}"
+        )
+    if case.precision not in device.precisions:
+        return _unsupported(f"{device.name} has no native {case.precision} arithmetic")
+    if case.policy not in capability.policies:
+        return _unsupported(f"the {case.framework} adapter has no policy {case.policy}")
+    return None
+
+
+def _unsupported(message: str, advice: str = "", detail: str = "") -> Outcome:
+    return Outcome(kind=OutcomeKind.UNSUPPORTED, message=message, advice=advice, detail=detail)
+
+
+def _nothing(skips: Sequence[Skip], selection: Selection) -> DlbenchError:
+    """The error of a plan without cases: what is missing first, else what is impossible."""
+    if not skips:
+        return NothingToRunError(
+            "no installed framework has a model for what was asked", "dlbench list"
+        )
+    missing = [s for s in skips if s.outcome.kind is OutcomeKind.MISSING_DEPENDENCY]
+    absent = [s for s in skips if s.outcome.detail == "device_absent"]
+    first = (missing or absent or list(skips))[0].outcome
+    named = bool(selection.frameworks if missing else selection.devices)
+    kind = MissingError if missing or (absent and named) else NothingToRunError
+    return kind(f"nothing can run: {first.message}", first.advice)
+
+
+def _sentinel(cases: Sequence[Case], found: Sequence[workloads.Workload]) -> str | None:
+    """The cheapest case by its arithmetic; an only case watches itself."""
+    if len(cases) < 2:  # noqa: PLR2004 - a pair
+        return None
+    return min(cases, key=lambda c: (_flops_per_step(c, found), c.case_id)).case_id
+
+
+def _flops_per_step(case: Case, found: Sequence[workloads.Workload]) -> float:
+    flops = next(w.info(case.variant).flops for w in found if w.name == case.workload)
+    return flops * case.batch_size * (3 if case.mode is Mode.TRAINING else 1)
+
+
+# --- how long it will take ------------------------------------------------------------------
+
+
+def estimate_time(plan: Plan, devices: Sequence[DeviceInfo]) -> TimeEstimate:
+    """A range for the whole plan, from arithmetic and peaks; nothing has been measured yet."""
+    by_id = {d.id: d for d in devices}
+    infos = {(w.name, w.variant): w for w in plan.workloads}
+    low_s = high_s = 0.0
+    for case in plan.cases:
+        flops = infos[case.workload, case.variant].flops * case.batch_size
+        flops *= 3 if case.mode is Mode.TRAINING else 1
+        peak = by_id[case.device].peak_flops.get(case.precision)
+        fast, slow = ASSUMED_SHARE_OF_PEAK[1], ASSUMED_SHARE_OF_PEAK[0]
+        step_low_s = flops / (peak * fast) if peak else 0.0
+        step_high_s = flops / (peak * slow) if peak else plan.profile.max_steady_s
+        low_s += plan.profile.looks[0] * _trial_s(plan.profile, step_low_s, ASSUMED_LOAD_S[0])
+        high_s += plan.profile.looks[-1] * _trial_s(plan.profile, step_high_s, ASSUMED_LOAD_S[1])
+    if plan.time_budget_s is not None:
+        low_s, high_s = min(low_s, plan.time_budget_s), min(high_s, plan.time_budget_s)
+    basis = (
+        f"{plan.profile.looks[0]} to {plan.profile.looks[-1]} trials a case at "
+        f"{ASSUMED_SHARE_OF_PEAK[0]:.0%}-{ASSUMED_SHARE_OF_PEAK[1]:.0%} of the device's peak"
+    )
+    if plan.time_budget_s is not None:
+        basis += ", ended by the time budget"
+    return TimeEstimate(low_s=low_s, high_s=high_s, basis=basis)
+
+
+def _trial_s(profile: Profile, step_s: float, load_s: float) -> float:
+    """One trial: load, three steps and the warm-up window, then values until a limit."""
+    warm_up_s = min(max(profile.min_warm_up_s, 10 * step_s), profile.max_warm_up_s)
+    steady_s = min(
+        max(profile.max_values * step_s, profile.max_values * 1e-3),
+        max(profile.max_steady_s, profile.min_values * step_s),
+    )
+    return load_s + 3 * step_s + warm_up_s + steady_s

@@ -1,0 +1,370 @@
+"""Run a plan: lock, journal, order, worker processes, resume, seal.
+
+Every planned case ends in exactly one recorded outcome, and no finished trial is ever lost: each is
+one fsynced journal line before the next one starts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import dlbench
+from dlbench import workloads
+from dlbench.core import registry
+from dlbench.core.errors import DocumentError, GateError
+from dlbench.core.requests import TrialRequest, WorkerExit
+from dlbench.core.types import (
+    Case,
+    CaseResult,
+    DeviceInfo,
+    Environment,
+    Outcome,
+    OutcomeKind,
+    Plan,
+    Run,
+    Trial,
+)
+from dlbench.launchers import local
+from dlbench.session.lock import device_lock
+from dlbench.session.outcomes import outcome_of_exit
+from dlbench.session.schedule import SENTINEL_DRIFT, Next, drift, next_trial, stop_reason
+from dlbench.session.signals import StopSignal, stop_on_signals
+from dlbench.store import codec, journal, runs
+
+UTC_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+Launch = Callable[..., WorkerExit]
+
+
+class Observer(Protocol):
+    """Whoever wants to know how far it is; the terminal, or nobody."""
+
+    def begin(self, plan: Plan, run_id: str, trials: Sequence[Trial]) -> None:
+        """The session starts, with the trials that a resumed one already has."""
+        ...
+
+    def trial_begins(self, upcoming: Next) -> None:
+        """A worker is about to start."""
+        ...
+
+    def event(self, upcoming: Next, event: Mapping[str, Any]) -> None:
+        """The worker spoke: a phase or progress."""
+        ...
+
+    def trial_ended(self, trial: Trial, trials: Sequence[Trial], elapsed_s: float) -> None:
+        """A trial is finished and on disk."""
+        ...
+
+
+class Silent:
+    """An observer that does not look."""
+
+    def begin(self, plan: Plan, run_id: str, trials: Sequence[Trial]) -> None:
+        """Not looked at."""
+
+    def trial_begins(self, upcoming: Next) -> None:
+        """Not looked at."""
+
+    def event(self, upcoming: Next, event: Mapping[str, Any]) -> None:
+        """Not looked at."""
+
+    def trial_ended(self, trial: Trial, trials: Sequence[Trial], elapsed_s: float) -> None:
+        """Not looked at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """What a session leaves: the run, and where it lies (a journal if it was interrupted)."""
+
+    run: Run
+    path: Path
+    interrupted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How to run, apart from what: nothing here alters a result.
+
+    ``phase_timeout_s`` caps every phase's deadline; ``workload_folder`` is searched first.
+    """
+
+    folder: Path
+    wait: bool = False
+    phase_timeout_s: float | None = None
+    workload_folder: Path | None = None
+    launch: Launch = local.launch
+
+
+def run_plan(
+    plan: Plan,
+    environment: Environment,
+    devices: Sequence[DeviceInfo],
+    settings: Settings,
+    observer: Observer | None = None,
+) -> Finished:
+    """Measure a plan on this machine and write its document.
+
+    Args:
+        plan: what to run.
+        environment: the machine, as it will stand in the document.
+        devices: the same devices with their real ids, for the workers.
+        settings: where results go and how long to wait.
+        observer: is told of progress.
+
+    Raises:
+        StoreError: results cannot be written; nothing was measured, or all finished trials lie in
+            the journal.
+        UsageError: a device is in use by another session.
+    """
+    journal.check_writable(settings.folder)
+    now = datetime.now(UTC)
+    header = journal.JournalHeader(
+        run_id=runs.new_run_id(environment.machine, now),
+        created_utc=now.strftime(UTC_FORMAT),
+        dlbench_version=dlbench.__version__,
+        plan=plan,
+        environment=environment,
+    )
+    with _locks(plan, settings):
+        book = journal.Journal.create(settings.folder, header)
+        return _conduct(header, book, (), devices, settings, observer or Silent())
+
+
+def resume(
+    path: Path,
+    environment: Environment,
+    devices: Sequence[DeviceInfo],
+    settings: Settings,
+    observer: Observer | None = None,
+) -> Finished:
+    """Go on with an unfinished journal, on the machine that began it.
+
+    Raises:
+        GateError: the machine or its software changed since.
+        DocumentError: the journal cannot be read, or a workload changed since.
+    """
+    header = journal.read_journal(path).header
+    _same_machine(header.environment, environment)
+    _same_workloads(header.plan, settings.workload_folder)
+    settings = replace(settings, folder=path.parent)
+    with _locks(header.plan, settings):
+        book, contents = journal.Journal.resume(path)
+        book.append_note("resumed_utc", datetime.now(UTC).strftime(UTC_FORMAT))
+        trials = tuple(t for t in contents.trials if t.outcome.kind is not OutcomeKind.INTERRUPTED)
+        return _conduct(header, book, trials, devices, settings, observer or Silent())
+
+
+def _same_machine(then: Environment, now: Environment) -> None:
+    if then.fingerprint != now.fingerprint:
+        changed = sorted(
+            name for name in then.versions if then.versions[name] != now.versions.get(name)
+        )
+        what = f" ({', '.join(changed)} changed)" if changed else ""
+        raise GateError(
+            f"the run was begun on {then.machine} and this is not that machine any more{what}",
+            "Start a new run; trials of two machines cannot stand in one document.",
+        )
+
+
+def _same_workloads(plan: Plan, extra: Path | None) -> None:
+    folders = workloads.folders(extra)
+    for info in plan.workloads:
+        folder = folders.get(info.name)
+        if folder is None or workloads.read(folder).content_hash != info.content_hash:
+            raise DocumentError(
+                f"workload {info.name} is not the one that the run was begun with",
+                "Start a new run.",
+            )
+
+
+def _locks(plan: Plan, settings: Settings) -> contextlib.ExitStack:
+    with contextlib.ExitStack() as acquiring:
+        for device in sorted({c.device for c in plan.cases}):
+            acquiring.enter_context(device_lock(device, wait=settings.wait))
+        return acquiring.pop_all()
+
+
+def _conduct(
+    header: journal.JournalHeader,
+    book: journal.Journal,
+    trials: Sequence[Trial],
+    devices: Sequence[DeviceInfo],
+    settings: Settings,
+    observer: Observer,
+) -> Finished:
+    session = _Session(
+        header=header,
+        book=book,
+        devices={d.id: d for d in devices},
+        settings=settings,
+        observer=observer,
+        trials=list(trials),
+    )
+    with book, stop_on_signals() as stop:
+        session.measure(stop)
+    run = session.run(interrupted=stop.asked)
+    if stop.asked:
+        return Finished(run=run, path=book.path, interrupted=True)
+    path = runs.seal(run, settings.folder, journal=book.path)
+    return Finished(run=run, path=path, interrupted=False)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Session:
+    """The state of one session: its trials so far, time spent, and devices lost."""
+
+    header: journal.JournalHeader
+    book: journal.Journal
+    devices: Mapping[str, DeviceInfo]
+    settings: Settings
+    observer: Observer
+    trials: list[Trial]
+    lost: set[str] = field(default_factory=set)
+    elapsed_s: float = 0.0
+    spans_s: dict[str, float] = field(default_factory=dict)
+
+    def measure(self, stop: StopSignal) -> None:
+        """Run trials until the schedule has no more, or a stop was asked for."""
+        plan = self.header.plan
+        self.elapsed_s = sum(_span_s(t) for t in self.trials)
+        self.spans_s |= {t.case_id: _span_s(t) for t in self.trials}
+        self.observer.begin(plan, self.header.run_id, self.trials)
+        while not stop.asked:
+            upcoming = next_trial(
+                plan,
+                self.trials,
+                elapsed_s=self.elapsed_s,
+                spans_s=self.spans_s,
+                lost_devices=frozenset(self.lost),
+            )
+            if upcoming is None:
+                return
+            self.observer.trial_begins(upcoming)
+            start_s = time.monotonic()
+            trial = self.trial(upcoming, stop)
+            span_s = time.monotonic() - start_s
+            self.elapsed_s += span_s
+            self.spans_s[trial.case_id] = span_s
+            self.book.append_trial(trial)
+            self.trials.append(trial)
+            self.observer.trial_ended(trial, self.trials, self.elapsed_s)
+
+    def trial(self, upcoming: Next, stop: StopSignal) -> Trial:
+        """Run one trial in a process of its own; always returns one, whatever happens to it."""
+        ended = self.settings.launch(
+            self.request(upcoming),
+            environment=child_environment(
+                self.devices[upcoming.case.device], self.header.plan.threads
+            ),
+            deadlines=self.deadlines(),
+            on_event=lambda event: self.observer.event(upcoming, event),
+            stop=stop,
+        )
+        trial = self.received(upcoming, ended)
+        if ended.returncode is None or trial.outcome.kind is OutcomeKind.DEVICE_LOST:
+            self.lost.add(upcoming.case.device)
+        return trial
+
+    def received(self, upcoming: Next, ended: WorkerExit) -> Trial:
+        """The worker's own trial if it sent a valid one, else one that says how it ended."""
+        outcome = outcome_of_exit(ended)
+        if ended.trial is not None:
+            try:
+                trial = codec.convert(Trial, ended.trial)
+            except DocumentError as error:
+                outcome = Outcome(
+                    kind=OutcomeKind.ERROR,
+                    detail="bad_result",
+                    message=f"the worker sent a trial that cannot be read: {error.message}",
+                )
+            else:
+                return trial if trial.outcome.ok or trial.log else replace(trial, log=ended.log)
+        return Trial(
+            case_id=upcoming.case.case_id,
+            round=upcoming.round,
+            role=upcoming.role,
+            position=upcoming.position,
+            started_utc=datetime.now(UTC).strftime(UTC_FORMAT),
+            outcome=outcome,
+            log=ended.log,
+        )
+
+    def request(self, upcoming: Next) -> TrialRequest:
+        plan = self.header.plan
+        folder = workloads.folders(self.settings.workload_folder)[upcoming.case.workload]
+        return TrialRequest(
+            case=upcoming.case,
+            device=self.devices[upcoming.case.device],
+            profile=plan.profile,
+            workload_folder=str(folder),
+            threads=plan.threads,
+            seed=plan.seed,
+            round=upcoming.round,
+            role=upcoming.role,
+            position=upcoming.position,
+            parent_pid=os.getpid(),
+        )
+
+    def deadlines(self) -> local.Deadlines:
+        deadlines = local.Deadlines()
+        cap_s = self.settings.phase_timeout_s
+        return deadlines if cap_s is None else deadlines.capped(cap_s)
+
+    def run(self, *, interrupted: bool) -> Run:
+        """The document of all that was measured."""
+        moved = drift(self.trials)
+        return Run(
+            run_id=self.header.run_id,
+            created_utc=self.header.created_utc,
+            finished_utc=datetime.now(UTC).strftime(UTC_FORMAT),
+            dlbench_version=self.header.dlbench_version,
+            plan=self.header.plan,
+            environment=self.header.environment,
+            results=tuple(
+                self.result(case, interrupted=interrupted) for case in self.header.plan.cases
+            ),
+            flags=("drift",) if moved is not None and moved > SENTINEL_DRIFT else (),
+            notes={} if moved is None else {"sentinel_drift": moved},
+        )
+
+    def result(self, case: Case, *, interrupted: bool) -> CaseResult:
+        own = tuple(t for t in self.trials if t.case_id == case.case_id)
+        reason = stop_reason(self.header.plan, case, self.trials, frozenset(self.lost))
+        if reason is None:
+            reason = "interrupted" if interrupted else "the time budget ended"
+        return CaseResult(
+            case=case,
+            trials=own,
+            stop_reason=reason,
+            flags=tuple(sorted({flag for t in own for flag in t.flags})),
+        )
+
+
+def _span_s(trial: Trial) -> float:
+    """Seconds that a trial's phases took; for a resumed session's time budget."""
+    return sum(w.end_s - w.start_s for w in trial.windows)
+
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+)
+
+
+def child_environment(device: DeviceInfo, threads: int) -> dict[str, str]:
+    """The worker's environment: ours, one device visible, and the thread policy."""
+    return {
+        **os.environ,
+        **registry.device_kind(device.kind).child_environment(device),
+        **dict.fromkeys(THREAD_VARIABLES, str(threads)),
+        "PYTHONUNBUFFERED": "1",
+    }

@@ -1,0 +1,151 @@
+"""Which trial comes next.
+
+A pure function of the plan and the trials so far, so that a resumed session goes on exactly where
+it was.
+
+    sentinel, round 0 (all cases, shuffled), sentinel, round 1, ..., last round, sentinel
+
+A case leaves the rotation when its interval is narrow enough at a look, when a trial of it fails,
+or when the looks are over. The session ends early when the next round would outlast its budget.
+Cases stop on their own precision, never on how they compare.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dlbench.core import stats
+from dlbench.core.metrics import trial_seconds_per_sample
+from dlbench.core.types import Absent, Case, Plan, Trial
+
+SENTINEL_DRIFT = 0.03
+"""A sentinel that moves by more than 3 % says that the machine changed during the session."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Next:
+    """The trial to run now."""
+
+    case: Case
+    round: int
+    role: str
+    position: int
+
+
+def next_trial(
+    plan: Plan,
+    trials: Sequence[Trial],
+    *,
+    elapsed_s: float = 0.0,
+    spans_s: Mapping[str, float] | None = None,
+    lost_devices: frozenset[str] = frozenset(),
+) -> Next | None:
+    """The next trial, or None when all is done.
+
+    Args:
+        plan: what was planned.
+        trials: all trials so far, in the order they ran.
+        elapsed_s: measuring time spent so far, for the time budget.
+        spans_s: seconds that the latest trial of each case took, by case_id.
+        lost_devices: ids of devices that must not be used any more.
+    """
+    position = len(trials)
+    active = [c for c in plan.cases if stop_reason(plan, c, trials, lost_devices) is None]
+    sentinel = next((c for c in plan.cases if c.case_id == plan.sentinel), None)
+    watched = _watched(sentinel, trials, lost_devices)
+    n_sentinels = sum(t.role == "sentinel" for t in trials)
+    counts = {c.case_id: len(_measured_so_far(c, trials)) for c in active}
+    current = min(counts.values(), default=None)
+    if current is None or out_of_time(plan, counts, elapsed_s, spans_s or {}):
+        n_rounds = 1 + max((t.round for t in trials if t.role == "measure"), default=-1)
+        if sentinel and watched and n_sentinels <= n_rounds and n_rounds > 0:
+            return Next(case=sentinel, round=n_sentinels, role="sentinel", position=position)
+        return None
+    if sentinel and watched and n_sentinels <= current:
+        return Next(case=sentinel, round=n_sentinels, role="sentinel", position=position)
+    waiting = [c for c in active if counts[c.case_id] == current]
+    case = _shuffled(plan, waiting, current)[0]
+    return Next(case=case, round=current, role="measure", position=position)
+
+
+def stop_reason(
+    plan: Plan,
+    case: Case,
+    trials: Sequence[Trial],
+    lost_devices: frozenset[str] = frozenset(),
+) -> str | None:
+    """Why a case needs no further trial, or None while it does."""
+    own = _measured_so_far(case, trials)
+    failed = next((t for t in own if not t.outcome.ok), None)
+    if failed is not None:
+        return f"trial {len(own)} ended as {failed.outcome}"
+    if case.device in lost_devices:
+        return f"device {case.device} was lost"
+    n = len(own)
+    looks = plan.profile.looks
+    if n in looks:
+        half_width = precision(plan, own)
+        target = plan.profile.target_half_width
+        if half_width is not None and half_width <= target:
+            return f"precise to +-{half_width:.1%} after {n} trials (target {target:.0%})"
+    if n >= looks[-1]:
+        target = plan.profile.target_half_width
+        return f"all {n} trials done without reaching the target of {target:.0%}"
+    return None
+
+
+def precision(plan: Plan, trials: Sequence[Trial]) -> float | None:
+    """Relative half-width of a case's interval at the level that pays for the looks."""
+    medians_s = [trial_seconds_per_sample(t) for t in trials if t.outcome.ok]
+    if not medians_s:
+        return None
+    interval = stats.case_interval(medians_s, stats.paid_level(len(plan.profile.looks)))
+    return None if isinstance(interval, Absent) else stats.relative_half_width(interval)
+
+
+def out_of_time(
+    plan: Plan, counts: Mapping[str, int], elapsed_s: float, spans_s: Mapping[str, float]
+) -> bool:
+    """Whether the rest of the current round (a whole one at its start) would outlast the budget.
+
+    A round is begun only if it fits: cases keep equal numbers of trials, so that their rounds can
+    be paired. A case that has never run has no known span and does not count.
+    """
+    if plan.time_budget_s is None:
+        return False
+    current = min(counts.values())
+    rest = [c for c, n in counts.items() if n == current]
+    if current > 0 and len(rest) < len(counts):
+        return False
+    needed_s = sum(spans_s.get(case_id, 0.0) for case_id in rest)
+    return elapsed_s + needed_s > plan.time_budget_s
+
+
+def drift(trials: Sequence[Trial]) -> float | None:
+    """By how much the sentinel (or an only case) moved: largest over smallest median, minus one."""
+    watched = [t for t in trials if t.role == "sentinel" and t.outcome.ok]
+    if not watched and len({t.case_id for t in trials}) == 1:
+        watched = [t for t in trials if t.outcome.ok]
+    if len(watched) < 2:  # noqa: PLR2004 - drift needs two points
+        return None
+    medians_s = [trial_seconds_per_sample(t) for t in watched]
+    return max(medians_s) / min(medians_s) - 1
+
+
+def _measured_so_far(case: Case, trials: Sequence[Trial]) -> list[Trial]:
+    case_id = case.case_id
+    return [t for t in trials if t.case_id == case_id and t.role == "measure"]
+
+
+def _watched(sentinel: Case | None, trials: Sequence[Trial], lost_devices: frozenset[str]) -> bool:
+    """A sentinel that failed, or whose device is gone, is not run again."""
+    if sentinel is None or sentinel.device in lost_devices:
+        return False
+    return all(t.outcome.ok for t in trials if t.case_id == sentinel.case_id)
+
+
+def _shuffled(plan: Plan, cases: Sequence[Case], round_: int) -> list[Case]:
+    """The cases in this round's order: each has its own seeded number, whoever else is waiting."""
+    return sorted(cases, key=lambda c: random.Random(f"{plan.seed}:{round_}:{c.case_id}").random())  # noqa: S311

@@ -1,0 +1,315 @@
+"""The child: one request in, one trial out.
+
+    stdin   the request, JSON, read to its end
+    fd      (named by --events) JSON lines: {"event": "phase" | "progress" | "trial", ...}
+    stdout, stderr   belong to the frameworks; nothing here is read from them
+
+A fresh process for each trial: half of the variance lies between processes, and whatever a
+framework does to itself (crash, hang, leak) ends with it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import json
+import os
+import signal
+import statistics
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dlbench import workloads
+from dlbench.core import registry
+from dlbench.core.errors import SubjectError
+from dlbench.core.plain import from_plain
+from dlbench.core.protocols import Meter, Subject, SubjectRequest
+from dlbench.core.requests import TrialRequest
+from dlbench.core.types import (
+    Absent,
+    Check,
+    Mode,
+    Outcome,
+    OutcomeKind,
+    PeakMemory,
+    Reading,
+    Trial,
+    Window,
+)
+from dlbench.measure import conditions, gate, sampler
+
+Emit = Callable[[dict[str, Any]], None]
+
+PR_SET_PDEATHSIG = 1
+"""linux/prctl.h: the signal this process gets when its parent dies."""
+
+BAD_INPUT_EXIT = 3
+"""The request could not be understood: a bug in dlbench, not in the subject."""
+
+
+def main() -> None:
+    """Read the request from stdin, run it, and write events to the descriptor in argv."""
+    request = from_plain(TrialRequest, json.load(sys.stdin))
+    _die_with(request.parent_pid)
+    faulthandler.enable()
+    descriptor = int(sys.argv[sys.argv.index("--events") + 1])
+    with os.fdopen(descriptor, "w", encoding="utf-8", buffering=1) as pipe:
+
+        def emit(event: dict[str, Any]) -> None:
+            pipe.write(json.dumps(event, allow_nan=False) + "\n")
+
+        emit({"event": "trial", "trial": asdict(run_trial(request, emit))})
+    # Frameworks' own exit handlers have crashed and hung; the result is out, so leave at once.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _die_with(parent_pid: int) -> None:
+    """Die when the parent does, even by SIGKILL; at once if it is dead already."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_pid:
+        os._exit(BAD_INPUT_EXIT)
+
+
+def run_trial(request: TrialRequest, emit: Emit) -> Trial:
+    """Measure; whatever goes wrong in the subject becomes the trial's outcome."""
+    trial = Trial(
+        case_id=request.case.case_id,
+        round=request.round,
+        role=request.role,
+        position=request.position,
+        started_utc=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        outcome=Outcome(kind=OutcomeKind.OK),
+    )
+    try:
+        return _measure(request, trial, emit)
+    except SubjectError as error:
+        return replace(trial, outcome=_of_subject_error(error))
+    except MemoryError as error:
+        message = f"the process could not allocate memory: {error}".removesuffix(": ")
+        return replace(
+            trial,
+            outcome=Outcome(
+                kind=OutcomeKind.OOM_HOST, message=message, advice="Use a smaller --batch-size."
+            ),
+        )
+    except Exception as error:  # noqa: BLE001 - the border: every failure becomes an outcome
+        message = f"{type(error).__name__}: {error}"
+        outcome = Outcome(
+            kind=OutcomeKind.ERROR,
+            detail=type(error).__name__,
+            message=message[:MESSAGE_CHARACTERS],
+            advice="The traceback is in the trial's log.",
+        )
+        return replace(trial, outcome=outcome, log=traceback.format_exc()[-LOG_CHARACTERS:])
+
+
+MESSAGE_CHARACTERS = 500
+LOG_CHARACTERS = 8000
+
+
+def _of_subject_error(error: SubjectError) -> Outcome:
+    return Outcome(kind=error.outcome, message=error.message, advice=error.advice)
+
+
+def _measure(request: TrialRequest, trial: Trial, emit: Emit) -> Trial:
+    case = request.case
+    workload = workloads.read(Path(request.workload_folder))
+    meters = registry.device_kind(request.device.kind).meters(request.device)
+    emit({"event": "phase", "phase": "load"})
+    load_start_s = time.monotonic()
+    subject = _open(request, workload)
+    loaded = Window(name="load", start_s=load_start_s, end_s=time.monotonic())
+    try:
+        watch = _Watch(emit, meters)
+        samples = sampler.sample(subject, case, request.profile, watch.progress)
+        watch.end()
+        memory = _peak_memory(subject)
+        emit({"event": "phase", "phase": "gate"})
+        gate_start_s = time.monotonic()
+        digest, checks = gate.examine(subject, case, samples, _expected(workload, request))
+        overhead_s = sampler.harness_overhead_s(subject, case, request.profile)
+        gated = Window(name="gate", start_s=gate_start_s, end_s=time.monotonic())
+        facts = dict(subject.info)
+    finally:
+        subject.close()
+    checks = (*checks, *_checks_of_speed(request, workload, samples, facts))
+    facts |= {
+        "harness_overhead_s_per_step": overhead_s,
+        "steps_per_value": samples.steps_per_value,
+        "foreign_cpu_share": watch.foreign_share(),
+    }
+    return replace(
+        trial,
+        outcome=_verdict(checks, watch),
+        values=samples.values,
+        warm_up=samples.warm_up,
+        windows=(loaded, *samples.windows, gated),
+        readings=tuple(watch.readings),
+        first_step_s=samples.first_step_s,
+        queries_s=_timeable(samples.queries_s),
+        memory=memory,
+        digest=digest,
+        checks=checks,
+        flags=_flags(samples, checks, watch),
+        subject=facts,
+    )
+
+
+def _open(request: TrialRequest, workload: workloads.Workload) -> Subject:
+    adapter = registry.framework(request.case.framework)
+    return adapter.open_subject(
+        SubjectRequest(
+            case=request.case,
+            device=request.device,
+            spec=workload.spec(request.case.variant),
+            model=workloads.load_model(workload.folder, adapter.MODEL_FILE),
+            threads=request.threads,
+            seed=request.seed,
+            scratch=Path(tempfile.gettempdir()),
+        )
+    )
+
+
+class _Watch:
+    """Tells the parent how far it is, and takes readings at the edges of the steady window."""
+
+    def __init__(self, emit: Emit, meters: tuple[Meter, ...]) -> None:
+        self._emit = emit
+        self._meters = meters
+        self.readings: list[Reading] = []
+        self._before: conditions.Snapshot | None = None
+        self._after: conditions.Snapshot | None = None
+
+    def progress(self, phase: str, n_values: int, per_sample_s: float | None) -> None:
+        if n_values:
+            self._emit(
+                {"event": "progress", "phase": phase, "n": n_values, "per_sample_s": per_sample_s}
+            )
+            return
+        self._emit({"event": "phase", "phase": phase})
+        if phase == "steady":
+            self._read()
+            self._before = conditions.snapshot()
+
+    def end(self) -> None:
+        self._after = conditions.snapshot()
+        self._read()
+
+    def _read(self) -> None:
+        self.readings.extend(reading for meter in self._meters for reading in meter.read())
+
+    @property
+    def edges(self) -> tuple[conditions.Snapshot, conditions.Snapshot]:
+        if self._before is None or self._after is None:
+            raise RuntimeError("the steady window was never entered")
+        return self._before, self._after
+
+    def foreign_share(self) -> float | Absent:
+        share = conditions.foreign_share(*self.edges, os.cpu_count() or 1)
+        return Absent(reason="/proc/stat cannot be read here") if share is None else share
+
+
+def _expected(workload: workloads.Workload, request: TrialRequest) -> gate.Expected | Absent:
+    reference = workload.reference(request.case)
+    if isinstance(reference, Absent):
+        return reference
+    return gate.Expected(
+        values=reference.values,
+        positions=reference.positions,
+        tolerance=reference.tolerance,
+        spread=reference.spread,
+    )
+
+
+def _checks_of_speed(
+    request: TrialRequest,
+    workload: workloads.Workload,
+    samples: sampler.Samples,
+    facts: dict[str, Any],
+) -> tuple[Check, ...]:
+    info = workload.info(request.case.variant)
+    # Training does at least twice the forward's work: a bound, so the smaller factor is right.
+    flops = info.flops * (2 if request.case.mode is Mode.TRAINING else 1)
+    return (
+        gate.parameters_check(facts.get("parameters"), info),
+        gate.flops_check(request.case, samples.values, flops, request.device),
+        gate.clocks_check(samples.values),
+    )
+
+
+FLAGGED_CHECKS = {"clocks_agree": "clock_disagree"}
+"""Rules whose failure flags a trial and does not refuse it."""
+
+
+def _verdict(checks: tuple[Check, ...], watch: _Watch) -> Outcome:
+    if conditions.suspended(*watch.edges):
+        return Outcome(
+            kind=OutcomeKind.INVALID,
+            detail="suspended",
+            message="the machine was suspended while values were taken",
+            advice="Keep it awake and run again.",
+        )
+    for check in checks:
+        if check.passed is False and check.rule not in FLAGGED_CHECKS:
+            return Outcome(
+                kind=OutcomeKind.INVALID,
+                detail=check.rule,
+                message=f"the correctness gate refused it: {check.detail}",
+                advice="Its speed does not count; see docs/how-it-measures.md, The gate.",
+            )
+    return Outcome(kind=OutcomeKind.OK)
+
+
+def _flags(samples: sampler.Samples, checks: tuple[Check, ...], watch: _Watch) -> tuple[str, ...]:
+    found = [] if samples.steady else ["not_steady"]
+    found += [
+        FLAGGED_CHECKS[c.rule]
+        for c in checks
+        if not c.passed and c.rule in FLAGGED_CHECKS and c.passed is False
+    ]
+    found += conditions.flags(*watch.edges, os.cpu_count() or 1)
+    if any(isinstance(r.value, Absent) for r in watch.readings) and any(
+        not isinstance(r.value, Absent) for r in watch.readings
+    ):
+        found.append("telemetry_lost")
+    return tuple(found)
+
+
+def _timeable(queries_s: tuple[float, ...]) -> tuple[float, ...]:
+    """Single queries, if the clock can resolve them to 0.1 %; else none."""
+    if not queries_s:
+        return ()
+    least_s = sampler.LEAST_VALUE_RESOLUTIONS * sampler.clock_resolution_s()
+    return queries_s if statistics.median(queries_s) >= least_s else ()
+
+
+def _peak_memory(subject: Subject) -> PeakMemory:
+    """The subject's own peaks, with the host's filled in by the kernel."""
+    memory = subject.peak_memory()
+    return replace(memory, host_rss_mib=_peak_rss_mib())
+
+
+def _peak_rss_mib() -> float | Absent:
+    """VmHWM: unlike ru_maxrss it does not inherit the parent's size across fork."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+    except OSError as error:
+        return Absent(reason=f"/proc/self/status cannot be read: {error.strerror}")
+    for line in status.splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return Absent(reason="this kernel does not record a process's peak memory")
+
+
+if __name__ == "__main__":
+    main()
