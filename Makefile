@@ -1,40 +1,43 @@
-# The two commands of the README are `make bench` and `make test`. Each sets up what it needs.
+# The README's two commands are `make bench` and `make test`. Each sets up what it needs.
 
 PYTHON ?= python3
 VENV ?= .venv
-BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check
 FRAMEWORKS ?= torch,tensorflow
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: bench test check report clean
 
-$(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
-
-# A stamp a set of packages, remade when what they are made of changes.
-$(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[$(FRAMEWORKS)]'
-	touch $@
-
-$(VENV)/.test: $(VENV)/.bench requirements-dev.txt
-	$(PIP) install --quiet --constraint constraints.txt --requirement requirements-dev.txt
-	touch $@
-
-# Measure the quick suite on every device found, then write the report of that run.
+# Measure the quick suite on every device found, and write the report of that run.
 bench: $(VENV)/.bench
-	$(BIN)/dlbench run quick --out results --and-report reports
+	$(BIN)/dlbench run quick --report reports
 
-report: $(VENV)/.bench
-	$(BIN)/dlbench report results --out reports/all.html
-
-test: $(VENV)/.test
+# All tests: unit, property, fault, conformance, golden, frameworks, end to end.
+test: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
-check: $(VENV)/.test
+# Style, types, layers.
+check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# One report over everything in results/.
+report: $(VENV)/.bench
+	$(BIN)/dlbench report results --out reports/all.html
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info
+
+# A stamp for each set of packages, remade when what it is made of changes.
+$(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) --editable '.[$(FRAMEWORKS)]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) --editable '.[$(FRAMEWORKS),dev]'
+	touch $@ $(VENV)/.bench
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)

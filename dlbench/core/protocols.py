@@ -57,11 +57,17 @@ class Subject(Protocol):
     """Model, framework and device as built: the thing that is timed.
 
     Inputs are made beforehand: ``n_buffers`` batches of random data, resident on the device.
-    ``info`` holds ``parameters`` (trainable), ``threads`` and whatever else should be recorded.
     """
 
-    n_buffers: int
-    info: Mapping[str, str | int | float | bool | Absent]
+    @property
+    def n_buffers(self) -> int:
+        """Number of input batches in rotation."""
+        ...
+
+    @property
+    def info(self) -> Mapping[str, str | int | float | bool | Absent]:
+        """Facts of the subject as built: ``parameters`` (trainable), ``threads``, dtypes, ..."""
+        ...
 
     def step(self, buffer: int) -> object:
         """Start one training step on that buffer; return a handle to its loss (before update)."""

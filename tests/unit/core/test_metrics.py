@@ -1,0 +1,171 @@
+"""Metrics: values by hand, and Absent with a reason wherever an input is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dlbench.core import metrics
+from dlbench.core.types import (
+    Absent,
+    CaseResult,
+    Environment,
+    Estimated,
+    Measured,
+    Mode,
+    PeakMemory,
+    Reading,
+    Run,
+    Trial,
+    Window,
+)
+from tests import builders
+
+NOT_HERE = Absent(reason="not here")
+
+
+def _run(result: CaseResult) -> Run:
+    environment = Environment(
+        machine="m", fingerprint="f", facts={}, versions={}, devices=(builders.CPU,)
+    )
+    return Run(
+        run_id="r",
+        created_utc="2026-01-01T00:00:00Z",
+        finished_utc="2026-01-01T00:01:00Z",
+        dlbench_version="0",
+        plan=builders.plan([result.case]),
+        environment=environment,
+        results=(result,),
+    )
+
+
+def _compute(name: str, *trials: Trial, **case_changes: object) -> object:
+    result = CaseResult(case=builders.case(**case_changes), trials=trials, stop_reason="test")
+    return metrics.compute(name, result, _run(result))
+
+
+def test_every_metric_has_unit_direction_and_doc() -> None:
+    """What the report and the docs print about each metric is there."""
+    assert len(metrics.REGISTRY) >= 12
+    for name, spec in metrics.REGISTRY.items():
+        assert (spec.name, spec.direction in {"higher", "lower"}) == (name, True)
+        assert spec.unit
+        assert spec.doc.endswith(".")
+
+
+@pytest.mark.parametrize("name", sorted(metrics.REGISTRY))
+def test_a_case_that_failed_has_no_numbers(name: str) -> None:
+    """A crash makes every metric Absent with the crash as its reason."""
+    value = _compute(name, builders.failed(builders.case(), 0))
+    assert isinstance(value, Absent)
+    assert "it broke" in value.reason
+
+
+@pytest.mark.parametrize("name", sorted(metrics.REGISTRY))
+def test_a_case_that_never_ran_has_no_numbers(name: str) -> None:
+    """No trial makes every metric Absent with the stop reason."""
+    value = _compute(name)
+    assert value == Absent(reason="no trial was run: test")
+
+
+def test_throughput_is_one_over_the_typical_time() -> None:
+    """Three trials at 10 ms a sample are 100 samples/s, with an interval around it."""
+    case = builders.case()
+    value = _compute(
+        "throughput_samples_per_s",
+        *(builders.trial(case, i, s) for i, s in enumerate((0.0099, 0.01, 0.0101))),
+    )
+    assert isinstance(value, Measured)
+    assert value.value == pytest.approx(100.0, rel=1e-3)
+    assert value.n == 3
+    assert value.interval is not None
+    assert value.interval.low < 100 < value.interval.high
+
+
+def test_the_sentinels_trials_do_not_count() -> None:
+    """A sentinel trial of the same case leaves the case's numbers alone."""
+    case = builders.case()
+    own = [builders.trial(case, i) for i in range(3)]
+    extra = builders.trial(case, 0, 5.0, role="sentinel")
+    assert _compute("step_s", *own, extra) == _compute("step_s", *own)
+
+
+def test_latency_of_few_queries_says_n_too_small() -> None:
+    """Twenty queries have a p50 but no p99."""
+    trials = [builders.trial(builders.case(), 0, queries_s=(0.01,) * 20)]
+    assert isinstance(_compute("latency_p50_s", *trials), Measured)
+    p99 = _compute("latency_p99_s", *trials)
+    assert isinstance(p99, Absent)
+    assert p99.reason.startswith("n too small: 20 queries")
+
+
+def test_training_has_no_latency() -> None:
+    """Latency belongs to queries."""
+    case = builders.case(mode=Mode.TRAINING, scenario=None)
+    value = _compute("latency_p50_s", builders.trial(case, 0), mode=Mode.TRAINING, scenario=None)
+    assert isinstance(value, Absent)
+
+
+def test_flops_per_s_counts_training_three_times() -> None:
+    """1 MFLOP a sample at 10 ms a sample is 100 MFLOP/s, in training 300."""
+    case = builders.case()
+    inference = _compute("flops_per_s", builders.trial(case, 0))
+    training = _compute("flops_per_s", builders.trial(case, 0), mode=Mode.TRAINING, scenario=None)
+    assert isinstance(inference, Measured)
+    assert isinstance(training, Measured)
+    assert inference.value == pytest.approx(1e8)
+    assert training.value == pytest.approx(3e8)
+
+
+def test_peak_memory_is_the_largest_or_the_reason() -> None:
+    """The host's peak is the largest over trials; the device's keeps its reason."""
+    memory = PeakMemory(
+        framework_allocated_mib=NOT_HERE,
+        framework_reserved_mib=NOT_HERE,
+        device_used_mib=NOT_HERE,
+        host_rss_mib=100.0,
+    )
+    trials = [
+        builders.trial(builders.case(), 0, memory=memory),
+        builders.trial(builders.case(), 1, memory=replace(memory, host_rss_mib=120.0)),
+    ]
+    host = _compute("peak_host_rss_mib", *trials)
+    assert isinstance(host, Measured)
+    assert host.value == 120.0
+    assert _compute("peak_framework_allocated_mib", *trials) == NOT_HERE
+
+
+def _metered(*counters_j: float | Absent) -> Trial:
+    """A trial of five one-second values with counter readings at both ends."""
+    readings = tuple(
+        Reading(t_s=6.0 * i, source="meter", quantity="energy_counter_j", value=c)
+        for i, c in enumerate(counters_j)
+    )
+    window = Window(name="steady", start_s=0.0, end_s=6.0)
+    return builders.trial(builders.case(), 0, median_s=1.0, readings=readings, windows=(window,))
+
+
+def test_energy_is_the_counters_difference_with_its_edges() -> None:
+    """300 J over 6 s, 5 s of them measuring 5 samples, are 50 J a sample, give or take a tick."""
+    value = _compute("energy_j_per_sample", _metered(100.0, 400.0))
+    assert isinstance(value, Estimated)
+    assert value.value == pytest.approx(50.0)
+    assert value.interval.low == pytest.approx(50.0 * (1 - 2 / 60))
+
+
+@pytest.mark.parametrize(
+    ("counters", "word"),
+    [
+        ((), "no energy meter"),
+        ((100.0,), "only once"),
+        ((100.0, 100.0), "did not move"),
+        ((400.0, 100.0), "did not move, or was reset"),
+        ((100.0, Absent(reason="GPU is lost")), "GPU is lost"),
+    ],
+)
+def test_energy_is_never_zero(counters: tuple[float | Absent, ...], word: str) -> None:
+    """Each way in which a meter fails is a reason, not 0 J."""
+    value = _compute("energy_j_per_sample", _metered(*counters))
+    assert isinstance(value, Absent)
+    assert word in value.reason

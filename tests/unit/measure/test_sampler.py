@@ -1,0 +1,150 @@
+"""The sampler on a clockwork subject: every number can be said beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dlbench.core.types import Case, Mode, Profile, Scenario
+from dlbench.measure import sampler
+from tests import builders
+from tests.unit.measure.clockwork import Clock, Clockwork
+
+PROFILE = Profile(
+    name="test",
+    target_half_width=0.05,
+    looks=(3,),
+    min_values=5,
+    max_values=20,
+    max_steady_s=8.0,
+    max_warm_up_s=8.0,
+    min_warm_up_s=1.0,
+    time_budget_s=None,
+)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The sampler's clock, moved by the subject alone."""
+    clock = Clock()
+    monkeypatch.setattr(sampler, "time", clock)
+    return clock
+
+
+def _sample(
+    subject: Clockwork, case: Case | None = None, profile: Profile = PROFILE
+) -> sampler.Samples:
+    told: list[tuple[str, int, float | None]] = []
+    samples = sampler.sample(
+        subject, case or builders.case(batch_size=4), profile, lambda *a: told.append(a)
+    )
+    assert [t[0] for t in told if t[1] == 0] == ["first_step", "warm_up", "steady"]
+    return samples
+
+
+def test_values_last_as_long_as_the_steps_do(clock: Clock) -> None:
+    """Steps of 50 ms, asynchronous until synchronised, read as 50 ms each."""
+    samples = _sample(Clockwork(clock, lambda _: 0.05))
+    assert len(samples.values) == 20
+    assert samples.steps_per_value == 1
+    for value in samples.values:
+        assert value.duration_s == pytest.approx(0.05, abs=1e-6)
+        assert value.n_samples == 4
+
+
+def test_the_first_step_is_timed_apart(clock: Clock) -> None:
+    """A compile of 3 s shows as the first step and nowhere else."""
+    samples = _sample(Clockwork(clock, lambda n: 3.0 if n == 0 else 0.05))
+    assert samples.first_step_s == pytest.approx(3.05 - 0.05, abs=1e-5)
+    assert max(v.duration_s for v in (*samples.warm_up, *samples.values)) < 0.06
+
+
+def test_warm_up_lasts_until_two_windows_agree(clock: Clock) -> None:
+    """A subject that gets faster for 40 steps is not measured before it is steady."""
+    samples = _sample(Clockwork(clock, lambda n: max(0.05, 0.25 - n * 0.005)))
+    assert samples.steady
+    assert all(v.duration_s == pytest.approx(0.05, rel=0.02) for v in samples.values)
+
+
+def test_a_subject_that_never_settles_is_flagged(clock: Clock) -> None:
+    """Steps that keep getting slower hit the cap, and it is said."""
+    samples = _sample(Clockwork(clock, lambda n: 0.05 * 1.02**n))
+    assert not samples.steady
+
+
+def test_warm_up_takes_at_least_its_second(clock: Clock) -> None:
+    """A steady subject of 10 ms steps is still warmed up for a second."""
+    samples = _sample(Clockwork(clock, lambda _: 0.01))
+    window = next(w for w in samples.windows if w.name == "warm_up")
+    assert window.end_s - window.start_s == pytest.approx(1.0, abs=0.02)
+
+
+def test_short_steps_share_a_value(clock: Clock) -> None:
+    """Steps of 20 us are taken by the fifty and more, so that a value lasts a millisecond."""
+    samples = _sample(Clockwork(clock, lambda _: 20e-6))
+    assert samples.steps_per_value >= 50
+    assert all(v.duration_s >= 1e-3 for v in samples.values)
+    assert samples.values[0].n_samples == 4 * samples.steps_per_value
+
+
+def test_slow_steps_end_at_the_time_limit_but_not_before_enough_values(clock: Clock) -> None:
+    """Steps of 3 s: five values though the limit of 8 s was reached after three."""
+    samples = _sample(Clockwork(clock, lambda _: 3.0))
+    assert len(samples.values) == 5
+
+
+def test_inputs_rotate(clock: Clock) -> None:
+    """Every step takes the next buffer, over phases too."""
+    subject = Clockwork(clock, lambda _: 0.05)
+    samples = _sample(subject)
+    assert subject.buffers == [i % 4 for i in range(len(subject.buffers))]
+    assert samples.last_buffer == subject.buffers[-1]
+    assert samples.last_output == (subject.buffers[-1], len(subject.buffers))
+
+
+def test_offline_queries_are_the_batches(clock: Clock) -> None:
+    """One query a value, where a value is one step."""
+    samples = _sample(Clockwork(clock, lambda _: 0.05))
+    assert samples.queries_s == pytest.approx([0.05] * 20, abs=1e-6)
+
+
+def test_single_stream_times_each_query_to_its_end(clock: Clock) -> None:
+    """Each query is synchronised on its own, and enough are taken for a p99."""
+    case = builders.case(scenario=Scenario.SINGLE_STREAM)
+    profile = replace(PROFILE, max_steady_s=60.0)
+    samples = _sample(Clockwork(clock, lambda _: 0.004), case, profile)
+    assert len(samples.queries_s) >= 368
+    assert samples.queries_s == pytest.approx([0.004] * len(samples.queries_s), abs=1e-5)
+
+
+def test_training_keeps_first_and_last_loss_of_the_same_batch(clock: Clock) -> None:
+    """Both handles come from buffer 0."""
+    case = builders.case(mode=Mode.TRAINING, scenario=None)
+    samples = _sample(Clockwork(clock, lambda _: 0.05), case)
+    assert samples.first_loss == (0, 1)
+    assert isinstance(samples.last_loss, tuple)
+    assert samples.last_loss[0] == 0
+    assert samples.last_loss[1] > 20
+    assert samples.queries_s == ()
+
+
+def test_the_devices_clock_is_read_over_the_same_steps(clock: Clock) -> None:
+    """A device clock that runs 10 % fast reads 10 % more."""
+    subject = Clockwork(clock, lambda _: 0.05)
+    subject.device_clock_rate = 1.1
+    samples = _sample(subject)
+    assert samples.values[0].device_s == pytest.approx(0.055, rel=1e-3)
+
+
+def test_the_harness_costs_what_an_empty_step_costs(clock: Clock) -> None:
+    """Only the clock's own reading time is left of a null step's value."""
+    overhead_s = sampler.harness_overhead_s(
+        Clockwork(clock, lambda _: 99.0), builders.case(), PROFILE
+    )
+    assert overhead_s == pytest.approx(1e-7 / 1000, rel=0.1)
+
+
+def test_the_real_clocks_resolution_is_seen() -> None:
+    """The monotonic clock moves in steps of under a millisecond, and over zero."""
+    assert 0 < sampler.clock_resolution_s() < 1e-3

@@ -1,0 +1,174 @@
+"""The order of trials, the stop rule and the time budget."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dlbench.core.types import Case, Plan, Trial
+from dlbench.session import schedule
+from tests import builders
+
+A = builders.case(batch_size=1)
+B = builders.case(batch_size=2)
+C = builders.case(batch_size=3)
+
+
+def _play(plan: Plan, speeds: dict[str, list[float]], **options: float) -> list[Trial]:
+    """Run a whole schedule with given medians per round."""
+    trials: list[Trial] = []
+    while (upcoming := schedule.next_trial(plan, trials)) is not None:
+        medians = speeds[upcoming.case.case_id]
+        median_s = medians[upcoming.round % len(medians)]
+        trials.append(
+            builders.trial(
+                upcoming.case,
+                upcoming.round,
+                median_s,
+                role=upcoming.role,
+                position=upcoming.position,
+            )
+        )
+    return trials
+
+
+def _quiet(*cases: Case) -> dict[str, list[float]]:
+    return {c.case_id: [0.0100, 0.01001, 0.00999] for c in cases}
+
+
+def test_quiet_cases_stop_at_the_first_look() -> None:
+    """Three precise trials a case, and the sentinel before each round and at the end."""
+    plan = builders.plan([A, B, C])
+    trials = _play(plan, _quiet(A, B, C))
+    roles = [t.role for t in trials]
+    assert roles == (["sentinel"] + ["measure"] * 3) * 3 + ["sentinel"]
+    assert [t.position for t in trials] == list(range(13))
+    reason = schedule.stop_reason(plan, B, trials)
+    assert reason is not None
+    assert reason.startswith("precise to +-0.")
+
+
+def test_each_round_has_every_case_once_in_its_own_order() -> None:
+    """Rounds are complete, and not all in the same order."""
+    cases = [builders.case(batch_size=n) for n in range(1, 7)]
+    trials = [t for t in _play(builders.plan(cases), _quiet(*cases)) if t.role == "measure"]
+    rounds = [[t.case_id for t in trials if t.round == r] for r in range(3)]
+    assert all(sorted(r) == sorted(c.case_id for c in cases) for r in rounds)
+    assert len({tuple(r) for r in rounds}) > 1
+
+
+def test_the_seed_decides_the_order() -> None:
+    """The same seed gives the same order, another one a different one."""
+    cases = [builders.case(batch_size=n) for n in range(1, 9)]
+
+    def order(seed: int) -> list[str]:
+        return [t.case_id for t in _play(builders.plan(cases, seed=seed), _quiet(*cases))]
+
+    assert order(1) == order(1)
+    assert order(1) != order(2)
+
+
+def test_a_noisy_case_goes_on_to_the_last_look_while_a_quiet_one_rests() -> None:
+    """Precision decides for each case alone; the last look ends it in any case."""
+    plan = builders.plan([A, B])
+    trials = _play(plan, {**_quiet(A), B.case_id: [0.01, 0.02, 0.04, 0.015]})
+    measured = [t.case_id for t in trials if t.role == "measure"]
+    assert (measured.count(A.case_id), measured.count(B.case_id)) == (3, 8)
+    reason = schedule.stop_reason(plan, B, trials)
+    assert reason == "all 8 trials done without reaching the target of 5%"
+
+
+def test_a_failed_trial_ends_its_case_only() -> None:
+    """The others go on."""
+    plan = builders.plan([A, B], sentinel=None)
+    trials = [builders.failed(B, 0)]
+    assert schedule.stop_reason(plan, B, trials) == "trial 1 ended as crashed"
+    upcoming = schedule.next_trial(plan, trials)
+    assert upcoming is not None
+    assert upcoming.case == A
+
+
+def test_a_failed_sentinel_is_not_run_again() -> None:
+    """The rest is measured without it."""
+    plan = builders.plan([A, B])
+    trials = [replace(builders.failed(A, 0), role="sentinel")]
+    upcoming = schedule.next_trial(plan, trials)
+    assert upcoming is not None
+    assert upcoming.role == "measure"
+
+
+def test_a_lost_device_is_used_no_more() -> None:
+    """Cases of a lost device stop with that reason; nothing is left, so nothing runs."""
+    plan = builders.plan([A, B])
+    assert schedule.next_trial(plan, [], lost_devices=frozenset({"fake"})) is None
+    assert schedule.stop_reason(plan, A, [], frozenset({"fake"})) == "device fake was lost"
+
+
+def test_resuming_goes_on_exactly_where_it_was() -> None:
+    """Feeding any prefix of a session back in continues to the same whole."""
+    plan = builders.plan([A, B, C])
+    whole = _play(plan, _quiet(A, B, C))
+    for cut in range(len(whole)):
+        upcoming = schedule.next_trial(plan, whole[:cut])
+        assert upcoming is not None
+        after = whole[cut]
+        assert (upcoming.case.case_id, upcoming.round, upcoming.role) == (
+            after.case_id,
+            after.round,
+            after.role,
+        )
+
+
+def test_no_round_is_begun_that_does_not_fit_the_budget() -> None:
+    """After a first round of 20 s, a budget of 30 s has no room for a second."""
+    plan = builders.plan([A, B], sentinel=None, time_budget_s=30.0)
+    first = [builders.trial(A, 0), builders.trial(B, 0)]
+    spans_s = {A.case_id: 10.0, B.case_id: 10.0}
+    assert schedule.next_trial(plan, first, elapsed_s=20.0, spans_s=spans_s) is None
+    roomy = replace(plan, time_budget_s=40.0)
+    assert schedule.next_trial(roomy, first, elapsed_s=20.0, spans_s=spans_s) is not None
+
+
+def test_a_begun_round_is_finished() -> None:
+    """Half a round would leave cases that cannot be paired."""
+    plan = builders.plan([A, B], sentinel=None, time_budget_s=30.0)
+    trials = [builders.trial(A, 0), builders.trial(B, 0)]
+    second = schedule.next_trial(plan, trials)
+    assert second is not None
+    trials.append(builders.trial(second.case, 1))
+    spans_s = {A.case_id: 10.0, B.case_id: 10.0}
+    upcoming = schedule.next_trial(plan, trials, elapsed_s=35.0, spans_s=spans_s)
+    assert upcoming is not None
+    assert upcoming.round == 1
+
+
+def test_after_the_budget_the_sentinel_closes_the_session() -> None:
+    """First, between and last holds for a session that was cut short too."""
+    plan = builders.plan([A, B], time_budget_s=1.0)
+    trials = [
+        builders.trial(A, 0, role="sentinel"),
+        builders.trial(A, 0),
+        builders.trial(B, 0),
+    ]
+    upcoming = schedule.next_trial(plan, trials, elapsed_s=5.0)
+    assert upcoming is not None
+    assert upcoming.role == "sentinel"
+    trials.append(builders.trial(A, 1, role="sentinel"))
+    assert schedule.next_trial(plan, trials, elapsed_s=6.0) is None
+
+
+@pytest.mark.parametrize(("last_s", "expected"), [(0.0100, 0.0), (0.0105, 0.05)])
+def test_drift_is_what_the_sentinel_moved(last_s: float, expected: float) -> None:
+    """Largest over smallest of its medians."""
+    trials = [
+        builders.trial(A, 0, 0.01, role="sentinel"),
+        builders.trial(B, 0, 0.5),
+        builders.trial(A, 1, last_s, role="sentinel"),
+    ]
+    assert schedule.drift(trials) == pytest.approx(expected)
+
+
+def test_one_sentinel_trial_tells_no_drift() -> None:
+    """A single point has no drift, which is not a drift of zero."""
+    assert schedule.drift([builders.trial(A, 0, role="sentinel"), builders.trial(B, 0)]) is None
