@@ -90,16 +90,14 @@ def least_value_s(subject: Subject) -> float:
 
 def sample(subject: Subject, case: Case, profile: Profile, progress: Progress) -> Samples:
     """Run the first step, warm up and take values, as the profile says."""
-    return _Sampler(subject=subject, case=case, profile=profile, progress=progress).run()
+    return Stepper(subject=subject, case=case, profile=profile, progress=progress).run()
 
 
 def harness_overhead_s(
     subject: Subject, case: Case, profile: Profile, n_steps: int = NULL_STEPS
 ) -> float:
     """Seconds that the harness spends on each step: its loop around a step that does nothing."""
-    null = _Sampler(
-        subject=_NullSubject(subject), case=case, profile=profile, progress=_tell_nobody
-    )
+    null = Stepper(subject=_NullSubject(subject), case=case, profile=profile, progress=_tell_nobody)
     null.steps_per_value = n_steps
     return statistics.median(null.value().duration_s for _ in range(5)) / n_steps
 
@@ -109,7 +107,7 @@ def _tell_nobody(phase: str, n_values: int, per_sample_s: float | None) -> None:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Sampler:
+class Stepper:
     """The state of one trial's timing: where in the rotation of buffers it is, and what it kept."""
 
     subject: Subject

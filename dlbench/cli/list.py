@@ -1,0 +1,2 @@
+def list_workloads() -> None:
+    "placeholder"

@@ -1,0 +1,57 @@
+"""A device that does not exist: 50 W for ever, counted in closed form. For tests and for trying."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+
+from dlbench.core.types import Absent, DeviceInfo, Precision, Reading
+
+POWER_W = 50.0
+
+FAIL_VARIABLE = "DLBENCH_FAKE_METER_FAILS_FROM"
+"""Number of the read from which the meter answers no more, for tests of lost telemetry."""
+
+
+def find() -> tuple[DeviceInfo, ...] | Absent:
+    """One fake device."""
+    return (
+        DeviceInfo(
+            id="fake",
+            kind="fake",
+            name="Fake device",
+            uuid=Absent(reason="it does not exist"),
+            memory_mib=Absent(reason="it has no memory"),
+            precisions=(Precision.FP32,),
+            peak_flops={Precision.FP32: 1e12},
+        ),
+    )
+
+
+def meters(device: DeviceInfo) -> tuple[FakeMeter, ...]:
+    """One meter of a constant power."""
+    return (FakeMeter(device.id),)
+
+
+def child_environment(device: DeviceInfo) -> Mapping[str, str]:  # noqa: ARG001
+    """No accelerator is visible to a worker of the fake device."""
+    return {"CUDA_VISIBLE_DEVICES": ""}
+
+
+class FakeMeter:
+    """Energy since boot at ``POWER_W``."""
+
+    def __init__(self, device_id: str) -> None:
+        self._source = f"fake:{device_id}"
+        self._n_reads = 0
+        self._fails_from = int(os.environ.get(FAIL_VARIABLE, "0"))
+
+    def read(self) -> Sequence[Reading]:
+        """Read the counter."""
+        self._n_reads += 1
+        now_s = time.monotonic()
+        value: float | Absent = POWER_W * now_s
+        if self._fails_from and self._n_reads >= self._fails_from:
+            value = Absent(reason="the fake meter was told to fail")
+        return (Reading(t_s=now_s, source=self._source, quantity="energy_counter_j", value=value),)

@@ -1,0 +1,326 @@
+"""The machine and its software, as far as they can change a result.
+
+Everything is read from the kernel's files below an injectable ``root``, so that limits, batteries and
+governors can be tested without having them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import dlbench
+from dlbench.core import registry
+from dlbench.core.types import Absent, DeviceInfo, Environment
+from dlbench.measure import sampler
+
+Fact = str | int | float | bool | Absent
+
+DISTRIBUTIONS = {
+    "pytorch": ("torch",),
+    "tensorflow": ("tensorflow", "keras"),
+    "fake": (),
+}
+"""The packages whose versions decide what a framework does; others are their own distribution."""
+
+SLUG_WORDS = {"amd", "intel", "xeon", "epyc", "core", "ryzen", "apple", "arm", "neoverse", "graviton"}
+
+FINGERPRINT_FACTS = ("cpu", "logical_cores", "memory_mib", "cpu_quota", "kernel")
+
+UUID_DIGITS = 16
+
+
+def find_devices() -> tuple[tuple[DeviceInfo, ...], dict[str, Absent]]:
+    """Every device of this machine, and for each kind without one the reason; never the fake one."""
+    found: list[DeviceInfo] = []
+    absent: dict[str, Absent] = {}
+    for kind in registry.names("devices"):
+        if kind == "fake":
+            continue
+        devices = registry.device_kind(kind).find()
+        if isinstance(devices, Absent):
+            absent[kind] = devices
+        else:
+            found += devices
+    return tuple(found), absent
+
+
+def gather(
+    devices: Sequence[DeviceInfo], frameworks: Sequence[str], root: Path = Path("/")
+) -> Environment:
+    """Describe this machine and the software that will be measured on it."""
+    facts = machine_facts(root)
+    versions = software_versions(frameworks)
+    published = tuple(_without_identity(device) for device in devices)
+    return Environment(
+        machine=machine_name(facts, devices),
+        fingerprint=_fingerprint(facts, versions, published),
+        facts=facts,
+        versions=versions,
+        devices=published,
+    )
+
+
+def usable_threads(requested: int | None, root: Path = Path("/")) -> int:
+    """The smallest of CPU affinity, cgroup quota (rounded up) and what was asked for."""
+    limits = [len(os.sched_getaffinity(0))]
+    quota = cpu_quota(root)
+    if not isinstance(quota, Absent):
+        limits.append(max(1, -int(-quota // 1)))
+    if requested is not None:
+        limits.append(max(1, requested))
+    return min(limits)
+
+
+# --- facts ----------------------------------------------------------------------------------
+
+
+def machine_facts(root: Path = Path("/")) -> dict[str, Fact]:
+    """What the kernel says of the machine and of the limits that we run under."""
+    cpuinfo = _text(root / "proc/cpuinfo")
+    return {
+        "cpu": _cpu_name(cpuinfo),
+        "logical_cores": os.cpu_count() or Absent(reason="the kernel does not say"),
+        "affinity_cores": len(os.sched_getaffinity(0)),
+        "cpu_quota": cpu_quota(root),
+        "memory_mib": _meminfo_mib(root, "MemTotal"),
+        "memory_available_mib": _meminfo_mib(root, "MemAvailable"),
+        "swap_mib": _meminfo_mib(root, "SwapTotal"),
+        "memory_limit_mib": memory_limit_mib(root),
+        "os": platform.system(),
+        "kernel": platform.release(),
+        "architecture": platform.machine(),
+        "virtual_machine": virtualisation(root, cpuinfo),
+        "container": container(root),
+        "cloud_instance": cloud_instance(root),
+        "governor": _first_line(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "turbo": turbo(root),
+        "smt": _first_line(root / "sys/devices/system/cpu/smt/active"),
+        "power_source": power_source(root),
+        "transparent_hugepages": _chosen(root / "sys/kernel/mm/transparent_hugepage/enabled"),
+        "clock_source": _first_line(
+            root / "sys/devices/system/clocksource/clocksource0/current_clocksource"
+        ),
+        "clock_resolution_s": sampler.clock_resolution_s(),
+        "load_1min": load(root),
+        "git_commit": git_commit(),
+    }
+
+
+def cpu_quota(root: Path = Path("/")) -> float | Absent:
+    """CPUs' worth of time that the cgroup may use (v2, then v1)."""
+    for path in (_cgroup2(root) / "cpu.max", root / "sys/fs/cgroup/cpu.max"):
+        words = _text(path).split()
+        if len(words) == 2 and words[0] != "max":  # noqa: PLR2004 - quota and period
+            return int(words[0]) / int(words[1])
+    quota = _text(root / "sys/fs/cgroup/cpu/cpu.cfs_quota_us").strip()
+    period = _text(root / "sys/fs/cgroup/cpu/cpu.cfs_period_us").strip()
+    if quota.lstrip("-").isdigit() and int(quota) > 0 and period.isdigit():
+        return int(quota) / int(period)
+    return Absent(reason="no CPU quota is set")
+
+
+def memory_limit_mib(root: Path = Path("/")) -> float | Absent:
+    """Memory that the cgroup may use (v2, then v1)."""
+    for path in (
+        _cgroup2(root) / "memory.max",
+        root / "sys/fs/cgroup/memory.max",
+        root / "sys/fs/cgroup/memory/memory.limit_in_bytes",
+    ):
+        text = _text(path).strip()
+        # v1 writes "no limit" as the largest page-aligned number.
+        if text.isdigit() and int(text) < 2**60:
+            return int(text) / 1024**2
+    return Absent(reason="no memory limit is set")
+
+
+def virtualisation(root: Path, cpuinfo: str) -> bool | Absent:
+    """Whether a hypervisor is underneath."""
+    if not cpuinfo:
+        return Absent(reason="/proc/cpuinfo cannot be read")
+    if "hypervisor" in cpuinfo:
+        return True
+    product = _text(root / "sys/class/dmi/id/product_name").lower()
+    return any(word in product for word in ("virtual", "kvm", "vmware"))
+
+
+def container(root: Path) -> str | Absent:
+    """The kind of container that we are in."""
+    if (root / ".dockerenv").exists():
+        return "docker"
+    if (root / "run/.containerenv").exists():
+        return "podman"
+    if "kubepods" in _text(root / "proc/1/cgroup"):
+        return "kubernetes"
+    return Absent(reason="no sign of a container")
+
+
+def cloud_instance(root: Path) -> str | Absent:
+    """The instance type, from what cloud-init or the firmware left on disk; never by network."""
+    try:
+        data = json.loads(_text(root / "run/cloud-init/instance-data.json") or "{}")
+    except ValueError:
+        data = {}
+    found = data.get("v1", {}).get("instance_type") if isinstance(data, dict) else None
+    if isinstance(found, str) and found:
+        return found
+    product = _text(root / "sys/class/dmi/id/product_name").strip()
+    vendor = _text(root / "sys/class/dmi/id/sys_vendor").strip()
+    # On EC2 the firmware's product name is the instance type.
+    if vendor == "Amazon EC2" and "." in product:
+        return product
+    return Absent(reason="neither cloud-init nor the firmware names an instance type")
+
+
+def turbo(root: Path) -> bool | Absent:
+    """Whether clocks may rise above the base clock."""
+    no_turbo = _text(root / "sys/devices/system/cpu/intel_pstate/no_turbo").strip()
+    boost = _text(root / "sys/devices/system/cpu/cpufreq/boost").strip()
+    if no_turbo in {"0", "1"}:
+        return no_turbo == "0"
+    if boost in {"0", "1"}:
+        return boost == "1"
+    return Absent(reason="the kernel shows no turbo switch")
+
+
+def power_source(root: Path) -> str | Absent:
+    """``mains`` or ``battery``."""
+    supplies = sorted((root / "sys/class/power_supply").glob("*"))
+    online = [_text(s / "online").strip() for s in supplies if (s / "online").exists()]
+    batteries = [s for s in supplies if _text(s / "type").strip() == "Battery"]
+    if not batteries:
+        return Absent(reason="no battery: a desktop, a server or a virtual machine")
+    return "mains" if "1" in online else "battery"
+
+
+def load(root: Path = Path("/")) -> float | Absent:
+    """Mean number of runnable processes over the last minute."""
+    words = _text(root / "proc/loadavg").split()
+    return float(words[0]) if words else Absent(reason="/proc/loadavg cannot be read")
+
+
+def git_commit() -> str | Absent:
+    """The commit of dlbench's own checkout, with + if it was changed since."""
+    checkout = Path(dlbench.__file__).parent.parent
+    git = shutil.which("git")
+    if git is None or not (checkout / ".git").exists():
+        return Absent(reason="dlbench does not run from a git checkout")
+    commands = (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+    found = []
+    for command in commands:
+        done = subprocess.run(
+            [git, "-C", str(checkout), *command], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            return Absent(reason="git does not answer for dlbench's checkout")
+        found.append(done.stdout.strip())
+    return found[0] + ("+" if found[1] else "")
+
+
+# --- versions and identity ------------------------------------------------------------------
+
+
+def software_versions(frameworks: Sequence[str]) -> dict[str, str | Absent]:
+    """Versions of dlbench, Python, numpy and whatever the frameworks are made of."""
+    names = ["numpy", *(d for f in frameworks for d in DISTRIBUTIONS.get(f, (f,)))]
+    versions: dict[str, str | Absent] = {
+        "dlbench": dlbench.__version__,
+        "python": platform.python_version(),
+    }
+    for name in dict.fromkeys(names):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = Absent(reason=f"{name} is not installed")
+    return versions
+
+
+def machine_name(facts: Mapping[str, Fact], devices: Sequence[DeviceInfo]) -> str:
+    """A readable name without a host name in it: ``amd-epyc-2c``, ``h200-16c``."""
+    cores = f"{facts['affinity_cores']}c"
+    gpus = [d for d in devices if d.kind == "nvidia"]
+    if gpus:
+        words = [w for w in gpus[0].name.lower().split() if w not in {"nvidia", "geforce", "tesla"}]
+        count = f"{len(gpus)}x-" if len(gpus) > 1 else ""
+        return f"{count}{'-'.join(words[:2])}-{cores}"
+    name = str(facts["cpu"]).lower() if isinstance(facts["cpu"], str) else "cpu"
+    words = [w for w in name.replace("(r)", "").replace("(tm)", "").split() if w in SLUG_WORDS]
+    return f"{'-'.join(words[:3]) or 'cpu'}-{cores}"
+
+
+def _without_identity(device: DeviceInfo) -> DeviceInfo:
+    """A published document can tell two GPUs apart, but not whose they are."""
+    if isinstance(device.uuid, Absent):
+        return device
+    hashed = hashlib.sha256(device.uuid.encode()).hexdigest()[:UUID_DIGITS]
+    return replace(device, uuid=f"sha256:{hashed}")
+
+
+def _fingerprint(
+    facts: Mapping[str, Fact],
+    versions: Mapping[str, str | Absent],
+    devices: Sequence[DeviceInfo],
+) -> str:
+    parts = {
+        "facts": {name: _plain(facts[name]) for name in FINGERPRINT_FACTS},
+        "versions": {name: _plain(version) for name, version in versions.items()},
+        "devices": [(d.id, d.name, _plain(d.uuid), _plain(d.facts.get("driver"))) for d in devices],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:UUID_DIGITS]
+
+
+def _plain(value: object) -> object:
+    return asdict(value) if isinstance(value, Absent) else value
+
+
+# --- the kernel's files ---------------------------------------------------------------------
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _first_line(path: Path) -> str | Absent:
+    text = _text(path).strip()
+    return text or Absent(reason=f"{path.name} is not shown by this kernel")
+
+
+def _chosen(path: Path) -> str | Absent:
+    """The word in brackets of a kernel switch such as ``always [madvise] never``."""
+    text = _text(path)
+    if "[" not in text:
+        return Absent(reason=f"{path.parent.name} is not shown by this kernel")
+    return text[text.index("[") + 1 : text.index("]")]
+
+
+def _cpu_name(cpuinfo: str) -> str | Absent:
+    for line in cpuinfo.splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in {"model name", "Processor", "Hardware"}:
+            return value.strip()
+    return Absent(reason="/proc/cpuinfo does not name the processor")
+
+
+def _meminfo_mib(root: Path, field: str) -> float | Absent:
+    for line in _text(root / "proc/meminfo").splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) / 1024
+    return Absent(reason=f"/proc/meminfo has no {field}")
+
+
+def _cgroup2(root: Path) -> Path:
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        if line.startswith("0::"):
+            return root / "sys/fs/cgroup" / line[3:].lstrip("/")
+    return root / "sys/fs/cgroup"

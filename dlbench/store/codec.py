@@ -1,0 +1,268 @@
+"""Documents to bytes and back, strictly. The only user of msgspec.
+
+Whatever is read may come from a stranger, and is refused, in one sentence, when it is too large, not
+UTF-8, not JSON (NaN and Infinity are not), nested too deeply, holds duplicate or unknown keys, lacks
+keys, has values of the wrong type, or was written by a newer dlbench.
+
+    {"schema": "dlbench/run", "schema_version": 1, "content_sha256": "...", "run": {...}}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from dlbench.core.errors import DocumentError, StoreError
+from dlbench.core.types import SCHEMA_VERSION, Run
+
+T = TypeVar("T")
+
+SCHEMA = "dlbench/run"
+
+MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
+"""A thousand times a usual document; checked before anything is read into memory."""
+
+MAX_DEPTH = 32
+"""Documents nest ten deep; more is an attack on the parser's stack."""
+
+MAX_INTEGER_DIGITS = 30
+"""Python's own limit of 4,300 digits still lets a file cost seconds."""
+
+ENVELOPE_KEYS = {"schema", "schema_version", "content_sha256", "run"}
+
+UPGRADE = "pip install --upgrade dlbench"
+
+
+def encode_run(run: Run) -> bytes:
+    """A sealed document: indented by one, keys in field order, its content's hash on top.
+
+    Raises:
+        DocumentError: the run holds a NaN or an infinity, which is a bug in whoever made it.
+    """
+    plain = to_plain(run)
+    envelope = {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "content_sha256": content_sha256(plain),
+        "run": plain,
+    }
+    return msgspec.json.format(msgspec.json.encode(envelope), indent=1) + b"\n"
+
+
+def decode_run(data: bytes, name: str = "document") -> Run:
+    """A run from a document's bytes; ``name`` is what messages call it.
+
+    Raises:
+        DocumentError: it cannot be trusted or read; the message says where and why.
+    """
+    envelope = parse(data, name)
+    if not isinstance(envelope, dict) or envelope.get("schema") != SCHEMA:
+        raise DocumentError(f"{name} is not a dlbench result document", "dlbench run writes them.")
+    _check_version(envelope.get("schema_version"), name)
+    unknown = sorted(set(envelope) - ENVELOPE_KEYS)
+    if unknown:
+        raise DocumentError(f"{name} has an unknown key {unknown[0]!r}", "Was it edited?")
+    return convert(Run, envelope.get("run"), name)
+
+
+def stated_and_actual_sha256(data: bytes, name: str = "document") -> tuple[str, str]:
+    """The content hash that a document states, and the one that its content has."""
+    envelope = parse(data, name)
+    return str(envelope.get("content_sha256")), content_sha256(envelope.get("run"))
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's bytes, refused by its size before it is read."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            if size > MAX_DOCUMENT_BYTES:
+                raise DocumentError(
+                    f"{path} has {size:,} bytes, more than the {MAX_DOCUMENT_BYTES:,} that any "
+                    "document has",
+                    "It is not a dlbench document.",
+                )
+            file.seek(0)
+            return file.read()
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}", "Check the path.") from error
+
+
+def content_sha256(plain_run: Any) -> str:  # noqa: ANN401 - any JSON value
+    """The hash of a run's canonical JSON: sorted keys, no spaces, UTF-8."""
+    canonical = json.dumps(plain_run, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+# --- plain values ---------------------------------------------------------------------------
+
+
+def to_plain(value: Any) -> Any:  # noqa: ANN401 - any core dataclass
+    """A core dataclass as plain JSON values.
+
+    Raises:
+        DocumentError: it holds a number that JSON has no word for.
+    """
+    plain = msgspec.to_builtins(value, str_keys=True)
+    for path, number in _floats(plain, ""):
+        if not math.isfinite(number):
+            raise DocumentError(f"{path or 'value'} is {number}, which is not a number to keep")
+    return plain
+
+
+def encode_line(value: Any) -> bytes:  # noqa: ANN401 - a journal record
+    """Any plain or core value as one line of JSON."""
+    return msgspec.json.encode(to_plain(value))
+
+
+def convert(kind: type[T], plain: Any, name: str = "record") -> T:  # noqa: ANN401 - any JSON value
+    """Plain JSON values as a core dataclass, strictly.
+
+    Raises:
+        DocumentError: a key is missing or unknown, or a value has the wrong type or no finite size.
+    """
+    for path, number in _floats(plain, ""):
+        if not math.isfinite(number):
+            raise DocumentError(f"{name}: {path} is {number}, which is not a number")
+    try:
+        value = msgspec.convert(plain, kind, strict=True)
+    except msgspec.ValidationError as error:
+        raise DocumentError(f"{name}: {error}", "Was it edited, or cut short?") from None
+    except RecursionError:
+        raise DocumentError(f"{name} is nested too deeply", "It is not ours.") from None
+    # msgspec passes over keys that a dataclass does not have. Whatever was understood survives the
+    # way back, so a key that does not was not understood.
+    unknown = _first_lost_key(plain, msgspec.to_builtins(value, str_keys=True), "")
+    if unknown is not None:
+        raise DocumentError(f"{name} has an unknown key at {unknown}", "Was it edited?")
+    return value
+
+
+def parse(data: bytes, name: str) -> Any:  # noqa: ANN401 - any JSON value
+    """JSON from a stranger: no duplicates, no NaN, no infinity, no giants, no surrogates.
+
+    Raises:
+        DocumentError: it has one of these, or is no JSON at all.
+    """
+    try:
+        text = data.decode("utf-8")
+        value = json.loads(
+            text,
+            object_pairs_hook=_unique_keys,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_short,
+        )
+    except UnicodeDecodeError as error:
+        raise DocumentError(f"{name} is not UTF-8 text ({error.reason})", "Was it cut?") from None
+    except RecursionError:
+        raise DocumentError(f"{name} is nested too deeply", "It is not ours.") from None
+    except json.JSONDecodeError as error:
+        raise DocumentError(
+            f"{name} is not JSON: {error.msg} in line {error.lineno}", "Was it cut short?"
+        ) from None
+    except _RefusedError as error:
+        raise DocumentError(f"{name} {error}", "It was not written by dlbench.") from None
+    problem = _first_problem(value, "", 0)
+    if problem is not None:
+        raise DocumentError(f"{name} {problem}", "It was not written by dlbench.")
+    return value
+
+
+class _RefusedError(Exception):
+    """A value that the parser's hooks do not let pass."""
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]  # add returns None
+        raise _RefusedError(f"has the key {twice[:40]!r} twice in one object")
+    return found
+
+
+def _no_constant(word: str) -> float:
+    raise _RefusedError(f"holds {word}, which is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise _RefusedError(f"holds {text[:20]}, which is too large for a number")
+    return number
+
+
+def _short(text: str) -> int:
+    if len(text) > MAX_INTEGER_DIGITS:
+        raise _RefusedError(f"holds an integer of {len(text):,} digits")
+    return int(text)
+
+
+def _first_problem(value: Any, path: str, depth: int) -> str | None:  # noqa: ANN401
+    """Too deep, or a string that UTF-8 cannot hold (a lone surrogate)."""
+    if depth > MAX_DEPTH:
+        return f"is nested deeper than {MAX_DEPTH} levels"
+    if isinstance(value, str):
+        return None if _encodable(value) else f"has a lone surrogate at {path or 'its root'}"
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not _encodable(key):
+                return f"has a lone surrogate in a key at {path or 'its root'}"
+            if (found := _first_problem(item, f"{path}.{key}", depth + 1)) is not None:
+                return found
+    if isinstance(value, list):
+        for i, item in enumerate(value):
+            if (found := _first_problem(item, f"{path}[{i}]", depth + 1)) is not None:
+                return found
+    return None
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _floats(value: Any, path: str) -> Iterable[tuple[str, float]]:  # noqa: ANN401
+    if isinstance(value, float):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _floats(item, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from _floats(item, f"{path}[{i}]")
+
+
+def _first_lost_key(before: Any, after: Any, path: str) -> str | None:  # noqa: ANN401
+    """The path of a key in ``before`` that ``after`` does not have."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key, item in before.items():
+            if key not in after:
+                return f"{path}.{key}".lstrip(".")
+            if (found := _first_lost_key(item, after[key], f"{path}.{key}")) is not None:
+                return found
+    elif isinstance(before, list) and isinstance(after, list | tuple):
+        for i, (item, back) in enumerate(zip(before, after, strict=False)):
+            if (found := _first_lost_key(item, back, f"{path}[{i}]")) is not None:
+                return found
+    return None
+
+
+def _check_version(version: object, name: str) -> None:
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise DocumentError(f"{name} states no schema version", "Was it edited?")
+    if version > SCHEMA_VERSION:
+        raise DocumentError(
+            f"{name} has schema version {version}, and this dlbench reads up to {SCHEMA_VERSION}",
+            UPGRADE,
+        )

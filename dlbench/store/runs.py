@@ -1,0 +1,91 @@
+"""Sealed result documents in a folder: named once, never overwritten, never edited."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dlbench.core.errors import DocumentError, StoreError
+from dlbench.core.types import Run
+from dlbench.store import codec
+from dlbench.store.journal import SUFFIX, sync_folder, translated
+
+
+def new_run_id(machine: str, now: datetime) -> str:
+    """A name that sorts by time, says the machine, and is unique: also a file's name."""
+    safe = "".join(c if c.isalnum() and c.isascii() else "-" for c in machine.lower()).strip("-")
+    stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return f"{stamp}-{safe or 'machine'}-{secrets.token_hex(3)}"
+
+
+def seal(run: Run, folder: Path, journal: Path | None = None) -> Path:
+    """Write the document of a finished run, then remove its journal.
+
+    Raises:
+        StoreError: it cannot be written, or a document of that name exists; the journal stays.
+    """
+    path = folder / f"{run.run_id}.json"
+    temporary = folder / f".{run.run_id}.{os.getpid()}.tmp"
+    data = codec.encode_run(run)
+    try:
+        with translated(path, n_bytes=len(data)):
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            # A link fails where the name is taken; a rename would overwrite in silence.
+            os.link(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    sync_folder(folder)
+    if journal is not None:
+        with translated(journal):
+            journal.unlink()
+    return path
+
+
+def read_run(path: Path) -> Run:
+    """One document.
+
+    Raises:
+        StoreError: there is no such file, or it cannot be read.
+        DocumentError: it cannot be trusted; the message names the file.
+    """
+    if path.suffix == SUFFIX:
+        raise DocumentError(
+            f"{path} is the journal of an unfinished run", f"dlbench run --resume {path}"
+        )
+    return codec.decode_run(codec.read_bytes(path), str(path))
+
+
+def load_runs(paths: Sequence[Path]) -> tuple[Run, ...]:
+    """All documents of files and folders (their ``*.json``), each once, in the order of names.
+
+    Raises:
+        StoreError: nothing is there.
+        DocumentError: one of them cannot be trusted.
+    """
+    files: list[Path] = []
+    for path in paths:
+        files += sorted(path.glob("*.json")) if path.is_dir() else [path]
+    if not files:
+        where = ", ".join(str(p) for p in paths) or "nothing"
+        raise StoreError(f"there is no result document in {where}", "dlbench run")
+    return tuple(read_run(path) for path in dict.fromkeys(files))
+
+
+def latest_journal(folder: Path) -> Path:
+    """The newest unfinished run of a folder.
+
+    Raises:
+        StoreError: there is none.
+    """
+    journals = sorted(folder.glob(f"*{SUFFIX}"))
+    if not journals:
+        raise StoreError(f"there is no unfinished run in {folder}", "dlbench run")
+    return journals[-1]

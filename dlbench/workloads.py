@@ -1,0 +1,387 @@
+"""Find, read and validate workloads; load their model files (in the worker only).
+
+A workload is a folder: ``workload.toml`` holds everything that decides comparability, one
+``model_<framework>.py`` a framework builds it, ``reference.json`` holds what it must compute. Folders
+may come from strangers: the TOML is plain data, checked field by field; nothing outside the folder is
+read, links are refused, and only the worker imports a model file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from dlbench.core.errors import UsageError
+from dlbench.core.types import (
+    Absent,
+    Case,
+    Mode,
+    Precision,
+    Scenario,
+    WorkloadInfo,
+)
+
+MAX_TOML_BYTES = 64 * 1024
+MAX_REFERENCE_BYTES = 1024 * 1024
+MAX_MODEL_BYTES = 256 * 1024
+
+_PACKAGE_FOLDER = Path(__file__).parent
+
+TOP_KEYS = {
+    "name": str,
+    "version": int,
+    "task": str,
+    "sample": str,
+    "reference": str,
+    "licence": str,
+    "modes": list,
+    "scenarios": list,
+    "seed": int,
+    "tokens_per_sample": int,
+    "optimizer": dict,
+    "tolerance": dict,
+    "dataset": dict,
+    "weights": list,
+    "variants": dict,
+}
+OPTIONAL_KEYS = {"tokens_per_sample"}
+
+VARIANT_KEYS = {
+    "parameters": int,
+    "flops": (int, float),
+    "model": dict,
+    "input": dict,
+    "target": dict,
+    "batch": dict,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """What the fp32 reference computed for a case.
+
+    ``values`` has one row a buffer (inference: sample 0's outputs at flat ``positions``) or one row of
+    one loss (training); ``spread`` is the scale that ``tolerance`` is relative to.
+    """
+
+    values: tuple[tuple[float, ...], ...]
+    positions: tuple[int, ...]
+    tolerance: float
+    spread: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """One workload as its folder describes it; ``table`` is the validated TOML."""
+
+    folder: Path
+    name: str
+    version: int
+    task: str
+    sample: str
+    modes: tuple[Mode, ...]
+    scenarios: tuple[Scenario, ...]
+    variants: tuple[str, ...]
+    model_files: frozenset[str]
+    content_hash: str
+    table: Mapping[str, Any]
+
+    def info(self, variant: str) -> WorkloadInfo:
+        """The facts that a document copies."""
+        chosen = self.table["variants"][variant]
+        return WorkloadInfo(
+            name=self.name,
+            variant=variant,
+            version=self.version,
+            task=self.task,
+            sample=self.sample,
+            parameters=chosen["parameters"],
+            flops=float(chosen["flops"]),
+            tokens_per_sample=chosen.get("tokens_per_sample", self.table.get("tokens_per_sample")),
+            content_hash=self.content_hash,
+        )
+
+    def spec(self, variant: str) -> dict[str, Any]:
+        """What an adapter builds from: model settings, input, target, weights, optimizer, seed."""
+        chosen = self.table["variants"][variant]
+        shared = {key: self.table[key] for key in ("name", "seed", "weights", "optimizer")}
+        return {
+            **shared,
+            "variant": variant,
+            **{k: chosen[k] for k in ("model", "input", "target")},
+        }
+
+    def default_batch(self, variant: str, mode: Mode, device_kind: str) -> int:
+        """The batch size of a mode on a kind of device; the CPU's where a kind has none."""
+        sizes: dict[str, int] = self.table["variants"][variant]["batch"][mode]
+        return sizes.get(device_kind, sizes["cpu"])
+
+    def reference(self, case: Case) -> Reference | Absent:
+        """What ``case`` must compute, or why nobody knows."""
+        tolerance = self.table["tolerance"].get(case.precision)
+        if tolerance is None:
+            return Absent(reason=f"{self.name} states no tolerance for {case.precision}")
+        stored = _references(self.folder).get(case.variant)
+        if stored is None:
+            return Absent(reason=f"{self.name} has no reference for its variant {case.variant}")
+        if case.mode is Mode.TRAINING:
+            loss = stored["training"]["first_loss"].get(str(case.batch_size))
+            if loss is None:
+                return Absent(reason=f"no reference loss for batches of {case.batch_size}")
+            return Reference(values=((loss,),), positions=(), tolerance=tolerance, spread=abs(loss))
+        outputs = stored["inference"]
+        return Reference(
+            values=tuple(tuple(row) for row in outputs["values"]),
+            positions=tuple(outputs["positions"]),
+            tolerance=tolerance,
+            spread=outputs["spread"],
+        )
+
+
+# --- finding --------------------------------------------------------------------------------
+
+
+def folders(extra: Path | None = None) -> dict[str, Path]:
+    """Every workload's folder by name: the user's own first, then entry points, then ours."""
+    found: dict[str, Path] = {}
+    for root in _roots(extra):
+        for toml in sorted(root.glob("*/workload.toml")):
+            found.setdefault(toml.parent.name, toml.parent)
+    return dict(sorted(found.items()))
+
+
+def suites(extra: Path | None = None) -> dict[str, tuple[str, ...]]:
+    """Named lists of workloads, from suites.toml; the user's own win."""
+    found: dict[str, tuple[str, ...]] = {}
+    for root in reversed(_roots(extra)):
+        path = root / "suites.toml"
+        if path.is_file():
+            for name, members in _toml(path).items():
+                if not isinstance(members, list) or not all(isinstance(m, str) for m in members):
+                    raise UsageError(f"{path}: suite {name} is not a list of workloads")
+                found[name] = tuple(members)
+    return found
+
+
+def _roots(extra: Path | None) -> list[Path]:
+    if extra is not None and not extra.is_dir():
+        raise UsageError(f"there is no folder {extra}", "--workloads wants a folder of workloads.")
+    return [*([extra] if extra else []), *_outside_roots(), own_root()]
+
+
+@cache
+def _outside_roots() -> tuple[Path, ...]:
+    """Folders that other packages offer: the entry point names a package that holds workloads."""
+    found = []
+    for entry in importlib.metadata.entry_points(group="dlbench.workloads"):
+        spec = importlib.util.find_spec(entry.value)
+        if spec is not None and spec.origin is not None:
+            found.append(Path(spec.origin).parent)
+    return tuple(found)
+
+
+def own_root() -> Path:
+    """Where dlbench's own workloads lie: in the installed package, or else in the checkout."""
+    packaged = _PACKAGE_FOLDER / "_workloads"
+    return packaged if packaged.is_dir() else _PACKAGE_FOLDER.parent / "workloads"
+
+
+# --- reading --------------------------------------------------------------------------------
+
+
+def read(folder: Path) -> Workload:
+    """Read and validate one workload; nothing of it is imported.
+
+    Raises:
+        UsageError: a file is missing, too large, a link, or a field is wrong; it is named.
+    """
+    table = _toml(_inside(folder, "workload.toml", MAX_TOML_BYTES))
+    _validate(table, folder)
+    models = sorted(folder.glob("model_*.py"))
+    for model in models:
+        _inside(folder, model.name, MAX_MODEL_BYTES)
+    return Workload(
+        folder=folder,
+        name=table["name"],
+        version=table["version"],
+        task=table["task"],
+        sample=table["sample"],
+        modes=tuple(Mode(m) for m in table["modes"]),
+        scenarios=tuple(Scenario(s) for s in table["scenarios"]),
+        variants=tuple(table["variants"]),
+        model_files=frozenset(m.stem for m in models),
+        content_hash=_content_hash(folder, models),
+        table=table,
+    )
+
+
+def load_model(folder: Path, stem: str) -> ModuleType:
+    """Import a workload's model file by path. This runs its code: in the worker only."""
+    path = _inside(folder, f"{stem}.py", MAX_MODEL_BYTES)
+    spec = importlib.util.spec_from_file_location(f"dlbench_workload_{folder.name}_{stem}", path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path} cannot be loaded as Python")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _inside(folder: Path, name: str, max_bytes: int) -> Path:
+    """A plain file of the folder itself, of a reasonable size."""
+    path = folder / name
+    if path.is_symlink() or not path.is_file():
+        raise UsageError(f"{path} is not a plain file", "A workload's files lie in its own folder.")
+    if path.stat().st_size > max_bytes:
+        raise UsageError(f"{path} is larger than {max_bytes:,} bytes")
+    return path
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from None
+
+
+@cache
+def _references(folder: Path) -> dict[str, Any]:
+    if not (folder / "reference.json").exists():
+        return {}
+    path = _inside(folder, "reference.json", MAX_REFERENCE_BYTES)
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _content_hash(folder: Path, models: list[Path]) -> str:
+    """The hash of every file that can alter a result: names and bytes, in order of names."""
+    digest = hashlib.sha256()
+    names = ["workload.toml", *(m.name for m in models)]
+    names += ["reference.json"] if (folder / "reference.json").exists() else []
+    for name in sorted(names):
+        data = (folder / name).read_bytes()
+        digest.update(f"{name}\0{len(data)}\0".encode() + data)
+    return digest.hexdigest()
+
+
+# --- validating -----------------------------------------------------------------------------
+
+
+def _validate(table: dict[str, Any], folder: Path) -> None:
+    path = folder / "workload.toml"
+    _keys(path, "", table, TOP_KEYS, OPTIONAL_KEYS)
+    _require(path, "name", table["name"] == folder.name, f"must be the folder's, {folder.name}")
+    _require(path, "version", table["version"] >= 1, "must be 1 or more")
+    _members(path, "modes", table["modes"], [m.value for m in Mode])
+    _members(path, "scenarios", table["scenarios"], [s.value for s in Scenario])
+    _numbers(path, "tolerance", table["tolerance"], [p.value for p in Precision])
+    _optimizer(path, table["optimizer"])
+    for i, rule in enumerate(table["weights"]):
+        _weights(path, f"weights[{i}]", rule)
+    _require(path, "variants", "full" in table["variants"], "must have a variant full")
+    for name, variant in table["variants"].items():
+        _variant(path, f"variants.{name}", variant)
+
+
+def _variant(path: Path, where: str, variant: Any) -> None:  # noqa: ANN401 - from TOML
+    _require(path, where, isinstance(variant, dict), "must be a table")
+    _keys(path, where, variant, {**VARIANT_KEYS, "tokens_per_sample": int}, {"tokens_per_sample"})
+    _require(path, f"{where}.parameters", variant["parameters"] > 0, "must be positive")
+    _require(path, f"{where}.flops", variant["flops"] >= 0, "must not be negative")
+    for side in ("input", "target"):
+        _tensor(path, f"{where}.{side}", variant[side])
+    for mode, sizes in variant["batch"].items():
+        _members(path, f"{where}.batch", [mode], [m.value for m in Mode])
+        _require(path, f"{where}.batch.{mode}", "cpu" in sizes, "must have a size for cpu")
+        for kind, size in sizes.items():
+            good = isinstance(size, int) and 1 <= size <= MAX_BATCH
+            _require(path, f"{where}.batch.{mode}.{kind}", good, f"must be 1 to {MAX_BATCH}")
+
+
+MAX_BATCH = 65536
+MAX_ELEMENTS = 2**28
+
+
+def _tensor(path: Path, where: str, table: Any) -> None:  # noqa: ANN401
+    """``shape`` of one sample, and random ``float32`` of a given spread or ``int64`` below a bound."""
+    _require(path, where, isinstance(table, dict), "must be a table")
+    _keys(
+        path,
+        where,
+        table,
+        {"shape": list, "dtype": str, "std": (int, float), "below": int},
+        {"std", "below"},
+    )
+    shape = table["shape"]
+    whole = all(isinstance(n, int) and n > 0 for n in shape)
+    _require(path, f"{where}.shape", whole, "must be positive whole numbers")
+    small = math.prod(shape) <= MAX_ELEMENTS
+    _require(path, f"{where}.shape", small, f"must have at most {MAX_ELEMENTS:,} elements")
+    bound = {"float32": "std", "int64": "below"}.get(table["dtype"])
+    _require(path, f"{where}.dtype", bound is not None, "must be float32 or int64")
+    _require(path, where, bound in table, f"of {table['dtype']} needs {bound}")
+
+
+WEIGHT_KINDS = {"constant": "value", "uniform": "limit", "fan_in_uniform": "gain"}
+
+
+def _weights(path: Path, where: str, rule: Any) -> None:  # noqa: ANN401
+    """Which parameters (``match``), and how they are filled; ``frozen`` ones are not trained."""
+    _require(path, where, isinstance(rule, dict), "must be a table")
+    kind = rule.get("kind")
+    _require(path, f"{where}.kind", kind in WEIGHT_KINDS, f"must be one of {list(WEIGHT_KINDS)}")
+    number = WEIGHT_KINDS[str(kind)]
+    _keys(path, where, rule, {"match": str, "kind": str, number: (int, float)}, set())
+
+
+def _optimizer(path: Path, table: dict[str, Any]) -> None:
+    keys = {"name": str, "learning_rate": (int, float), "momentum": (int, float)}
+    _keys(path, "optimizer", table, {**keys, "clip_norm": (int, float)}, {"clip_norm"})
+    _require(path, "optimizer.name", table["name"] == "sgd", "must be sgd")
+    _require(path, "optimizer.learning_rate", table["learning_rate"] > 0, "must be positive")
+
+
+def _keys(
+    path: Path,
+    where: str,
+    table: dict[str, Any],
+    kinds: Mapping[str, Any],
+    optional: set[str],
+) -> None:
+    prefix = f"{where}." if where else ""
+    for key in table:
+        _require(path, prefix + key, key in kinds, "is not a known field")
+    for key, kind in kinds.items():
+        if key not in table:
+            _require(path, prefix + key, key in optional, "is missing")
+            continue
+        good = isinstance(table[key], kind) and not isinstance(table[key], bool)
+        finite = not isinstance(table[key], float) or math.isfinite(table[key])
+        _require(path, prefix + key, good and finite, "has the wrong type")
+
+
+def _members(path: Path, where: str, given: list[Any], known: list[str]) -> None:
+    for item in given:
+        _require(path, where, item in known, f"has {item!r}, known are {', '.join(known)}")
+    _require(path, where, bool(given), "must not be empty")
+
+
+def _numbers(path: Path, where: str, table: dict[str, Any], known: list[str]) -> None:
+    for key, value in table.items():
+        _require(path, f"{where}.{key}", key in known, f"known are {', '.join(known)}")
+        good = isinstance(value, float) and 0 < value < 1
+        _require(path, f"{where}.{key}", good, "must be a number between 0 and 1")
+
+
+def _require(path: Path, where: str, holds: bool, problem: str) -> None:
+    if not holds:
+        raise UsageError(f"{path}: {where} {problem}", "See docs/extend/add-a-workload.md.")
