@@ -150,7 +150,7 @@ def _latency(result: CaseResult, q: float) -> Metric:
     if not queries:
         return Absent(
             reason="queries were too short to be timed one by one",
-            remedy="use a larger batch",
+            remedy="--scenario single_stream, or a larger batch",
         )
     interval = stats.percentile_interval(queries, q)
     if interval is None:

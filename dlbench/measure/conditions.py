@@ -17,6 +17,9 @@ CONTENDED_SHARE = 0.05
 CLOCK_STEP_S = 1.0
 """The wall clock moved against the monotonic one: somebody set it. Durations are not affected."""
 
+LEAST_SPAN_S = 0.9
+"""CPU times advance in ticks of 10 ms: over a shorter span they say nothing to within 5 %."""
+
 SUSPENDED_S = 1.0
 """Time that the machine slept: CLOCK_BOOTTIME runs on, CLOCK_MONOTONIC stands still."""
 
@@ -85,7 +88,7 @@ def foreign_share(before: Snapshot, after: Snapshot, n_cpus: int) -> float | Non
     if before.busy_cpu_s is None or after.busy_cpu_s is None:
         return None
     span_s = after.monotonic_s - before.monotonic_s
-    if span_s <= 0:
+    if span_s < LEAST_SPAN_S:
         return None
     busy_s = after.busy_cpu_s - before.busy_cpu_s
     steal_s = (after.steal_s or 0.0) - (before.steal_s or 0.0)

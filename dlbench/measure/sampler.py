@@ -38,6 +38,9 @@ LATENCY_VALUES = 400
 PROGRESS_EVERY_S = 0.5
 """Often enough for a person and as a heartbeat, seldom enough to cost nothing."""
 
+LEAST_STEADY_S = 1.0
+"""Twenty values of a millisecond would be over before a neighbour's time slice is."""
+
 NULL_STEPS = 1000
 """Steps a value of the null workload: about a millisecond of them."""
 
@@ -73,8 +76,11 @@ def clock_resolution_s() -> float:
     return min(steps)
 
 
-def least_value_s(subject: Subject) -> float:
-    """How long a value must last so that clock and synchronisation do not show in it."""
+def least_value_s(subject: Subject, n_values: int) -> float:
+    """How long a value must last.
+
+    Clock and synchronisation must not show in it, and ``n_values`` of them must last a second.
+    """
     spans = []
     for _ in range(20):
         start = time.monotonic()
@@ -83,6 +89,7 @@ def least_value_s(subject: Subject) -> float:
     synchronisation_s = statistics.median(spans)
     return max(
         LEAST_VALUE_S,
+        LEAST_STEADY_S / n_values,
         LEAST_VALUE_RESOLUTIONS * clock_resolution_s(),
         LEAST_VALUE_SYNCHRONISATIONS * synchronisation_s,
     )
@@ -113,7 +120,7 @@ class Stepper:
     subject: Subject
     case: Case
     profile: Profile
-    progress: Progress
+    progress: Progress = _tell_nobody
     steps_per_value: int = 1
     n_steps: int = 0
     first_loss: object = None
@@ -123,6 +130,7 @@ class Stepper:
     progress_due_s: float = 0.0
 
     def run(self) -> Samples:
+        """First step, warm-up, steady values."""
         windows = []
         start_s = time.monotonic()
         self.progress("first_step", 0, None)
@@ -163,6 +171,7 @@ class Stepper:
             self.last_output = self.subject.query(buffer)
 
     def first_step(self) -> float:
+        """Seconds of the very first call."""
         start = time.monotonic()
         self.step()
         self.subject.synchronize()
@@ -172,7 +181,7 @@ class Stepper:
 
     def warm_up(self) -> tuple[list[Value], bool]:
         """Values until the rule holds (True) or the cap is reached (False)."""
-        least_s = least_value_s(self.subject)
+        least_s = least_value_s(self.subject, self.most_values())
         values: list[Value] = []
         start = time.monotonic()
         while True:
@@ -194,9 +203,14 @@ class Stepper:
             math.ceil(1.2 * least_s / value.duration_s * self.steps_per_value),
         )
 
-    def steady_values(self) -> list[Value]:
+    def most_values(self) -> int:
+        """Values of the steady part; more where percentiles are wanted of them."""
         latency = self.case.scenario is Scenario.SINGLE_STREAM
-        most = max(self.profile.max_values, LATENCY_VALUES if latency else 0)
+        return max(self.profile.max_values, LATENCY_VALUES if latency else 0)
+
+    def steady_values(self) -> list[Value]:
+        """Values until there are enough, or the time is up and there are at least a few."""
+        most = self.most_values()
         values: list[Value] = []
         start = time.monotonic()
         while len(values) < most:
@@ -234,10 +248,12 @@ class Stepper:
         )
 
     def steps_together(self) -> None:
+        """All steps of a value, started one after the other without waiting."""
         for _ in range(self.steps_per_value):
             self.step()
 
     def queries_one_by_one(self) -> None:
+        """All queries of a value, each awaited and timed on its own."""
         for _ in range(self.steps_per_value):
             start = time.monotonic()
             self.step()
@@ -245,6 +261,7 @@ class Stepper:
             self.queries_s.append(time.monotonic() - start)
 
     def tell(self, phase: str, values: list[Value]) -> None:
+        """Tell of progress now and then, never within a value."""
         now = time.monotonic()
         if now >= self.progress_due_s:
             self.progress_due_s = now + PROGRESS_EVERY_S

@@ -1,0 +1,76 @@
+"""Weights and inputs that are the same in every framework: a function of seed and name alone.
+
+Each parameter has a canonical name and layout, PyTorch's (``layer1.0.conv1.weight``, OIHW), and each
+sample its buffer and position, so neither the order of building nor the batch size matters.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dlbench.core.errors import UnsupportedError
+
+Array = np.ndarray[Any, Any]
+
+N_BUFFERS = 4
+"""Batches in rotation: one alone would measure the cache."""
+
+SAMPLES_BEFORE_REPEAT = 64
+"""Distinct samples of a buffer; a larger batch repeats them, which no framework can exploit."""
+
+
+def weight(spec: Mapping[str, Any], name: str, shape: Sequence[int]) -> Array:
+    """One parameter or buffer, float32, in canonical layout, by the workload's rules.
+
+    Raises:
+        UnsupportedError: no rule of workload.toml matches the name.
+    """
+    for rule in spec["weights"]:
+        if fnmatch.fnmatchcase(name, rule["match"]):
+            return _filled(rule, spec["seed"], name, tuple(shape))
+    raise UnsupportedError(f"{spec['name']} has no weight rule for {name}", "Add one to its TOML.")
+
+
+def _filled(rule: Mapping[str, Any], seed: int, name: str, shape: tuple[int, ...]) -> Array:
+    if rule["kind"] == "constant":
+        return np.full(shape, rule["value"], dtype=np.float32)
+    limit = rule["limit"] if rule["kind"] == "uniform" else _fan_in_limit(rule["gain"], shape)
+    unit = _generator(seed, f"weight:{name}").random(shape, dtype=np.float32)
+    return (unit * np.float32(2 * limit) - np.float32(limit)).astype(np.float32)
+
+
+def _fan_in_limit(gain: float, shape: tuple[int, ...]) -> float:
+    """Half-width of a uniform distribution whose variance is gain^2 / fan_in (He et al. 2015)."""
+    return float(gain) * math.sqrt(3 / math.prod(shape[1:]))
+
+
+def batch(spec: Mapping[str, Any], side: str, buffer: int, batch_size: int) -> Array:
+    """A batch of inputs or targets (``side``), float32 or int64, batch first, canonical layout.
+
+    Sample j of a buffer is the same whatever the batch size.
+    """
+    table = spec[side]
+    n_distinct = min(batch_size, SAMPLES_BEFORE_REPEAT)
+    samples = [_sample(table, spec["seed"], f"{side}:{buffer}:{j}") for j in range(n_distinct)]
+    repeats = -(-batch_size // n_distinct)
+    return np.concatenate([np.stack(samples)] * repeats)[:batch_size]
+
+
+def _sample(table: Mapping[str, Any], seed: int, name: str) -> Array:
+    generator = _generator(seed, name)
+    if table["dtype"] == "int64":
+        return generator.integers(0, table["below"], size=table["shape"], dtype=np.int64)
+    normal = generator.standard_normal(table["shape"], dtype=np.float32)
+    return (normal * np.float32(table["std"])).astype(np.float32)
+
+
+def _generator(seed: int, name: str) -> np.random.Generator:
+    """A counter-based generator keyed by seed and name: no state, no order."""
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))

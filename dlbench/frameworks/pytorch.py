@@ -1,0 +1,306 @@
+"""PyTorch, on the CPU and on NVIDIA GPUs.
+
+``base``: eager, contiguous tensors, TF32 explicitly on or off, no compiler, no autotuning.
+``tuned``: torch.compile, channels-last memory for images, fused optimiser and cuDNN's search on CUDA.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from dlbench.core.errors import (
+    DeviceLostError,
+    DeviceOutOfMemoryError,
+    HostOutOfMemoryError,
+    MissingDependencyError,
+    UnsupportedError,
+)
+from dlbench.core.protocols import Capability, SubjectRequest
+from dlbench.core.types import Absent, Mode, PeakMemory, Policy, Precision
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+MODEL_FILE = "model_pytorch"
+
+INSTALL = "pip install 'dlbench[torch]'"
+INSTALL_CUDA = "pip install --force-reinstall torch --index-url <the CUDA index of pytorch.org>"
+
+MIB = 1024 * 1024
+
+CPU_PRECISIONS = (Precision.FP32, Precision.BF16)
+CUDA_PRECISIONS = (Precision.FP32, Precision.TF32, Precision.BF16, Precision.FP16)
+
+SMALLER = "Use a smaller --batch-size."
+
+LOST_WORDS = ("device-side assert", "unspecified launch failure", "device lost", "is lost")
+
+
+def probe() -> Capability | Absent:
+    """Version and devices of the installed build, without importing it."""
+    if importlib.util.find_spec("torch") is None:
+        return Absent(reason="PyTorch is not installed", remedy=INSTALL)
+    try:
+        version = importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return Absent(reason="a torch without its metadata is on the path", remedy=INSTALL)
+    precisions = {"cpu": CPU_PRECISIONS, "nvidia": CUDA_PRECISIONS}
+    reasons = {}
+    if version.endswith("+cpu"):
+        del precisions["nvidia"]
+        reasons["nvidia"] = f"the installed PyTorch {version} is a CPU build ({INSTALL_CUDA})"
+    return Capability(
+        version=version,
+        precisions=precisions,
+        policies=(Policy.BASE, Policy.TUNED),
+        reasons=reasons,
+    )
+
+
+def open_subject(request: SubjectRequest) -> TorchSubject:
+    """Import PyTorch and build the subject.
+
+    Raises:
+        SubjectError: of the kind that says what failed.
+    """
+    try:
+        import torch
+    except Exception as error:
+        raise MissingDependencyError(
+            f"PyTorch is installed but does not import: {type(error).__name__}: {error}", INSTALL
+        ) from error
+    with translated(torch):
+        return TorchSubject(torch, request)
+
+
+@contextlib.contextmanager
+def translated(torch: Any) -> Iterator[None]:  # noqa: ANN401 - the module
+    """PyTorch's ways of saying that memory is gone, as ours."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise DeviceOutOfMemoryError(_first_line(error), SMALLER) from error
+    except RuntimeError as error:
+        text = str(error)
+        if "can't allocate memory" in text or "not enough memory" in text:
+            raise HostOutOfMemoryError(_first_line(error), SMALLER) from error
+        if "CUDA out of memory" in text or "CUBLAS_STATUS_ALLOC_FAILED" in text:
+            raise DeviceOutOfMemoryError(_first_line(error), SMALLER) from error
+        if any(word in text for word in LOST_WORDS):
+            raise DeviceLostError(_first_line(error), "See dmesg; reset or reboot.") from error
+        raise
+
+
+def _first_line(error: Exception) -> str:
+    """The sentence with the sizes, without the C++ stack behind it."""
+    text = re.sub(r"^\[enforce fail at [^\]]*\]\s*", "", str(error))
+    return text.strip().split("\n", 1)[0][:300]
+
+
+class TorchSubject:
+    """A model on one device, with its inputs resident there."""
+
+    def __init__(self, torch: Any, request: SubjectRequest) -> None:  # noqa: ANN401
+        from dlbench.frameworks import _seeded
+
+        case = request.case
+        self._torch = torch
+        self._cuda = request.device.kind == "nvidia"
+        self._tuned = case.policy is Policy.TUNED
+        self.n_buffers = _seeded.N_BUFFERS
+        self._device = self._open_device(request)
+        self._set_numerics(case.precision, request.threads)
+        self._autocast_dtype = {Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}.get(
+            case.precision
+        )
+        # Built on the CPU and then moved: the peak on the device is the model's, not the builder's.
+        self._model = request.model.build(request.spec)
+        self._set_weights(request, _seeded)
+        self._model.to(self._device)
+        self._loss = request.model.loss
+        self.inputs = [self._resident(request, "input", i, _seeded) for i in range(self.n_buffers)]
+        self.targets = [
+            self._resident(request, "target", i, _seeded) for i in range(self.n_buffers)
+        ]
+        if self._tuned:
+            self._to_channels_last()
+        self._forward = self._model
+        if case.mode is Mode.TRAINING:
+            self._model.train()
+            self._prepare_training(request.spec["optimizer"], case.precision)
+        else:
+            self._model.eval()
+        if self._tuned:
+            self._forward = torch.compile(self._model)
+        self.info: dict[str, str | int | float | bool | Absent] = self._facts(request)
+
+    # --- building ---------------------------------------------------------------------------
+
+    def _open_device(self, request: SubjectRequest) -> torch.device:
+        torch = self._torch
+        if not self._cuda:
+            return torch.device("cpu")
+        if not torch.cuda.is_available():
+            raise UnsupportedError(
+                f"PyTorch {torch.__version__} sees no CUDA device, though the driver does",
+                INSTALL_CUDA,
+            )
+        seen = str(getattr(torch.cuda.get_device_properties(0), "uuid", ""))
+        asked = request.device.uuid
+        if seen and isinstance(asked, str) and seen not in asked:
+            raise UnsupportedError(
+                f"PyTorch's first device is {seen}, not the one that was asked for",
+                "Unset CUDA_VISIBLE_DEVICES and try again.",
+            )
+        torch.cuda.set_device(0)
+        torch.cuda.reset_peak_memory_stats()
+        return torch.device("cuda", 0)
+
+    def _set_numerics(self, precision: Precision, threads: int) -> None:
+        torch = self._torch
+        torch.set_num_threads(threads)
+        tf32 = precision is Precision.TF32
+        torch.backends.cuda.matmul.allow_tf32 = tf32
+        torch.backends.cudnn.allow_tf32 = tf32
+        torch.backends.cudnn.benchmark = self._tuned
+
+    def _set_weights(self, request: SubjectRequest, seeded: Any) -> None:  # noqa: ANN401
+        torch = self._torch
+        with torch.no_grad():
+            for name, tensor in self._model.state_dict(keep_vars=True).items():
+                values = seeded.weight(request.spec, name, tuple(tensor.shape))
+                tensor.copy_(torch.from_numpy(values))
+
+    def _resident(
+        self, request: SubjectRequest, side: str, buffer: int, seeded: Any  # noqa: ANN401
+    ) -> torch.Tensor:
+        values = seeded.batch(request.spec, side, buffer, request.case.batch_size)
+        return self._torch.from_numpy(values).to(self._device)
+
+    def _to_channels_last(self) -> None:
+        """Images only: convolutions of every library are fastest with channels innermost."""
+        layout = self._torch.channels_last
+        if self.inputs[0].ndim == 4:  # noqa: PLR2004 - N, C, H, W
+            self._model.to(memory_format=layout)
+            self.inputs = [x.contiguous(memory_format=layout) for x in self.inputs]
+
+    def _prepare_training(self, settings: Any, precision: Precision) -> None:  # noqa: ANN401
+        torch = self._torch
+        self._trained = [p for p in self._model.parameters() if p.requires_grad]
+        self._optimizer = torch.optim.SGD(
+            self._trained,
+            lr=settings["learning_rate"],
+            momentum=settings["momentum"],
+            fused=True if self._tuned and self._cuda else None,
+        )
+        self._clip_norm: float | None = settings.get("clip_norm")
+        # fp16 gradients underflow without it; for all else it is a no-op that is left out.
+        self._scaler = torch.amp.GradScaler("cuda") if precision is Precision.FP16 else None
+
+    def _facts(self, request: SubjectRequest) -> dict[str, str | int | float | bool | Absent]:
+        torch = self._torch
+        parameters = list(self._model.parameters())
+        compute = self._autocast_dtype or parameters[0].dtype
+        return {
+            "parameters": sum(p.numel() for p in parameters if p.requires_grad),
+            "threads": torch.get_num_threads(),
+            "framework_version": torch.__version__,
+            "parameter_dtype": str(parameters[0].dtype).removeprefix("torch."),
+            "compute_dtype": str(compute).removeprefix("torch."),
+            "compiled": self._tuned,
+            "input_shape": "x".join(str(n) for n in self.inputs[0].shape),
+            "device": torch.cuda.get_device_name(0) if self._cuda else "cpu",
+            "tf32": request.case.precision is Precision.TF32,
+        }
+
+    # --- running ----------------------------------------------------------------------------
+
+    def step(self, buffer: int) -> object:
+        """One training step; the loss before its update, still on the device."""
+        with translated(self._torch):
+            self._optimizer.zero_grad(set_to_none=True)
+            with self._autocast():
+                outputs = self._forward(self.inputs[buffer])
+                loss = self._loss(outputs, self.targets[buffer])
+            if self._scaler is None:
+                loss.backward()
+                self._clip()
+                self._optimizer.step()
+            else:
+                self._scaler.scale(loss).backward()
+                self._scaler.unscale_(self._optimizer)
+                self._clip()
+                self._scaler.step(self._optimizer)
+                self._scaler.update()
+            return loss.detach()
+
+    def _clip(self) -> None:
+        if self._clip_norm is not None:
+            self._torch.nn.utils.clip_grad_norm_(self._trained, self._clip_norm)
+
+    def query(self, buffer: int) -> object:
+        """One inference; its outputs, still on the device."""
+        with translated(self._torch), self._torch.inference_mode(), self._autocast():
+            return self._forward(self.inputs[buffer])
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        if self._autocast_dtype is None:
+            return contextlib.nullcontext()
+        return self._torch.autocast(self._device.type, dtype=self._autocast_dtype)  # type: ignore[no-any-return]
+
+    def fetch(self, handle: object) -> np.ndarray[Any, Any]:
+        """Outputs (batch first) or a loss, on the host as float32."""
+        with translated(self._torch):
+            tensor: Any = handle
+            return tensor.detach().float().cpu().numpy()  # type: ignore[no-any-return]
+
+    def synchronize(self) -> None:
+        """On the CPU every operation has finished when it returns."""
+        if self._cuda:
+            with translated(self._torch):
+                self._torch.cuda.synchronize()
+
+    def mark(self) -> object | None:
+        """A CUDA event in the stream."""
+        if not self._cuda:
+            return None
+        event = self._torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event  # type: ignore[no-any-return]
+
+    def elapsed_s(self, start: object, end: object) -> float:
+        """Seconds between two events."""
+        first: Any = start
+        return first.elapsed_time(end) / 1e3  # type: ignore[no-any-return]
+
+    def peak_memory(self) -> PeakMemory:
+        """The CUDA allocator's peaks; on the CPU PyTorch keeps no count (and would answer 0)."""
+        here = Absent(reason="the worker knows the host's peak")
+        if not self._cuda:
+            absent = Absent(reason="PyTorch does not count memory on the CPU")
+            return PeakMemory(
+                framework_allocated_mib=absent,
+                framework_reserved_mib=absent,
+                device_used_mib=Absent(reason="the CPU's memory is the host's"),
+                host_rss_mib=here,
+            )
+        cuda = self._torch.cuda
+        free, total = cuda.mem_get_info()
+        return PeakMemory(
+            framework_allocated_mib=cuda.max_memory_allocated() / MIB,
+            framework_reserved_mib=cuda.max_memory_reserved() / MIB,
+            device_used_mib=(total - free) / MIB,
+            host_rss_mib=here,
+        )
+
+    def close(self) -> None:
+        """The process ends next; freeing first lets a profiler see it."""
+        self.inputs, self.targets = [], []
+        if self._cuda:
+            self._torch.cuda.empty_cache()

@@ -1,0 +1,248 @@
+"""TensorFlow, running Keras 3 model files through its own ``tf.function`` steps (never model.fit).
+
+``base``: graph mode, no XLA. ``tuned``: the step is compiled by XLA (``jit_compile=True``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from dlbench.core.errors import (
+    DeviceOutOfMemoryError,
+    HostOutOfMemoryError,
+    MissingDependencyError,
+    UnsupportedError,
+)
+from dlbench.core.protocols import Capability, SubjectRequest
+from dlbench.core.types import Absent, Mode, PeakMemory, Policy, Precision
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MODEL_FILE = "model_keras"
+
+INSTALL = "pip install 'dlbench[tensorflow]'"
+INSTALL_CUDA = "pip install 'tensorflow[and-cuda]'"
+
+MIB = 1024 * 1024
+
+CPU_PRECISIONS = (Precision.FP32, Precision.BF16)
+CUDA_PRECISIONS = (Precision.FP32, Precision.TF32, Precision.BF16)
+
+SMALLER = "Use a smaller --batch-size."
+
+
+def probe() -> Capability | Absent:
+    """Version and devices of the installed package, without importing it."""
+    for package in ("tensorflow", "keras"):
+        if importlib.util.find_spec(package) is None:
+            return Absent(reason=f"{package} is not installed", remedy=INSTALL)
+    version = next(
+        (v for v in map(_version, ("tensorflow", "tensorflow-cpu", "tf-nightly")) if v), None
+    )
+    if version is None:
+        return Absent(reason="a tensorflow without its metadata is on the path", remedy=INSTALL)
+    precisions = {"cpu": CPU_PRECISIONS, "nvidia": CUDA_PRECISIONS}
+    reasons = {}
+    if _version("tensorflow-cpu"):
+        del precisions["nvidia"]
+        reasons["nvidia"] = f"the installed TensorFlow is a CPU build ({INSTALL_CUDA})"
+    return Capability(
+        version=version,
+        precisions=precisions,
+        policies=(Policy.BASE, Policy.TUNED),
+        reasons=reasons,
+    )
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def open_subject(request: SubjectRequest) -> TensorFlowSubject:
+    """Import TensorFlow and build the subject.
+
+    Raises:
+        SubjectError: of the kind that says what failed.
+    """
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        import keras
+        import tensorflow as tf
+    except Exception as error:
+        raise MissingDependencyError(
+            f"TensorFlow is installed but does not import: {type(error).__name__}: {error}", INSTALL
+        ) from error
+    with translated(tf, cuda=request.device.kind == "nvidia"):
+        return TensorFlowSubject(tf, keras, request)
+
+
+@contextlib.contextmanager
+def translated(tf: Any, *, cuda: bool) -> Iterator[None]:  # noqa: ANN401 - the module
+    """TensorFlow's way of saying that memory is gone, as ours."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        kind = DeviceOutOfMemoryError if cuda else HostOutOfMemoryError
+        raise kind(str(error).split("\n", 1)[0][:300], SMALLER) from error
+
+
+class TensorFlowSubject:
+    """A Keras model under TensorFlow on one device, with its inputs resident there."""
+
+    def __init__(self, tf: Any, keras: Any, request: SubjectRequest) -> None:  # noqa: ANN401
+        from dlbench.frameworks import _keras, _seeded
+
+        case = request.case
+        self._tf, self._keras = tf, keras
+        self._cuda = request.device.kind == "nvidia"
+        self._tuned = case.policy is Policy.TUNED
+        self.n_buffers = _seeded.N_BUFFERS
+        self._set_numerics(case.precision, request.threads)
+        self._place = self._open_device()
+        with tf.device(self._place):
+            self._model = request.model.build(request.spec)
+            _keras.set_weights(self._model, request.spec)
+            self._loss = request.model.loss
+            self.inputs = [
+                self._resident(request, "input", i) for i in range(self.n_buffers)
+            ]
+            self.targets = [
+                self._resident(request, "target", i) for i in range(self.n_buffers)
+            ]
+            self._run_query = self._compiled(self._infer)
+            if case.mode is Mode.TRAINING:
+                self._optimizer = self._build_optimizer(request.spec["optimizer"])
+                self._run_step = self._compiled(self._train)
+        self._last: object = None
+        self.info: dict[str, str | int | float | bool | Absent] = {
+            "parameters": _keras.n_parameters(self._model),
+            "threads": tf.config.threading.get_intra_op_parallelism_threads(),
+            "framework_version": tf.__version__,
+            "keras_version": keras.__version__,
+            "parameter_dtype": str(self._model.trainable_variables[0].dtype),
+            "compute_dtype": str(keras.mixed_precision.dtype_policy().compute_dtype),
+            "compiled": self._tuned,
+            "input_shape": "x".join(str(n) for n in self.inputs[0].shape),
+            "device": self._place,
+            "tf32": case.precision is Precision.TF32,
+        }
+
+    # --- building ---------------------------------------------------------------------------
+
+    def _set_numerics(self, precision: Precision, threads: int) -> None:
+        tf = self._tf
+        # One worker runs one step at a time: all threads belong to the operations.
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+        tf.config.experimental.enable_tensor_float_32_execution(precision is Precision.TF32)
+        policy = "mixed_bfloat16" if precision is Precision.BF16 else "float32"
+        self._keras.mixed_precision.set_dtype_policy(policy)
+
+    def _open_device(self) -> str:
+        if not self._cuda:
+            return "/CPU:0"
+        gpus = self._tf.config.list_physical_devices("GPU")
+        if not gpus:
+            raise UnsupportedError(
+                f"TensorFlow {self._tf.__version__} sees no GPU, though the driver does",
+                INSTALL_CUDA,
+            )
+        self._tf.config.experimental.set_memory_growth(gpus[0], enable=True)
+        return "/GPU:0"
+
+    def _resident(self, request: SubjectRequest, side: str, buffer: int) -> Any:  # noqa: ANN401
+        from dlbench.frameworks import _keras, _seeded
+
+        array = _seeded.batch(request.spec, side, buffer, request.case.batch_size)
+        # Token ids are int32 in Keras; the values are the same.
+        dtype = "int32" if array.dtype == "int64" else "float32"
+        return self._tf.identity(self._tf.constant(_keras.to_keras(array), dtype=dtype))
+
+    def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return self._tf.function(function, jit_compile=self._tuned, autograph=False)  # type: ignore[no-any-return]
+
+    def _build_optimizer(self, settings: Any) -> Any:  # noqa: ANN401
+        optimizer = self._keras.optimizers.SGD(
+            learning_rate=settings["learning_rate"],
+            momentum=settings["momentum"],
+            global_clipnorm=settings.get("clip_norm"),
+        )
+        optimizer.build(self._model.trainable_variables)
+        return optimizer
+
+    # --- running ----------------------------------------------------------------------------
+
+    def _infer(self, inputs: Any) -> Any:  # noqa: ANN401
+        return self._model(inputs, training=False)
+
+    def _train(self, inputs: Any, targets: Any) -> Any:  # noqa: ANN401
+        with self._tf.GradientTape() as tape:
+            outputs = self._model(inputs, training=True)
+            loss = self._loss(targets, outputs)
+        variables = self._model.trainable_variables
+        self._optimizer.apply(tape.gradient(loss, variables), variables)
+        return loss
+
+    def step(self, buffer: int) -> object:
+        """One training step; the loss before its update."""
+        with translated(self._tf, cuda=self._cuda), self._tf.device(self._place):
+            self._last = self._run_step(self.inputs[buffer], self.targets[buffer])
+        return self._last
+
+    def query(self, buffer: int) -> object:
+        """One inference; its outputs."""
+        with translated(self._tf, cuda=self._cuda), self._tf.device(self._place):
+            self._last = self._run_query(self.inputs[buffer])
+        return self._last
+
+    def fetch(self, handle: object) -> np.ndarray[Any, Any]:
+        """Outputs (batch first) or a loss, on the host as float32."""
+        with translated(self._tf, cuda=self._cuda):
+            return self._tf.cast(handle, "float32").numpy()  # type: ignore[no-any-return]
+
+    def synchronize(self) -> None:
+        """Wait for the device's stream; on the CPU a graph has run when its call returns."""
+        if self._cuda:
+            with translated(self._tf, cuda=True):
+                self._tf.test.experimental.sync_devices()
+
+    def mark(self) -> object | None:
+        """TensorFlow gives Python no device clock."""
+        return None
+
+    def elapsed_s(self, start: object, end: object) -> float:
+        """Never called, since ``mark`` returns None."""
+        raise RuntimeError("TensorFlow has no device clock")
+
+    def peak_memory(self) -> PeakMemory:
+        """The GPU allocator's peak; on the CPU TensorFlow would answer 0, which is not true."""
+        here = Absent(reason="the worker knows the host's peak")
+        reserved = Absent(reason="TensorFlow does not say what its allocator reserved")
+        if not self._cuda:
+            return PeakMemory(
+                framework_allocated_mib=Absent(reason="TensorFlow does not count memory on the CPU"),
+                framework_reserved_mib=reserved,
+                device_used_mib=Absent(reason="the CPU's memory is the host's"),
+                host_rss_mib=here,
+            )
+        peak = self._tf.config.experimental.get_memory_info("GPU:0")["peak"]
+        return PeakMemory(
+            framework_allocated_mib=peak / MIB,
+            framework_reserved_mib=reserved,
+            device_used_mib=Absent(reason="TensorFlow does not ask the driver"),
+            host_rss_mib=here,
+        )
+
+    def close(self) -> None:
+        """The process ends next."""
+        self.inputs, self.targets = [], []

@@ -1,0 +1,103 @@
+"""Compute workloads/<name>/reference.json with PyTorch in fp32 on the CPU.
+
+    python scripts/make_references.py [WORKLOAD ...]
+
+Run it after any change of a model, its weights or its inputs, and raise the workload's version: these
+numbers are what every framework's outputs and first losses are compared with.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from dlbench import environment, workloads
+from dlbench.core import registry
+from dlbench.core.protocols import Subject, SubjectRequest
+from dlbench.core.types import Case, Mode, Precision, Scenario
+
+N_POSITIONS = 16
+POSITION_SEED = 16
+
+ALWAYS = (1, 2, 4, 8, 16, 32)
+MOST_FULL = 256
+"""Batches that have a reference loss: the usual small ones, and every default of the TOML."""
+
+
+def main() -> None:
+    """Write the reference of each workload named, or of all that have a PyTorch model."""
+    folders = workloads.folders()
+    for name in sys.argv[1:] or list(folders):
+        workload = workloads.read(folders[name])
+        if "model_pytorch" not in workload.model_files:
+            continue
+        found = {variant: _variant(workload, variant) for variant in workload.variants}
+        path = workload.folder / "reference.json"
+        path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        print(path)
+
+
+def _variant(workload: workloads.Workload, variant: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if Mode.INFERENCE in workload.modes:
+        found["inference"] = _inference(workload, variant)
+    if Mode.TRAINING in workload.modes:
+        sizes = set(ALWAYS)
+        sizes |= set(workload.table["variants"][variant]["batch"]["training"].values())
+        found["training"] = {
+            "first_loss": {
+                str(n): _first_loss(workload, variant, n) for n in sorted(sizes) if n <= MOST_FULL
+            }
+        }
+    return found
+
+
+def _inference(workload: workloads.Workload, variant: str) -> dict[str, Any]:
+    subject = _subject(workload, variant, Mode.INFERENCE, 1)
+    outputs = [subject.fetch(subject.query(i))[0].ravel() for i in range(subject.n_buffers)]
+    positions = sorted(random.Random(POSITION_SEED).sample(range(outputs[0].size), min(
+        N_POSITIONS, outputs[0].size)))
+    values = [[float(row[p]) for p in positions] for row in outputs]
+    spread = statistics.pstdev([float(x) for row in outputs for x in row])
+    return {"positions": positions, "spread": spread, "values": values}
+
+
+def _first_loss(workload: workloads.Workload, variant: str, batch_size: int) -> float:
+    subject = _subject(workload, variant, Mode.TRAINING, batch_size)
+    return float(subject.fetch(subject.step(0)))
+
+
+def _subject(
+    workload: workloads.Workload, variant: str, mode: Mode, batch_size: int
+) -> Subject:
+    (device,) = registry.device_kind("cpu").find()
+    case = Case(
+        workload=workload.name,
+        framework="pytorch",
+        device="cpu",
+        precision=Precision.FP32,
+        mode=mode,
+        scenario=Scenario.OFFLINE if mode is Mode.INFERENCE else None,
+        batch_size=batch_size,
+        variant=variant,
+    )
+    return registry.framework("pytorch").open_subject(
+        SubjectRequest(
+            case=case,
+            device=device,
+            spec=workload.spec(variant),
+            model=workloads.load_model(workload.folder, "model_pytorch"),
+            threads=environment.usable_threads(None),
+            seed=0,
+            scratch=Path(tempfile.gettempdir()),
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""Zaremba et al. 2014's large LSTM language model in Keras 3, under the same names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import layers
+
+
+def build(spec: Mapping[str, Any]) -> keras.Model:
+    """The model of a variant: (N, T) tokens to (N, T, vocabulary) logits."""
+    settings = spec["model"]
+    tokens = keras.Input(tuple(spec["input"]["shape"]), dtype="int32")
+    x = layers.Embedding(settings["vocabulary"], settings["width"], name="embedding")(tokens)
+    for i in range(settings["depth"]):
+        x = layers.LSTM(settings["width"], return_sequences=True, name=f"lstm.{i}")(x)
+    # Logits stay in float32 under mixed precision, as the loss wants them.
+    x = layers.Dense(settings["vocabulary"], name="softmax", dtype="float32")(x)
+    return keras.Model(tokens, x, name=spec["name"])
+
+
+def loss(targets: Any, outputs: Any) -> Any:
+    """Mean cross-entropy a token of (N, T) tokens and (N, T, vocabulary) logits."""
+    return keras.ops.mean(
+        keras.losses.sparse_categorical_crossentropy(targets, outputs, from_logits=True)
+    )
