@@ -127,9 +127,7 @@ def _one_process(options: argparse.Namespace, seed: int) -> dict[str, float]:
     }
 
 
-def _plain_loop(
-    model_file: Any, subject: Any, spec: Any, case: Case
-) -> Callable[[], None]:
+def _plain_loop(model_file: Any, subject: Any, spec: Any, case: Case) -> Callable[[], None]:
     """What anybody would write: the same model class, inputs of the same shape, SGD."""
     import torch
 

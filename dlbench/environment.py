@@ -31,7 +31,18 @@ DISTRIBUTIONS = {
 }
 """The packages whose versions decide what a framework does; others are their own distribution."""
 
-SLUG_WORDS = {"amd", "intel", "xeon", "epyc", "core", "ryzen", "apple", "arm", "neoverse", "graviton"}
+SLUG_WORDS = {
+    "amd",
+    "intel",
+    "xeon",
+    "epyc",
+    "core",
+    "ryzen",
+    "apple",
+    "arm",
+    "neoverse",
+    "graviton",
+}
 
 FINGERPRINT_FACTS = ("cpu", "logical_cores", "memory_mib", "cpu_quota", "kernel")
 

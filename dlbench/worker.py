@@ -216,7 +216,11 @@ class _Watch:
 
     def foreign_share(self) -> float | Absent:
         share = conditions.foreign_share(*self.edges, os.cpu_count() or 1)
-        return Absent(reason="/proc/stat does not say, or not for so short a time") if share is None else share
+        return (
+            Absent(reason="/proc/stat does not say, or not for so short a time")
+            if share is None
+            else share
+        )
 
 
 def _expected(workload: workloads.Workload, request: TrialRequest) -> gate.Expected | Absent:

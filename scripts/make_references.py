@@ -60,8 +60,11 @@ def _variant(workload: workloads.Workload, variant: str) -> dict[str, Any]:
 def _inference(workload: workloads.Workload, variant: str) -> dict[str, Any]:
     subject = _subject(workload, variant, Mode.INFERENCE, 1)
     outputs = [subject.fetch(subject.query(i))[0].ravel() for i in range(subject.n_buffers)]
-    positions = sorted(random.Random(POSITION_SEED).sample(range(outputs[0].size), min(
-        N_POSITIONS, outputs[0].size)))
+    positions = sorted(
+        random.Random(POSITION_SEED).sample(
+            range(outputs[0].size), min(N_POSITIONS, outputs[0].size)
+        )
+    )
     values = [[float(row[p]) for p in positions] for row in outputs]
     spread = statistics.pstdev([float(x) for row in outputs for x in row])
     return {"positions": positions, "spread": spread, "values": values}
@@ -72,9 +75,7 @@ def _first_loss(workload: workloads.Workload, variant: str, batch_size: int) -> 
     return float(subject.fetch(subject.step(0)))
 
 
-def _subject(
-    workload: workloads.Workload, variant: str, mode: Mode, batch_size: int
-) -> Subject:
+def _subject(workload: workloads.Workload, variant: str, mode: Mode, batch_size: int) -> Subject:
     (device,) = registry.device_kind("cpu").find()
     case = Case(
         workload=workload.name,

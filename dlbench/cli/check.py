@@ -1,2 +1,45 @@
-def check() -> None:
-    "placeholder"
+"""``dlbench check``: can a document be trusted?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dlbench.core.errors import EXIT_REFUSED, DocumentError
+from dlbench.core.types import Check
+
+
+def check(
+    files: Annotated[list[Path], typer.Argument(help="Result documents.")],
+    json: Annotated[bool, typer.Option("--json", help="Print the rules as JSON.")] = False,
+) -> None:
+    """Validate documents: each rule by name, passed or failed. Ends with 5 if any failed."""
+    from dlbench.cli import show
+
+    found = {str(path): _checks(path) for path in files}
+    if json:
+        show.as_json({name: [asdict(c) for c in checks] for name, checks in found.items()})
+    else:
+        for name, checks in found.items():
+            show.checks(name, checks)
+    if any(c.passed is False for checks in found.values() for c in checks):
+        raise typer.Exit(EXIT_REFUSED)
+
+
+def _checks(path: Path) -> tuple[Check, ...]:
+    """A document that cannot be read fails its first rule; there is nothing to apply others to."""
+    from dlbench.analysis import check as rules
+    from dlbench.store import codec
+
+    data = codec.read_bytes(path)
+    try:
+        run = codec.decode_run(data, str(path))
+    except DocumentError as error:
+        detail = f"{error.message}. {error.advice}".strip()
+        return (Check(rule="readable", passed=False, detail=detail),)
+    readable = Check(rule="readable", passed=True, detail="strictly decoded, schema version known")
+    content = rules.content_check(*codec.stated_and_actual_sha256(data, str(path)))
+    return (readable, content, *rules.check_run(run))

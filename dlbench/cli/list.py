@@ -1,2 +1,68 @@
-def list_workloads() -> None:
-    "placeholder"
+"""``dlbench list``: workloads and the frameworks that run them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dlbench.core.types import Absent
+
+
+def list_workloads(
+    workloads_folder: Annotated[
+        Path | None, typer.Option("--workloads", help="A folder of your own workloads.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
+) -> None:
+    """List workloads, the frameworks that have a model of each, and the suites.
+
+    A cell says yes (installed), no (a model, but the framework is not installed) or nothing.
+    """
+    from dlbench import workloads
+    from dlbench.cli import show
+    from dlbench.core import registry, units
+
+    found = [workloads.read(folder) for folder in workloads.folders(workloads_folder).values()]
+    frameworks = registry.names("frameworks")
+    installed = {
+        name: not isinstance(registry.framework(name).probe(), Absent) for name in frameworks
+    }
+    cells = {
+        (workload.name, name): registry.framework(name).MODEL_FILE in workload.model_files
+        for workload in found
+        for name in frameworks
+    }
+    suites = workloads.suites(workloads_folder)
+    if json:
+        show.as_json(
+            {
+                "workloads": [
+                    {
+                        "name": workload.name,
+                        "version": workload.version,
+                        "task": workload.task,
+                        "sample": workload.sample,
+                        "parameters": workload.info("full").parameters,
+                        "flops_per_sample": workload.info("full").flops,
+                        "frameworks": [n for n in frameworks if cells[workload.name, n]],
+                    }
+                    for workload in found
+                ],
+                "frameworks": installed,
+                "suites": {name: list(members) for name, members in suites.items()},
+            }
+        )
+        return
+    rows = []
+    for workload in found:
+        info = workload.info("full")
+        marks = [
+            ("yes" if installed[n] else "no") if cells[workload.name, n] else "" for n in frameworks
+        ]
+        size = (units.scaled(info.parameters, "").strip(), units.scaled(info.flops, "FLOP"))
+        rows.append((workload.name, workload.task, *size, *marks))
+    show.table(("workload", "task", "parameters", "a sample", *frameworks), rows)
+    for name, members in sorted(suites.items()):
+        show.line(f"suite {name}: {', '.join(members)}")

@@ -232,7 +232,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
         folder=out, wait=wait, phase_timeout_s=phase_timeout, workload_folder=workloads_folder
     )
     if resume is not None:
-        _close(_resume(resume, settings, as_json=json), selection, as_json=json)
+        _close(_resume(resume, settings, as_json=json), selection, report, as_json=json)
         return
     devices, absent = _devices(fake=_asks_for_fake(selection))
     usable = environments.usable_threads(threads)
@@ -247,7 +247,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
     environment = environments.gather(*_used(plan, devices))
     with Progress(show.console(stderr=json)) as progress:
         finished = session.run_plan(plan, environment, devices, settings, progress)
-    _close(finished, selection, as_json=json)
+    _close(finished, selection, report, as_json=json)
 
 
 def _resume(journal_or_last: str, settings: Settings, *, as_json: bool) -> Finished:
@@ -287,17 +287,22 @@ def _used(plan: Plan, devices: Sequence[DeviceInfo]) -> tuple[list[DeviceInfo], 
     return [device for device in devices if device.id in ids], frameworks
 
 
-def _close(finished: Finished, selection: Selection, *, as_json: bool) -> None:
+def _close(finished: Finished, selection: Selection, report: Path | None, *, as_json: bool) -> None:
     """Show what was measured, and end with the exit code that says how it went."""
     from dlbench.cli import show
+    from dlbench.cli.report import write
 
     run_ = finished.run
+    page = report / f"{run_.run_id}.html" if report and not finished.interrupted else None
+    if page is not None:
+        write([run_], page)
     if as_json:
         summary = show.run_summary(run_)
-        show.as_json({**summary, "path": str(finished.path), "interrupted": finished.interrupted})
+        paths = {"path": str(finished.path), "report": str(page) if page else None}
+        show.as_json({**summary, **paths, "interrupted": finished.interrupted})
     else:
         show.run_table(run_)
-        show.where(finished.path, interrupted=finished.interrupted)
+        show.where(finished.path, page, interrupted=finished.interrupted)
     code = exit_code(run_, selection, interrupted=finished.interrupted)
     if code:
         raise typer.Exit(code)

@@ -7,16 +7,30 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from dlbench.core import metrics, units
+from dlbench.core import metrics, stats, units
 from dlbench.core.errors import DlbenchError
-from dlbench.core.types import Absent, CaseResult, Estimated, Measured, Metric, Plan, Run, Skip
+from dlbench.core.types import (
+    Absent,
+    Case,
+    CaseResult,
+    Check,
+    Estimated,
+    Measured,
+    Metric,
+    Plan,
+    Run,
+    Skip,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from rich.console import Console
     from rich.table import Table
 
+    from dlbench.analysis.compare import Across, Comparison
+    from dlbench.doctor import Finding
     from dlbench.plan import TimeEstimate
 
 OUTCOME_STYLES = {
@@ -71,11 +85,13 @@ def as_json(data: Any) -> None:  # noqa: ANN401 - any plain data
 def plan(planned: Plan, estimate: TimeEstimate) -> None:
     """What would run, what would not and why, and how long it may take."""
     out = console()
-    table = _table("case", "trials", title=f"Plan: {len(planned.cases)} cases")
+    shared, labels = _labels(planned.cases)
+    title = f"Plan: {len(planned.cases)} case{'s' * (len(planned.cases) != 1)}"
+    table = _table("case", "trials", title=f"{title} ({shared})" if shared else title)
     looks = planned.profile.looks
     for case in planned.cases:
         sentinel = " [dim](also the sentinel)[/]" if case.case_id == planned.sentinel else ""
-        table.add_row(clean(case.label) + sentinel, f"{looks[0]}-{looks[-1]}")
+        table.add_row(clean(labels[case]) + sentinel, f"{looks[0]}-{looks[-1]}")
     out.print(table)
     skips(planned.skips)
     target = planned.profile.target_half_width
@@ -127,6 +143,8 @@ def run_table(run: Run) -> None:
     out.print(results_table(run, wide=out.width >= LEAST_TABLE_WIDTH))
     for reason in _distinct_reasons(run, "energy_j_per_sample"):
         out.print(f"[dim]energy:[/] {clean(reason)}", soft_wrap=True)
+    if any(isinstance(_p99(r, run), Absent) and r.measured for r in run.results):
+        out.print("[dim]n small: p99 needs 368 queries (--profile standard or strict)[/]")
     for result in run.results:
         if not result.outcome.ok:
             _failure(result)
@@ -141,53 +159,109 @@ def run_table(run: Run) -> None:
         )
 
 
-def where(path: Path, *, interrupted: bool) -> None:
-    """Where the document lies, and what to do with it next."""
+def where(path: Path, page: Path | None, *, interrupted: bool) -> None:
+    """What was found, where the document lies, and what to do with it next."""
     out = console()
     if interrupted:
         out.print(f"[yellow]interrupted[/]; finished trials are in {clean(path)}", soft_wrap=True)
         out.print(f"  go on with: dlbench run --resume {clean(path)}", soft_wrap=True)
         return
     out.print(f"document  [bold]{clean(path)}[/]", soft_wrap=True)
-    out.print(f"  next: dlbench report {clean(path)}", soft_wrap=True)
+    if page is not None:
+        out.print(f"report    [bold]{clean(page)}[/]", soft_wrap=True)
+    else:
+        out.print(f"  next: dlbench report {clean(path)}", soft_wrap=True)
 
 
 def results_table(run: Run, *, wide: bool) -> Table:
-    """One row a case; ``wide`` adds memory and energy."""
-    columns = ["case", "samples/s", "95 % interval", "n", "latency p50", "p99"]
-    columns += ["peak memory", "energy"] if wide else []
-    table = _table(*columns, "outcome")
+    """One row a case; ``wide`` adds the interval's ends, memory and energy.
+
+    What all cases share stands once, in the title.
+    """
+    columns = ["case", "samples/s", "+-"]
+    columns += ["95 % interval"] if wide else []
+    columns += ["n", "p50", "p99", "memory"]
+    columns += ["energy"] if wide else []
+    shared, labels = _labels([r.case for r in run.results])
+    table = _table(*columns, "outcome", title=shared)
     for result in sorted(run.results, key=lambda r: r.case.label):
         throughput = metrics.compute("throughput_samples_per_s", result, run)
-        row = [
-            clean(result.case.label),
-            _number(throughput),
-            _interval(throughput),
+        row = [clean(labels[result.case]), _number(throughput), _half_width(throughput)]
+        row += [_interval(throughput)] if wide else []
+        row += [
             str(len(result.measured)),
             _seconds(metrics.compute("latency_p50_s", result, run)),
             _seconds(metrics.compute("latency_p99_s", result, run)),
+            _memory(result, run),
         ]
-        if wide:
-            row += [_memory(result, run), _energy(result, run)]
+        row += [_energy(result, run)] if wide else []
         table.add_row(*row, _outcome(result))
     return table
+
+
+def _labels(cases: Sequence[Case]) -> tuple[str, dict[Case, str]]:
+    """What all cases have in common, and what is left to tell them apart."""
+    parts = {case: _parts(case) for case in cases}
+    if len(cases) < 2:  # noqa: PLR2004 - nothing to have in common
+        return "", {case: " ".join(filter(None, p)) for case, p in parts.items()}
+    columns = list(zip(*parts.values(), strict=True))
+    common = [column[0] if len(set(column)) == 1 else None for column in columns]
+    labels = {
+        case: " ".join(word for word, same in zip(p, common, strict=True) if word and same is None)
+        for case, p in parts.items()
+    }
+    return ", ".join(word for word in common if word), labels
+
+
+def _parts(case: Case) -> tuple[str, ...]:
+    return (
+        case.workload,
+        case.framework,
+        str(case.mode),
+        str(case.scenario) if case.scenario == "single_stream" else "",
+        f"batch {case.batch_size}",
+        case.device,
+        str(case.precision),
+        str(case.policy),
+        case.variant if case.variant != "full" else "",
+    )
 
 
 def _table(*columns: str, title: str | None = None) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=clean(title) if title else None,
+        title_justify="left",
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     for column in columns:
-        numeric = column not in ("case", "outcome", "95 % interval")
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        words = column in WORD_COLUMNS
+        table.add_column(
+            column, justify="left" if words else "right", no_wrap=not words, overflow="fold"
+        )
     return table
+
+
+WORD_COLUMNS = {"case", "outcome", "verdict", "what", "reason", "remedy", "message", "on"}
+"""Columns of words wrap and stand left; numbers do neither."""
 
 
 def _number(value: Metric) -> str:
     if isinstance(value, Absent):
         return "[dim]-[/]"
     return f"[bold]{units.significant(value.value, 4)}[/]"
+
+
+def _half_width(value: Metric) -> str:
+    if isinstance(value, Absent):
+        return "[dim]-[/]"
+    if value.interval is None:
+        return "[dim]?[/]"
+    return f"{stats.relative_half_width(value.interval):.1%}"
 
 
 def _interval(value: Metric) -> str:
@@ -201,7 +275,7 @@ def _interval(value: Metric) -> str:
 
 def _seconds(value: Metric) -> str:
     if isinstance(value, Absent):
-        return "[dim]n too small[/]" if value.reason.startswith("n too small") else "[dim]-[/]"
+        return "[dim]n small[/]" if value.reason.startswith("n too small") else "[dim]-[/]"
     return units.duration(value.value)
 
 
@@ -210,7 +284,7 @@ def _memory(result: CaseResult, run: Run) -> str:
     for name, place in (("peak_framework_allocated_mib", "GPU"), ("peak_host_rss_mib", "host")):
         value = metrics.compute(name, result, run)
         if isinstance(value, Measured):
-            return f"{value.value:,.0f} MiB {place}"
+            return f"{value.value / 1024:,.2f} GiB {place}"
     return "[dim]-[/]"
 
 
@@ -229,6 +303,10 @@ def _outcome(result: CaseResult) -> str:
     text = str(outcome.kind) if outcome.kind == "skipped" else str(outcome)
     flags = f" [yellow]{clean(', '.join(result.flags))}[/]" if result.flags else ""
     return f"[{style}]{clean(text)}[/]{flags}"
+
+
+def _p99(result: CaseResult, run: Run) -> Metric:
+    return metrics.compute("latency_p99_s", result, run)
 
 
 def _failure(result: CaseResult) -> None:
@@ -282,3 +360,105 @@ def run_summary(run: Run) -> dict[str, Any]:
 def metric_as_plain(value: Metric) -> dict[str, Any]:
     """A metric with the word that says what it is: measured, estimated or absent."""
     return {"kind": type(value).__name__.lower(), **asdict(value)}
+
+
+# --- comparisons ----------------------------------------------------------------------------
+
+VERDICT_STYLES = {"faster": "green", "slower": "red", "equivalent": "cyan", "cannot tell": "yellow"}
+
+
+def comparisons(found: Sequence[Comparison]) -> None:
+    """Each comparison in words, the verdict first."""
+    from dlbench.analysis.compare import sentence
+
+    out = console()
+    for comparison in found:
+        style = VERDICT_STYLES[comparison.verdict]
+        verdict = comparison.verdict if comparison.verdict in ("equivalent", "cannot tell") else ""
+        mark = f"[{style}]{verdict or 'clear'}[/]"
+        flags = f" [yellow]({', '.join(comparison.flags)})[/]" if comparison.flags else ""
+        out.print(f"{mark:<14} {clean(sentence(comparison))}{flags}", soft_wrap=True)
+    for basis in dict.fromkeys(c.basis for c in found):
+        out.print(f"[dim]basis: {clean(basis)}; 95 % intervals[/]", soft_wrap=True)
+
+
+def markdown(found: Sequence[Comparison]) -> None:
+    """Comparisons as a Markdown table, for a pull request."""
+    out = console()
+    lines = ["| what | A | B | B over A | 95 % interval | verdict on B |", "| --- " * 6 + "|"]
+    for c in found:
+        bounds = c.estimate.interval
+        interval = f"{bounds.low:.3f} - {bounds.high:.3f}" if bounds else "too few trials"
+        cells = (c.what, c.a_name, c.b_name, f"{c.estimate.ratio:.3f}", interval, c.verdict)
+        lines.append("| " + " | ".join(str(x).replace("|", "/") for x in cells) + " |")
+    out.print(clean("\n".join(lines)), soft_wrap=True)
+
+
+def environment_differences(pair: Across, most: int) -> None:
+    """What differs between two machines, before any number."""
+    out = console()
+    a, b = pair.a_run.environment.machine, pair.b_run.environment.machine
+    if not pair.differences:
+        out.print("[dim]the environments are the same[/]")
+        return
+    table = _table("on", clean(a), clean(b), title="Environments differ in")
+    for name, left, right in pair.differences[:most]:
+        table.add_row(clean(name), clean(left), clean(right))
+    out.print(table)
+    if len(pair.differences) > most:
+        out.print(f"[dim]and {len(pair.differences) - most} more (--json)[/]")
+
+
+def refusals(pair: Across) -> None:
+    """What looked alike and was not compared, with the reason."""
+    out = console()
+    for refusal in pair.refusals:
+        out.print(
+            f"[yellow]not compared[/] {clean(refusal.a.label)}: {clean(refusal.reason)}",
+            soft_wrap=True,
+        )
+
+
+# --- the machine ----------------------------------------------------------------------------
+
+STATUS_STYLES = {"ok": "green", "limited": "yellow", "missing": "yellow", "problem": "red"}
+
+
+def findings(found: Sequence[Finding]) -> None:
+    """What doctor found, by topic, each with its remedy."""
+    out = console()
+    topic = ""
+    for finding in found:
+        if finding.topic != topic:
+            topic = finding.topic
+            out.print(f"\n[bold]{clean(topic)}[/]")
+        style = STATUS_STYLES[finding.status]
+        out.print(f"  [{style}]{finding.status:<8}[/] {clean(finding.message)}", soft_wrap=True)
+        if finding.remedy:
+            out.print(f"           [dim]-> {clean(finding.remedy)}[/]", soft_wrap=True)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
+    """Any small table of words and numbers."""
+    drawn = _table(*columns, title=title)
+    for row in rows:
+        drawn.add_row(*(clean(cell) for cell in row))
+    console().print(drawn)
+
+
+def line(text: str) -> None:
+    """One plain sentence."""
+    console().print(clean(text), soft_wrap=True)
+
+
+def checks(name: str, found: Sequence[Check]) -> None:
+    """Each rule of a document, passed or failed."""
+    out = console()
+    failed = sum(c.passed is False for c in found)
+    state = (
+        f"[red]{failed} of {len(found)} rules failed[/]" if failed else "[green]all rules hold[/]"
+    )
+    out.print(f"[bold]{clean(name)}[/]: {state}", soft_wrap=True)
+    marks = {True: "[green]passed[/]", False: "[red]failed[/]", None: "[dim]not applied[/]"}
+    for check in found:
+        out.print(f"  {marks[check.passed]} {check.rule}: {clean(check.detail)}", soft_wrap=True)

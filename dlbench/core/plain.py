@@ -10,7 +10,6 @@ import types
 import typing
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
-from functools import cache
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -23,7 +22,6 @@ def from_plain(cls: type[T], data: dict[str, Any]) -> T:
     return cls(**{name: _value(hints[name], data[name]) for name in names if name in data})
 
 
-@cache
 def _hints(cls: type[Any]) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 

@@ -201,6 +201,4 @@ def _zone_name(zone: Path) -> str:
 
 
 def _reading(source: str, value: float | Absent) -> Reading:
-    return Reading(
-        t_s=time.monotonic(), source=source, quantity="energy_counter_j", value=value
-    )
+    return Reading(t_s=time.monotonic(), source=source, quantity="energy_counter_j", value=value)

@@ -335,9 +335,7 @@ class NvmlMeter:
             found = ask()
             value = found if isinstance(found, Absent) else float(found)
             readings.append(
-                Reading(
-                    t_s=time.monotonic(), source=self._source, quantity=quantity, value=value
-                )
+                Reading(t_s=time.monotonic(), source=self._source, quantity=quantity, value=value)
             )
         return readings
 

@@ -29,7 +29,8 @@ def set_weights(model: Any, spec: Mapping[str, Any]) -> None:  # noqa: ANN401 - 
         kind = type(layer).__name__
         if kind not in _RULES:
             raise UnsupportedError(
-                f"no rule for the weights of a Keras layer {kind}", "Add it to frameworks/_keras.py."
+                f"no rule for the weights of a Keras layer {kind}",
+                "Add it to frameworks/_keras.py.",
             )
         layer.set_weights(_RULES[kind](layer, spec))
 

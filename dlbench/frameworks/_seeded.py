@@ -65,9 +65,10 @@ def batch(spec: Mapping[str, Any], side: str, buffer: int, batch_size: int) -> A
 def _sample(table: Mapping[str, Any], seed: int, name: str) -> Array:
     generator = _generator(seed, name)
     if table["dtype"] == "int64":
-        return generator.integers(0, table["below"], size=table["shape"], dtype=np.int64)
-    normal = generator.standard_normal(table["shape"], dtype=np.float32)
-    return (normal * np.float32(table["std"])).astype(np.float32)
+        tokens: Array = generator.integers(0, table["below"], size=table["shape"], dtype=np.int64)
+        return tokens
+    normal: Array = generator.standard_normal(table["shape"], dtype=np.float32)
+    return np.asarray(normal * np.float32(table["std"]), dtype=np.float32)
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dlbench.core.errors import (
     DeviceLostError,
@@ -122,7 +122,7 @@ class FakeSubject:
         import numpy as np
 
         self.synchronize()
-        kind, loss, buffer = handle  # type: ignore[misc]  # only our own handles come back
+        kind, loss, buffer = cast("tuple[str, float, int]", handle)
         if kind == "loss":
             if self._fault == "nan":
                 loss = float("nan")
@@ -144,7 +144,7 @@ class FakeSubject:
         """It has no clock of its own."""
         return None
 
-    def elapsed_s(self, start: object, end: object) -> float:
+    def elapsed_s(self, start: object, end: object) -> float:  # noqa: ARG002
         """Never called, since ``mark`` returns None."""
         raise RuntimeError("the fake device has no clock of its own")
 

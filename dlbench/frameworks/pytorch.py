@@ -178,7 +178,11 @@ class TorchSubject:
                 tensor.copy_(torch.from_numpy(values))
 
     def _resident(
-        self, request: SubjectRequest, side: str, buffer: int, seeded: Any  # noqa: ANN401
+        self,
+        request: SubjectRequest,
+        side: str,
+        buffer: int,
+        seeded: Any,  # noqa: ANN401
     ) -> torch.Tensor:
         values = seeded.batch(request.spec, side, buffer, request.case.batch_size)
         return self._torch.from_numpy(values).to(self._device)

@@ -113,12 +113,8 @@ class TensorFlowSubject:
             self._model = request.model.build(request.spec)
             _keras.set_weights(self._model, request.spec)
             self._loss = request.model.loss
-            self.inputs = [
-                self._resident(request, "input", i) for i in range(self.n_buffers)
-            ]
-            self.targets = [
-                self._resident(request, "target", i) for i in range(self.n_buffers)
-            ]
+            self.inputs = [self._resident(request, "input", i) for i in range(self.n_buffers)]
+            self.targets = [self._resident(request, "target", i) for i in range(self.n_buffers)]
             self._run_query = self._compiled(self._infer)
             if case.mode is Mode.TRAINING:
                 self._optimizer = self._build_optimizer(request.spec["optimizer"])
@@ -220,7 +216,7 @@ class TensorFlowSubject:
         """TensorFlow gives Python no device clock."""
         return None
 
-    def elapsed_s(self, start: object, end: object) -> float:
+    def elapsed_s(self, start: object, end: object) -> float:  # noqa: ARG002
         """Never called, since ``mark`` returns None."""
         raise RuntimeError("TensorFlow has no device clock")
 
@@ -230,7 +226,9 @@ class TensorFlowSubject:
         reserved = Absent(reason="TensorFlow does not say what its allocator reserved")
         if not self._cuda:
             return PeakMemory(
-                framework_allocated_mib=Absent(reason="TensorFlow does not count memory on the CPU"),
+                framework_allocated_mib=Absent(
+                    reason="TensorFlow does not count memory on the CPU"
+                ),
                 framework_reserved_mib=reserved,
                 device_used_mib=Absent(reason="the CPU's memory is the host's"),
                 host_rss_mib=here,

@@ -1,6 +1,6 @@
-"""The journal of a run in progress: append-only lines, checksummed and fsynced, one writer.
+r"""The journal of a run in progress: append-only lines, checksummed and fsynced, one writer.
 
-    <crc32, 8 hex digits> <one line of compact JSON>\\n
+    <crc32, 8 hex digits> <one line of compact JSON>\n
 
 The first record is the header (plan, environment), each further one a trial or a note. A line counts
 once it is complete and its checksum holds: what a crash tears is the last line at most, and it is

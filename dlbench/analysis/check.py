@@ -1,0 +1,227 @@
+"""The rules that a result document must hold, each with a name; what an auditor would ask.
+
+Reading a document (store.codec) already refuses what is malformed. These rules ask whether what it
+says can be true and was made as the method wants it.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from dlbench.core.types import CaseResult, Check, Mode, OutcomeKind, Run, Trial
+
+Rule = Callable[[Run], Iterator[str]]
+
+RULES: dict[str, tuple[Rule, str]] = {}
+
+TOUCH_S = 1e-6
+"""Values may touch; clocks are recorded to less than this."""
+
+TRAINING_LEAST_FACTOR = 2
+"""A training step does at least twice its forward's operations; the bound for ``flops_possible``."""
+
+
+def rule(what: str) -> Callable[[Rule], Rule]:
+    """Register a rule under its function's name; ``what`` is what holds when it passes."""
+
+    def register(function: Rule) -> Rule:
+        RULES[function.__name__] = (function, what)
+        return function
+
+    return register
+
+
+def check_run(run: Run) -> tuple[Check, ...]:
+    """Every rule, passed or failed with the first violation."""
+    return tuple(_apply(name, function, what, run) for name, (function, what) in RULES.items())
+
+
+def content_check(stated: str, actual: str) -> Check:
+    """Whether a document is still what was sealed; needs its bytes, so it is apart."""
+    return Check(
+        rule="content_unchanged",
+        passed=stated == actual,
+        detail="the content has the hash that was sealed"
+        if stated == actual
+        else f"the content has hash {actual[:12]}, sealed was {stated[:12]}: it was edited",
+    )
+
+
+def _apply(name: str, function: Rule, what: str, run: Run) -> Check:
+    violations = list(function(run))
+    if not violations:
+        return Check(rule=name, passed=True, detail=what)
+    more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+    return Check(rule=name, passed=False, detail=violations[0] + more)
+
+
+def _measured(run: Run) -> Iterator[tuple[CaseResult, Trial]]:
+    for result in run.results:
+        for trial in result.trials:
+            if trial.outcome.ok:
+                yield result, trial
+
+
+@rule("every planned case has exactly one result")
+def cases_complete(run: Run) -> Iterator[str]:
+    """No case is lost, doubled or slipped in."""
+    planned = Counter(case.case_id for case in run.plan.cases)
+    found = Counter(result.case.case_id for result in run.results)
+    for case_id in planned.keys() | found.keys():
+        if planned[case_id] != 1 or found[case_id] != 1:
+            yield f"case {case_id} is planned {planned[case_id]} and reported {found[case_id]} times"
+
+
+@rule("every trial belongs to its case")
+def trials_in_place(run: Run) -> Iterator[str]:
+    """The case_id, which is the hash of the case, is the same in both."""
+    for result in run.results:
+        for trial in result.trials:
+            if trial.case_id != result.case.case_id:
+                yield f"a trial of case {trial.case_id} stands under {result.case.case_id}"
+
+
+@rule("every case says why it stopped")
+def stop_reasons(run: Run) -> Iterator[str]:
+    """Measuring must not stop when the number looks good."""
+    for result in run.results:
+        if not result.stop_reason:
+            yield f"{result.case.label} has no stop reason"
+
+
+@rule("trials ran one after the other, each at its own position")
+def positions_unique(run: Run) -> Iterator[str]:
+    """The positions of all trials are 0, 1, 2, ..."""
+    positions = sorted(t.position for r in run.results for t in r.trials)
+    if positions != list(range(len(positions))):
+        yield f"positions are {positions[:10]}..."
+
+
+@rule("cases were interleaved")
+def interleaved(run: Run) -> Iterator[str]:
+    """Round by round: no trial of a round ran before the round before it was over."""
+    trials = sorted(
+        (t for r in run.results for t in r.trials if t.role == "measure"),
+        key=lambda t: t.position,
+    )
+    rounds = [t.round for t in trials]
+    if rounds != sorted(rounds):
+        yield "a later round began before an earlier one was over"
+
+
+@rule("all values are positive and of whole batches")
+def values_plausible(run: Run) -> Iterator[str]:
+    """A duration above zero, and samples that are a multiple of the batch size."""
+    for result, trial in _measured(run):
+        for value in trial.values:
+            if value.duration_s <= 0 or value.n_samples <= 0:
+                yield f"{result.case.label} has a value of {value.duration_s} s"
+            elif value.n_samples % result.case.batch_size:
+                yield (
+                    f"{result.case.label} has a value of {value.n_samples} samples in batches of "
+                    f"{result.case.batch_size}"
+                )
+
+
+@rule("trials have as many values as the profile wants")
+def enough_values(run: Run) -> Iterator[str]:
+    """Neither fewer than its least, which would be picking."""
+    for result, trial in _measured(run):
+        if len(trial.values) < run.plan.profile.min_values:
+            yield f"{result.case.label} has a trial of {len(trial.values)} values"
+
+
+@rule("values lie in their steady window and do not overlap")
+def values_in_window(run: Run) -> Iterator[str]:
+    """Nothing was timed twice, or outside."""
+    for result, trial in _measured(run):
+        steady = next((w for w in trial.windows if w.name == "steady"), None)
+        if steady is None:
+            yield f"{result.case.label} has a trial without a steady window"
+            continue
+        end_s = steady.start_s
+        for value in trial.values:
+            if value.start_s < end_s - TOUCH_S:
+                yield f"{result.case.label} has values that overlap, or precede their window"
+            end_s = value.start_s + value.duration_s
+        if end_s > steady.end_s + TOUCH_S:
+            yield f"{result.case.label} has values beyond their window"
+
+
+@rule("every trial that counts passed its correctness gate")
+def gate_passed(run: Run) -> Iterator[str]:
+    """No rule failed, and there was at least one that was applied."""
+    for result, trial in _measured(run):
+        failed = [c.rule for c in trial.checks if c.passed is False and c.rule != "clocks_agree"]
+        if failed:
+            yield f"{result.case.label} counts although {failed[0]} failed"
+        if not any(c.passed for c in trial.checks):
+            yield f"{result.case.label} counts although no rule was applied"
+
+
+@rule("no result is faster than its device can be")
+def flops_possible(run: Run) -> Iterator[str]:
+    """Implied operations a second stay under the device's bound."""
+    devices = {d.id: d for d in run.environment.devices}
+    for result, trial in _measured(run):
+        device = devices.get(result.case.device)
+        peak = device.peak_flops.get(result.case.precision) if device else None
+        if peak is None or not trial.values:
+            continue
+        factor = TRAINING_LEAST_FACTOR if result.case.mode is Mode.TRAINING else 1
+        seconds = statistics.median(v.duration_s / v.n_samples for v in trial.values)
+        flops = run.workload(result.case).flops * factor / max(seconds, 1e-12)
+        if flops > peak:
+            yield f"{result.case.label} implies {flops:.3g} FLOP/s of {peak:.3g} possible"
+
+
+@rule("failures say what happened")
+def failures_explained(run: Run) -> Iterator[str]:
+    """Whatever is not ok has a sentence."""
+    for result in run.results:
+        for trial in result.trials:
+            if not trial.outcome.ok and not trial.outcome.message:
+                yield f"{result.case.label} ended as {trial.outcome} without a message"
+    for skip in run.plan.skips:
+        if not skip.outcome.message or skip.outcome.kind is OutcomeKind.OK:
+            yield f"{skip.case.label} was skipped without a reason"
+
+
+@rule("inputs rotated and outputs are finite numbers")
+def digests_finite(run: Run) -> Iterator[str]:
+    """Whatever digest there is consists of numbers."""
+    for result, trial in _measured(run):
+        if not all(math.isfinite(x) for x in trial.digest):
+            yield f"{result.case.label} has a digest that is not finite"
+
+
+@rule("every case's workload and device are described")
+def facts_present(run: Run) -> Iterator[str]:
+    """A reader needs no other file."""
+    known = {(w.name, w.variant) for w in run.plan.workloads}
+    devices = {d.id for d in run.environment.devices}
+    for result in run.results:
+        case = result.case
+        if (case.workload, case.variant) not in known:
+            yield f"workload {case.workload} ({case.variant}) is not described"
+        if case.device not in devices:
+            yield f"device {case.device} is not described"
+
+
+@rule("times are in order")
+def times_ordered(run: Run) -> Iterator[str]:
+    """Created before finished, both UTC."""
+    try:
+        created, finished = (
+            datetime.strptime(text, "%Y-%m-%dT%H:%M:%S%z")
+            for text in (run.created_utc, run.finished_utc)
+        )
+    except ValueError:
+        yield f"{run.created_utc!r} or {run.finished_utc!r} is not a UTC time"
+        return
+    if finished < created:
+        yield f"finished {run.finished_utc} before it was created {run.created_utc}"

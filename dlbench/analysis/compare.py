@@ -1,0 +1,279 @@
+"""Which is faster, by how much, and whether that can be said at all.
+
+Inside one document two cases ran interleaved, so they are compared round by round. Across documents
+lie other days and other machines: the interval then holds a spread between sessions, no p-value is
+given, and no verdict for less than 10 %.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from dlbench.core import stats
+from dlbench.core.errors import GateError
+from dlbench.core.metrics import seconds_per_sample
+from dlbench.core.stats import RatioEstimate, Verdict
+from dlbench.core.types import Absent, Case, CaseResult, Run
+
+VARIED = ("framework", "policy", "precision", "device")
+"""What two cases of one run may differ in, one at a time, to be worth a comparison."""
+
+NAMES = {"pytorch": "PyTorch", "tensorflow": "TensorFlow", "cpu": "CPU"}
+"""How frameworks and devices write their own names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """How many times the throughput of A case B has; A and B differ in ``varied`` alone.
+
+    ``basis`` says how it was compared; ``verdict`` is on B.
+    """
+
+    a: Case
+    b: Case
+    a_name: str
+    b_name: str
+    varied: str
+    estimate: RatioEstimate
+    verdict: Verdict
+    basis: str
+    flags: tuple[str, ...]
+
+    @property
+    def what(self) -> str:
+        """The task that both did: ``resnet50 training, cpu, fp32, batch 4``."""
+        case = self.a
+        parts = [f"{case.workload} {case.mode}"]
+        parts += [str(case.scenario)] if case.scenario == "single_stream" else []
+        parts += [] if self.varied == "device" else [case.device]
+        parts += [] if self.varied == "precision" else [str(case.precision)]
+        parts += [f"batch {case.batch_size}"]
+        parts += [str(case.policy)] if self.varied != "policy" and case.policy != "base" else []
+        parts += [case.variant] if case.variant != "full" else []
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Two results that look alike and must not be compared, and why."""
+
+    a: Case
+    b: Case
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Across:
+    """The comparison of two documents."""
+
+    a_run: Run
+    b_run: Run
+    differences: tuple[tuple[str, str, str], ...]
+    comparisons: tuple[Comparison, ...]
+    refusals: tuple[Refusal, ...]
+
+
+def sentence(comparison: Comparison) -> str:
+    """A comparison in words, with its interval, as it may be quoted."""
+    ratio, bounds = comparison.estimate.ratio, comparison.estimate.interval
+    first, second = comparison.b_name, comparison.a_name
+    if ratio < 1:
+        ratio, first, second = 1 / ratio, second, first
+        bounds = replace(bounds, low=1 / bounds.high, high=1 / bounds.low) if bounds else None
+    interval = f" [{bounds.low:.2f}, {bounds.high:.2f}]" if bounds else ""
+    n, what = comparison.estimate.n, comparison.what
+    trials = f"{n} trial{'s' * (n != 1)} each"
+    if comparison.verdict == "equivalent":
+        return (
+            f"{what}: {first} and {second} are equally fast (ratio {ratio:.2f}{interval}, {trials})"
+        )
+    if comparison.verdict == "cannot tell":
+        why = "" if bounds else ", too few trials for an interval"
+        return (
+            f"{what}: cannot tell whether {first} or {second} is faster "
+            f"(ratio {ratio:.2f}{interval}, {trials}{why})"
+        )
+    return f"{what}: {first} has {ratio:.2f}x{interval} the throughput of {second} ({trials})"
+
+
+# --- inside one document --------------------------------------------------------------------
+
+
+def within(run: Run) -> tuple[Comparison, ...]:
+    """All pairs of cases of a run that differ in exactly one of ``VARIED``, paired by round."""
+    found = []
+    results = sorted(run.results, key=lambda r: r.case.label)
+    for a, b in itertools.combinations(results, 2):
+        varied = _only_difference(a.case, b.case)
+        if varied is not None and a.measured and b.measured:
+            found.append(_paired(a, b, varied, run))
+    return tuple(found)
+
+
+def _only_difference(a: Case, b: Case) -> str | None:
+    differing = [name for name in VARIED if getattr(a, name) != getattr(b, name)]
+    if len(differing) != 1:
+        return None
+    name = differing[0]
+    same = replace(a, **{name: getattr(b, name)})
+    return name if same == b else None
+
+
+def _paired(a: CaseResult, b: CaseResult, varied: str, run: Run) -> Comparison:
+    a_s, b_s = seconds_per_sample(a), seconds_per_sample(b)
+    rounds = sorted(set(a_s) & set(b_s))
+    # Both cases stop at looks, so what stands at the end pays for the looks here too.
+    level = stats.paid_level(len(run.plan.profile.looks))
+    if rounds:
+        estimate = stats.paired_ratio([a_s[r] for r in rounds], [b_s[r] for r in rounds], level)
+    else:
+        estimate = stats.between_session_ratio(list(a_s.values()), list(b_s.values()), level)
+    return Comparison(
+        a=a.case,
+        b=b.case,
+        a_name=_name(getattr(a.case, varied)),
+        b_name=_name(getattr(b.case, varied)),
+        varied=varied,
+        estimate=estimate,
+        verdict=stats.verdict(estimate),
+        basis="one session, interleaved, paired by round",
+        flags=tuple(sorted({*a.flags, *b.flags, *run.flags})),
+    )
+
+
+def _name(word: object) -> str:
+    return NAMES.get(str(word), str(word))
+
+
+# --- across documents -----------------------------------------------------------------------
+
+
+def across(a: Run, b: Run) -> Across:
+    """Compare what two documents have in common.
+
+    Cases are matched when they are equal but for the device's id.
+
+    Raises:
+        GateError: there is nothing that may be compared; the first reason is named.
+    """
+    comparisons: list[Comparison] = []
+    refusals: list[Refusal] = []
+    for left, right in _matches(a, b):
+        reason = _incomparable(a, b, left, right)
+        if reason is None:
+            comparisons.append(_unpaired(a, b, left, right))
+        else:
+            refusals.append(Refusal(a=left.case, b=right.case, reason=reason))
+    if not comparisons:
+        raise GateError(
+            f"{a.run_id} and {b.run_id} share no case that can be compared"
+            + (f": {refusals[0].reason}" if refusals else ""),
+            "Measure the same workload, mode, precision, policy and batch on both.",
+        )
+    return Across(
+        a_run=a,
+        b_run=b,
+        differences=differences(a, b),
+        comparisons=tuple(comparisons),
+        refusals=tuple(refusals),
+    )
+
+
+def _matches(a: Run, b: Run) -> Iterator[tuple[CaseResult, CaseResult]]:
+    """Results of the same work: equal cases, or equal but for one thing that forbids comparing."""
+    for left in a.results:
+        for right in b.results:
+            if _task(left.case) == _task(right.case) and left.measured and right.measured:
+                yield left, right
+
+
+def _task(case: Case) -> tuple[object, ...]:
+    """What is asked of the machine; settings that forbid a comparison are checked apart."""
+    return (case.workload, case.framework, case.mode, case.scenario, case.batch_size)
+
+
+def _incomparable(a: Run, b: Run, left: CaseResult, right: CaseResult) -> str | None:
+    first, second = left.case, right.case
+    for name in ("variant", "precision", "policy", "data_mode", "n_devices", "options"):
+        x, y = getattr(first, name), getattr(second, name)
+        if x != y:
+            return f"{name.replace('_', ' ')} differs: {x} and {y}"
+    if a.workload(first).content_hash != b.workload(second).content_hash:
+        x, y = a.workload(first).version, b.workload(second).version
+        return f"workload {first.workload} is not the same (versions {x} and {y})"
+    return None
+
+
+def _unpaired(a: Run, b: Run, left: CaseResult, right: CaseResult) -> Comparison:
+    estimate = stats.between_session_ratio(
+        list(seconds_per_sample(left).values()), list(seconds_per_sample(right).values())
+    )
+    return Comparison(
+        a=left.case,
+        b=right.case,
+        a_name=_machine(a, b),
+        b_name=_machine(b, a),
+        varied="device",
+        estimate=estimate,
+        verdict=stats.verdict(estimate, stats.BETWEEN_SESSION_ZONE),
+        basis="single session each; spread between sessions from a published prior",
+        flags=tuple(sorted({*left.flags, *right.flags, *a.flags, *b.flags})),
+    )
+
+
+def _machine(run: Run, other: Run) -> str:
+    """A run's machine; its time too when both are of one machine."""
+    same = run.environment.machine == other.environment.machine
+    return f"{run.environment.machine} {run.created_utc}" if same else run.environment.machine
+
+
+IGNORED_FACTS = {"load_1min", "memory_available_mib", "clock_resolution_s"}
+"""What differs between any two moments."""
+
+
+def differences(a: Run, b: Run) -> tuple[tuple[str, str, str], ...]:
+    """Name and both values of everything in which two environments differ; software first."""
+    pairs: list[tuple[str, object, object]] = []
+    for label, left, right in (
+        ("", a.environment.versions, b.environment.versions),
+        ("", a.environment.facts, b.environment.facts),
+        ("", _devices(a), _devices(b)),
+    ):
+        names = [*left, *(n for n in right if n not in left)]
+        pairs += [
+            (label + name, left.get(name), right.get(name))
+            for name in names
+            if name not in IGNORED_FACTS
+        ]
+    pairs += [("threads", a.plan.threads, b.plan.threads)]
+    return tuple((name, _shown(x), _shown(y)) for name, x, y in pairs if _shown(x) != _shown(y))
+
+
+def _devices(run: Run) -> dict[str, object]:
+    return {f"device {d.id}": d.name for d in run.environment.devices}
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "not recorded"
+    return f"absent ({value.reason})" if isinstance(value, Absent) else str(value)
+
+
+def all_pairs(runs: Sequence[Run]) -> tuple[Across, ...]:
+    """Every later run against the first; pairs without anything in common are left out.
+
+    Raises:
+        GateError: no pair has anything in common.
+    """
+    first, *others = runs
+    found, refused = [], None
+    for other in others:
+        try:
+            found.append(across(first, other))
+        except GateError as error:
+            refused = error
+    if not found and refused is not None:
+        raise refused
+    return tuple(found)
