@@ -440,7 +440,9 @@ def findings(found: Sequence[Finding]) -> None:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
     """Any small table of words and numbers."""
-    drawn = _table(*columns, title=title)
+    drawn = _table(title=title)
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
     for row in rows:
         drawn.add_row(*(clean(cell) for cell in row))
     console().print(drawn)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -100,8 +100,14 @@ def seconds_per_sample(result: CaseResult) -> dict[int, float]:
 def _per_trial(
     result: CaseResult, run: Run, scale: Callable[[float], float], source: str
 ) -> Measured:
-    """A monotone function of seconds a sample, with the interval carried through."""
-    medians_s = list(seconds_per_sample(result).values())
+    """A monotone function of seconds a sample."""
+    return _over_trials(list(seconds_per_sample(result).values()), run, scale, source)
+
+
+def _over_trials(
+    medians_s: Sequence[float], run: Run, scale: Callable[[float], float], source: str
+) -> Measured:
+    """A monotone function of trials' median seconds, with the interval carried through."""
     level = stats.paid_level(len(run.plan.profile.looks))
     interval = stats.case_interval(medians_s, level)
     bounds = None
@@ -143,38 +149,44 @@ def first_step_s(result: CaseResult, run: Run) -> Metric:  # noqa: ARG001
     return Measured(value=statistics.median(seconds), n=len(seconds), source="host clock")
 
 
-def _latency(result: CaseResult, q: float) -> Metric:
-    if result.case.mode is not Mode.INFERENCE:
-        return Absent(reason="latency is a query's; training has steps")
-    queries = sorted(q_s for t in result.measured for q_s in t.queries_s)
-    if not queries:
-        return Absent(
-            reason="queries were too short to be timed one by one",
-            remedy="--scenario single_stream, or a larger batch",
-        )
-    interval = stats.percentile_interval(queries, q)
-    if interval is None:
-        return Absent(
-            reason=f"n too small: {len(queries)} queries cannot bound p{q * 100:g}",
-            remedy="measure longer: --profile strict, or a smaller batch",
-        )
-    # Queries of one process are dependent; the interval says so by its source.
-    source = "host clock, queries of all trials pooled"
-    return Measured(
-        value=stats.percentile(queries, q), interval=interval, n=len(queries), source=source
-    )
+NOT_TIMED = Absent(
+    reason="queries were too short to be timed one by one",
+    remedy="--scenario single_stream, or a larger batch",
+)
+
+NOT_INFERENCE = Absent(reason="latency is a query's; training has steps")
 
 
 @metric(unit="s", direction="lower")
-def latency_p50_s(result: CaseResult, run: Run) -> Metric:  # noqa: ARG001
-    """Median seconds from a query's start to its outputs."""
-    return _latency(result, 0.50)
+def latency_p50_s(result: CaseResult, run: Run) -> Metric:
+    """Median seconds from a query's start to its outputs, over trials."""
+    if result.case.mode is not Mode.INFERENCE:
+        return NOT_INFERENCE
+    medians_s = [statistics.median(t.queries_s) for t in result.measured if t.queries_s]
+    return _over_trials(medians_s, run, lambda s: s, "host clock") if medians_s else NOT_TIMED
 
 
 @metric(unit="s", direction="lower")
 def latency_p99_s(result: CaseResult, run: Run) -> Metric:  # noqa: ARG001
-    """Seconds within which 99 of 100 queries are answered."""
-    return _latency(result, 0.99)
+    """Seconds within which 99 of 100 queries are answered, queries of all trials pooled."""
+    if result.case.mode is not Mode.INFERENCE:
+        return NOT_INFERENCE
+    queries = sorted(q_s for t in result.measured for q_s in t.queries_s)
+    if not queries:
+        return NOT_TIMED
+    interval = stats.percentile_interval(queries, 0.99)
+    if interval is None:
+        return Absent(
+            reason=f"n too small: {len(queries)} queries cannot bound p99",
+            remedy="--scenario single_stream, or --profile standard",
+        )
+    # The interval is an order statistic's; it takes queries of one process for independent.
+    return Measured(
+        value=stats.percentile(queries, 0.99),
+        interval=interval,
+        n=len(queries),
+        source="host clock",
+    )
 
 
 # --- work -----------------------------------------------------------------------------------

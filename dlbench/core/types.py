@@ -167,7 +167,9 @@ class Profile:
 
     ``target_half_width`` is relative (0.02 is 2 %); ``looks`` are the numbers of trials at which a
     case may stop; ``max_values`` and ``max_steady_s`` bound one trial's steady part, which always
-    has at least ``min_values`` values.
+    has at least ``min_values`` values. Warm-up lasts ``min_warm_up_s`` at least, and a value is made
+    long enough that ``max_values`` of them last ``min_steady_s``: twenty values of a millisecond would
+    be over before a neighbour's time slice is.
     """
 
     name: str
@@ -179,6 +181,7 @@ class Profile:
     max_warm_up_s: float
     time_budget_s: float | None
     min_warm_up_s: float = 1.0
+    min_steady_s: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 Options (``--option NAME=VALUE``): ``step_ms`` (default 2), ``noise`` (relative spread of a process's
 speed and of its steps, default 0), ``factor`` (everything slower by this factor), and ``fault``:
-``<kind>@<phase>``, where phase is load, first_step, warm_up or steady and kind one of ``FAULTS``.
+``<kind>@<phase>``, where phase is load, first_step, warm_up or running (the default: some steps later)
+and kind one of ``FAULTS``.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ FAULTS = (
 
 FLOOD_BYTES = 50 * 1024 * 1024
 
-PHASE_OF_STEP = {0: "first_step", 1: "warm_up", 12: "steady"}
-"""A fault of a phase strikes at this step; a test's warm-up is over after eleven or so."""
+PHASE_OF_STEP = {0: "first_step", 1: "warm_up", 12: "running"}
+"""A fault of a phase strikes at this step."""
 
 NOT_REAL = Absent(reason="the fake device has no memory")
 
@@ -85,7 +86,7 @@ class FakeSubject:
         self._model = request.model
         self._training = request.case.mode is Mode.TRAINING
         kind, _, phase = options.get("fault", "").partition("@")
-        self._fault, self._phase = kind, phase or "steady"
+        self._fault, self._phase = kind, phase or "running"
         noise = float(options.get("noise", "0"))
         self._random = random.Random(time.monotonic_ns() if noise else 0)  # noqa: S311
         self._noise = noise

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MODEL_FILE = "model_pytorch"
 
 INSTALL = "pip install 'dlbench[torch]'"
-INSTALL_CUDA = "pip install --force-reinstall torch --index-url <the CUDA index of pytorch.org>"
+INSTALL_CUDA = "install PyTorch's CUDA build: pip install --force-reinstall torch"
 
 MIB = 1024 * 1024
 

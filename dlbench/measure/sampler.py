@@ -38,9 +38,6 @@ LATENCY_VALUES = 400
 PROGRESS_EVERY_S = 0.5
 """Often enough for a person and as a heartbeat, seldom enough to cost nothing."""
 
-LEAST_STEADY_S = 1.0
-"""Twenty values of a millisecond would be over before a neighbour's time slice is."""
-
 NULL_STEPS = 1000
 """Steps a value of the null workload: about a millisecond of them."""
 
@@ -76,10 +73,11 @@ def clock_resolution_s() -> float:
     return min(steps)
 
 
-def least_value_s(subject: Subject, n_values: int) -> float:
+def least_value_s(subject: Subject, least_steady_s: float, n_values: int) -> float:
     """How long a value must last.
 
-    Clock and synchronisation must not show in it, and ``n_values`` of them must last a second.
+    Clock and synchronisation must not show in it, and ``n_values`` of them must last
+    ``least_steady_s``.
     """
     spans = []
     for _ in range(20):
@@ -89,7 +87,7 @@ def least_value_s(subject: Subject, n_values: int) -> float:
     synchronisation_s = statistics.median(spans)
     return max(
         LEAST_VALUE_S,
-        LEAST_STEADY_S / n_values,
+        least_steady_s / n_values,
         LEAST_VALUE_RESOLUTIONS * clock_resolution_s(),
         LEAST_VALUE_SYNCHRONISATIONS * synchronisation_s,
     )
@@ -181,7 +179,7 @@ class Stepper:
 
     def warm_up(self) -> tuple[list[Value], bool]:
         """Values until the rule holds (True) or the cap is reached (False)."""
-        least_s = least_value_s(self.subject, self.most_values())
+        least_s = least_value_s(self.subject, self.profile.min_steady_s, self.most_values())
         values: list[Value] = []
         start = time.monotonic()
         while True:

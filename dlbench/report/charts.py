@@ -12,8 +12,8 @@ from dlbench.core.types import Case, CaseResult, Measured, Run
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe and Ito's colours, told apart by all kinds of colour vision."""
 
-BAR_PX = 34
-GROUP_PX = 64
+BAR_PX = 36
+GAP_PX = 62
 MARGIN_PX = 40
 
 
@@ -40,14 +40,16 @@ def throughput(runs: Sequence[Run]) -> dict[str, Any] | None:
     panels = _panels(runs)
     if not panels:
         return None
-    sizes = [len(bars) * BAR_PX + GROUP_PX for bars in panels.values()]
+    n_bars = sum(len(bars) for bars in panels.values())
+    height = n_bars * BAR_PX + (len(panels) - 1) * GAP_PX
     figure = make_subplots(
         rows=len(panels),
         cols=1,
-        subplot_titles=[html.escape(name) for name in panels],
-        row_heights=sizes,
-        vertical_spacing=min(0.5 * GROUP_PX / sum(sizes), 1 / max(1, len(panels))),
+        subplot_titles=[f"<b>{html.escape(name)}</b>, samples/s" for name in panels],
+        row_heights=[len(bars) for bars in panels.values()],
+        vertical_spacing=GAP_PX / height if len(panels) > 1 else 0,
     )
+    figure.update_annotations(x=0, xanchor="left", font={"size": 13})
     colours = _colours(runs)
     for row, bars in enumerate(panels.values(), start=1):
         for label, framework, value in bars:
@@ -76,11 +78,11 @@ def throughput(runs: Sequence[Run]) -> dict[str, Any] | None:
                 row=row,
                 col=1,
             )
-        figure.update_xaxes(rangemode="tozero", title_text="samples/s", row=row, col=1)
+        figure.update_xaxes(rangemode="tozero", row=row, col=1)
         figure.update_yaxes(autorange="reversed", automargin=True, row=row, col=1)
     figure.update_layout(
         template="none",
-        height=sum(sizes) + MARGIN_PX,
+        height=height + 2 * MARGIN_PX,
         margin={"l": 8, "r": 24, "t": MARGIN_PX, "b": MARGIN_PX},
         bargap=0.35,
     )

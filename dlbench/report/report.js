@@ -12,7 +12,7 @@
     const axis = { gridcolor: style("--line"), linecolor: style("--line"), zerolinecolor: style("--soft") };
     Object.keys(layout).filter((key) => /^[xy]axis/.test(key)).forEach((key) => Object.assign(layout[key], axis));
     Object.assign(layout, {
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", autosize: true,
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", width: place.clientWidth,
       font: { color: style("--ink"), size: 13, family: getComputedStyle(document.body).fontFamily },
     });
     figure.data.forEach((trace) => { if (trace.error_x) trace.error_x.color = style("--ink"); });
@@ -20,7 +20,7 @@
     if (place.clientWidth < 560) figure.data.forEach((trace) => {
       trace.y = trace.y.map((label) => label.replace(/ (fp32|tf32|bf16|fp16|int8) /, "<br>$1 "));
     });
-    window.Plotly.react(place, figure.data, layout, { responsive: true, displaylogo: false, displayModeBar: false });
+    window.Plotly.react(place, figure.data, layout, { displaylogo: false, displayModeBar: false });
   }
 
   function drawAll() {
@@ -35,5 +35,6 @@
     drawAll();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+  addEventListener("resize", drawAll);
   drawAll();
 })();

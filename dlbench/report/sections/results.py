@@ -17,10 +17,10 @@ TITLE = "Results"
 TEMPLATE = """
 <div class="scroll" tabindex="0" role="region" aria-label="Results"><table>
 <thead><tr><th scope="col">Case</th><th scope="col" class="number">Samples/s</th>
-<th scope="col" class="number">Trials</th><th scope="col" class="number">Step or batch</th>
+<th scope="col" class="number">Trials</th>
 <th scope="col" class="number">First step</th>
 <th scope="col" class="number">p50</th><th scope="col" class="number">p99</th>
-<th scope="col" class="number">Device peak</th><th scope="col" class="number">Host peak</th>
+<th scope="col" class="number">Peak memory<br>device, host</th>
 <th scope="col" class="number">J/sample</th><th scope="col">Outcome</th></tr></thead>
 <tbody>
 {% for run, result in rows %}
@@ -28,12 +28,11 @@ TEMPLATE = """
 {%- if many %} · {{ run.environment.machine }}{% endif %}</span></th>
 <td class="number">{{ get('throughput_samples_per_s', result, run) | cell }}</td>
 <td class="number">{{ result.measured | length }}</td>
-<td class="number">{{ get('step_s', result, run) | seconds }}</td>
 <td class="number">{{ get('first_step_s', result, run) | seconds }}</td>
 <td class="number">{{ get('latency_p50_s', result, run) | seconds }}</td>
 <td class="number">{{ get('latency_p99_s', result, run) | seconds }}</td>
-<td class="number">{{ get('peak_framework_allocated_mib', result, run) | mib }}</td>
-<td class="number">{{ get('peak_host_rss_mib', result, run) | mib }}</td>
+<td class="number">{{ get('peak_framework_allocated_mib', result, run) | mib }}<br>
+{{ get('peak_host_rss_mib', result, run) | mib }}</td>
 <td class="number">{{ get('energy_j_per_sample', result, run) | cell }}</td>
 <td>{{ result.outcome.kind }}{% if result.flags %}
 <br><span class="flags">{{ result.flags | join(', ') }}</span>{% endif %}</td></tr>

@@ -94,12 +94,14 @@ def test_looks_that_are_paid_for_keep_the_level() -> None:
     level, hits = stats.paid_level(3), 0
     for _ in range(2000):
         medians_s: list[float] = []
+        interval: Interval | Absent = Absent(reason="no look yet")
         for look in (3, 5, 8):
             medians_s += [math.exp(generator.gauss(0, 0.02)) for _ in range(look - len(medians_s))]
             interval = stats.case_interval(medians_s, level)
             assert isinstance(interval, Interval)
             if stats.relative_half_width(interval) <= 0.05:
                 break
+        assert isinstance(interval, Interval)
         hits += interval.low <= 1.0 <= interval.high
     assert hits / 2000 >= 0.95
 

@@ -1,0 +1,31 @@
+"""Every test starts from the same state: its own locks, no settings of the caller's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks in a folder of the test's own; no variable of ours or CUDA's from outside."""
+    monkeypatch.setenv("DLBENCH_LOCK_DIR", str(tmp_path_factory.mktemp("locks")))
+    for name in (
+        "DLBENCH_POWERCAP_ROOT",
+        "DLBENCH_NVML_LIBRARY",
+        "DLBENCH_FAKE_METER_FAILS_FROM",
+        "CUDA_VISIBLE_DEVICES",
+        "CUDA_DEVICE_ORDER",
+        "COLUMNS",
+        "FORCE_COLOR",
+    ):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """A folder for result documents."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    return folder

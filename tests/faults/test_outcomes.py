@@ -1,0 +1,154 @@
+"""Every way in which a worker goes wrong becomes its recorded outcome, and the run goes on."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dlbench.core.types import Absent, Mode, OutcomeKind
+from dlbench.launchers import local
+from tests import builders, sessions
+
+EXPECTED = {
+    "oom_device@load": "oom_device",
+    "oom_device@running": "oom_device",
+    "oom_host@first_step": "oom_host",
+    "segv@load": "crashed(11)",
+    "segv@running": "crashed(11)",
+    "abort@warm_up": "crashed(6)",
+    "kill9@running": "crashed(9)",
+    "exit0@load": "error(no_result)",
+    "exit3@first_step": "error(no_result)",
+    "error@load": "error(ValueError)",
+    "device_lost@load": "device_lost",
+    "no_dependency@load": "missing_dependency",
+    "nan": "invalid(outputs_finite)",
+    "wrong_outputs": "invalid(outputs_match_reference)",
+    "cached_outputs": "invalid(outputs_match_reference)",
+    "fewer_parameters": "invalid(parameters_as_stated)",
+    "flood@running": "ok",
+    "junk@running": "ok",
+}
+
+
+@pytest.mark.parametrize("fault", EXPECTED)
+def test_each_fault_has_its_outcome_and_the_next_case_runs(fault: str, results: Path) -> None:
+    """The faulty case is recorded with a sentence; a healthy one beside it is measured."""
+    healthy, faulty = sessions.fake_case(), sessions.fake_case(fault=fault)
+    finished = sessions.run(sessions.plan([faulty, healthy]), results)
+    outcomes = {r.case: r.outcome for r in finished.run.results}
+    assert str(outcomes[faulty]) == EXPECTED[fault]
+    assert outcomes[faulty].ok or outcomes[faulty].message
+    if EXPECTED[fault] != "device_lost":
+        assert outcomes[healthy].ok
+    assert finished.path.suffix == ".json"
+
+
+def test_after_a_lost_device_its_other_cases_are_not_tried(results: Path) -> None:
+    """They are recorded as skipped, with the reason."""
+    cases = [sessions.fake_case(fault="device_lost@load"), sessions.fake_case(n="2")]
+    planned = sessions.plan(sorted(cases, key=lambda c: "fault" not in str(c.options)))
+    finished = sessions.run(planned, results)
+    outcomes = [r.outcome for r in finished.run.results]
+    lost = [o for o in outcomes if o.kind is OutcomeKind.DEVICE_LOST]
+    assert len(lost) == 1
+    others = [o for o in outcomes if o.kind is not OutcomeKind.DEVICE_LOST]
+    # The other may have run before, in the seeded order; if not, it says why.
+    assert all(o.ok or o.message == "device fake was lost" for o in others)
+
+
+@pytest.mark.parametrize("fault", ["constant_loss", "nan"])
+def test_training_that_does_not_learn_is_refused(fault: str, results: Path) -> None:
+    """By the rule that says so."""
+    case = builders.case(
+        mode=Mode.TRAINING, scenario=None, options=(("step_ms", "1"), ("fault", fault))
+    )
+    outcome = sessions.run(sessions.plan([case]), results).run.results[0].outcome
+    assert (
+        str(outcome)
+        == {"constant_loss": "invalid(loss_falls)", "nan": "invalid(loss_finite)"}[fault]
+    )
+
+
+@pytest.mark.parametrize("fault", ["hang", "hang_grandchild"])
+def test_a_hanging_worker_ends_soon_after_its_deadline_with_its_children(
+    fault: str, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ignores SIGTERM; the group is killed, nobody survives, and the phase is named."""
+    monkeypatch.setattr(local, "TERM_GRACE_S", 0.5)
+    before = {p.pid for p in psutil.process_iter()}
+    start = time.monotonic()
+    finished = sessions.run(
+        sessions.plan([sessions.fake_case(fault=f"{fault}@running")]), results, phase_timeout_s=1.5
+    )
+    outcome = finished.run.results[0].outcome
+    assert (outcome.kind, outcome.detail in {"warm_up", "steady"}) == ("timeout", True)
+    assert time.monotonic() - start < 10
+    left = [
+        p
+        for p in psutil.process_iter(["cmdline"])
+        if p.pid not in before and "time.sleep(600)" in " ".join(p.info["cmdline"] or [])
+    ]
+    assert left == []
+
+
+def test_a_flood_is_drained_and_capped(results: Path) -> None:
+    """50 MB on stdout harm neither the protocol nor the document."""
+    finished = sessions.run(sessions.plan([sessions.fake_case(fault="flood@running")]), results)
+    assert finished.run.results[0].outcome.ok
+    assert finished.path.stat().st_size < 200_000
+
+
+def test_a_crash_keeps_the_tail_of_its_output(results: Path) -> None:
+    """Faulthandler's stack of the segmentation fault is in the trial's log."""
+    finished = sessions.run(sessions.plan([sessions.fake_case(fault="segv@running")]), results)
+    assert "Segmentation fault" in finished.run.results[0].trials[0].log
+
+
+def test_a_subject_that_never_settles_is_flagged(results: Path) -> None:
+    """Measured, and marked as not steady."""
+    case = sessions.fake_case(fault="stutter")
+    finished = sessions.run(sessions.plan([case]), results)
+    assert "not_steady" in finished.run.results[0].flags
+
+
+def test_lost_telemetry_leaves_the_timing(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The meter dies in mid-run: the outcome is ok, the flag is set, the reading has its reason."""
+    monkeypatch.setenv("DLBENCH_FAKE_METER_FAILS_FROM", "2")
+    finished = sessions.run(sessions.plan([sessions.fake_case()]), results)
+    (result,) = finished.run.results
+    assert result.outcome.ok
+    assert "telemetry_lost" in result.flags
+    values = [r.value for r in result.trials[0].readings]
+    assert isinstance(values[0], float)
+    assert values[1] == Absent(reason="the fake meter was told to fail")
+
+
+def test_the_worker_dies_with_its_parent(results: Path) -> None:
+    """SIGKILL to the runner leaves no orphan behind."""
+    program = (
+        "import sys; from pathlib import Path; from tests import sessions\n"
+        "sessions.run(sessions.plan([sessions.fake_case(fault='hang@running')]), Path(sys.argv[1]))"
+    )
+    runner = subprocess.Popen([sys.executable, "-c", program, str(results)])
+    worker = _first_child(runner.pid)
+    runner.send_signal(signal.SIGKILL)
+    runner.wait()
+    gone, alive = psutil.wait_procs([worker], timeout=5)
+    assert (len(gone), len(alive)) == (1, 0)
+
+
+def _first_child(pid: int) -> psutil.Process:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        children = psutil.Process(pid).children()
+        if children and "dlbench.worker" in " ".join(children[0].cmdline()):
+            return children[0]
+        time.sleep(0.02)
+    pytest.fail("no worker was started")

@@ -1,0 +1,130 @@
+"""Whatever ends a session, no finished trial is lost, and resuming completes the same plan."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dlbench import session
+from dlbench.core import registry
+from dlbench.core.errors import GateError
+from dlbench.core.types import Absent, OutcomeKind
+from dlbench.store import journal, runs
+from tests import sessions
+
+N_KILLS = 12
+"""Here a dozen; ``benchmarks/kill_resume.py`` does a hundred."""
+
+PROGRAM = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from tests import sessions
+cases = [sessions.fake_case(n=str(i)) for i in range(3)]
+profile = replace(sessions.PROFILE, looks=(4,), target_half_width=1e-9)
+sessions.run(sessions.plan(cases, profile=profile), Path(sys.argv[1]))
+"""
+
+
+def _resume(path: Path) -> session.Finished:
+    devices = registry.device_kind("fake").find()
+    assert not isinstance(devices, Absent)
+    return session.resume(
+        path, sessions.surroundings(), devices, session.Settings(folder=path.parent)
+    )
+
+
+def _kill_and_resume(folder: Path, after_s: float) -> None:
+    """SIGKILL a session of twelve trials at some moment; resume; compare."""
+    runner = subprocess.Popen([sys.executable, "-c", PROGRAM, str(folder)])
+    time.sleep(after_s)
+    runner.send_signal(signal.SIGKILL)
+    runner.wait()
+    journals = sorted(folder.glob("*.journal"))
+    if not journals:
+        return
+    before = journal.read_journal(journals[0])
+    finished = _resume(journals[0])
+    trials = [t for r in finished.run.results for t in r.trials]
+    assert len(trials) == 12
+    assert all(t.outcome.ok for t in trials)
+    for kept in before.trials:
+        assert kept in trials
+    assert not journals[0].exists()
+
+
+def test_sigkill_at_random_moments_loses_nothing(tmp_path: Path) -> None:
+    """Every trial that was in the journal is in the document, and the plan is complete."""
+    generator = random.Random(17)
+    for i in range(N_KILLS):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        _kill_and_resume(folder, generator.uniform(0.3, 2.5))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_finishes_the_record_and_can_be_resumed(
+    number: signal.Signals, results: Path
+) -> None:
+    """The trial in flight is recorded as interrupted; resuming measures it again."""
+    command = [sys.executable, "-m", "dlbench", "run", "fake", "-f", "fake", "--out", str(results)]
+    with subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, text=True) as runner:
+        deadline = time.monotonic() + 20
+        while not any(p.stat().st_size > 6000 for p in results.glob("*.journal")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        runner.send_signal(number)
+        output = runner.communicate(timeout=20)[0]
+    assert runner.returncode == 130
+    summary = json.loads(output)
+    assert summary["interrupted"] is True
+    path = Path(summary["path"])
+    assert path.suffix == ".journal"
+    kinds = [t.outcome.kind for t in journal.read_journal(path).trials]
+    assert kinds[-1] is OutcomeKind.INTERRUPTED
+    resumed = subprocess.run(
+        [*command, "--resume", "last", "--json"], capture_output=True, text=True, check=False
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    document = runs.read_run(Path(json.loads(resumed.stdout)["path"]))
+    trials = [t for r in document.results for t in r.trials]
+    assert all(t.outcome.ok for t in trials)
+    assert sorted(t.position for t in trials) == list(range(len(trials)))
+
+
+def test_a_changed_machine_is_refused(results: Path) -> None:
+    """Trials of two machines do not get into one document."""
+    header = journal.JournalHeader(
+        run_id="x",
+        created_utc="2026-01-01T00:00:00Z",
+        dlbench_version="0.1.0",
+        plan=sessions.plan([sessions.fake_case()]),
+        environment=replace(sessions.surroundings(), fingerprint="another"),
+    )
+    with journal.Journal.create(results, header):
+        pass
+    with pytest.raises(GateError, match="is not that machine any more"):
+        _resume(results / "x.journal")
+
+
+def test_a_second_sigint_leaves_at_once(results: Path) -> None:
+    """Even while the worker refuses to end."""
+    command = [sys.executable, "-m", "dlbench", "run", "fake", "-f", "fake"]
+    command += ["--out", str(results), "-o", "fault=hang@running", "--mode", "inference"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as runner:
+        time.sleep(4)
+        runner.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        start = time.monotonic()
+        os.kill(runner.pid, signal.SIGINT)
+        assert runner.wait(timeout=10) == 130
+    assert time.monotonic() - start < 2
