@@ -1,0 +1,164 @@
+"""Every framework adapter that discovery finds: honest about what is missing, and synchronising."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlbench import workloads
+from dlbench.core import registry
+from dlbench.core.protocols import Capability, Subject, SubjectRequest
+from dlbench.core.types import Absent, Case, Mode, Policy, Precision, Scenario
+
+NAMES = registry.names("frameworks")
+REAL = [name for name in NAMES if name != "fake"]
+PACKAGES = {"pytorch": "torch", "tensorflow": "tensorflow"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_probing_imports_nothing_heavy(name: str) -> None:
+    """A probe runs in the command line's process, which must stay light."""
+    program = (
+        f"import sys; from dlbench.core import registry; registry.framework({name!r}).probe()\n"
+        "heavy = {'torch', 'tensorflow', 'keras', 'jax', 'pandas', 'numpy'} & set(sys.modules)\n"
+        "sys.exit(', '.join(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_without_its_package_it_is_absent_with_the_install_line(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exact command that would make it present."""
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda package, *a: None if package == PACKAGES[name] else real(package, *a),
+    )
+    found = registry.framework(name).probe()
+    assert isinstance(found, Absent)
+    assert found.remedy.startswith("pip install 'dlbench[")
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_broken_package_is_a_missing_dependency(name: str, tmp_path: Path, results: Path) -> None:
+    """One that raises at import becomes an outcome in the child, with the install line."""
+    package = tmp_path / "broken" / PACKAGES[name]
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('built for another CPU')")
+    if name != "tensorflow":
+        (package.parent / f"{package.name}-9.9.dist-info").mkdir()
+        metadata = "Metadata-Version: 2.1\nName: torch\nVersion: 9.9\n"
+        (package.parent / f"{package.name}-9.9.dist-info/METADATA").write_text(metadata)
+    program = (
+        "import sys; from pathlib import Path; from dlbench.core import registry\n"
+        "from tests.conformance.test_frameworks import request_for\n"
+        "from dlbench.core.errors import MissingDependencyError\n"
+        f"try: registry.framework({name!r}).open_subject(request_for({name!r}, 'resnet50'))\n"
+        "except MissingDependencyError as error: print(error.message, '|', error.advice)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": f"{package.parent}:{Path.cwd()}", "PATH": "/usr/bin:/bin"},
+    )
+    assert "built for another CPU | pip install 'dlbench[" in done.stdout, done.stderr
+
+
+def test_a_cpu_build_of_pytorch_says_why_it_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its version ends in +cpu; one without that may run on nvidia."""
+    adapter = registry.framework("pytorch")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda *_: object())
+    for version, kinds in (("2.13.0+cpu", {"cpu"}), ("2.13.0", {"cpu", "nvidia"})):
+        monkeypatch.setattr(importlib.metadata, "version", lambda _, v=version: v)
+        found = adapter.probe()
+        assert isinstance(found, Capability)
+        assert set(found.precisions) == kinds
+        assert ("nvidia" in found.reasons) is (kinds == {"cpu"})
+
+
+def test_fifty_milliseconds_of_work_cannot_read_as_less() -> None:
+    """The subject returns at once and works on; only synchronising shows it."""
+    subject = _fake_subject(step_ms="50")
+    start = time.monotonic()
+    subject.query(0)
+    started_s = time.monotonic() - start
+    subject.synchronize()
+    assert started_s < 0.02
+    assert time.monotonic() - start >= 0.05
+
+
+def _fake_subject(**options: str) -> Subject:
+    return registry.framework("fake").open_subject(
+        request_for("fake", "fake", options=tuple(options.items()))
+    )
+
+
+def request_for(framework: str, workload: str, **changes: Any) -> SubjectRequest:
+    """What the worker would hand to the adapter for a tiny inference case."""
+    base: dict[str, Any] = {
+        "workload": workload,
+        "framework": framework,
+        "device": "cpu",
+        "precision": Precision.FP32,
+        "mode": Mode.INFERENCE,
+        "scenario": Scenario.OFFLINE,
+        "policy": Policy.BASE,
+        "batch_size": 4,
+        "variant": "tiny",
+    }
+    case = Case(**{**base, **changes})
+    found = workloads.read(workloads.folders()[workload])
+    device = registry.device_kind("fake" if framework == "fake" else "cpu").find()
+    assert not isinstance(device, Absent)
+    return SubjectRequest(
+        case=case,
+        device=device[0],
+        spec=found.spec(case.variant),
+        model=workloads.load_model(found.folder, registry.framework(framework).MODEL_FILE),
+        threads=1,
+        seed=0,
+        scratch=Path(tempfile.gettempdir()),
+    )
+
+
+def test_a_weight_without_a_rule_is_refused() -> None:
+    """A model with a parameter that the TOML does not know is not filled at random."""
+    pytest.importorskip("numpy")
+    from dlbench.core.errors import UnsupportedError
+    from dlbench.frameworks import _seeded
+
+    with pytest.raises(UnsupportedError, match="no weight rule for surprise"):
+        _seeded.weight({"name": "w", "seed": 0, "weights": []}, "surprise", (1,))
+
+
+def test_seeded_numbers_depend_on_name_and_seed_alone() -> None:
+    """Not on order, and sample j of a buffer not on the batch size."""
+    from dlbench.frameworks import _seeded
+
+    spec = {
+        "name": "w",
+        "seed": 5,
+        "weights": [{"match": "*", "kind": "fan_in_uniform", "gain": 1.0}],
+        "input": {"shape": [3], "dtype": "float32", "std": 1.0},
+    }
+    first = _seeded.weight(spec, "a", (4, 3))
+    _seeded.weight(spec, "b", (4, 3))
+    assert (_seeded.weight(spec, "a", (4, 3)) == first).all()
+    assert not (_seeded.weight(spec, "b", (4, 3)) == first).any()
+    assert abs(first).max() <= 1.0
+    small, large = (_seeded.batch(spec, "input", 2, n) for n in (2, 5))
+    assert (small == large[:2]).all()
+    assert (_seeded.batch(spec, "input", 1, 2) != small).all()

@@ -1,0 +1,120 @@
+"""Every workload that discovery finds: valid, as large as it says, with a reference for its cases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dlbench import workloads
+from dlbench.core import registry
+from dlbench.core.types import Absent, Case, Mode, Precision, Scenario
+
+NAMES = sorted(workloads.folders())
+MODELS = [
+    (name, variant)
+    for name in NAMES
+    for variant in workloads.read(workloads.folders()[name]).variants
+    if "model_pytorch" in workloads.read(workloads.folders()[name]).model_files
+]
+
+
+def _read(name: str) -> workloads.Workload:
+    return workloads.read(workloads.folders()[name])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_valid_and_has_a_tiny_variant(name: str) -> None:
+    """Read strictly, and small enough for tests."""
+    workload = _read(name)
+    assert {"full", "tiny"} <= set(workload.variants)
+    assert workload.model_files
+    assert len(workload.content_hash) == 64
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_model_file_belongs_to_a_framework(name: str) -> None:
+    """A file that no adapter runs would be dead."""
+    known = {registry.framework(f).MODEL_FILE for f in registry.names("frameworks")}
+    assert _read(name).model_files <= known
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_default_case_has_a_reference(name: str) -> None:
+    """In each mode, at the default batch of each device kind, in fp32."""
+    workload = _read(name)
+    for variant in workload.variants:
+        for mode in workload.modes:
+            for kind, size in workload.table["variants"][variant]["batch"][mode].items():
+                case = Case(
+                    workload=name,
+                    framework="any",
+                    device=kind,
+                    precision=Precision.FP32,
+                    mode=mode,
+                    scenario=Scenario.OFFLINE if mode is Mode.INFERENCE else None,
+                    batch_size=size,
+                    variant=variant,
+                )
+                reference = workload.reference(case)
+                assert not isinstance(reference, Absent), (variant, mode, kind)
+                assert reference.spread > 0
+                assert len(reference.values) == (1 if mode is Mode.TRAINING else 4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_reference_tells_inputs_apart(name: str) -> None:
+    """Outputs of the four buffers differ by far more than any tolerance."""
+    workload = _read(name)
+    case = Case(
+        workload=name,
+        framework="any",
+        device="cpu",
+        precision=Precision.FP32,
+        mode=Mode.INFERENCE,
+        scenario=Scenario.OFFLINE,
+        batch_size=1,
+    )
+    reference = workload.reference(case)
+    assert not isinstance(reference, Absent)
+    rows = reference.values
+    for i in range(len(rows)):
+        for j in range(i):
+            largest = max(abs(a - b) for a, b in zip(rows[i], rows[j], strict=True))
+            assert largest > 100 * reference.tolerance * reference.spread
+
+
+def test_suites_name_workloads_that_exist() -> None:
+    """No suite has a member that discovery does not find."""
+    for members in workloads.suites().values():
+        assert members
+        assert set(members) <= set(NAMES)
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize(("name", "variant"), MODELS)
+def test_parameters_and_flops_are_as_stated(name: str, variant: str) -> None:
+    """Counted on the built PyTorch model: parameters exactly, FLOPs by its counter within 1 %."""
+    torch = pytest.importorskip("torch")
+    flop_counter = pytest.importorskip("torch.utils.flop_counter")
+    workload = _read(name)
+    spec = workload.spec(variant)
+    model = workloads.load_model(workload.folder, "model_pytorch").build(spec).eval()
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert trainable == workload.info(variant).parameters
+    inputs = _one_sample(torch, spec["input"])
+    # oneDNN's fused recurrent layers are one operation that the counter does not know.
+    with (
+        torch.backends.mkldnn.flags(enabled=False),
+        flop_counter.FlopCounterMode(display=False) as counter,
+        torch.inference_mode(),
+    ):
+        model(inputs)
+    assert counter.get_total_flops() == pytest.approx(workload.info(variant).flops, rel=0.01)
+
+
+def _one_sample(torch: Any, table: Any) -> Any:
+    shape = (1, *table["shape"])
+    if table["dtype"] == "int64":
+        return torch.zeros(shape, dtype=torch.long)
+    return torch.randn(shape)

@@ -1,0 +1,83 @@
+"""The real command line on real frameworks and tiny models: a document, comparisons, a report."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dlbench.analysis import check, compare
+from dlbench.core import registry
+from dlbench.core.types import Absent, Precision
+from dlbench.store import runs
+
+pytestmark = [pytest.mark.e2e, pytest.mark.frameworks]
+
+
+def _dlbench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dlbench", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def _needs(*frameworks: str) -> None:
+    for name in frameworks:
+        if isinstance(registry.framework(name).probe(), Absent):
+            pytest.skip(f"{name} is not installed")
+
+
+def test_the_quick_suite_on_tiny_models(results: Path, tmp_path: Path) -> None:
+    """Both frameworks, both models, both modes: all ok, all rules hold, compared and reported."""
+    _needs("pytorch", "tensorflow")
+    done = _dlbench(
+        "run", "quick", "--variant", "tiny", "--time-budget", "45s", "--out", str(results),
+        "--report", str(tmp_path), "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    run = runs.read_run(Path(summary["path"]))
+    assert len(run.results) == 8
+    assert all(r.outcome.ok for r in run.results)
+    assert [c for c in check.check_run(run) if c.passed is False] == []
+    assert len(compare.within(run)) == 4
+    page = Path(summary["report"]).read_text(encoding="utf-8")
+    assert "TensorFlow" in page
+    for result in run.results:
+        for trial in result.trials:
+            rules = {c.rule: c.passed for c in trial.checks}
+            matched = (
+                "first_loss_matches_reference"
+                if result.case.mode == "training"
+                else ("outputs_match_reference")
+            )
+            assert rules[matched] is True
+            assert rules["parameters_as_stated"] is True
+            # The harness costs less than 20 us a step.
+            overhead_s = trial.subject["harness_overhead_s_per_step"]
+            assert isinstance(overhead_s, float)
+            assert 0 < overhead_s < 20e-6
+
+
+@pytest.mark.parametrize("framework", ["pytorch", "tensorflow"])
+def test_tuned_and_bf16_run_and_are_named(framework: str, results: Path) -> None:
+    """The compiler's first step is apart; precision and policy stand in the case and the subject."""
+    _needs(framework)
+    done = _dlbench(
+        "run", "resnet50", "-f", framework, "--variant", "tiny", "--mode", "inference",
+        "--precision", "bf16", "--policy", "tuned", "--time-budget", "1s", "--out", str(results),
+        "--json",
+    )  # fmt: skip
+    if "no native bf16" in done.stderr:
+        pytest.skip("this processor has no bf16")
+    assert done.returncode == 0, done.stderr
+    run = runs.read_run(Path(json.loads(done.stdout)["path"]))
+    (result,) = run.results
+    assert result.case.precision is Precision.BF16
+    (trial, *_) = result.trials
+    assert trial.subject["compute_dtype"] == "bfloat16"
+    assert trial.subject["compiled"] is True
+    assert isinstance(trial.first_step_s, float)
+    assert trial.first_step_s > 5 * trial.values[0].duration_s / trial.values[0].n_samples

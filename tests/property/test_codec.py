@@ -1,0 +1,60 @@
+"""Random runs survive; random damage is refused or harmless, and never a crash."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dlbench.core.errors import DocumentError
+from dlbench.core.types import Run, Value
+from dlbench.store import codec
+from tests import builders
+
+BASE = builders.sealed_run()
+DATA = codec.encode_run(BASE)
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+text = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(
+    durations_s=st.lists(finite, max_size=20),
+    words=st.lists(text, max_size=5),
+    notes=st.dictionaries(text, st.one_of(st.booleans(), finite, text)),
+)
+def test_any_run_survives(
+    durations_s: list[float], words: list[str], notes: dict[str, bool | float | str]
+) -> None:
+    """Any numbers, any script, emoji and control characters."""
+    trial = replace(
+        BASE.results[0].trials[0],
+        values=tuple(Value(start_s=0.0, duration_s=d, n_samples=1) for d in durations_s),
+        log="".join(words),
+        flags=tuple(words),
+    )
+    result = replace(BASE.results[0], trials=(trial,))
+    run = replace(BASE, results=(result,), notes=dict(notes))
+    back = codec.decode_run(codec.encode_run(run))
+    assert isinstance(back, Run)
+    assert codec.encode_run(back) == codec.encode_run(run)
+
+
+@settings(max_examples=300)
+@given(
+    position=st.integers(0, len(DATA) - 1),
+    replacement=st.binary(max_size=8),
+    length=st.integers(0, 40),
+)
+def test_damage_is_refused_or_changes_nothing_but_values(
+    position: int, replacement: bytes, length: int
+) -> None:
+    """Whatever bytes are put anywhere, the answer is a run or a DocumentError."""
+    damaged = DATA[:position] + replacement + DATA[position + length :]
+    try:
+        run = codec.decode_run(damaged)
+    except DocumentError as error:
+        assert error.message
+    else:
+        assert isinstance(run, Run)

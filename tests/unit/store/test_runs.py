@@ -1,0 +1,114 @@
+"""Sealed documents: unique names, all or nothing, found in folders."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from dlbench.core.errors import DocumentError, StoreError
+from dlbench.store import runs
+from tests import builders
+
+RUN = builders.sealed_run()
+
+
+def test_a_run_id_sorts_by_time_and_names_the_machine() -> None:
+    """In UTC whatever the zone, safe as a file's name."""
+    local = datetime(2026, 1, 2, 1, 0, tzinfo=timezone(timedelta(hours=2)))
+    run_id = runs.new_run_id("AMD EPYC/2c ü", local)
+    assert re.fullmatch(r"20260101T230000Z-amd-epyc-2c-[0-9a-f]{6}", run_id)
+    assert runs.new_run_id("m", local) != runs.new_run_id("m", local)
+
+
+def test_sealing_writes_the_document_and_removes_the_journal(results: Path) -> None:
+    """In that order."""
+    journal = results / "x.journal"
+    journal.write_text("j")
+    path = runs.seal(RUN, results, journal)
+    assert runs.read_run(path) == RUN
+    assert list(results.iterdir()) == [path]
+
+
+def test_an_existing_document_is_never_overwritten(results: Path) -> None:
+    """The second one of that name is refused, and the journal stays."""
+    path = runs.seal(RUN, results)
+    before = path.read_bytes()
+    journal = results / "x.journal"
+    journal.write_text("j")
+    with pytest.raises(StoreError, match="File exists"):
+        runs.seal(RUN, results, journal)
+    assert path.read_bytes() == before
+    assert sorted(p.name for p in results.iterdir()) == sorted([path.name, "x.journal"])
+
+
+def test_a_failed_write_leaves_no_half_document(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name appears with the whole content or not at all."""
+
+    def fail(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StoreError, match="No space left"):
+        runs.seal(RUN, results)
+    assert list(results.iterdir()) == []
+
+
+def test_folders_are_searched_and_bad_files_named(results: Path) -> None:
+    """A corrupt document among good ones is not passed over."""
+    runs.seal(RUN, results)
+    assert runs.load_runs([results]) == (RUN,)
+    (results / "bad.json").write_text("{}")
+    with pytest.raises(DocumentError, match=r"bad\.json"):
+        runs.load_runs([results])
+
+
+def test_nothing_to_load_is_said(results: Path) -> None:
+    """An empty folder, and no file at all."""
+    with pytest.raises(StoreError, match="no result document"):
+        runs.load_runs([results])
+    with pytest.raises(StoreError, match="no result document in nothing"):
+        runs.load_runs([])
+
+
+def test_a_journal_is_not_taken_for_a_document(results: Path) -> None:
+    """The advice is to resume it."""
+    path = results / "x.journal"
+    path.write_text("j")
+    with pytest.raises(DocumentError, match="unfinished run") as caught:
+        runs.read_run(path)
+    assert caught.value.advice == f"dlbench run --resume {path}"
+
+
+def test_the_latest_journal_is_the_newest_by_name(results: Path) -> None:
+    """And none is an error."""
+    with pytest.raises(StoreError, match="no unfinished run"):
+        runs.latest_journal(results)
+    for name in ("20260102T000000Z-a", "20260103T000000Z-a", "20260101T000000Z-b"):
+        (results / f"{name}.journal").write_text("j")
+    assert runs.latest_journal(results).name == "20260103T000000Z-a.journal"
+
+
+@pytest.mark.parametrize("variables", [{"TZ": "Asia/Tokyo"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
+def test_bytes_do_not_depend_on_zone_or_locale(variables: dict[str, str], results: Path) -> None:
+    """The same run is the same file everywhere."""
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom dlbench.store import runs\n"
+        "from tests import builders\nruns.seal(builders.sealed_run(), Path(sys.argv[1]))\n"
+    )
+    elsewhere = results / "elsewhere"
+    elsewhere.mkdir()
+    subprocess.run(
+        [sys.executable, "-c", program, str(elsewhere)], check=True, env={**os.environ, **variables}
+    )
+    here = runs.seal(RUN, results)
+    (there,) = elsewhere.iterdir()
+    assert there.read_bytes() == here.read_bytes()
+    assert datetime.now(UTC).tzinfo is UTC

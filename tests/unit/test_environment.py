@@ -1,0 +1,189 @@
+"""The machine as the kernel's files describe it, from fake trees."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dlbench import environment
+from dlbench.core.types import Absent, Precision
+from dlbench.devices import cpu
+from tests import builders
+
+CPUINFO = "processor\t: 0\nmodel name\t: AMD EPYC 9654\nflags\t\t: sse2 avx2 avx512f {}\n\n"
+
+
+def _tree(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/cpu.max": "150000 100000\n"}, 1.5),
+        ({"sys/fs/cgroup/cpu.max": "200000 100000\n"}, 2.0),
+        (
+            {
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "50000\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            },
+            0.5,
+        ),
+        ({"sys/fs/cgroup/cpu.max": "max 100000\n"}, None),
+        (
+            {
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            },
+            None,
+        ),
+        ({}, None),
+    ],
+)
+def test_cpu_quota_of_both_cgroup_versions(
+    tmp_path: Path, files: dict[str, str], expected: float | None
+) -> None:
+    """A number of CPUs, or that none is set."""
+    found = environment.cpu_quota(_tree(tmp_path, files))
+    assert found == (Absent(reason="no CPU quota is set") if expected is None else expected)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"sys/fs/cgroup/memory.max": "1073741824\n"}, 1024.0),
+        ({"sys/fs/cgroup/memory/memory.limit_in_bytes": "536870912\n"}, 512.0),
+        ({"sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n"}, None),
+        ({"sys/fs/cgroup/memory.max": "max\n"}, None),
+    ],
+)
+def test_memory_limit_of_both_cgroup_versions(
+    tmp_path: Path, files: dict[str, str], expected: float | None
+) -> None:
+    """v1 writes "no limit" as a huge number; that is none."""
+    found = environment.memory_limit_mib(_tree(tmp_path, files))
+    assert found == (Absent(reason="no memory limit is set") if expected is None else expected)
+
+
+def test_threads_are_the_smallest_of_all_limits(tmp_path: Path) -> None:
+    """Affinity, quota rounded up, and what was asked for."""
+    affinity = len(os.sched_getaffinity(0))
+    assert environment.usable_threads(None, tmp_path) == affinity
+    assert environment.usable_threads(1, tmp_path) == 1
+    assert environment.usable_threads(1000, tmp_path) == affinity
+    half = _tree(tmp_path, {"sys/fs/cgroup/cpu.max": "50000 100000\n"})
+    assert environment.usable_threads(None, half) == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"sys/class/power_supply/AC/online": "1"}, None),
+        ({"sys/class/power_supply/BAT0/type": "Battery"}, "battery"),
+        (
+            {
+                "sys/class/power_supply/BAT0/type": "Battery",
+                "sys/class/power_supply/AC/online": "1",
+            },
+            "mains",
+        ),
+        (
+            {
+                "sys/class/power_supply/BAT0/type": "Battery",
+                "sys/class/power_supply/AC/online": "0",
+            },
+            "battery",
+        ),
+    ],
+)
+def test_power_source(tmp_path: Path, files: dict[str, str], expected: str | None) -> None:
+    """A machine without a battery has no power source worth a word."""
+    found = environment.power_source(_tree(tmp_path, files))
+    assert isinstance(found, Absent) if expected is None else found == expected
+
+
+def test_cloud_instances_are_read_from_disk(tmp_path: Path) -> None:
+    """cloud-init's file, or EC2's firmware; broken JSON is no reason to fail."""
+    found = environment.cloud_instance(_tree(tmp_path / "none", {"proc/x": ""}))
+    assert isinstance(found, Absent)
+    init = {"run/cloud-init/instance-data.json": '{"v1": {"instance_type": "g5.xlarge"}}'}
+    assert environment.cloud_instance(_tree(tmp_path / "init", init)) == "g5.xlarge"
+    ec2 = {
+        "sys/class/dmi/id/sys_vendor": "Amazon EC2\n",
+        "sys/class/dmi/id/product_name": "p4d.24xlarge\n",
+        "run/cloud-init/instance-data.json": "{broken",
+    }
+    assert environment.cloud_instance(_tree(tmp_path / "ec2", ec2)) == "p4d.24xlarge"
+
+
+def test_a_governor_and_turbo_are_read_or_absent(tmp_path: Path) -> None:
+    """This kind of machine may have neither."""
+    facts = environment.machine_facts(tmp_path)
+    assert isinstance(facts["governor"], Absent)
+    assert isinstance(facts["turbo"], Absent)
+    tree = {
+        "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "powersave\n",
+        "sys/devices/system/cpu/intel_pstate/no_turbo": "0\n",
+        "sys/kernel/mm/transparent_hugepage/enabled": "always [madvise] never\n",
+        "proc/loadavg": "0.50 0.4 0.3 1/2 3\n",
+    }
+    facts = environment.machine_facts(_tree(tmp_path, tree))
+    assert facts["governor"] == "powersave"
+    assert facts["turbo"] is True
+    assert facts["transparent_hugepages"] == "madvise"
+    assert facts["load_1min"] == 0.5
+
+
+def test_a_machines_name_is_readable_and_no_hosts() -> None:
+    """Processor or GPU, and cores."""
+    facts = {"cpu": "AMD EPYC 9654 96-Core Processor", "affinity_cores": 8}
+    assert environment.machine_name(facts, []) == "amd-epyc-8c"
+    intel = {"cpu": "Intel(R) Xeon(R) Platinum 8480+", "affinity_cores": 4}
+    assert environment.machine_name(intel, []) == "intel-xeon-4c"
+    gpu = replace(builders.CPU, kind="nvidia", name="NVIDIA H200 SXM")
+    assert environment.machine_name(facts, [gpu, gpu]) == "2x-h200-sxm-8c"
+    assert (
+        environment.machine_name({"cpu": Absent(reason="?"), "affinity_cores": 2}, []) == "cpu-2c"
+    )
+
+
+def test_a_gpus_identity_is_hashed_in_documents() -> None:
+    """Equal for the same GPU, and not the UUID itself."""
+    gpu = replace(builders.CPU, kind="nvidia", uuid="GPU-1234")
+    here = environment.gather([gpu], [])
+    again = environment.gather([gpu], [])
+    assert here.devices[0].uuid == again.devices[0].uuid
+    assert str(here.devices[0].uuid).startswith("sha256:")
+    assert "1234" not in str(here.devices[0].uuid)
+    assert here.fingerprint == again.fingerprint
+    other = environment.gather([replace(gpu, uuid="GPU-5678")], [])
+    assert other.fingerprint != here.fingerprint
+
+
+def test_versions_of_what_is_not_installed_are_absent() -> None:
+    """With the name in the reason."""
+    versions = environment.software_versions(["no_such_framework"])
+    assert versions["no_such_framework"] == Absent(reason="no_such_framework is not installed")
+    assert versions["dlbench"] == "0.1.0"
+
+
+@pytest.mark.parametrize(
+    ("flags", "precisions"),
+    [("", (Precision.FP32,)), ("avx512_bf16", (Precision.FP32, Precision.BF16))],
+)
+def test_bf16_is_native_only_where_the_processor_says_so(
+    tmp_path: Path, flags: str, precisions: tuple[Precision, ...]
+) -> None:
+    """Emulated bf16 is slower than fp32 and would mislead."""
+    device = cpu.describe(_tree(tmp_path, {"proc/cpuinfo": CPUINFO.format(flags)}))
+    assert device.precisions == precisions
+    assert device.name == "AMD EPYC 9654"
+    assert device.peak_flops["fp32"] == 64 * (os.cpu_count() or 1) * cpu.CLOCK_BOUND_HZ
+    assert ("bf16" in device.peak_flops) is (Precision.BF16 in precisions)

@@ -1,0 +1,236 @@
+"""From what was asked for to cases and skips, each with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlbench import plan
+from dlbench.core import registry
+from dlbench.core.errors import DlbenchError, MissingError, NothingToRunError, UsageError
+from dlbench.core.protocols import Capability
+from dlbench.core.types import (
+    Absent,
+    DeviceInfo,
+    Mode,
+    OutcomeKind,
+    Plan,
+    Policy,
+    Precision,
+    Scenario,
+    Selection,
+)
+
+CPU = DeviceInfo(
+    id="cpu",
+    kind="cpu",
+    name="Some CPU",
+    uuid=Absent(reason="none"),
+    memory_mib=8192.0,
+    precisions=(Precision.FP32,),
+    peak_flops={"fp32": 1e12},
+)
+GPU = replace(CPU, id="nvidia:0", kind="nvidia", name="Some GPU", precisions=tuple(Precision))
+NO_GPU = {"nvidia": Absent(reason="NVIDIA driver: not found", remedy="install it")}
+
+BOTH = Capability(
+    version="1",
+    precisions={
+        "cpu": (Precision.FP32, Precision.BF16),
+        "nvidia": (Precision.FP32, Precision.BF16),
+    },
+    policies=(Policy.BASE, Policy.TUNED),
+    reasons={},
+)
+
+
+@pytest.fixture(autouse=True)
+def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch and TensorFlow as if both were installed, whatever is."""
+    for name in ("pytorch", "tensorflow"):
+        monkeypatch.setattr(registry.load("frameworks", name), "probe", lambda: BOTH)
+
+
+def _plan(devices: tuple[DeviceInfo, ...] = (CPU,), **asked: Any) -> Plan:
+    return plan.make_plan(Selection(**asked), devices, NO_GPU, threads=2)
+
+
+def _labels(planned: Plan) -> set[tuple[str, str, str]]:
+    return {(c.workload, c.framework, str(c.mode)) for c in planned.cases}
+
+
+def test_nothing_asked_for_is_the_quick_suite_everywhere() -> None:
+    """Two workloads, two frameworks, two modes, on the CPU, in fp32, at the default batch."""
+    planned = _plan()
+    assert len(planned.cases) == 8
+    assert planned.skips == ()
+    assert {c.precision for c in planned.cases} == {Precision.FP32}
+    assert {c.policy for c in planned.cases} == {Policy.BASE}
+    assert {c.device for c in planned.cases} == {"cpu"}
+    by_workload = {(c.workload, c.mode): c.batch_size for c in planned.cases}
+    assert by_workload["resnet50", Mode.INFERENCE] == 8
+    assert {w.name for w in planned.workloads} == {"resnet50", "lstm_lm"}
+
+
+def test_every_device_that_is_found_is_measured() -> None:
+    """With the batch of its kind."""
+    planned = _plan((CPU, GPU), workloads=("resnet50",), modes=(Mode.TRAINING,))
+    sizes = {(c.device, c.batch_size) for c in planned.cases}
+    assert sizes == {("cpu", 4), ("nvidia:0", 128)}
+
+
+def test_lists_multiply() -> None:
+    """Two batches and two policies are four cases each."""
+    planned = _plan(
+        workloads=("lstm_lm",),
+        frameworks=("pytorch",),
+        modes=(Mode.INFERENCE,),
+        batch_sizes=(1, 2),
+        policies=(Policy.BASE, Policy.TUNED),
+    )
+    assert len(planned.cases) == 4
+    assert len({c.case_id for c in planned.cases}) == 4
+
+
+def test_single_stream_is_one_sample_a_query() -> None:
+    """As in MLPerf; training has no scenario."""
+    planned = _plan(
+        workloads=("resnet50",), frameworks=("pytorch",), scenarios=(Scenario.SINGLE_STREAM,)
+    )
+    found = {c.mode: (c.scenario, c.batch_size) for c in planned.cases}
+    assert found[Mode.INFERENCE] == (Scenario.SINGLE_STREAM, 1)
+    assert found[Mode.TRAINING][0] is None
+
+
+def test_the_seed_decides_the_order_and_nothing_else() -> None:
+    """Other order, same cases."""
+    first, second = _plan(seed=1), _plan(seed=2)
+    assert first.cases != second.cases
+    assert set(first.cases) == set(second.cases)
+    assert first.cases == _plan(seed=1).cases
+
+
+def test_the_sentinel_is_the_cheapest_case() -> None:
+    """By arithmetic: batch 4 of the LSTM's forward costs less than anything of ResNet-50's."""
+    planned = _plan(batch_sizes=(4,))
+    sentinel = next(c for c in planned.cases if c.case_id == planned.sentinel)
+    assert (sentinel.workload, sentinel.mode) == ("lstm_lm", Mode.INFERENCE)
+
+
+def test_an_only_case_has_no_sentinel() -> None:
+    """It watches itself."""
+    planned = _plan(workloads=("resnet50",), frameworks=("pytorch",), modes=(Mode.TRAINING,))
+    assert planned.sentinel is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "word"),
+    [
+        ({"workloads": ("resnet5",)}, "no workload or suite named 'resnet5'"),
+        ({"frameworks": ("torch",)}, "no framework named 'torch'"),
+        ({"devices": ("tpu",)}, "no device kind named 'tpu'"),
+        ({"batch_sizes": (-1,)}, "a batch of -1"),
+        ({"batch_sizes": (0,)}, "a batch of 0"),
+        ({"profile": "fast"}, "no profile named 'fast'"),
+        ({"variant": "huge"}, "no variant 'huge'"),
+        ({"time_budget_s": 0.0}, "not positive"),
+    ],
+)
+def test_what_makes_no_sense_is_said(asked: dict[str, Any], word: str) -> None:
+    """One sentence, with what is known instead, exit code 2."""
+    with pytest.raises(UsageError, match=word) as caught:
+        _plan(**asked)
+    assert caught.value.exit_code == 2
+    assert caught.value.advice
+
+
+def test_a_missing_framework_is_a_skip_with_its_install_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The other one runs."""
+    absent = Absent(reason="TensorFlow is not installed", remedy="pip install it")
+    monkeypatch.setattr(registry.load("frameworks", "tensorflow"), "probe", lambda: absent)
+    planned = _plan(workloads=("resnet50",))
+    assert {c.framework for c in planned.cases} == {"pytorch"}
+    assert {s.case.framework for s in planned.skips} == {"tensorflow"}
+    outcome = planned.skips[0].outcome
+    assert outcome.kind is OutcomeKind.MISSING_DEPENDENCY
+    assert outcome.advice == "pip install it"
+    with pytest.raises(MissingError, match="TensorFlow is not installed") as caught:
+        _plan(frameworks=("tensorflow",))
+    assert caught.value.exit_code == 6
+
+
+def _error(**asked: Any) -> DlbenchError:
+    with pytest.raises(DlbenchError) as caught:
+        _plan(**asked)
+    return caught.value
+
+
+def test_an_absent_device_is_missing_if_it_was_asked_for_alone() -> None:
+    """With the driver's own words; beside another device it is a skip."""
+    error = _error(devices=("cuda",))
+    assert (type(error), error.exit_code) == (MissingError, 6)
+    assert "NVIDIA driver: not found" in error.message
+    planned = _plan(devices=("cpu", "nvidia"))
+    assert {s.case.device for s in planned.skips} == {"nvidia"}
+    assert {c.device for c in planned.cases} == {"cpu"}
+
+
+def test_a_precision_that_the_device_lacks_is_never_run_as_another() -> None:
+    """A CPU without bf16: a skip with that reason, or nothing to run."""
+    error = _error(precisions=(Precision.BF16,))
+    assert isinstance(error, NothingToRunError)
+    assert "no native bf16" in error.message
+    planned = _plan(precisions=(Precision.FP32, Precision.BF16))
+    assert {c.precision for c in planned.cases} == {Precision.FP32}
+    assert {s.outcome.kind for s in planned.skips} == {OutcomeKind.UNSUPPORTED}
+
+
+def test_a_cell_without_a_model_file_is_a_skip_when_asked_for() -> None:
+    """And silently empty when it was not."""
+    error = _error(workloads=("fake",), frameworks=("pytorch",))
+    assert "fake has no model_pytorch.py" in error.message
+    assert isinstance(_error(workloads=("fake",)), NothingToRunError)
+
+
+def test_fake_is_used_only_by_name() -> None:
+    """Its device comes with it."""
+    fakes = registry.device_kind("fake").find()
+    assert not isinstance(fakes, Absent)
+    planned = plan.make_plan(
+        Selection(workloads=("fake",), frameworks=("fake",)), (CPU, *fakes), NO_GPU, threads=1
+    )
+    assert {c.device for c in planned.cases} == {"fake"}
+
+
+def test_the_users_own_workloads_come_first(tmp_path: Path) -> None:
+    """A folder beside ours; a suite of theirs may use both."""
+    own = tmp_path / "mine"
+    own.mkdir()
+    source = Path(plan.workloads.folders()["fake"])
+    for file in source.iterdir():
+        if file.is_file():
+            text = file.read_text(encoding="utf-8").replace('name = "fake"', 'name = "mine"')
+            (own / file.name).write_text(text, encoding="utf-8")
+    (tmp_path / "suites.toml").write_text('quick = ["mine"]')
+    fakes = registry.device_kind("fake").find()
+    assert not isinstance(fakes, Absent)
+    planned = plan.make_plan(
+        Selection(frameworks=("fake",)), fakes, {}, threads=1, workload_folder=tmp_path
+    )
+    assert {c.workload for c in planned.cases} == {"mine"}
+
+
+@pytest.mark.parametrize("profile", sorted(plan.PROFILES))
+def test_the_estimate_is_a_range_that_a_budget_caps(profile: str) -> None:
+    """Low below high, neither above the budget, and it says what it rests on."""
+    planned = _plan(profile=profile)
+    estimate = plan.estimate_time(planned, [CPU])
+    assert 0 < estimate.low_s <= estimate.high_s
+    if planned.time_budget_s is not None:
+        assert estimate.high_s <= planned.time_budget_s
+        assert "budget" in estimate.basis

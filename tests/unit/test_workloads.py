@@ -1,0 +1,122 @@
+"""workload.toml is data from a stranger: every field checked, nothing outside the folder read."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dlbench import workloads
+from dlbench.core.errors import UsageError
+from dlbench.core.types import Absent, Mode
+from tests import builders
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the fake workload, to be spoiled."""
+    target = tmp_path / "fake"
+    shutil.copytree(workloads.folders()["fake"], target)
+    return target
+
+
+def _edit(folder: Path, old: str, new: str) -> None:
+    path = folder / "workload.toml"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "word"),
+    [
+        ('name = "fake"', 'name = "other"', "name must be the folder's"),
+        ("version = 1", "version = 0", "version must be 1 or more"),
+        ("version = 1", 'version = "1"', "version has the wrong type"),
+        ("version = 1", "version = true", "version has the wrong type"),
+        ("version = 1", "version = 1\nsurprise = 2", "surprise is not a known field"),
+        ('task = "trying dlbench"', "", "task is missing"),
+        ('"inference"]', '"serving"]', "modes has 'serving'"),
+        ("fp32 = 1e-6", "fp32 = 2.0", "tolerance.fp32 must be a number between 0 and 1"),
+        ("fp32 = 1e-6", "fp33 = 1e-6", "tolerance.fp33 known are"),
+        ("learning_rate = 0.1", "learning_rate = nan", "optimizer.learning_rate"),
+        ("learning_rate = 0.1", "learning_rate = -1.0", "optimizer.learning_rate must be positive"),
+        ('kind = "constant"', 'kind = "exec"', r"weights\[0\]\.kind must be one of"),
+        ("parameters = 10", "parameters = -1", "variants.full.parameters must be positive"),
+        ("shape = [8]", "shape = [999999999999]", "at most 268,435,456 elements"),
+        ("shape = [8]", "shape = [0]", "positive whole numbers"),
+        ('dtype = "float32"', 'dtype = "object"', "must be float32 or int64"),
+        ("std = 1.0", "below = 3", "of float32 needs std"),
+        ("cpu = 1 }", "cpu = 0 }", "must be 1 to 65536"),
+        ("cpu = 1 }", "gpu = 1 }", "must have a size for cpu"),
+        ("[variants.full]", "[variants.fuller]", "variants"),
+        ("version = 1", "version = = 1", "not valid TOML"),
+    ],
+)
+def test_each_wrong_field_is_named(folder: Path, old: str, new: str, word: str) -> None:
+    """File, field and problem in one sentence."""
+    _edit(folder, old, new)
+    with pytest.raises(UsageError, match=word) as caught:
+        workloads.read(folder)
+    assert str(folder / "workload.toml") in caught.value.message
+
+
+def test_a_link_out_of_the_folder_is_refused(folder: Path, tmp_path: Path) -> None:
+    """Neither the TOML nor a model may be a link."""
+    secret = tmp_path / "secret.py"
+    secret.write_text("x = 1")
+    (folder / "model_pytorch.py").symlink_to(secret)
+    with pytest.raises(UsageError, match="is not a plain file"):
+        workloads.read(folder)
+    with pytest.raises(UsageError, match="is not a plain file"):
+        workloads.load_model(folder, "../secret")
+
+
+def test_a_giant_file_is_refused_before_reading(folder: Path) -> None:
+    """By its size."""
+    with (folder / "workload.toml").open("ab") as file:
+        file.truncate(10**9)
+    with pytest.raises(UsageError, match="larger than"):
+        workloads.read(folder)
+
+
+def test_reading_imports_nothing(folder: Path) -> None:
+    """A model file that would do harm when imported is only looked at."""
+    (folder / "model_fake.py").write_text("raise SystemExit('imported')")
+    assert "model_fake" in workloads.read(folder).model_files
+    with pytest.raises(SystemExit):
+        workloads.load_model(folder, "model_fake")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda f: (f / "model_fake.py").write_text("# other"),
+        lambda f: _edit(f, "seed = 1", "seed = 2"),
+        lambda f: (f / "reference.json").write_text("{}"),
+        lambda f: (f / "model_new.py").write_text(""),
+    ],
+)
+def test_the_content_hash_covers_whatever_alters_results(
+    folder: Path, change: Callable[[Path], object]
+) -> None:
+    """TOML, models and references; equal files give equal hashes wherever they lie."""
+    before = workloads.read(folder).content_hash
+    assert before == workloads.read(workloads.folders()["fake"]).content_hash
+    change(folder)
+    assert workloads.read(folder).content_hash != before
+
+
+def test_a_batch_without_a_reference_says_so() -> None:
+    """Absent with the batch in the reason."""
+    workload = workloads.read(workloads.folders()["fake"])
+    case = builders.case(mode=Mode.TRAINING, scenario=None, batch_size=3)
+    assert workload.reference(case) == Absent(reason="no reference loss for batches of 3")
+
+
+def test_a_folder_that_is_none_is_said(tmp_path: Path) -> None:
+    """The option wants a folder of workloads."""
+    with pytest.raises(UsageError, match="there is no folder"):
+        workloads.folders(tmp_path / "nothing")
