@@ -1,27 +1,29 @@
-"""The host's processors as one device, and RAPL as its energy meter."""
+"""The host's processors as one device, with RAPL as its energy meter."""
 
 from __future__ import annotations
 
 import os
 import platform
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from dlbench.core.types import Absent, DeviceInfo, Precision, Reading
-
-POWERCAP_VARIABLE = "DLBENCH_POWERCAP_ROOT"
-"""Another folder than /sys/class/powercap, for tests."""
+from dlbench.core.types import Absent, DeviceInfo, Precision
+from dlbench.devices import _rapl
 
 CLOCK_BOUND_HZ = 6.5e9
-"""No server or desktop core runs faster; used where no clock can be read. The peak is an upper bound
-against implausible results, never a claim of what the machine reaches."""
+"""No server or desktop core runs faster; used where the highest clock cannot be read. The peak is an
+upper bound against implausible results, never a claim of what the machine reaches."""
 
-FP32_FLOP_PER_CYCLE = {"avx512f": 64, "avx2": 32, "asimd": 32, "sse2": 16}
-"""Two fused multiply-add units of the vector's width, the most that any core of the kind has."""
+DRIVERS_WITH_BOOST = ("intel_pstate", "intel_cpufreq", "amd-pstate", "amd-pstate-epp")
+"""Only these count turbo into cpuinfo_max_freq; what acpi-cpufreq says is exceeded by boosting."""
 
-BF16_FLOP_PER_CYCLE = {"amx_bf16": 2048, "avx512_bf16": 128, "bf16": 64}
-"""AMX: 16x16x32 products in 16 cycles; AVX-512: two dot-product units; Arm: BFMMLA."""
+FP32_FLOP_PER_CYCLE = {"avx512f": 64, "avx2": 32, "sse2": 16, "sve": 64, "asimd": 32}
+"""The most that any core of the kind has, best first. x86: two fused multiply-add units of the
+vector's width (SSE to AVX: one multiplication and one addition); Arm: four units of 128 bits, or SVE
+in two of 512."""
+
+BF16_FLOP_PER_CYCLE = {"amx_bf16": 2048, "avx512_bf16": 128, "bf16": 128}
+"""AMX: 16x16x32 products in 16 cycles; AVX-512: two dot-product units; Arm: four BFMMLA."""
 
 NOTABLE_FLAGS = (
     "sse2",
@@ -37,6 +39,9 @@ NOTABLE_FLAGS = (
     "bf16",
     "i8mm",
 )
+"""Instruction sets that decide which kernels a framework picks, as /proc/cpuinfo writes them."""
+
+CPUS = "sys/devices/system/cpu"
 
 
 def find() -> tuple[DeviceInfo, ...] | Absent:
@@ -48,29 +53,32 @@ def describe(root: Path = Path("/")) -> DeviceInfo:
     """The CPU device as the kernel describes it; ``root`` stands in for / in tests."""
     info = _cpuinfo(root)
     flags = set(info.get("flags", info.get("Features", "")).split())
-    logical = os.cpu_count() or 1
-    bf16 = next((n for flag, n in BF16_FLOP_PER_CYCLE.items() if flag in flags), None)
-    fp32 = next((n for flag, n in FP32_FLOP_PER_CYCLE.items() if flag in flags), None)
-    per_cycle = {Precision.FP32: fp32, Precision.BF16: bf16}
+    precisions = [Precision.FP32]
+    if any(flag in flags for flag in BF16_FLOP_PER_CYCLE):
+        precisions.append(Precision.BF16)
     return DeviceInfo(
         id="cpu",
         kind="cpu",
-        name=_name(info),
+        name=info.get("model name") or info.get("Processor") or platform.machine() or "CPU",
         uuid=Absent(reason="processors have no identity that may be published"),
         memory_mib=_memory_mib(root),
-        precisions=(Precision.FP32, *((Precision.BF16,) if bf16 else ())),
-        peak_flops={
-            precision: n * logical * CLOCK_BOUND_HZ for precision, n in per_cycle.items() if n
-        },
+        precisions=tuple(precisions),
+        peak_flops=_peak_flops(root, flags),
         facts={
-            "logical_cores": logical,
+            "logical_cores": _logical_cores(root),
             "physical_cores": _physical_cores(root),
+            "numa_nodes": _numa_nodes(root),
             "flags": " ".join(flag for flag in NOTABLE_FLAGS if flag in flags),
-            "governor": _read(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-            "max_clock_mhz": _max_clock_mhz(root),
-            "smt": _read(root / "sys/devices/system/cpu/smt/active"),
+            "governor": _read(root / CPUS / "cpu0/cpufreq/scaling_governor"),
+            "max_clock_mhz": _clock_mhz(root, "cpuinfo_max_freq"),
+            "smt": _read(root / CPUS / "smt/active"),
         },
     )
+
+
+def meters(device: DeviceInfo) -> tuple[_rapl.RaplMeter, ...]:  # noqa: ARG001
+    """One meter: RAPL's packages, or why there are none."""
+    return (_rapl.RaplMeter(_rapl.powercap_root()),)
 
 
 def child_environment(device: DeviceInfo) -> Mapping[str, str]:  # noqa: ARG001
@@ -78,127 +86,86 @@ def child_environment(device: DeviceInfo) -> Mapping[str, str]:  # noqa: ARG001
     return {"CUDA_VISIBLE_DEVICES": ""}
 
 
+def _peak_flops(root: Path, flags: set[str]) -> dict[str, float]:
+    """Upper bounds by precision; none for an instruction set that is not known."""
+    per_cycle = {
+        Precision.FP32: next((n for f, n in FP32_FLOP_PER_CYCLE.items() if f in flags), None),
+        Precision.BF16: next((n for f, n in BF16_FLOP_PER_CYCLE.items() if f in flags), None),
+    }
+    cores_hz = _bound_cores(root, flags) * _bound_hz(root)
+    return {precision.value: n * cores_hz for precision, n in per_cycle.items() if n}
+
+
+def _bound_cores(root: Path, flags: set[str]) -> int:
+    """Physical cores; a virtual machine's topology is its host's invention, so there all count."""
+    physical = _physical_cores(root)
+    if isinstance(physical, Absent) or "hypervisor" in flags:
+        return _logical_cores(root)
+    return physical
+
+
+def _bound_hz(root: Path) -> float:
+    mhz = _clock_mhz(root, "cpuinfo_max_freq")
+    driver = _read(root / CPUS / "cpu0/cpufreq/scaling_driver")
+    if isinstance(mhz, Absent) or driver not in DRIVERS_WITH_BOOST:
+        return CLOCK_BOUND_HZ
+    return mhz * 1e6
+
+
 def _cpuinfo(root: Path) -> dict[str, str]:
-    try:
-        text = (root / "proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
+    """The first processor's entries; on hybrid processors the others may lack some."""
+    text = _read(root / "proc/cpuinfo")
+    if isinstance(text, Absent):
         return {}
-    first = text.split("\n\n", 1)[0]
-    pairs = (line.partition(":") for line in first.splitlines())
+    pairs = (line.partition(":") for line in text.split("\n\n", 1)[0].splitlines())
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def _name(info: Mapping[str, str]) -> str:
-    return info.get("model name") or info.get("Processor") or platform.machine() or "CPU"
+def _logical_cores(root: Path) -> int:
+    text = _read(root / "proc/cpuinfo")
+    listed = 0 if isinstance(text, Absent) else text.count("processor\t:")
+    return listed or os.cpu_count() or 1
 
 
 def _memory_mib(root: Path) -> float | Absent:
-    try:
-        for line in (root / "proc/meminfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("MemTotal:"):
-                return int(line.split()[1]) / 1024
-    except OSError as error:
-        return Absent(reason=f"/proc/meminfo cannot be read: {error.strerror}")
+    text = _read(root / "proc/meminfo")
+    if isinstance(text, Absent):
+        return text
+    for line in text.splitlines():
+        words = line.split()
+        if words[:1] == ["MemTotal:"] and words[1].isdigit():
+            return int(words[1]) / 1024
     return Absent(reason="/proc/meminfo states no total")
 
 
 def _physical_cores(root: Path) -> int | Absent:
     cores = set()
-    for folder in (root / "sys/devices/system/cpu").glob("cpu[0-9]*/topology"):
+    for folder in (root / CPUS).glob("cpu[0-9]*/topology"):
         package = _read(folder / "physical_package_id")
         core = _read(folder / "core_id")
         if isinstance(package, Absent) or isinstance(core, Absent):
             return Absent(reason="the kernel does not describe the cores' topology")
         cores.add((package, core))
-    return len(cores) if cores else Absent(reason="the kernel does not describe the topology")
+    return len(cores) or Absent(reason="the kernel does not describe the cores' topology")
 
 
-def _max_clock_mhz(root: Path) -> float | Absent:
-    khz = _read(root / "sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq")
-    if isinstance(khz, Absent):
-        return Absent(reason="no cpufreq interface: a virtual machine, or no driver for it")
+def _numa_nodes(root: Path) -> int | Absent:
+    nodes = list((root / "sys/devices/system/node").glob("node[0-9]*"))
+    return len(nodes) or Absent(reason="the kernel does not describe memory's nodes")
+
+
+def _clock_mhz(root: Path, file: str) -> float | Absent:
+    khz = _read(root / CPUS / "cpu0/cpufreq" / file)
+    if isinstance(khz, Absent) or not khz.isdigit():
+        return Absent(
+            reason="no cpufreq interface: a virtual machine, or no driver for it",
+            remedy="On real hardware, load the processor's cpufreq driver.",
+        )
     return int(khz) / 1000
 
 
 def _read(path: Path) -> str | Absent:
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError as error:
         return Absent(reason=f"{path.name} cannot be read: {error.strerror}")
-
-
-# --- energy ---------------------------------------------------------------------------------
-
-
-def meters(device: DeviceInfo) -> tuple[RaplMeter, ...]:  # noqa: ARG001
-    """RAPL's packages, or one meter that says why there are none."""
-    return (RaplMeter(powercap_root()),)
-
-
-def powercap_root() -> Path:
-    """Where the kernel shows RAPL."""
-    return Path(os.environ.get(POWERCAP_VARIABLE, "/sys/class/powercap"))
-
-
-class RaplMeter:
-    """The energy counters of all packages; each is made to never run backwards.
-
-    Sub-zones (core, uncore) are parts of their package, ``intel-rapl-mmio`` shows the same packages
-    a second time, and dram is beside them: only packages are read.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._last_uj: dict[Path, int] = {}
-        self._wrapped_uj: dict[Path, int] = {}
-
-    def read(self) -> Sequence[Reading]:
-        """One reading a package, or one that says what is missing."""
-        zones = package_zones(self._root)
-        if isinstance(zones, Absent):
-            return (_reading("rapl", zones),)
-        return tuple(_reading(f"rapl:{_zone_name(zone)}", self._counter_j(zone)) for zone in zones)
-
-    def _counter_j(self, zone: Path) -> float | Absent:
-        try:
-            now_uj = int((zone / "energy_uj").read_text(encoding="utf-8"))
-            range_uj = int((zone / "max_energy_range_uj").read_text(encoding="utf-8"))
-        except PermissionError:
-            return Absent(
-                reason="RAPL may be read by root only (Linux 5.10 and later)",
-                remedy=f"sudo chmod a+r {zone}/energy_uj",
-            )
-        except (OSError, ValueError) as error:
-            return Absent(reason=f"RAPL cannot be read: {error}")
-        last_uj = self._last_uj.get(zone, now_uj)
-        if now_uj < last_uj:
-            self._wrapped_uj[zone] = self._wrapped_uj.get(zone, 0) + range_uj
-        self._last_uj[zone] = now_uj
-        return (self._wrapped_uj.get(zone, 0) + now_uj) / 1e6
-
-
-def package_zones(root: Path) -> list[Path] | Absent:
-    """The folders of RAPL's packages, or why there are none."""
-    if not root.is_dir():
-        return Absent(
-            reason="no RAPL interface (a virtual machine, or no powercap driver)",
-            remedy="on real hardware: sudo modprobe intel_rapl_msr",
-        )
-    zones = [
-        zone
-        for zone in sorted(root.glob("intel-rapl:*"))
-        if zone.name.count(":") == 1 and _zone_name(zone).startswith("package")
-    ]
-    return zones or Absent(
-        reason="the powercap interface has no RAPL package",
-        remedy="on real hardware: sudo modprobe intel_rapl_msr",
-    )
-
-
-def _zone_name(zone: Path) -> str:
-    name = _read(zone / "name")
-    return zone.name if isinstance(name, Absent) else name
-
-
-def _reading(source: str, value: float | Absent) -> Reading:
-    return Reading(t_s=time.monotonic(), source=source, quantity="energy_counter_j", value=value)

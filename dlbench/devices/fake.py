@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from dlbench.core.types import Absent, DeviceInfo, Precision, Reading
 
@@ -24,7 +24,7 @@ def find() -> tuple[DeviceInfo, ...] | Absent:
             uuid=Absent(reason="it does not exist"),
             memory_mib=Absent(reason="it has no memory"),
             precisions=(Precision.FP32,),
-            peak_flops={Precision.FP32: 1e12},
+            peak_flops={Precision.FP32.value: 1e12},
         ),
     )
 
@@ -40,17 +40,18 @@ def child_environment(device: DeviceInfo) -> Mapping[str, str]:  # noqa: ARG001
 
 
 class FakeMeter:
-    """Energy since boot at ``POWER_W``."""
+    """Energy since the clock's zero at ``POWER_W``: between two reads, power times time exactly."""
 
-    def __init__(self, device_id: str) -> None:
+    def __init__(self, device_id: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._source = f"fake:{device_id}"
+        self._clock = clock
         self._n_reads = 0
         self._fails_from = int(os.environ.get(FAIL_VARIABLE, "0"))
 
     def read(self) -> Sequence[Reading]:
         """Read the counter."""
         self._n_reads += 1
-        now_s = time.monotonic()
+        now_s = self._clock()
         value: float | Absent = POWER_W * now_s
         if self._fails_from and self._n_reads >= self._fails_from:
             value = Absent(reason="the fake meter was told to fail")

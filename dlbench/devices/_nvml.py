@@ -1,0 +1,179 @@
+"""The driver's management library: loaded, asked, and its refusals in its own words.
+
+``NVMLError`` cannot be hashed, and a symbol that the library lacks is an error like any other, so
+every question goes through ``Gpu.ask`` and every refusal becomes an ``Absent`` here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from dlbench.core.types import Absent
+
+LIBRARY_VARIABLE = "DLBENCH_NVML_LIBRARY"
+"""Absolute path of another library with NVML's interface, such as one that replays a trace."""
+
+REMEDIES = {
+    4: "Your user may not use the GPU: see the permissions of /dev/nvidia*.",
+    9: "Load the driver (sudo modprobe nvidia), or install it.",
+    12: "Install the NVIDIA driver; in a container, give it the GPUs (--gpus all).",
+    15: "The GPU has fallen off the bus: reboot the machine.",
+    16: "The GPU wants a reset: sudo nvidia-smi --gpu-reset, or reboot.",
+    18: "Driver and library are of different versions: reboot the machine.",
+}
+"""What to do, by NVML's error code (nvmlReturn_t)."""
+
+VGPU_GUEST_MODE = 2
+"""NVML_GPU_VIRTUALIZATION_MODE_VGPU: this machine holds a slice of a board of another machine."""
+
+
+def load() -> ModuleType | Absent:
+    """The initialised binding, or why NVML cannot be used."""
+    try:
+        import pynvml
+    except ImportError as error:
+        return Absent(
+            reason=f"the NVIDIA binding cannot be imported: {error}",
+            remedy="pip install nvidia-ml-py",
+        )
+    replaced = _replace_library(pynvml)
+    if isinstance(replaced, Absent):
+        return replaced
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        return refusal("NVIDIA driver", error)
+    module: ModuleType = pynvml
+    return module
+
+
+def _replace_library(pynvml: Any) -> Absent | None:  # noqa: ANN401
+    """Give the binding the library of ``LIBRARY_VARIABLE``, before it looks for the driver's."""
+    path = os.environ.get(LIBRARY_VARIABLE)
+    if not path or pynvml.nvmlLib is not None:
+        return None
+    remedy = f"Unset {LIBRARY_VARIABLE} to use the driver's own."
+    if not Path(path).is_absolute():
+        # The loader would search for a bare name, and find whichever library comes first.
+        return Absent(reason=f"{LIBRARY_VARIABLE}={path} is no absolute path", remedy=remedy)
+    try:
+        pynvml.nvmlLib = ctypes.CDLL(path)
+    except OSError as error:
+        return Absent(reason=f"{LIBRARY_VARIABLE}={path} cannot be loaded: {error}", remedy=remedy)
+    return None
+
+
+def refusal(what: str, error: Any) -> Absent:  # noqa: ANN401 - an NVMLError
+    """A refusal in NVML's words, with the remedy for its code."""
+    return Absent(reason=f"{what}: {error}", remedy=REMEDIES.get(getattr(error, "value", 0), ""))
+
+
+class Gpu:
+    """One handle, and what NVML says of it; each question may go unanswered.
+
+    ``board`` is the whole GPU where this is a MIG slice, and itself otherwise.
+    """
+
+    def __init__(self, nvml: Any, handle: Any, board: Gpu | None = None) -> None:  # noqa: ANN401
+        self._nvml = nvml
+        self._handle = handle
+        self.is_slice = board is not None
+        self.board = board or self
+
+    def ask(self, name: str, *arguments: Any) -> Any:  # noqa: ANN401
+        """Call one NVML function on this device; Absent with NVML's words if it refuses."""
+        try:
+            return getattr(self._nvml, name)(self._handle, *arguments)
+        except (self._nvml.NVMLError, AttributeError) as error:
+            return refusal(name.removeprefix("nvmlDeviceGet"), error)
+
+    def constant(self, name: str) -> int | Absent:
+        """A constant of the binding, which older ones may lack."""
+        found = getattr(self._nvml, name, None)
+        return found if isinstance(found, int) else Absent(reason=f"the binding has no {name}")
+
+    def uuid(self) -> str | Absent:
+        """``GPU-...`` or ``MIG-...``: the name that means the same to CUDA."""
+        return words(self.ask("nvmlDeviceGetUUID"))
+
+    def name(self) -> str | Absent:
+        """What NVIDIA calls it; a slice's name says its profile."""
+        return words(self.ask("nvmlDeviceGetName"))
+
+    def shares_its_board(self) -> str | None:
+        """Why the board's energy is not this device's, or None where it is."""
+        if self.is_slice:
+            return "it is counted for the whole board, of which this is a MIG slice"
+        if self.board.ask("nvmlDeviceGetVirtualizationMode") == VGPU_GUEST_MODE:
+            return "it is counted for the whole board, of which this is a virtual GPU"
+        return None
+
+
+def boards(nvml: Any) -> list[Gpu | Absent] | Absent:  # noqa: ANN401
+    """All GPUs in the driver's (PCI bus) order; one that does not answer keeps its place."""
+    try:
+        count = nvml.nvmlDeviceGetCount()
+    except nvml.NVMLError as error:
+        return refusal("NVIDIA driver", error)
+    return [_board(nvml, i) for i in range(count)]
+
+
+def _board(nvml: Any, index: int) -> Gpu | Absent:  # noqa: ANN401
+    try:
+        gpu = Gpu(nvml, nvml.nvmlDeviceGetHandleByIndex(index))
+    except nvml.NVMLError as error:
+        return refusal(f"GPU {index}", error)
+    uuid = gpu.uuid()
+    # Without its UUID a worker could be given another GPU than the one asked for.
+    return Absent(reason=f"GPU {index}: {uuid.reason}") if isinstance(uuid, Absent) else gpu
+
+
+def slices(nvml: Any, board: Gpu) -> list[Gpu] | None:  # noqa: ANN401
+    """The MIG slices of a board, or None where MIG is off."""
+    mode = board.ask("nvmlDeviceGetMigMode")
+    if isinstance(mode, Absent) or not mode[0]:
+        return None
+    most = board.ask("nvmlDeviceGetMaxMigDeviceCount")
+    places = 0 if isinstance(most, Absent) else most
+    handles = [board.ask("nvmlDeviceGetMigDeviceHandleByIndex", i) for i in range(places)]
+    return [Gpu(nvml, handle, board) for handle in handles if not isinstance(handle, Absent)]
+
+
+def by_uuid(nvml: Any, uuid: str) -> Gpu | Absent:  # noqa: ANN401
+    """The GPU or slice of that UUID."""
+    try:
+        handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
+    except nvml.NVMLError as error:
+        return refusal("GPU", error)
+    if not uuid.startswith("MIG-"):
+        return Gpu(nvml, handle)
+    try:
+        board = Gpu(nvml, nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle))
+    except nvml.NVMLError as error:
+        return refusal("the board of the MIG slice", error)
+    return Gpu(nvml, handle, board)
+
+
+def system(nvml: Any, name: str) -> Any:  # noqa: ANN401
+    """Ask what belongs to no device, such as the driver's version."""
+    try:
+        return getattr(nvml, name)()
+    except (nvml.NVMLError, AttributeError) as error:
+        return refusal(name.removeprefix("nvmlSystemGet"), error)
+
+
+def words(found: Any) -> str | Absent:  # noqa: ANN401
+    """Text; older bindings answer bytes."""
+    if isinstance(found, Absent):
+        return found
+    return found.decode(errors="replace") if isinstance(found, bytes) else str(found)
+
+
+def known(found: Any, of: Callable[[Any], Any]) -> Any:  # noqa: ANN401
+    """``of(found)``, or why it is not known."""
+    return found if isinstance(found, Absent) else of(found)

@@ -1,0 +1,122 @@
+"""RAPL: the energy counters of the processor's packages, as the kernel's powercap shows them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from dlbench.core.types import Absent, Reading
+
+POWERCAP_VARIABLE = "DLBENCH_POWERCAP_ROOT"
+"""Another folder than /sys/class/powercap, for tests."""
+
+MOST_PACKAGE_W = 2000.0
+"""No package draws more: a counter that would have needed more did not wrap, it was reset."""
+
+
+def powercap_root() -> Path:
+    """Where the kernel shows RAPL."""
+    return Path(os.environ.get(POWERCAP_VARIABLE, "/sys/class/powercap"))
+
+
+def unwrap_j(before_j: float, after_j: float, range_j: float) -> float:
+    """Joules between two reads of a counter that starts again at 0 beyond ``range_j``.
+
+    Exact if it wrapped at most once in between, which at ``MOST_PACKAGE_W`` holds for half a minute
+    on the smallest range that processors have (65 kJ).
+    """
+    return after_j - before_j + (range_j if after_j < before_j else 0.0)
+
+
+def package_zones(root: Path) -> list[Path] | Absent:
+    """The folders of RAPL's packages, or why there are none.
+
+    Sub-zones (core, uncore) are parts of their package, ``intel-rapl-mmio`` shows the same packages
+    a second time, and ``psys`` holds them all: only packages are read.
+    """
+    if not root.is_dir():
+        return Absent(
+            reason="no RAPL interface (a virtual machine, or no powercap driver)",
+            remedy="On real hardware: sudo modprobe intel_rapl_msr.",
+        )
+    zones = [
+        zone
+        for zone in sorted(root.glob("intel-rapl:*"))
+        if zone.name.count(":") == 1 and zone_name(zone).startswith("package")
+    ]
+    return zones or Absent(
+        reason="no RAPL package in the powercap interface (a virtual machine, or no driver)",
+        remedy="On real hardware: sudo modprobe intel_rapl_msr.",
+    )
+
+
+def zone_name(zone: Path) -> str:
+    """``package-0``; the folder's own name where the zone does not say."""
+    try:
+        return (zone / "name").read_text(encoding="utf-8").strip()
+    except OSError:
+        return zone.name
+
+
+class RaplMeter:
+    """The energy of each package since this meter was opened; it never runs backwards."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._packages: dict[Path, _Package] = {}
+
+    def read(self) -> Sequence[Reading]:
+        """One reading a package, or one that says what is missing."""
+        zones = package_zones(self._root)
+        if isinstance(zones, Absent):
+            return (_reading("rapl", time.monotonic(), zones),)
+        return tuple(self._read_package(zone) for zone in zones)
+
+    def _read_package(self, zone: Path) -> Reading:
+        package = self._packages.setdefault(zone, _Package(zone))
+        now_s = time.monotonic()
+        return _reading(f"rapl:{zone_name(zone)}", now_s, package.counter_j(now_s))
+
+
+class _Package:
+    """One counter, followed through its wraps; whole microjoules, so that sums stay exact."""
+
+    def __init__(self, zone: Path) -> None:
+        self._zone = zone
+        self._total_uj = 0
+        self._last: tuple[float, int] | None = None
+        self._reset: Absent | None = None
+
+    def counter_j(self, now_s: float) -> float | Absent:
+        raw = _raw_uj(self._zone)
+        if isinstance(raw, Absent):
+            return raw
+        counter_uj, range_uj = raw
+        last_s, last_uj = self._last or (now_s, counter_uj)
+        step_uj = round(unwrap_j(last_uj, counter_uj, range_uj))
+        if counter_uj < last_uj and step_uj / 1e6 > MOST_PACKAGE_W * (now_s - last_s):
+            self._reset = Absent(reason="the RAPL counter was reset while it was read")
+        self._last = (now_s, counter_uj)
+        self._total_uj += step_uj
+        return self._reset or self._total_uj / 1e6
+
+
+def _raw_uj(zone: Path) -> tuple[int, int] | Absent:
+    """A counter and its range in microjoules, as the kernel states them."""
+    try:
+        counter_uj = int((zone / "energy_uj").read_text(encoding="utf-8"))
+        range_uj = int((zone / "max_energy_range_uj").read_text(encoding="utf-8"))
+    except PermissionError:
+        return Absent(
+            reason="RAPL may be read by root only (Linux 5.10 and later)",
+            remedy=f"sudo chmod a+r {zone}/energy_uj",
+        )
+    except (OSError, ValueError) as error:
+        return Absent(reason=f"RAPL cannot be read: {error}")
+    return counter_uj, range_uj
+
+
+def _reading(source: str, t_s: float, value: float | Absent) -> Reading:
+    return Reading(t_s=t_s, source=source, quantity="energy_counter_j", value=value)
