@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dlbench.core.types import Absent, Reading
@@ -61,22 +61,23 @@ def zone_name(zone: Path) -> str:
 
 
 class RaplMeter:
-    """The energy of each package since this meter was opened; it never runs backwards."""
+    """The energy counter of each package, continued through its wraps: it never runs backwards."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._root = root
+        self._clock = clock
         self._packages: dict[Path, _Package] = {}
 
     def read(self) -> Sequence[Reading]:
         """One reading a package, or one that says what is missing."""
         zones = package_zones(self._root)
         if isinstance(zones, Absent):
-            return (_reading("rapl", time.monotonic(), zones),)
+            return (_reading("rapl", self._clock(), zones),)
         return tuple(self._read_package(zone) for zone in zones)
 
     def _read_package(self, zone: Path) -> Reading:
         package = self._packages.setdefault(zone, _Package(zone))
-        now_s = time.monotonic()
+        now_s = self._clock()
         return _reading(f"rapl:{zone_name(zone)}", now_s, package.counter_j(now_s))
 
 
@@ -85,7 +86,7 @@ class _Package:
 
     def __init__(self, zone: Path) -> None:
         self._zone = zone
-        self._total_uj = 0
+        self._wrapped_uj = 0
         self._last: tuple[float, int] | None = None
         self._reset: Absent | None = None
 
@@ -95,12 +96,13 @@ class _Package:
             return raw
         counter_uj, range_uj = raw
         last_s, last_uj = self._last or (now_s, counter_uj)
-        step_uj = round(unwrap_j(last_uj, counter_uj, range_uj))
-        if counter_uj < last_uj and step_uj / 1e6 > MOST_PACKAGE_W * (now_s - last_s):
-            self._reset = Absent(reason="the RAPL counter was reset while it was read")
+        if counter_uj < last_uj:
+            step_j = unwrap_j(last_uj / 1e6, counter_uj / 1e6, range_uj / 1e6)
+            if step_j > MOST_PACKAGE_W * (now_s - last_s):
+                self._reset = Absent(reason="the RAPL counter was reset while it was read")
+            self._wrapped_uj += range_uj
         self._last = (now_s, counter_uj)
-        self._total_uj += step_uj
-        return self._reset or self._total_uj / 1e6
+        return self._reset or (self._wrapped_uj + counter_uj) / 1e6
 
 
 def _raw_uj(zone: Path) -> tuple[int, int] | Absent:

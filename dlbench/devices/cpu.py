@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dlbench.core.types import Absent, DeviceInfo, Precision
-from dlbench.devices import _rapl
+from dlbench.devices._rapl import RaplMeter, powercap_root
 
 CLOCK_BOUND_HZ = 6.5e9
 """No server or desktop core runs faster; used where the highest clock cannot be read. The peak is an
@@ -76,9 +76,9 @@ def describe(root: Path = Path("/")) -> DeviceInfo:
     )
 
 
-def meters(device: DeviceInfo) -> tuple[_rapl.RaplMeter, ...]:  # noqa: ARG001
+def meters(device: DeviceInfo) -> tuple[RaplMeter, ...]:  # noqa: ARG001
     """One meter: RAPL's packages, or why there are none."""
-    return (_rapl.RaplMeter(_rapl.powercap_root()),)
+    return (RaplMeter(powercap_root()),)
 
 
 def child_environment(device: DeviceInfo) -> Mapping[str, str]:  # noqa: ARG001

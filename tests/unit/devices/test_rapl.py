@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dlbench.core.types import Absent
-from dlbench.devices import cpu
+from dlbench.devices import _rapl, cpu
 
 RANGE_UJ = 262_143_328_850
 
@@ -28,7 +30,7 @@ def test_only_packages_are_read(tmp_path: Path) -> None:
     _zone(tmp_path, "intel-rapl:0:0", "core", 1)
     _zone(tmp_path, "intel-rapl:2", "psys", 1)
     _zone(tmp_path, "intel-rapl-mmio:0", "package-0", 5_000_000)
-    readings = cpu.RaplMeter(tmp_path).read()
+    readings = _rapl.RaplMeter(tmp_path).read()
     assert [(r.source, r.value) for r in readings] == [
         ("rapl:package-0", 5.0),
         ("rapl:package-1", 7.0),
@@ -39,7 +41,8 @@ def test_only_packages_are_read(tmp_path: Path) -> None:
 def test_a_wrap_is_exact_to_a_microjoule_and_never_negative(tmp_path: Path, before_uj: int) -> None:
     """The counter starts again at zero; the difference is modular."""
     zone = _zone(tmp_path, "intel-rapl:0", "package-0", before_uj)
-    meter = cpu.RaplMeter(tmp_path)
+    times_s = iter((0.0, 600.0))
+    meter = _rapl.RaplMeter(tmp_path, clock=lambda: next(times_s))
     (before,) = meter.read()
     (zone / "energy_uj").write_text("1000\n")
     (after,) = meter.read()
@@ -52,10 +55,10 @@ def test_a_wrap_is_exact_to_a_microjoule_and_never_negative(tmp_path: Path, befo
 
 def test_no_interface_is_a_reason_with_a_remedy(tmp_path: Path) -> None:
     """A virtual machine has no such folder; an empty one has no package."""
-    (nothing,) = cpu.RaplMeter(tmp_path / "none").read()
+    (nothing,) = _rapl.RaplMeter(tmp_path / "none").read()
     assert isinstance(nothing.value, Absent)
     assert "virtual machine" in nothing.value.reason
-    (empty,) = cpu.RaplMeter(tmp_path).read()
+    (empty,) = _rapl.RaplMeter(tmp_path).read()
     assert isinstance(empty.value, Absent)
     assert empty.value.remedy
 
@@ -65,7 +68,7 @@ def test_a_malformed_counter_is_absent(tmp_path: Path, text: str) -> None:
     """Not zero, and not an exception."""
     zone = _zone(tmp_path, "intel-rapl:0", "package-0", 1)
     (zone / "energy_uj").write_text(text)
-    (reading,) = cpu.RaplMeter(tmp_path).read()
+    (reading,) = _rapl.RaplMeter(tmp_path).read()
     assert isinstance(reading.value, Absent)
 
 
@@ -80,6 +83,61 @@ def test_a_counter_for_root_only_says_so(tmp_path: Path, monkeypatch: pytest.Mon
         return real(path, *arguments, **options)
 
     monkeypatch.setattr(Path, "read_text", refuse)
-    (reading,) = cpu.RaplMeter(tmp_path).read()
+    (reading,) = _rapl.RaplMeter(tmp_path).read()
     assert isinstance(reading.value, Absent)
     assert reading.value.remedy == f"sudo chmod a+r {zone}/energy_uj"
+
+
+@given(
+    start_uj=st.integers(0, RANGE_UJ - 1),
+    steps_uj=st.lists(st.integers(0, RANGE_UJ - 1), min_size=1, max_size=30),
+)
+def test_every_chain_of_wraps_adds_up(start_uj: int, steps_uj: list[int]) -> None:
+    """At most one wrap between two reads: the sum of differences is the energy that was used."""
+    total_j, raw_uj = 0.0, start_uj
+    for step_uj in steps_uj:
+        after_uj = (raw_uj + step_uj) % RANGE_UJ
+        step_j = _rapl.unwrap_j(raw_uj / 1e6, after_uj / 1e6, RANGE_UJ / 1e6)
+        assert step_j >= 0
+        total_j, raw_uj = total_j + step_j, after_uj
+    assert total_j == pytest.approx(sum(steps_uj) / 1e6, abs=1e-3)
+
+
+def test_two_wraps_of_one_meter_add_up_exactly(tmp_path: Path) -> None:
+    """What was wrapped before is kept."""
+    zone = _zone(tmp_path, "intel-rapl:0", "package-0", RANGE_UJ - 10)
+    times_s = iter((0.0, 600.0, 1200.0, 1800.0))
+    meter = _rapl.RaplMeter(tmp_path, clock=lambda: next(times_s))
+    (first,) = meter.read()
+    for raw_uj in (20, RANGE_UJ - 5, 40):
+        (zone / "energy_uj").write_text(f"{raw_uj}\n")
+        (last,) = meter.read()
+    assert isinstance(first.value, float)
+    assert isinstance(last.value, float)
+    assert last.value - first.value == pytest.approx((RANGE_UJ + 50) / 1e6, abs=1e-6)
+
+
+def test_a_reset_is_told_from_a_wrap_and_stays_absent(tmp_path: Path) -> None:
+    """A quarter of a megajoule in one second is no wrap; a difference across it would be wrong."""
+    zone = _zone(tmp_path, "intel-rapl:0", "package-0", 9_000_000)
+    times_s = iter((0.0, 1.0, 2.0))
+    meter = _rapl.RaplMeter(tmp_path, clock=lambda: next(times_s))
+    meter.read()
+    values = []
+    for raw_uj in (5, 1_000_000):
+        (zone / "energy_uj").write_text(f"{raw_uj}\n")
+        values += [reading.value for reading in meter.read()]
+    reset = Absent(reason="the RAPL counter was reset while it was read")
+    assert values == [reset, reset]
+
+
+def test_the_root_comes_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that whole runs can be tested on a machine without RAPL."""
+    _zone(tmp_path, "intel-rapl:0", "package-0", 3_000_000)
+    monkeypatch.setenv("DLBENCH_POWERCAP_ROOT", str(tmp_path))
+    (meter,) = cpu.meters(cpu.describe())
+    assert [(r.source, r.quantity, r.value) for r in meter.read()] == [
+        ("rapl:package-0", "energy_counter_j", 3.0)
+    ]
