@@ -48,6 +48,12 @@ FINGERPRINT_FACTS = ("cpu", "logical_cores", "memory_mib", "cpu_quota", "kernel"
 
 UUID_DIGITS = 16
 
+HYPERVISORS = ("virtual", "kvm", "vmware", "qemu", "xen")
+"""Words by which a virtual machine's firmware names itself."""
+
+NO_LIMIT_BYTES = 2**60
+"""Version 1 of cgroups writes "no limit" as the largest multiple of a page."""
+
 
 def find_devices() -> tuple[tuple[DeviceInfo, ...], dict[str, Absent]]:
     """Every device of this machine, and for each kind without one the reason; never the fake one."""
@@ -81,11 +87,15 @@ def gather(
 
 
 def usable_threads(requested: int | None, root: Path = Path("/")) -> int:
-    """The smallest of CPU affinity, cgroup quota (rounded up) and what was asked for."""
+    """The smallest of CPU affinity, cgroup quota and what was asked for; at least 1.
+
+    A quota of 1.5 CPUs is one thread: two would be stopped for a quarter of each period, at another
+    moment each, and every step would wait for the one that stands still.
+    """
     limits = [len(os.sched_getaffinity(0))]
     quota = cpu_quota(root)
     if not isinstance(quota, Absent):
-        limits.append(max(1, -int(-quota // 1)))
+        limits.append(max(1, int(quota)))
     if requested is not None:
         limits.append(max(1, requested))
     return min(limits)
@@ -127,30 +137,17 @@ def machine_facts(root: Path = Path("/")) -> dict[str, Fact]:
 
 
 def cpu_quota(root: Path = Path("/")) -> float | Absent:
-    """CPUs' worth of time that the cgroup may use (v2, then v1)."""
-    for path in (_cgroup2(root) / "cpu.max", root / "sys/fs/cgroup/cpu.max"):
-        words = _text(path).split()
-        if len(words) == 2 and words[0] != "max":  # noqa: PLR2004 - quota and period
-            return int(words[0]) / int(words[1])
-    quota = _text(root / "sys/fs/cgroup/cpu/cpu.cfs_quota_us").strip()
-    period = _text(root / "sys/fs/cgroup/cpu/cpu.cfs_period_us").strip()
-    if quota.lstrip("-").isdigit() and int(quota) > 0 and period.isdigit():
-        return int(quota) / int(period)
-    return Absent(reason="no CPU quota is set")
+    """CPUs' worth of time that this process may use: the least of its cgroup and all above it."""
+    found = [_quota(folder) for folder in _cgroup_folders(root, "cpu")]
+    quotas = [quota for quota in found if quota is not None]
+    return min(quotas) if quotas else Absent(reason="no CPU quota is set")
 
 
 def memory_limit_mib(root: Path = Path("/")) -> float | Absent:
-    """Memory that the cgroup may use (v2, then v1)."""
-    for path in (
-        _cgroup2(root) / "memory.max",
-        root / "sys/fs/cgroup/memory.max",
-        root / "sys/fs/cgroup/memory/memory.limit_in_bytes",
-    ):
-        text = _text(path).strip()
-        # v1 writes "no limit" as the largest page-aligned number.
-        if text.isdigit() and int(text) < 2**60:
-            return int(text) / 1024**2
-    return Absent(reason="no memory limit is set")
+    """Memory that this process may use: the least of its cgroup and all above it."""
+    found = [_limit_mib(folder) for folder in _cgroup_folders(root, "memory")]
+    limits = [limit for limit in found if limit is not None]
+    return min(limits) if limits else Absent(reason="no memory limit is set")
 
 
 def virtualisation(root: Path, cpuinfo: str) -> bool | Absent:
@@ -159,8 +156,14 @@ def virtualisation(root: Path, cpuinfo: str) -> bool | Absent:
         return Absent(reason="/proc/cpuinfo cannot be read")
     if "hypervisor" in cpuinfo:
         return True
-    product = _text(root / "sys/class/dmi/id/product_name").lower()
-    return any(word in product for word in ("virtual", "kvm", "vmware"))
+    firmware = root / "sys/class/dmi/id"
+    product = f"{_text(firmware / 'sys_vendor')} {_text(firmware / 'product_name')}".lower()
+    if any(word in product for word in HYPERVISORS):
+        return True
+    # x86 processors say it by a flag; others have none to miss.
+    if "flags" in cpuinfo or product.strip():
+        return False
+    return Absent(reason="neither the processor nor the firmware says")
 
 
 def container(root: Path) -> str | Absent:
@@ -169,7 +172,8 @@ def container(root: Path) -> str | Absent:
         return "docker"
     if (root / "run/.containerenv").exists():
         return "podman"
-    if "kubepods" in _text(root / "proc/1/cgroup"):
+    pod = root / "var/run/secrets/kubernetes.io"
+    if pod.exists() or "kubepods" in _text(root / "proc/1/cgroup"):
         return "kubernetes"
     return Absent(reason="no sign of a container")
 
@@ -330,8 +334,48 @@ def _meminfo_mib(root: Path, field: str) -> float | Absent:
     return Absent(reason=f"/proc/meminfo has no {field}")
 
 
-def _cgroup2(root: Path) -> Path:
+# --- cgroups --------------------------------------------------------------------------------
+
+
+def _cgroup_folders(root: Path, controller: str) -> list[Path]:
+    """Folders whose limits bind this process, of both versions; some may not exist.
+
+    A container often sees its own group as the root, while its path is still the host's.
+    """
+    top = root / "sys/fs/cgroup"
+    folders = [top, top / controller]
     for line in _text(root / "proc/self/cgroup").splitlines():
-        if line.startswith("0::"):
-            return root / "sys/fs/cgroup" / line[3:].lstrip("/")
-    return root / "sys/fs/cgroup"
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if not controllers:
+            folders += [*_lineage(top, path), *_lineage(top / "unified", path)]
+        elif controller in controllers.split(","):
+            folders += [*_lineage(top / controller, path), *_lineage(top / controllers, path)]
+    return folders
+
+
+def _lineage(top: Path, path: str) -> list[Path]:
+    """A group's folder and those of the groups that hold it."""
+    parts = [part for part in path.split("/") if part not in {"", ".."}]
+    return [top.joinpath(*parts[:n]) for n in range(len(parts) + 1)]
+
+
+def _quota(folder: Path) -> float | None:
+    """The quota of one group in CPUs, None where it sets none."""
+    words = _text(folder / "cpu.max").split()
+    if not words:
+        files = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+        words = [_text(folder / file).strip() for file in files]
+    # "max" (version 2) and -1 (version 1) are no quota.
+    if len(words) != 2 or not all(w.isdigit() and int(w) for w in words):  # noqa: PLR2004
+        return None
+    return int(words[0]) / int(words[1])
+
+
+def _limit_mib(folder: Path) -> float | None:
+    """The memory limit of one group, None where it sets none."""
+    for file in ("memory.max", "memory.limit_in_bytes"):
+        text = _text(folder / file).strip()
+        if text.isdigit() and int(text) < NO_LIMIT_BYTES:
+            return int(text) / 1024**2
+    return None

@@ -9,11 +9,8 @@ from pathlib import Path
 import pytest
 
 from dlbench import environment
-from dlbench.core.types import Absent, Precision
-from dlbench.devices import cpu
+from dlbench.core.types import Absent
 from tests import builders
-
-CPUINFO = "processor\t: 0\nmodel name\t: AMD EPYC 9654\nflags\t\t: sse2 avx2 avx512f {}\n\n"
 
 
 def _tree(root: Path, files: dict[str, str]) -> Path:
@@ -39,6 +36,24 @@ def _tree(root: Path, files: dict[str, str]) -> Path:
         ({"sys/fs/cgroup/cpu.max": "max 100000\n"}, None),
         (
             {
+                "proc/self/cgroup": "0::/slice/unit\n",
+                "sys/fs/cgroup/slice/cpu.max": "300000 100000\n",
+                "sys/fs/cgroup/slice/unit/cpu.max": "max 100000\n",
+            },
+            3.0,
+        ),
+        (
+            {
+                "proc/self/cgroup": "5:cpu,cpuacct:/docker/a\n4:memory:/x\n",
+                "sys/fs/cgroup/cpu,cpuacct/docker/a/cpu.cfs_quota_us": "400000\n",
+                "sys/fs/cgroup/cpu,cpuacct/docker/a/cpu.cfs_period_us": "100000\n",
+            },
+            4.0,
+        ),
+        ({"sys/fs/cgroup/cpu.max": "lots of it\n"}, None),
+        ({"sys/fs/cgroup/cpu.max": "100000 0\n"}, None),
+        (
+            {
                 "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
                 "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
             },
@@ -62,6 +77,21 @@ def test_cpu_quota_of_both_cgroup_versions(
         ({"sys/fs/cgroup/memory/memory.limit_in_bytes": "536870912\n"}, 512.0),
         ({"sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n"}, None),
         ({"sys/fs/cgroup/memory.max": "max\n"}, None),
+        (
+            {
+                "proc/self/cgroup": "0::/slice/unit\n",
+                "sys/fs/cgroup/slice/memory.max": "1073741824\n",
+                "sys/fs/cgroup/slice/unit/memory.max": "2147483648\n",
+            },
+            1024.0,
+        ),
+        (
+            {
+                "proc/self/cgroup": "4:memory:/jobs/a\n0::/\n",
+                "sys/fs/cgroup/memory/jobs/a/memory.limit_in_bytes": "268435456\n",
+            },
+            256.0,
+        ),
     ],
 )
 def test_memory_limit_of_both_cgroup_versions(
@@ -73,13 +103,59 @@ def test_memory_limit_of_both_cgroup_versions(
 
 
 def test_threads_are_the_smallest_of_all_limits(tmp_path: Path) -> None:
-    """Affinity, quota rounded up, and what was asked for."""
+    """Affinity, quota rounded down, and what was asked for; never none."""
     affinity = len(os.sched_getaffinity(0))
     assert environment.usable_threads(None, tmp_path) == affinity
     assert environment.usable_threads(1, tmp_path) == 1
     assert environment.usable_threads(1000, tmp_path) == affinity
     half = _tree(tmp_path, {"sys/fs/cgroup/cpu.max": "50000 100000\n"})
     assert environment.usable_threads(None, half) == 1
+
+
+def test_a_quota_of_one_and_a_half_cpus_is_one_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two threads would be throttled in turn."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    tree = _tree(tmp_path, {"sys/fs/cgroup/cpu.max": "150000 100000\n"})
+    assert environment.usable_threads(None, tree) == 1
+    _tree(tmp_path, {"sys/fs/cgroup/cpu.max": "600000 100000\n"})
+    assert environment.usable_threads(None, tree) == 6
+    assert environment.usable_threads(4, tree) == 4
+
+
+@pytest.mark.parametrize(
+    ("files", "flags", "expected"),
+    [
+        ({}, "flags\t: fpu hypervisor\n", True),
+        ({"sys/class/dmi/id/product_name": "Standard PC\n"}, "flags\t: fpu\n", False),
+        ({"sys/class/dmi/id/sys_vendor": "QEMU\n"}, "Features\t: asimd\n", True),
+        ({}, "Features\t: asimd\n", None),
+    ],
+)
+def test_virtual_machines_are_told(
+    tmp_path: Path, files: dict[str, str], flags: str, expected: bool | None
+) -> None:
+    """By the processor's flag or the firmware's name; where neither speaks it is not known."""
+    found = environment.virtualisation(_tree(tmp_path, files), flags)
+    assert isinstance(found, Absent) if expected is None else found is expected
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        (".dockerenv", "docker"),
+        ("run/.containerenv", "podman"),
+        ("var/run/secrets/kubernetes.io/x", "kubernetes"),
+        ("etc/hostname", None),
+    ],
+)
+def test_containers_are_told_by_what_they_leave(
+    tmp_path: Path, file: str, expected: str | None
+) -> None:
+    """Each kind by its own file."""
+    found = environment.container(_tree(tmp_path, {file: ""}))
+    assert isinstance(found, Absent) if expected is None else found == expected
 
 
 @pytest.mark.parametrize(
@@ -143,15 +219,20 @@ def test_a_governor_and_turbo_are_read_or_absent(tmp_path: Path) -> None:
 
 def test_a_machines_name_is_readable_and_no_hosts() -> None:
     """Processor or GPU, and cores."""
-    facts = {"cpu": "AMD EPYC 9654 96-Core Processor", "affinity_cores": 8}
+    facts: dict[str, environment.Fact] = {
+        "cpu": "AMD EPYC 9654 96-Core Processor",
+        "affinity_cores": 8,
+    }
     assert environment.machine_name(facts, []) == "amd-epyc-8c"
-    intel = {"cpu": "Intel(R) Xeon(R) Platinum 8480+", "affinity_cores": 4}
+    intel: dict[str, environment.Fact] = {
+        "cpu": "Intel(R) Xeon(R) Platinum 8480+",
+        "affinity_cores": 4,
+    }
     assert environment.machine_name(intel, []) == "intel-xeon-4c"
     gpu = replace(builders.CPU, kind="nvidia", name="NVIDIA H200 SXM")
     assert environment.machine_name(facts, [gpu, gpu]) == "2x-h200-sxm-8c"
-    assert (
-        environment.machine_name({"cpu": Absent(reason="?"), "affinity_cores": 2}, []) == "cpu-2c"
-    )
+    unknown: dict[str, environment.Fact] = {"cpu": Absent(reason="?"), "affinity_cores": 2}
+    assert environment.machine_name(unknown, []) == "cpu-2c"
 
 
 def test_a_gpus_identity_is_hashed_in_documents() -> None:
@@ -172,18 +253,3 @@ def test_versions_of_what_is_not_installed_are_absent() -> None:
     versions = environment.software_versions(["no_such_framework"])
     assert versions["no_such_framework"] == Absent(reason="no_such_framework is not installed")
     assert versions["dlbench"] == "0.1.0"
-
-
-@pytest.mark.parametrize(
-    ("flags", "precisions"),
-    [("", (Precision.FP32,)), ("avx512_bf16", (Precision.FP32, Precision.BF16))],
-)
-def test_bf16_is_native_only_where_the_processor_says_so(
-    tmp_path: Path, flags: str, precisions: tuple[Precision, ...]
-) -> None:
-    """Emulated bf16 is slower than fp32 and would mislead."""
-    device = cpu.describe(_tree(tmp_path, {"proc/cpuinfo": CPUINFO.format(flags)}))
-    assert device.precisions == precisions
-    assert device.name == "AMD EPYC 9654"
-    assert device.peak_flops["fp32"] == 64 * (os.cpu_count() or 1) * cpu.CLOCK_BOUND_HZ
-    assert ("bf16" in device.peak_flops) is (Precision.BF16 in precisions)
