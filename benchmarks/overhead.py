@@ -90,7 +90,7 @@ def _one_process(options: argparse.Namespace, seed: int) -> dict[str, float]:
             case=case,
             device=device,
             spec=spec,
-            model=model_file,
+            load_model=lambda: model_file,
             threads=threads,
             seed=0,
             scratch=Path(tempfile.gettempdir()),

@@ -172,7 +172,7 @@ def _open(request: TrialRequest, workload: workloads.Workload) -> Subject:
             case=request.case,
             device=request.device,
             spec=workload.spec(request.case.variant),
-            model=workloads.load_model(workload.folder, adapter.MODEL_FILE),
+            load_model=lambda: workloads.load_model(workload.folder, adapter.MODEL_FILE),
             threads=request.threads,
             seed=request.seed,
             scratch=Path(tempfile.gettempdir()),

@@ -239,7 +239,7 @@ def load_model(folder: Path, stem: str) -> ModuleType:
 def _inside(folder: Path, name: str, max_bytes: int) -> Path:
     """A plain file of the folder itself, of a reasonable size."""
     path = folder / name
-    if path.is_symlink() or not path.is_file():
+    if Path(name).name != name or path.is_symlink() or not path.is_file():
         raise UsageError(f"{path} is not a plain file", "A workload's files lie in its own folder.")
     if path.stat().st_size > max_bytes:
         raise UsageError(f"{path} is larger than {max_bytes:,} bytes")

@@ -92,7 +92,7 @@ def _subject(workload: workloads.Workload, variant: str, mode: Mode, batch_size:
             case=case,
             device=device,
             spec=workload.spec(variant),
-            model=workloads.load_model(workload.folder, "model_pytorch"),
+            load_model=lambda: workloads.load_model(workload.folder, "model_pytorch"),
             threads=environment.usable_threads(None),
             seed=0,
             scratch=Path(tempfile.gettempdir()),

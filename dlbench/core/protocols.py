@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -40,14 +40,15 @@ class Capability:
 class SubjectRequest:
     """Everything an adapter needs to build its subject.
 
-    ``spec`` is the chosen variant of workload.toml as plain data; ``model`` is the imported model
-    file; ``threads`` is the number of CPU threads to use.
+    ``spec`` is the chosen variant of workload.toml as plain data; ``load_model`` imports the model
+    file, to be called once the framework itself is imported and set; ``threads`` is the number of
+    CPU threads to use.
     """
 
     case: Case
     device: DeviceInfo
     spec: Mapping[str, Any]
-    model: ModuleType
+    load_model: Callable[[], ModuleType]
     threads: int
     seed: int
     scratch: Path

@@ -83,7 +83,7 @@ class FakeSubject:
 
     def __init__(self, request: SubjectRequest) -> None:
         options = dict(request.case.options)
-        self._model = request.model
+        self._model = request.load_model()
         self._training = request.case.mode is Mode.TRAINING
         kind, _, phase = options.get("fault", "").partition("@")
         self._fault, self._phase = kind, phase or "running"

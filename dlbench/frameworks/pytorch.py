@@ -120,10 +120,11 @@ class TorchSubject:
             case.precision
         )
         # Built on the CPU and then moved: the peak on the device is the model's, not the builder's.
-        self._model = request.model.build(request.spec)
+        model_file = request.load_model()
+        self._model = model_file.build(request.spec)
         self._set_weights(request, _seeded)
         self._model.to(self._device)
-        self._loss = request.model.loss
+        self._loss = model_file.loss
         self.inputs = [self._resident(request, "input", i, _seeded) for i in range(self.n_buffers)]
         self.targets = [
             self._resident(request, "target", i, _seeded) for i in range(self.n_buffers)

@@ -110,9 +110,10 @@ class TensorFlowSubject:
         self._set_numerics(case.precision, request.threads)
         self._place = self._open_device()
         with tf.device(self._place):
-            self._model = request.model.build(request.spec)
+            model_file = request.load_model()
+            self._model = model_file.build(request.spec)
             _keras.set_weights(self._model, request.spec)
-            self._loss = request.model.loss
+            self._loss = model_file.loss
             self.inputs = [self._resident(request, "input", i) for i in range(self.n_buffers)]
             self.targets = [self._resident(request, "target", i) for i in range(self.n_buffers)]
             self._run_query = self._compiled(self._infer)

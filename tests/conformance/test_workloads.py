@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -105,6 +106,7 @@ def test_parameters_and_flops_are_as_stated(name: str, variant: str) -> None:
     inputs = _one_sample(torch, spec["input"])
     # oneDNN's fused recurrent layers are one operation that the counter does not know.
     with (
+        warnings.catch_warnings(action="ignore", category=UserWarning),
         torch.backends.mkldnn.flags(enabled=False),
         flop_counter.FlopCounterMode(display=False) as counter,
         torch.inference_mode(),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dlbench import plan
+from dlbench import plan, workloads
 from dlbench.core import registry
 from dlbench.core.errors import DlbenchError, MissingError, NothingToRunError, UsageError
 from dlbench.core.protocols import Capability
@@ -54,8 +54,8 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(registry.load("frameworks", name), "probe", lambda: BOTH)
 
 
-def _plan(devices: tuple[DeviceInfo, ...] = (CPU,), **asked: Any) -> Plan:
-    return plan.make_plan(Selection(**asked), devices, NO_GPU, threads=2)
+def _plan(here: tuple[DeviceInfo, ...] = (CPU,), /, **asked: Any) -> Plan:
+    return plan.make_plan(Selection(**asked), here, NO_GPU, threads=2)
 
 
 def _labels(planned: Plan) -> set[tuple[str, str, str]]:
@@ -211,7 +211,7 @@ def test_the_users_own_workloads_come_first(tmp_path: Path) -> None:
     """A folder beside ours; a suite of theirs may use both."""
     own = tmp_path / "mine"
     own.mkdir()
-    source = Path(plan.workloads.folders()["fake"])
+    source = Path(workloads.folders()["fake"])
     for file in source.iterdir():
         if file.is_file():
             text = file.read_text(encoding="utf-8").replace('name = "fake"', 'name = "mine"')
