@@ -376,7 +376,7 @@ def comparisons(found: Sequence[Comparison]) -> None:
         style = VERDICT_STYLES[comparison.verdict]
         verdict = comparison.verdict if comparison.verdict in ("equivalent", "cannot tell") else ""
         mark = f"[{style}]{verdict or 'clear'}[/]"
-        flags = f" [yellow]({', '.join(comparison.flags)})[/]" if comparison.flags else ""
+        flags = f" [yellow]({clean(', '.join(comparison.flags))})[/]" if comparison.flags else ""
         out.print(f"{mark:<14} {clean(sentence(comparison))}{flags}", soft_wrap=True)
     for basis in dict.fromkeys(c.basis for c in found):
         out.print(f"[dim]basis: {clean(basis)}; 95 % intervals[/]", soft_wrap=True)

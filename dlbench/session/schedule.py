@@ -111,13 +111,15 @@ def out_of_time(
     """Whether the rest of the current round (a whole one at its start) would outlast the budget.
 
     A round is begun only if it fits: cases keep equal numbers of trials, so that their rounds can
-    be paired. A case that has never run has no known span and does not count.
+    be paired. A case that has never run has no known span and does not count. One case is measured
+    whatever the budget: a session that ends with nothing has wasted it.
     """
     if plan.time_budget_s is None:
         return False
     current = min(counts.values())
     rest = [c for c, n in counts.items() if n == current]
-    if current > 0 and len(rest) < len(counts):
+    begun = len(rest) < len(counts)
+    if begun == (current > 0):
         return False
     needed_s = sum(spans_s.get(case_id, 0.0) for case_id in rest)
     return elapsed_s + needed_s > plan.time_budget_s

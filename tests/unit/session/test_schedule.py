@@ -130,6 +130,19 @@ def test_no_round_is_begun_that_does_not_fit_the_budget() -> None:
     assert schedule.next_trial(roomy, first, elapsed_s=20.0, spans_s=spans_s) is not None
 
 
+def test_one_case_is_measured_whatever_the_budget() -> None:
+    """The sentinel alone used up the budget; one case still runs, and a second one does not."""
+    plan = builders.plan([A, B], time_budget_s=1.0)
+    trials = [builders.trial(A, 0, role="sentinel")]
+    upcoming = schedule.next_trial(plan, trials, elapsed_s=2.0)
+    assert upcoming is not None
+    assert upcoming.role == "measure"
+    trials.append(builders.trial(upcoming.case, 0))
+    upcoming = schedule.next_trial(plan, trials, elapsed_s=3.0)
+    assert upcoming is not None
+    assert upcoming.role == "sentinel"
+
+
 def test_a_begun_round_is_finished() -> None:
     """Half a round would leave cases that cannot be paired."""
     plan = builders.plan([A, B], sentinel=None, time_budget_s=30.0)

@@ -1,0 +1,310 @@
+"""The command line as a user meets it: exit codes, sentences, JSON, and a light start."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlbench.store import runs
+from tests import builders
+
+
+def dlbench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line; 100 columns, no colour."""
+    variables = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", **environment}
+    return subprocess.run(
+        [sys.executable, "-m", "dlbench", *arguments],
+        capture_output=True,
+        text=True,
+        env=variables,
+        timeout=120,
+    )
+
+
+@pytest.fixture
+def document(results: Path) -> Path:
+    """A sealed document of two frameworks, a crash and a skip."""
+    return runs.seal(builders.sealed_run(), results)
+
+
+HEAVY = "torch tensorflow keras jax onnxruntime pandas plotly pynvml numpy msgspec scipy pydantic"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
+def test_starting_imports_nothing_heavy(arguments: list[str]) -> None:
+    """What makes a command line slow is what it imports."""
+    program = (
+        "import sys\nfrom dlbench.cli import main\n"
+        f"sys.argv = ['dlbench', *{arguments!r}]\n"
+        "try: main.main()\nexcept SystemExit: pass\n"
+        f"print('heavy:', sorted(set({HEAVY!r}.split()) & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "heavy: []", done.stderr
+
+
+def test_list_imports_no_framework() -> None:
+    """It only looks whether they are installed."""
+    program = (
+        "import sys\nfrom dlbench.cli import main\nsys.argv = ['dlbench', 'list']\n"
+        "try: main.main()\nexcept SystemExit: pass\n"
+        "print('heavy:', sorted({'torch', 'tensorflow', 'keras', 'jax'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "heavy: []", done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", ["run", "compare", "report", "check", "list", "devices", "doctor"]
+)
+def test_every_command_explains_itself_and_has_json(command: str) -> None:
+    """Help at 80 columns, with the option that machines need."""
+    done = dlbench(command, "--help", COLUMNS="80")
+    assert done.returncode == 0
+    assert "--json" in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines()) <= 80
+
+
+BAD = {
+    "an unknown workload": (["run", "resnet5", "-n"], 2, "no workload or suite named 'resnet5'"),
+    "an unknown framework": (["run", "-f", "torchh", "-n"], 2, "no framework named 'torchh'"),
+    "an unknown device": (["run", "-d", "tpu", "-n"], 2, "no device kind named 'tpu'"),
+    "an unknown precision": (["run", "--precision", "fp64"], 2, "--precision 'fp64' is not known"),
+    "a negative batch": (["run", "-b", "-3", "-n"], 2, "a batch of -3 samples cannot be run"),
+    "a batch of words": (["run", "-b", "many"], 2, "'many' is not a whole number"),
+    "a budget of words": (["run", "--time-budget", "soon"], 2, "'soon' is not a time"),
+    "an option without value": (["run", "-o", "x"], 2, "'x' has no value"),
+    "a missing option value": (["run", "--profile"], 2, "requires an argument"),
+    "a missing document": (["check", "nothing.json"], 7, "nothing.json cannot be read"),
+    "a report of nothing": (["report", "."], 7, "no result document in ."),
+    "a report without files": (["report"], 2, "Missing argument"),
+    "comparing nothing": (["compare", "nothing.json"], 7, "nothing.json cannot be read"),
+    "resuming nothing": (["run", "--resume", "last", "--out", "."], 7, "no unfinished run in ."),
+    "no such command": (["runn"], 2, "No such command 'runn'"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_ends_with_a_sentence_and_its_exit_code(name: str, tmp_path: Path) -> None:
+    """No traceback, nothing on stdout, and what to do."""
+    arguments, code, sentence = BAD[name]
+    variables = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "dlbench", *arguments],
+        capture_output=True,
+        text=True,
+        env=variables,
+        cwd=tmp_path,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (code, "")
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_errors_are_json_when_json_was_asked_for(tmp_path: Path) -> None:
+    """A program reads the same three things as a person."""
+    done = dlbench("run", "resnet5", "--json", "--out", str(tmp_path))
+    error = json.loads(done.stderr)
+    assert error["exit_code"] == done.returncode == 2
+    assert "resnet5" in error["error"]
+    assert "Workloads:" in error["advice"]
+
+
+def test_a_framework_that_is_not_here_ends_with_6(tmp_path: Path) -> None:
+    """With the install line; PyTorch is hidden from the path of a bare interpreter."""
+    program = (
+        "import importlib.util, sys\nreal = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda n, *a: None if n == 'torch' else real(n, *a)\n"
+        "from dlbench.cli import main\n"
+        "sys.argv = ['dlbench', 'run', 'resnet50', '-f', 'pytorch']\nmain.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 6
+    assert "PyTorch is not installed" in done.stderr
+    assert "pip install 'dlbench[torch]'" in done.stderr
+
+
+def test_a_gpu_that_is_not_here_ends_with_6(tmp_path: Path) -> None:
+    """With the driver's words. The library named here is none, so this holds on any machine."""
+    done = dlbench("run", "resnet50", "-d", "nvidia", DLBENCH_NVML_LIBRARY=str(tmp_path / "no.so"))
+    assert done.returncode == 6
+    assert "nothing can run:" in done.stderr
+    assert "no.so" in done.stderr
+
+
+def test_an_unwritable_folder_ends_with_7_before_measuring(tmp_path: Path) -> None:
+    """A file stands where the folder should be."""
+    (tmp_path / "file").write_text("x")
+    done = dlbench("run", "fake", "-f", "fake", "--out", str(tmp_path / "file" / "results"))
+    assert done.returncode == 7
+    assert "cannot be written" in done.stderr
+    assert "samples/s" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", b'{"schema": "dlbench/run", "schema_version": 99}', b"\x00\xff"]
+)
+def test_a_corrupt_document_ends_with_5_everywhere(data: bytes, tmp_path: Path) -> None:
+    """Check, compare and report refuse it in a sentence that names the file."""
+    path = tmp_path / "bad.json"
+    path.write_bytes(data)
+    for command in ("check", "compare", "report"):
+        done = dlbench(command, str(path), COLUMNS="200")
+        assert done.returncode == 5, command
+        assert "bad.json" in done.stderr + done.stdout
+        assert "Traceback" not in done.stderr
+
+
+def test_check_names_every_rule(document: Path) -> None:
+    """All hold; after an edit exactly the content rule fails."""
+    done = dlbench("check", str(document))
+    assert done.returncode == 0
+    assert "all rules hold" in done.stdout
+    assert "passed values_in_window" in done.stdout
+    document.write_bytes(
+        document.read_bytes().replace(b'"duration_s": 0.02,', b'"duration_s": 0.03,', 1)
+    )
+    done = dlbench("check", str(document), "--json")
+    assert done.returncode == 5
+    (rules,) = json.loads(done.stdout).values()
+    assert [r["rule"] for r in rules if r["passed"] is False] == ["content_unchanged"]
+
+
+def test_compare_says_who_is_faster(document: Path) -> None:
+    """In words, in JSON, in Markdown."""
+    assert "PyTorch has 2.00x" in dlbench("compare", str(document)).stdout
+    (comparison,) = json.loads(dlbench("compare", str(document), "--json").stdout)["comparisons"]
+    assert comparison["verdict"] == "slower"
+    assert comparison["estimate"]["ratio"] == pytest.approx(0.5)
+    table = dlbench("compare", str(document), "--markdown").stdout
+    assert "| fake inference, fake, fp32, batch 2 | PyTorch | TensorFlow | 0.500 |" in table
+
+
+def test_comparing_what_has_nothing_in_common_ends_with_5(document: Path, tmp_path: Path) -> None:
+    """And says what would be comparable."""
+    only = builders.run([builders.result(builders.case(batch_size=64), [0.01] * 3)], run_id="other")
+    other = runs.seal(only, tmp_path)
+    done = dlbench("compare", str(document), str(other))
+    assert done.returncode == 5
+    assert "share no case" in done.stderr
+    alone = dlbench("compare", str(other))
+    assert alone.returncode == 5
+    assert "no two measured cases" in alone.stderr
+
+
+def test_report_writes_a_page(document: Path, tmp_path: Path) -> None:
+    """To the path it prints; a folder of documents does as well as a file."""
+    out = tmp_path / "x" / "page.html"
+    done = dlbench("report", str(document.parent), "-o", str(out))
+    assert done.returncode == 0
+    assert str(out) in done.stdout
+    assert out.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_a_run_ends_in_a_table_a_document_and_a_report(results: Path, tmp_path: Path) -> None:
+    """The whole way on the fake framework, with plain lines since there is no terminal."""
+    done = dlbench(
+        "run", "fake", "-f", "fake", "--mode", "inference", "--out", str(results),
+        "--report", str(tmp_path), "--tag", "a,b", "--seed", "3",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "fake fake fake fp32 inference b1:" in done.stdout
+    assert "samples/s" in done.stdout
+    (path,) = results.glob("*.json")
+    run = runs.read_run(path)
+    assert run.plan.tags == ("a", "b")
+    assert run.plan.seed == 3
+    (page,) = tmp_path.glob("*.html")
+    assert page.stem == run.run_id
+
+
+def test_some_failures_end_with_4_and_all_with_3(results: Path) -> None:
+    """What succeeded is saved either way."""
+    command = ["run", "fake", "-f", "fake", "--out", str(results), "--json"]
+    all_failed = dlbench(*command, "-o", "fault=error@load")
+    assert all_failed.returncode == 3
+    some = dlbench(*command, "-o", "fault=constant_loss", "--time-budget", "6s")
+    assert some.returncode == 4
+    kinds = {c["case"]["mode"]: c["outcome"]["kind"] for c in json.loads(some.stdout)["cases"]}
+    assert kinds == {"training": "invalid", "inference": "ok"}
+
+
+def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
+    """It shows cases, skips with reasons, and a range of time."""
+    out = tmp_path / "results"
+    done = dlbench("run", "fake", "-f", "fake", "-n", "--precision", "fp32,bf16", "--out", str(out))
+    assert done.returncode == 0
+    assert "Plan: 2 cases" in done.stdout
+    assert "the fake adapter does not run bf16 on fake" in done.stdout
+    assert "estimated" in done.stdout
+    assert not out.exists()
+    plan = json.loads(dlbench("run", "fake", "-f", "fake", "-n", "--json").stdout)
+    assert len(plan["cases"]) == 2
+    assert plan["estimate"]["low_s"] > 0
+
+
+def test_list_shows_the_matrix_with_its_empty_cells() -> None:
+    """In words and in JSON."""
+    listed: Any = json.loads(dlbench("list", "--json").stdout)
+    by_name = {w["name"]: w for w in listed["workloads"]}
+    assert by_name["resnet50"]["parameters"] == 25_557_032
+    assert by_name["lstm_lm"]["parameters"] == 66_022_000
+    assert by_name["resnet50"]["frameworks"] == ["pytorch", "tensorflow"]
+    assert by_name["fake"]["frameworks"] == ["fake"]
+    done = dlbench("list", COLUMNS="80")
+    assert "resnet50" in done.stdout
+    assert max(len(line.rstrip()) for line in done.stdout.splitlines()) <= 80
+
+
+def test_devices_and_doctor_say_what_is_missing(tmp_path: Path) -> None:
+    """Each absence with its reason, in words and in JSON."""
+    hidden = {"DLBENCH_NVML_LIBRARY": str(tmp_path / "no.so")}
+    found = json.loads(dlbench("devices", "--json", **hidden).stdout)
+    assert [d["id"] for d in found["devices"]] == ["cpu"]
+    assert "no.so" in found["absent"]["nvidia"]["reason"]
+    findings = json.loads(dlbench("doctor", "--json", **hidden).stdout)
+    topics = {f["topic"] for f in findings}
+    assert {"Devices", "Frameworks", "What can be measured", "Limits", "Noise"} <= topics
+    missing = [f for f in findings if f["status"] == "missing" and "nvidia" in f["message"]]
+    assert missing
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    """``dlbench list | head -1`` ends quietly."""
+    command = f"{sys.executable} -m dlbench list --json | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.stdout == "{\n"
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+def test_control_characters_of_a_document_do_not_reach_the_terminal(results: Path) -> None:
+    """An escape sequence in a flag could rewrite the screen."""
+    run = builders.sealed_run()
+    from dataclasses import replace
+
+    bad = replace(run.results[0], flags=("\x1b[2J\x07evil",))
+    path = runs.seal(replace(run, results=(bad, *run.results[1:])), results)
+    for command in ("compare", "check"):
+        done = dlbench(command, str(path))
+        assert "\x1b" not in done.stdout
+        assert "\x07" not in done.stdout
+    assert "evil" in dlbench("compare", str(path)).stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_offered(shell: str) -> None:
+    """The script for the shell names our command."""
+    done = dlbench("--show-completion", shell)
+    assert done.returncode == 0
+    assert "dlbench" in done.stdout
