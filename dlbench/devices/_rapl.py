@@ -42,9 +42,7 @@ def package_zones(root: Path) -> list[Path] | Absent:
             remedy="On real hardware: sudo modprobe intel_rapl_msr.",
         )
     zones = [
-        zone
-        for zone in sorted(root.glob("intel-rapl:*"))
-        if zone.name.count(":") == 1 and zone_name(zone).startswith("package")
+        zone for zone in sorted(root.glob("intel-rapl:*")) if zone_name(zone).startswith("package")
     ]
     return zones or Absent(
         reason="no RAPL package in the powercap interface (a virtual machine, or no driver)",

@@ -63,7 +63,7 @@ def _powercap(folder: Path) -> Path:
     return folder
 
 
-def _driver(kind: str, folder: Path) -> dict[str, Path]:
+def _driver(kind: str, folder: Path) -> dict[str, Any]:
     return {"DLBENCH_NVML_LIBRARY": replaying.build(folder)} if kind == "nvidia" else {}
 
 

@@ -355,6 +355,13 @@ def test_a_setting_that_names_no_gpu_hides_all(ask: Ask, setting: str) -> None:
     }
 
 
+def test_a_beginning_that_two_slices_share_names_none(ask: Ask) -> None:
+    """As for whole GPUs."""
+    answer = ask(f"{MIG_BOARD}\n{SLICES}", CUDA_VISIBLE_DEVICES="MIG-cccc")
+    assert answer.absent is not None
+    assert "hides every GPU" in answer.absent["reason"]
+
+
 def test_an_index_of_unlike_gpus_is_refused_without_bus_order(ask: Ask) -> None:
     """CUDA puts the fastest first: the driver's number 0 is CUDA's number 1 here."""
     answer = ask(f"{A100}\n{H100}", CUDA_VISIBLE_DEVICES="0")

@@ -44,6 +44,14 @@ def _tree(root: Path, files: dict[str, str]) -> Path:
         ),
         (
             {
+                "proc/self/cgroup": "0::/slice/unit\n",
+                "sys/fs/cgroup/slice/cpu.max": "300000 100000\n",
+                "sys/fs/cgroup/slice/unit/cpu.max": "200000 100000\n",
+            },
+            2.0,
+        ),
+        (
+            {
                 "proc/self/cgroup": "5:cpu,cpuacct:/docker/a\n4:memory:/x\n",
                 "sys/fs/cgroup/cpu,cpuacct/docker/a/cpu.cfs_quota_us": "400000\n",
                 "sys/fs/cgroup/cpu,cpuacct/docker/a/cpu.cfs_period_us": "100000\n",

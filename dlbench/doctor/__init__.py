@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from dlbench.core import registry
 from dlbench.core.protocols import Capability
 from dlbench.core.types import Absent, DeviceInfo, Environment, Reading
+from dlbench.devices import nvidia
+from dlbench.doctor import noise
+from dlbench.doctor.finding import Finding
+from dlbench.measure import conditions
 
-Status = Literal["ok", "limited", "missing", "problem"]
-
-BUSY_LOAD_SHARE = 0.2
-"""A load of a fifth of the cores before anything was started shows in every interval."""
+WATCH_S = 1.0
+"""How long the machine is watched for others at work: CPU times advance in ticks of 10 ms."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing about this machine: what it is, and what to do if it is not as it should be."""
-
-    topic: str
-    status: Status
-    message: str
-    remedy: str = ""
+__all__ = ["Finding", "examine", "examine_here"]
 
 
 def examine(
@@ -32,6 +26,8 @@ def examine(
     absent_devices: Mapping[str, Absent],
     frameworks: Mapping[str, Capability | Absent],
     readings: Mapping[str, Sequence[Reading]],
+    processes: Mapping[str, noise.GpuProcesses],
+    watched: tuple[conditions.Snapshot, conditions.Snapshot],
 ) -> tuple[Finding, ...]:
     """Everything worth saying, by topic.
 
@@ -41,13 +37,17 @@ def examine(
         absent_devices: device kinds without a device, with the reason.
         frameworks: what each adapter's probe answered.
         readings: one read of every meter, by device id.
+        processes: what computes on each GPU, by device id.
+        watched: the machine's CPU times at both ends of a short wait.
     """
     return (
         *_devices(devices, absent_devices),
         *_frameworks(frameworks),
         *_measurable(readings),
         *_limits(environment),
-        *_noise(environment),
+        *noise.contention(environment.facts, watched),
+        *noise.of_gpus(devices, processes),
+        *noise.settings(environment.facts),
     )
 
 
@@ -66,36 +66,61 @@ def examine_here() -> tuple[Finding, ...]:
         ]
         for device in devices
     }
+    processes = {d.id: nvidia.processes(d) for d in devices if d.kind == "nvidia"}
     here = environment.gather(devices, names)
-    return examine(here, devices, absent, frameworks, readings)
+    return examine(here, devices, absent, frameworks, readings, processes, _watch())
+
+
+def _watch() -> tuple[conditions.Snapshot, conditions.Snapshot]:
+    before = conditions.snapshot()
+    time.sleep(WATCH_S)
+    return before, conditions.snapshot()
 
 
 def _devices(devices: Sequence[DeviceInfo], absent: Mapping[str, Absent]) -> Iterator[Finding]:
+    topic = "Devices"
     for device in devices:
         memory = "" if isinstance(device.memory_mib, Absent) else f", {device.memory_mib:,.0f} MiB"
         precisions = ", ".join(device.precisions)
         yield Finding(
-            topic="Devices",
+            topic=topic,
             status="ok",
             message=f"{device.id}: {device.name}{memory}; native {precisions}",
         )
-        if device.kind == "cpu":
-            flags = device.facts.get("flags")
-            yield Finding(topic="Devices", status="ok", message=f"cpu features: {flags}")
-        if device.kind == "nvidia":
-            yield Finding(
-                topic="Devices",
-                status="ok",
-                message=f"{device.id}: driver {_words(device.facts.get('driver'))}, compute "
-                f"capability {_words(device.facts.get('compute_capability'))}",
-            )
-    for kind, reason in absent.items():
+        details = {"cpu": _cpu_details, "nvidia": _gpu_details}.get(device.kind)
+        if details is not None:
+            yield Finding(topic=topic, status="ok", message=details(device))
+    for silent in dict.fromkeys(str(d.facts["silent_gpus"]) for d in devices if _silent(d)):
         yield Finding(
-            topic="Devices",
-            status="missing",
-            message=f"{kind}: {reason.reason}",
-            remedy=reason.remedy,
+            topic=topic,
+            status="problem",
+            message=f"a GPU does not answer: {silent}",
+            remedy="dmesg | grep NVRM says why; a reboot usually brings it back.",
         )
+    for kind, reason in absent.items():
+        message = f"{kind}: {reason.reason}"
+        yield Finding(topic=topic, status="missing", message=message, remedy=reason.remedy)
+
+
+def _cpu_details(device: DeviceInfo) -> str:
+    facts = device.facts
+    return (
+        f"cpu features: {facts.get('flags') or 'none that matter'}; physical cores "
+        f"{_words(facts.get('physical_cores'))}, memory nodes {_words(facts.get('numa_nodes'))}"
+    )
+
+
+def _gpu_details(device: DeviceInfo) -> str:
+    facts = device.facts
+    return (
+        f"{device.id}: driver {_words(facts.get('driver'))} (CUDA "
+        f"{_words(facts.get('cuda_driver'))}), compute capability "
+        f"{_words(facts.get('compute_capability'))}"
+    )
+
+
+def _silent(device: DeviceInfo) -> bool:
+    return "silent_gpus" in device.facts
 
 
 def _frameworks(frameworks: Mapping[str, Capability | Absent]) -> Iterator[Finding]:
@@ -124,19 +149,23 @@ def _measurable(readings: Mapping[str, Sequence[Reading]]) -> Iterator[Finding]:
         topic=topic, status="ok", message="time, throughput, latency, host memory: always"
     )
     for device_id, found in readings.items():
+        answered = [r for r in found if not isinstance(r.value, Absent)]
+        if answered:
+            what = ", ".join(dict.fromkeys(_quantity(r) for r in answered))
+            sources = ", ".join(dict.fromkeys(r.source for r in answered))
+            yield Finding(topic=topic, status="ok", message=f"{device_id} {what} ({sources})")
         for reading in found:
-            quantity = QUANTITY_WORDS.get(reading.quantity, reading.quantity)
             if isinstance(reading.value, Absent):
                 yield Finding(
                     topic=topic,
                     status="missing",
-                    message=f"{device_id} {quantity}: {reading.value.reason}",
+                    message=f"{device_id} {_quantity(reading)}: {reading.value.reason}",
                     remedy=reading.value.remedy,
                 )
-            else:
-                yield Finding(
-                    topic=topic, status="ok", message=f"{device_id} {quantity} ({reading.source})"
-                )
+
+
+def _quantity(reading: Reading) -> str:
+    return QUANTITY_WORDS.get(reading.quantity, reading.quantity)
 
 
 QUANTITY_WORDS = {
@@ -145,6 +174,8 @@ QUANTITY_WORDS = {
     "temperature_c": "temperature",
     "sm_clock_mhz": "clock",
     "memory_used_mib": "memory in use",
+    "utilisation_percent": "utilisation",
+    "throttle_reasons_bits": "throttling",
 }
 
 
@@ -172,64 +203,6 @@ def _limits(environment: Environment) -> Iterator[Finding]:
         yield Finding(
             topic=topic, status="ok", message=f"{affinity} cores, {memory:,.0f} MiB of memory"
         )
-
-
-def _noise(environment: Environment) -> Iterator[Finding]:
-    """What disturbs measuring, the worst first."""
-    facts = environment.facts
-    yield from _load(facts)
-    yield from _power(facts)
-    if facts["virtual_machine"] is True:
-        yield _noisy(
-            "limited",
-            "a virtual machine: neighbours and the hypervisor take time that cannot be seen",
-            "Use more trials (--profile standard); compare only cases of one run.",
-        )
-    if facts["governor"] == "powersave":
-        yield _noisy(
-            "problem",
-            "the CPU governor is powersave: clocks follow the load",
-            "sudo cpupower frequency-set -g performance",
-        )
-    if isinstance(facts["governor"], Absent):
-        yield _noisy("limited", "clock frequencies are not shown here and are not recorded", "")
-    if facts["turbo"] is True:
-        yield _noisy(
-            "limited",
-            "turbo is on: clocks depend on temperature and on neighbours",
-            "For the narrowest intervals switch it off in the firmware or the kernel.",
-        )
-    if facts["smt"] == "1":
-        yield _noisy(
-            "limited",
-            "simultaneous multithreading is on: two threads share a core",
-            "--threads with the number of physical cores is often faster and steadier.",
-        )
-    if facts["transparent_hugepages"] == "always":
-        yield _noisy("limited", "transparent huge pages are always on; recorded", "")
-
-
-def _load(facts: Mapping[str, str | int | float | bool | Absent]) -> Iterator[Finding]:
-    load, cores = facts["load_1min"], facts["affinity_cores"]
-    if isinstance(load, Absent) or not isinstance(load, float) or not isinstance(cores, int):
-        return
-    if load > BUSY_LOAD_SHARE * cores:
-        yield _noisy(
-            "problem",
-            f"other programs are running: load {load:.2f} on {cores} cores",
-            "Find them with top and stop them, or wait.",
-        )
-    else:
-        yield _noisy("ok", f"quiet: load {load:.2f} on {cores} cores", "")
-
-
-def _power(facts: Mapping[str, str | int | float | bool | Absent]) -> Iterator[Finding]:
-    if facts["power_source"] == "battery":
-        yield _noisy("problem", "running on battery: clocks are held down", "Plug it in.")
-
-
-def _noisy(status: Status, message: str, remedy: str) -> Finding:
-    return Finding(topic="Noise", status=status, message=message, remedy=remedy)
 
 
 def _words(value: object) -> str:
