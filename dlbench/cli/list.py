@@ -18,7 +18,7 @@ def list_workloads(
 ) -> None:
     """List workloads, the frameworks that have a model of each, and the suites.
 
-    A cell says yes (installed), no (a model, but the framework is not installed) or nothing.
+    A cell says yes (installed), no (a model, but the framework is not installed) or - (no model).
     """
     from dlbench import workloads
     from dlbench.cli import show
@@ -59,10 +59,22 @@ def list_workloads(
     for workload in found:
         info = workload.info("full")
         marks = [
-            ("yes" if installed[n] else "no") if cells[workload.name, n] else "" for n in frameworks
+            ("yes" if installed[n] else "no") if cells[workload.name, n] else "-"
+            for n in frameworks
         ]
-        size = (units.scaled(info.parameters, "").strip(), units.scaled(info.flops, "FLOP"))
+        size = (_count(info.parameters), units.scaled(info.flops, "FLOP"))
         rows.append((workload.name, workload.task, *size, *marks))
     show.table(("workload", "task", "parameters", "a sample", *frameworks), rows)
     for name, members in sorted(suites.items()):
         show.line(f"suite {name}: {', '.join(members)}")
+
+
+def _count(number: int) -> str:
+    """A whole number in a few characters: 25.6 M, and 10 rather than 10.0."""
+    from dlbench.core import units
+
+    return units.scaled(number, "").strip() if number >= SCALED_FROM else str(number)
+
+
+SCALED_FROM = 1000
+"""Below, a number has no prefix and no decimals."""
