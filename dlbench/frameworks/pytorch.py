@@ -121,9 +121,9 @@ class TorchSubject:
         )
         # Built on the CPU and then moved: the peak on the device is the model's, not the builder's.
         model_file = request.load_model()
-        self._model = model_file.build(request.spec)
+        self.model = model_file.build(request.spec)
         self._set_weights(request, _seeded)
-        self._model.to(self._device)
+        self.model.to(self._device)
         self._loss = model_file.loss
         self.inputs = [self._resident(request, "input", i, _seeded) for i in range(self.n_buffers)]
         self.targets = [
@@ -131,14 +131,14 @@ class TorchSubject:
         ]
         if self._tuned:
             self._to_channels_last()
-        self._forward = self._model
+        self._forward = self.model
         if case.mode is Mode.TRAINING:
-            self._model.train()
+            self.model.train()
             self._prepare_training(request.spec["optimizer"], case.precision)
         else:
-            self._model.eval()
+            self.model.eval()
         if self._tuned:
-            self._forward = torch.compile(self._model)
+            self._forward = torch.compile(self.model)
         self.info: dict[str, str | int | float | bool | Absent] = self._facts(request)
 
     # --- building ---------------------------------------------------------------------------
@@ -174,7 +174,7 @@ class TorchSubject:
     def _set_weights(self, request: SubjectRequest, seeded: Any) -> None:  # noqa: ANN401
         torch = self._torch
         with torch.no_grad():
-            for name, tensor in self._model.state_dict(keep_vars=True).items():
+            for name, tensor in self.model.state_dict(keep_vars=True).items():
                 values = seeded.weight(request.spec, name, tuple(tensor.shape))
                 tensor.copy_(torch.from_numpy(values))
 
@@ -192,12 +192,12 @@ class TorchSubject:
         """Images only: convolutions of every library are fastest with channels innermost."""
         layout = self._torch.channels_last
         if self.inputs[0].ndim == 4:  # noqa: PLR2004 - N, C, H, W
-            self._model.to(memory_format=layout)
+            self.model.to(memory_format=layout)
             self.inputs = [x.contiguous(memory_format=layout) for x in self.inputs]
 
     def _prepare_training(self, settings: Any, precision: Precision) -> None:  # noqa: ANN401
         torch = self._torch
-        self._trained = [p for p in self._model.parameters() if p.requires_grad]
+        self._trained = [p for p in self.model.parameters() if p.requires_grad]
         self._optimizer = torch.optim.SGD(
             self._trained,
             lr=settings["learning_rate"],
@@ -210,7 +210,7 @@ class TorchSubject:
 
     def _facts(self, request: SubjectRequest) -> dict[str, str | int | float | bool | Absent]:
         torch = self._torch
-        parameters = list(self._model.parameters())
+        parameters = list(self.model.parameters())
         compute = self._autocast_dtype or parameters[0].dtype
         return {
             "parameters": sum(p.numel() for p in parameters if p.requires_grad),
