@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -277,16 +277,27 @@ def _verdict(checks: tuple[Check, ...], watch: _Watch) -> Outcome:
 def _flags(samples: sampler.Samples, checks: tuple[Check, ...], watch: _Watch) -> tuple[str, ...]:
     found = [] if samples.steady else ["not_steady"]
     found += [
-        FLAGGED_CHECKS[c.rule]
-        for c in checks
-        if not c.passed and c.rule in FLAGGED_CHECKS and c.passed is False
+        FLAGGED_CHECKS[c.rule] for c in checks if c.passed is False and c.rule in FLAGGED_CHECKS
     ]
     found += conditions.flags(*watch.edges, os.cpu_count() or 1)
-    if any(isinstance(r.value, Absent) for r in watch.readings) and any(
-        not isinstance(r.value, Absent) for r in watch.readings
-    ):
+    if telemetry_lost(watch.readings):
         found.append("telemetry_lost")
     return tuple(found)
+
+
+def telemetry_lost(readings: Sequence[Reading]) -> bool:
+    """Whether a quantity that was once read could not be read any more.
+
+    One that was never there (a card without that sensor) is absent and not lost.
+    """
+    seen: set[tuple[str, str]] = set()
+    for reading in readings:
+        key = (reading.source, reading.quantity)
+        if not isinstance(reading.value, Absent):
+            seen.add(key)
+        elif key in seen:
+            return True
+    return False
 
 
 def _timeable(queries_s: tuple[float, ...]) -> tuple[float, ...]:
