@@ -41,6 +41,9 @@ OUTCOME_STYLES = {
 }
 """Anything else is a failure, and red."""
 
+CASE_WIDTH = 18
+"""Enough for a name of a task; narrower columns of cases wrap to towers."""
+
 LEAST_TABLE_WIDTH = 100
 """Narrower, a table drops its least needed columns instead of breaking words."""
 
@@ -85,13 +88,15 @@ def as_json(data: Any) -> None:  # noqa: ANN401 - any plain data
 def plan(planned: Plan, estimate: TimeEstimate) -> None:
     """What would run, what would not and why, and how long it may take."""
     out = console()
-    shared, labels = _labels(planned.cases)
+    shared, tasks = _grouped(planned.cases)
     title = f"Plan: {len(planned.cases)} case{'s' * (len(planned.cases) != 1)}"
     table = _table("case", "trials", title=f"{title} ({shared})" if shared else title)
     looks = planned.profile.looks
-    for case in planned.cases:
-        sentinel = " [dim](also the sentinel)[/]" if case.case_id == planned.sentinel else ""
-        table.add_row(clean(labels[case]) + sentinel, f"{looks[0]}-{looks[-1]}")
+    for task, choices in tasks.items():
+        for case, words in choices.items():
+            sentinel = " [dim](also the sentinel)[/]" if case.case_id == planned.sentinel else ""
+            label = clean(f"{task} {words}".strip())
+            table.add_row(label + sentinel, f"{looks[0]}-{looks[-1]}")
     out.print(table)
     skips(planned.skips)
     target = planned.profile.target_half_width
@@ -174,57 +179,85 @@ def where(path: Path, page: Path | None, *, interrupted: bool) -> None:
 
 
 def results_table(run: Run, *, wide: bool) -> Table:
-    """One row a case; ``wide`` adds the interval's ends, memory and energy.
+    """One row a case; ``wide`` adds the interval's ends and energy.
 
-    What all cases share stands once, in the title.
+    What all cases share stands once, in the title; what can be chosen between (framework, device,
+    precision, policy) stands together under the task that it is chosen for.
     """
+    shared, tasks = _grouped([r.case for r in run.results])
+    of_case = {r.case: r for r in run.results}
     columns = ["case", "samples/s", "+-"]
     columns += ["95 % interval"] if wide else []
-    columns += ["n", "p50", "p99", "memory"]
+    memory_heading, memory = _memory_column(run)
+    columns += ["n", "p50", "p99", memory_heading]
     columns += ["energy"] if wide else []
-    shared, labels = _labels([r.case for r in run.results])
     table = _table(*columns, "outcome", title=shared)
-    for result in sorted(run.results, key=lambda r: r.case.label):
-        throughput = metrics.compute("throughput_samples_per_s", result, run)
-        row = [clean(labels[result.case]), _number(throughput), _half_width(throughput)]
-        row += [_interval(throughput)] if wide else []
-        row += [
-            str(len(result.measured)),
-            _seconds(metrics.compute("latency_p50_s", result, run)),
-            _seconds(metrics.compute("latency_p99_s", result, run)),
-            _memory(result, run),
-        ]
-        row += [_energy(result, run)] if wide else []
-        table.add_row(*row, _outcome(result))
+    for task, choices in tasks.items():
+        if task:
+            table.add_row(clean(task).replace("batch ", "batch\N{NO-BREAK SPACE}"))
+        for case, words in choices.items():
+            label = f"  {words}" if task else words
+            cells = _result_cells(of_case[case], memory[case], run, wide=wide)
+            table.add_row(clean(label), *cells)
     return table
 
 
-def _labels(cases: Sequence[Case]) -> tuple[str, dict[Case, str]]:
-    """What all cases have in common, and what is left to tell them apart."""
-    parts = {case: _parts(case) for case in cases}
+def _result_cells(result: CaseResult, memory: str, run: Run, *, wide: bool) -> list[str]:
+    throughput = metrics.compute("throughput_samples_per_s", result, run)
+    cells = [_number(throughput), _half_width(throughput)]
+    cells += [_interval(throughput)] if wide else []
+    cells += [
+        str(len(result.measured)),
+        _seconds(metrics.compute("latency_p50_s", result, run)),
+        _seconds(metrics.compute("latency_p99_s", result, run)),
+        memory,
+    ]
+    cells += [_energy(result, run)] if wide else []
+    return [*cells, _outcome(result)]
+
+
+def _grouped(cases: Sequence[Case]) -> tuple[str, dict[str, dict[Case, str]]]:
+    """What all cases share; then by task, each case with the words that tell it from the others.
+
+    Where no task has two cases there is one group without a name.
+    """
+    tasks = {case: _task(case) for case in cases}
+    choices = {case: _choice(case) for case in cases}
+    common = _common(tuple(tasks.values())) + _common(tuple(choices.values()))
     if len(cases) < 2:  # noqa: PLR2004 - nothing to have in common
-        return "", {case: " ".join(filter(None, p)) for case, p in parts.items()}
-    columns = list(zip(*parts.values(), strict=True))
-    common = [column[0] if len(set(column)) == 1 else None for column in columns]
-    labels = {
-        case: " ".join(word for word, same in zip(p, common, strict=True) if word and same is None)
-        for case, p in parts.items()
-    }
-    return ", ".join(word for word in common if word), labels
+        common = ()
+    ordered = sorted(cases, key=lambda c: (c.workload, c.mode, c.batch_size, c.label))
+    grouped: dict[str, dict[Case, str]] = {}
+    for case in ordered:
+        task = " ".join(w for w in tasks[case] if w and w not in common)
+        choice = " ".join(w for w in choices[case] if w and w not in common)
+        grouped.setdefault(task, {})[case] = choice
+    if all(len(group) == 1 for group in grouped.values()):
+        flat = {
+            case: " ".join(filter(None, (task, words)))
+            for task, group in grouped.items()
+            for case, words in group.items()
+        }
+        grouped = {"": flat}
+    return ", ".join(common), grouped
 
 
-def _parts(case: Case) -> tuple[str, ...]:
+def _task(case: Case) -> tuple[str, ...]:
     return (
         case.workload,
-        case.framework,
         str(case.mode),
         str(case.scenario) if case.scenario == "single_stream" else "",
         f"batch {case.batch_size}",
-        case.device,
-        str(case.precision),
-        str(case.policy),
         case.variant if case.variant != "full" else "",
     )
+
+
+def _choice(case: Case) -> tuple[str, ...]:
+    return (case.framework, case.device, str(case.precision), str(case.policy))
+
+
+def _common(rows: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(c[0] for c in zip(*rows, strict=True) if len(set(c)) == 1 and c[0])
 
 
 def _table(*columns: str, title: str | None = None) -> Table:
@@ -241,7 +274,11 @@ def _table(*columns: str, title: str | None = None) -> Table:
     for column in columns:
         words = column in WORD_COLUMNS
         table.add_column(
-            column, justify="left" if words else "right", no_wrap=not words, overflow="fold"
+            column,
+            justify="left" if words else "right",
+            no_wrap=not words,
+            overflow="fold",
+            min_width=CASE_WIDTH if column == "case" else None,
         )
     return table
 
@@ -279,13 +316,22 @@ def _seconds(value: Metric) -> str:
     return units.duration(value.value)
 
 
-def _memory(result: CaseResult, run: Run) -> str:
+def _memory(result: CaseResult, run: Run) -> tuple[str, str]:
     """The device allocator's peak where there is one, else the host's, and which it is."""
     for name, place in (("peak_framework_allocated_mib", "GPU"), ("peak_host_rss_mib", "host")):
         value = metrics.compute(name, result, run)
         if isinstance(value, Measured):
-            return f"{value.value / 1024:,.2f} GiB {place}"
-    return "[dim]-[/]"
+            return f"{value.value / 1024:,.2f} GiB", place
+    return "[dim]-[/]", ""
+
+
+def _memory_column(run: Run) -> tuple[str, dict[Case, str]]:
+    """The heading and the cells; where is said once, in the heading, if it is the same for all."""
+    found = {r.case: _memory(r, run) for r in run.results}
+    places = {place for _, place in found.values() if place}
+    if len(places) == 1:
+        return f"{places.pop()} mem", {case: amount for case, (amount, _) in found.items()}
+    return "memory", {case: f"{amount} {place}".strip() for case, (amount, place) in found.items()}
 
 
 def _energy(result: CaseResult, run: Run) -> str:
@@ -301,8 +347,11 @@ def _outcome(result: CaseResult) -> str:
     style = OUTCOME_STYLES.get(outcome.kind, "red")
     # A skip's detail is its reason, which stands below the table.
     text = str(outcome.kind) if outcome.kind == "skipped" else str(outcome)
-    flags = f" [yellow]{clean(', '.join(result.flags))}[/]" if result.flags else ""
-    return f"[{style}]{clean(text)}[/]{flags}"
+    word = f"[{style}]{clean(text)}[/]"
+    flags = f"[yellow]{clean(', '.join(result.flags))}[/]"
+    if not result.flags:
+        return word
+    return flags if outcome.ok else f"{word} {flags}"
 
 
 def _p99(result: CaseResult, run: Run) -> Metric:
@@ -374,10 +423,10 @@ def comparisons(found: Sequence[Comparison]) -> None:
     out = console()
     for comparison in found:
         style = VERDICT_STYLES[comparison.verdict]
-        verdict = comparison.verdict if comparison.verdict in ("equivalent", "cannot tell") else ""
-        mark = f"[{style}]{verdict or 'clear'}[/]"
+        undecided = comparison.verdict in ("equivalent", "cannot tell")
+        word = comparison.verdict if undecided else "clear"
         flags = f" [yellow]({clean(', '.join(comparison.flags))})[/]" if comparison.flags else ""
-        out.print(f"{mark:<14} {clean(sentence(comparison))}{flags}", soft_wrap=True)
+        out.print(f"[{style}]{word:<11}[/] {clean(sentence(comparison))}{flags}", soft_wrap=True)
     for basis in dict.fromkeys(c.basis for c in found):
         out.print(f"[dim]basis: {clean(basis)}; 95 % intervals[/]", soft_wrap=True)
 
