@@ -35,6 +35,7 @@ from dlbench.core.requests import TrialRequest
 from dlbench.core.types import (
     Absent,
     Check,
+    DeviceInfo,
     Mode,
     Outcome,
     OutcomeKind,
@@ -133,7 +134,7 @@ def _measure(request: TrialRequest, trial: Trial, emit: Emit) -> Trial:
         watch = _Watch(emit, meters)
         samples = sampler.sample(subject, case, request.profile, watch.progress)
         watch.end()
-        memory = _peak_memory(subject)
+        memory = _peak_memory(subject, request.device)
         emit({"event": "phase", "phase": "gate"})
         gate_start_s = time.monotonic()
         digest, checks = gate.examine(subject, case, samples, _expected(workload, request))
@@ -308,10 +309,16 @@ def _timeable(queries_s: tuple[float, ...]) -> tuple[float, ...]:
     return queries_s if statistics.median(queries_s) >= least_s else ()
 
 
-def _peak_memory(subject: Subject) -> PeakMemory:
-    """The subject's own peaks, with the host's filled in by the kernel."""
-    memory = subject.peak_memory()
-    return replace(memory, host_rss_mib=_peak_rss_mib())
+def _peak_memory(subject: Subject, device: DeviceInfo) -> PeakMemory:
+    """The subject's own peaks, with the host's filled in by the kernel and the device's by its driver.
+
+    What the driver says is of now, and a peak all the same: allocators keep what they once held.
+    """
+    return replace(
+        subject.peak_memory(),
+        device_used_mib=registry.device_kind(device.kind).memory_held_mib(device, os.getpid()),
+        host_rss_mib=_peak_rss_mib(),
+    )
 
 
 def _peak_rss_mib() -> float | Absent:

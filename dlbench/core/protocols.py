@@ -95,7 +95,7 @@ class Subject(Protocol):
         ...
 
     def peak_memory(self) -> PeakMemory:
-        """Allocator peaks since the subject was built; host and device fields may be Absent."""
+        """Allocator peaks since the subject was built; the worker knows the host's and device's."""
         ...
 
     def close(self) -> None:
@@ -135,6 +135,10 @@ class Device(Protocol):
 
     def meters(self, device: DeviceInfo) -> tuple[Meter, ...]:
         """Open what can be read of this device."""
+        ...
+
+    def memory_held_mib(self, device: DeviceInfo, pid: int) -> float | Absent:
+        """Memory of this device that a process holds now, by what its driver says."""
         ...
 
     def child_environment(self, device: DeviceInfo) -> Mapping[str, str]:

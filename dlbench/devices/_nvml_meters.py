@@ -61,6 +61,20 @@ def processes(device: DeviceInfo) -> tuple[GpuProcess, ...] | Absent:
     )
 
 
+def memory_held_mib(device: DeviceInfo, pid: int) -> float | Absent:
+    """What ``pid`` holds of this GPU: context, libraries and allocator together."""
+    found = processes(device)
+    if isinstance(found, Absent):
+        return found
+    for process in found:
+        if process.pid == pid:
+            return process.memory_mib
+    return Absent(
+        reason=f"the driver lists no process {pid} on {device.id}",
+        remedy="In a container it names the host's processes: share its pids (--pid=host).",
+    )
+
+
 def throttle_words(bits: int) -> tuple[str, ...]:
     """Why the clocks are lower than wanted, in words; nothing if they are not."""
     return tuple(word for bit, word in THROTTLE_BITS.items() if bits & bit)

@@ -81,6 +81,11 @@ def meters(device: DeviceInfo) -> tuple[RaplMeter, ...]:  # noqa: ARG001
     return (RaplMeter(powercap_root()),)
 
 
+def memory_held_mib(device: DeviceInfo, pid: int) -> float | Absent:  # noqa: ARG001
+    """Said once, as the host's."""
+    return Absent(reason="the CPU's memory is the host's")
+
+
 def child_environment(device: DeviceInfo) -> Mapping[str, str]:  # noqa: ARG001
     """A worker on the CPU sees no accelerator."""
     return {"CUDA_VISIBLE_DEVICES": ""}

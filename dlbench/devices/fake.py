@@ -34,6 +34,11 @@ def meters(device: DeviceInfo) -> tuple[FakeMeter, ...]:
     return (FakeMeter(device.id),)
 
 
+def memory_held_mib(device: DeviceInfo, pid: int) -> float | Absent:  # noqa: ARG001
+    """None, since it has no memory."""
+    return Absent(reason="the fake device has no memory")
+
+
 def child_environment(device: DeviceInfo) -> Mapping[str, str]:  # noqa: ARG001
     """No accelerator is visible to a worker of the fake device."""
     return {"CUDA_VISIBLE_DEVICES": ""}

@@ -17,6 +17,7 @@ from dlbench.devices._nvml import Gpu, known
 
 meters = _nvml_meters.meters
 processes = _nvml_meters.processes
+memory_held_mib = _nvml_meters.memory_held_mib
 GpuProcess = _nvml_meters.GpuProcess
 
 MIB = 1024 * 1024

@@ -286,22 +286,21 @@ class TorchSubject:
 
     def peak_memory(self) -> PeakMemory:
         """The CUDA allocator's peaks; on the CPU PyTorch keeps no count (and would answer 0)."""
-        here = Absent(reason="the worker knows the host's peak")
+        elsewhere = Absent(reason="the worker asks for it")
         if not self._cuda:
             absent = Absent(reason="PyTorch does not count memory on the CPU")
             return PeakMemory(
                 framework_allocated_mib=absent,
                 framework_reserved_mib=absent,
-                device_used_mib=Absent(reason="the CPU's memory is the host's"),
-                host_rss_mib=here,
+                device_used_mib=elsewhere,
+                host_rss_mib=elsewhere,
             )
         cuda = self._torch.cuda
-        free, total = cuda.mem_get_info()
         return PeakMemory(
             framework_allocated_mib=cuda.max_memory_allocated() / MIB,
             framework_reserved_mib=cuda.max_memory_reserved() / MIB,
-            device_used_mib=(total - free) / MIB,
-            host_rss_mib=here,
+            device_used_mib=elsewhere,
+            host_rss_mib=elsewhere,
         )
 
     def close(self) -> None:

@@ -223,7 +223,7 @@ class TensorFlowSubject:
 
     def peak_memory(self) -> PeakMemory:
         """The GPU allocator's peak; on the CPU TensorFlow would answer 0, which is not true."""
-        here = Absent(reason="the worker knows the host's peak")
+        elsewhere = Absent(reason="the worker asks for it")
         reserved = Absent(reason="TensorFlow does not say what its allocator reserved")
         if not self._cuda:
             return PeakMemory(
@@ -231,15 +231,15 @@ class TensorFlowSubject:
                     reason="TensorFlow does not count memory on the CPU"
                 ),
                 framework_reserved_mib=reserved,
-                device_used_mib=Absent(reason="the CPU's memory is the host's"),
-                host_rss_mib=here,
+                device_used_mib=elsewhere,
+                host_rss_mib=elsewhere,
             )
         peak = self._tf.config.experimental.get_memory_info("GPU:0")["peak"]
         return PeakMemory(
             framework_allocated_mib=peak / MIB,
             framework_reserved_mib=reserved,
-            device_used_mib=Absent(reason="TensorFlow does not ask the driver"),
-            host_rss_mib=here,
+            device_used_mib=elsewhere,
+            host_rss_mib=elsewhere,
         )
 
     def close(self) -> None:

@@ -125,6 +125,12 @@ def test_a_worker_is_told_which_accelerator_it_may_see(answer: Answer) -> None:
         assert seen == (device["uuid"] if device["kind"] == "nvidia" else "")
 
 
+def test_memory_held_by_nobody_is_absent_and_no_zero(answer: Answer) -> None:
+    """No process of that number holds any, and the reason is said."""
+    for held in answer.held_mib.values():
+        assert held["reason"]
+
+
 def test_without_its_hardware_a_kind_gives_reasons(bare: Answer) -> None:
     """No exception, no zero: no device with a reason, or meters that say what is missing."""
     if bare.absent is not None:

@@ -268,6 +268,8 @@ def test_one_gpus_meter_fails_alone(ask: Ask) -> None:
 def test_processes_on_the_gpu_are_listed_with_their_memory(ask: Ask) -> None:
     """PID and MiB of each; an idle GPU has none."""
     answer = ask(f"{A100} process 4711:2048 process 4712:5\n{H100}")
+    assert answer.held_mib["nvidia:0"] == 2048
+    assert "lists no process 4711" in answer.held_mib["nvidia:1"]["reason"]
     assert answer.processes["nvidia:0"] == [
         {"pid": 4711, "memory_mib": 2048.0},
         {"pid": 4712, "memory_mib": 5.0},

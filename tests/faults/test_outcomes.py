@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -136,19 +137,22 @@ def test_the_worker_dies_with_its_parent(results: Path) -> None:
         "import sys; from pathlib import Path; from tests import sessions\n"
         "sessions.run(sessions.plan([sessions.fake_case(fault='hang@running')]), Path(sys.argv[1]))"
     )
-    runner = subprocess.Popen([sys.executable, "-c", program, str(results)])
-    worker = _first_child(runner.pid)
-    runner.send_signal(signal.SIGKILL)
-    runner.wait()
+    with subprocess.Popen([sys.executable, "-c", program, str(results)]) as runner:
+        try:
+            worker = _first_worker(runner.pid)
+        finally:
+            runner.send_signal(signal.SIGKILL)
     gone, alive = psutil.wait_procs([worker], timeout=5)
     assert (len(gone), len(alive)) == (1, 0)
 
 
-def _first_child(pid: int) -> psutil.Process:
+def _first_worker(pid: int) -> psutil.Process:
+    """The runner's worker; its other children (git, for the environment) come and go meanwhile."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        children = psutil.Process(pid).children()
-        if children and "dlbench.worker" in " ".join(children[0].cmdline()):
-            return children[0]
+        for child in psutil.Process(pid).children():
+            with contextlib.suppress(psutil.Error):
+                if "dlbench.worker" in " ".join(child.cmdline()):
+                    return child
         time.sleep(0.02)
     pytest.fail("no worker was started")

@@ -32,7 +32,10 @@ H100 = (
     "base_mj 0 major 9 minor 0 cores 16896 sm_mhz 1980 mem_mhz 2619 mig 0"
 )
 
-PROGRAM = """
+PID = 4711
+"""The process whose memory is asked for."""
+
+PROGRAM = f"PID = {PID}" + """
 import json, sys
 from dataclasses import asdict
 from dlbench.core import registry
@@ -56,6 +59,8 @@ if kind == "nvidia":
         name: asdict(p) if isinstance(p, Absent) else [asdict(one) for one in p]
         for name, p in asked.items()
     }
+asked = {d.id: adapter.memory_held_mib(d, PID) for d in devices}
+answer["held_mib"] = {n: asdict(x) if isinstance(x, Absent) else x for n, x in asked.items()}
 json.dump(answer, sys.stdout)
 """
 
@@ -69,6 +74,7 @@ class Answer:
     reads: dict[str, list[list[dict[str, Any]]]]
     environments: dict[str, dict[str, str]]
     processes: dict[str, Any]
+    held_mib: dict[str, Any]
 
     def values(self, device_id: str, quantity: str) -> list[Any]:
         """What was read of one quantity, read by read."""
