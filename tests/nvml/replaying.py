@@ -35,7 +35,9 @@ H100 = (
 PID = 4711
 """The process whose memory is asked for."""
 
-PROGRAM = f"PID = {PID}" + """
+PROGRAM = (
+    f"PID = {PID}"
+    + """
 import json, sys
 from dataclasses import asdict
 from dlbench.core import registry
@@ -63,6 +65,7 @@ asked = {d.id: adapter.memory_held_mib(d, PID) for d in devices}
 answer["held_mib"] = {n: asdict(x) if isinstance(x, Absent) else x for n, x in asked.items()}
 json.dump(answer, sys.stdout)
 """
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
