@@ -37,7 +37,7 @@ PID = 4711
 
 PROGRAM = (
     f"PID = {PID}"
-     """
+    """
 import json, sys
 from dataclasses import asdict
 from dlbench.core import registry
