@@ -141,8 +141,8 @@ def _plain_loop(model_file: Any, twin: Any, spec: Any, case: Case) -> Callable[[
 
     model = model_file.build(spec)
     model.load_state_dict(twin.model.state_dict())
-    inputs = [x.clone() for x in twin.inputs]
-    targets = [y.clone() for y in twin.targets]
+    inputs = [x.clone() for (x,) in twin.inputs]
+    targets = [y.clone() for (y,) in twin.targets]
     counter = iter(range(10**9))
     if case.mode is Mode.INFERENCE:
         model.eval()

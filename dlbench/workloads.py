@@ -60,8 +60,8 @@ VARIANT_KEYS = {
     "parameters": int,
     "flops": (int, float),
     "model": dict,
-    "input": dict,
-    "target": dict,
+    "inputs": dict,
+    "targets": dict,
     "batch": dict,
 }
 
@@ -112,13 +112,13 @@ class Workload:
         )
 
     def spec(self, variant: str) -> dict[str, Any]:
-        """What an adapter builds from: model settings, input, target, weights, optimizer, seed."""
+        """What an adapter builds from: model settings, inputs, targets, weights, optimizer, seed."""
         chosen = self.table["variants"][variant]
         shared = {key: self.table[key] for key in ("name", "seed", "weights", "optimizer")}
         return {
             **shared,
             "variant": variant,
-            **{k: chosen[k] for k in ("model", "input", "target")},
+            **{k: chosen[k] for k in ("model", "inputs", "targets")},
         }
 
     def default_batch(self, variant: str, mode: Mode, device_kind: str) -> int:
@@ -297,8 +297,10 @@ def _variant(path: Path, where: str, variant: Any) -> None:  # noqa: ANN401 - fr
     _keys(path, where, variant, {**VARIANT_KEYS, "tokens_per_sample": int}, {"tokens_per_sample"})
     _require(path, f"{where}.parameters", variant["parameters"] > 0, "must be positive")
     _require(path, f"{where}.flops", variant["flops"] >= 0, "must not be negative")
-    for side in ("input", "target"):
-        _tensor(path, f"{where}.{side}", variant[side])
+    for side in ("inputs", "targets"):
+        _require(path, f"{where}.{side}", bool(variant[side]), "must name at least one tensor")
+        for name, tensor in variant[side].items():
+            _tensor(path, f"{where}.{side}.{name}", tensor)
     for mode, sizes in variant["batch"].items():
         _members(path, f"{where}.batch", [mode], [m.value for m in Mode])
         _require(path, f"{where}.batch.{mode}", "cpu" in sizes, "must have a size for cpu")
@@ -343,10 +345,15 @@ def _weights(path: Path, where: str, rule: Any) -> None:  # noqa: ANN401
     _keys(path, where, rule, {"match": str, "kind": str, number: (int, float)}, set())
 
 
+OPTIMIZERS = {"sgd": ("momentum",), "adam": ("beta_1", "beta_2", "epsilon")}
+"""The numbers that each wants beside its learning rate."""
+
+
 def _optimizer(path: Path, table: dict[str, Any]) -> None:
-    keys = {"name": str, "learning_rate": (int, float), "momentum": (int, float)}
-    _keys(path, "optimizer", table, {**keys, "clip_norm": (int, float)}, {"clip_norm"})
-    _require(path, "optimizer.name", table["name"] == "sgd", "must be sgd")
+    name = str(table.get("name"))
+    _require(path, "optimizer.name", name in OPTIMIZERS, f"must be one of {list(OPTIMIZERS)}")
+    numbers = dict.fromkeys(("learning_rate", *OPTIMIZERS[name], "clip_norm"), (int, float))
+    _keys(path, "optimizer", table, {"name": str, **numbers}, {"clip_norm"})
     _require(path, "optimizer.learning_rate", table["learning_rate"] > 0, "must be positive")
 
 

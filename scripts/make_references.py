@@ -18,15 +18,17 @@ from typing import Any
 
 from dlbench import environment, workloads
 from dlbench.core import registry
-from dlbench.core.protocols import Subject, SubjectRequest
+from dlbench.core.protocols import SubjectRequest
 from dlbench.core.types import Case, Mode, Precision, Scenario
+from dlbench.frameworks import _seeded, pytorch
+from dlbench.frameworks.pytorch import TorchSubject
 
 N_POSITIONS = 16
 POSITION_SEED = 16
 
-ALWAYS = (1, 2, 4, 8, 16, 32)
-MOST_FULL = 256
-"""Batches that have a reference loss: the usual small ones, and every default of the TOML."""
+USUAL = (1, 2, 4, 8, 16, 32)
+MOST_FLOPS = 1e12
+"""Batches that have a reference loss: the usual ones that cost no more than this, and every default."""
 
 
 def main() -> None:
@@ -47,12 +49,11 @@ def _variant(workload: workloads.Workload, variant: str) -> dict[str, Any]:
     if Mode.INFERENCE in workload.modes:
         found["inference"] = _inference(workload, variant)
     if Mode.TRAINING in workload.modes:
-        sizes = set(ALWAYS)
+        flops = workload.info(variant).flops
+        sizes = {n for n in USUAL if n * flops <= MOST_FLOPS}
         sizes |= set(workload.table["variants"][variant]["batch"]["training"].values())
         found["training"] = {
-            "first_loss": {
-                str(n): _first_loss(workload, variant, n) for n in sorted(sizes) if n <= MOST_FULL
-            }
+            "first_loss": {str(n): _first_loss(workload, variant, n) for n in sorted(sizes)}
         }
     return found
 
@@ -71,11 +72,16 @@ def _inference(workload: workloads.Workload, variant: str) -> dict[str, Any]:
 
 
 def _first_loss(workload: workloads.Workload, variant: str, batch_size: int) -> float:
-    subject = _subject(workload, variant, Mode.TRAINING, batch_size)
-    return float(subject.fetch(subject.step(0)))
+    """The loss before any update. A larger batch repeats its samples, and so has the same loss."""
+    distinct = min(batch_size, _seeded.SAMPLES_BEFORE_REPEAT)
+    if batch_size % distinct:
+        raise SystemExit(f"{workload.name}: {batch_size} is no multiple of {distinct} samples")
+    return float(_subject(workload, variant, Mode.TRAINING, distinct).loss(0))
 
 
-def _subject(workload: workloads.Workload, variant: str, mode: Mode, batch_size: int) -> Subject:
+def _subject(
+    workload: workloads.Workload, variant: str, mode: Mode, batch_size: int
+) -> TorchSubject:
     (device,) = registry.device_kind("cpu").find()
     case = Case(
         workload=workload.name,
@@ -87,7 +93,7 @@ def _subject(workload: workloads.Workload, variant: str, mode: Mode, batch_size:
         batch_size=batch_size,
         variant=variant,
     )
-    return registry.framework("pytorch").open_subject(
+    return pytorch.open_subject(
         SubjectRequest(
             case=case,
             device=device,

@@ -6,7 +6,7 @@ variables are then named and laid out by the kind of layer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,19 +20,53 @@ Array = np.ndarray[Any, Any]
 def set_weights(model: Any, spec: Mapping[str, Any]) -> None:  # noqa: ANN401 - a keras.Model
     """Give every variable of a Keras model its seeded value.
 
+    A layer that the model file itself defines has its twin's weights as they are: under the same
+    names, in the same shapes.
+
     Raises:
         UnsupportedError: the model has a kind of layer with weights that is not known here.
     """
     for layer in model.layers:
         if not layer.weights:
             continue
-        kind = type(layer).__name__
-        if kind not in _RULES:
+        kind = type(layer)
+        if kind.__module__.startswith("dlbench_workload_"):
+            layer.set_weights(_own(layer, spec))
+        elif kind.__name__ in _RULES:
+            layer.set_weights(_RULES[kind.__name__](layer, spec))
+        else:
             raise UnsupportedError(
-                f"no rule for the weights of a Keras layer {kind}",
+                f"no rule for the weights of a Keras layer {kind.__name__}",
                 "Add it to frameworks/_keras.py.",
             )
-        layer.set_weights(_RULES[kind](layer, spec))
+
+
+def optimizer(keras: Any, settings: Mapping[str, Any]) -> Any:  # noqa: ANN401 - module, optimiser
+    """The workload's optimiser, not built yet."""
+    clip_norm = settings.get("clip_norm")
+    if settings["name"] == "adam":
+        return keras.optimizers.Adam(
+            learning_rate=settings["learning_rate"],
+            beta_1=settings["beta_1"],
+            beta_2=settings["beta_2"],
+            epsilon=settings["epsilon"],
+            global_clipnorm=clip_norm,
+        )
+    return keras.optimizers.SGD(
+        learning_rate=settings["learning_rate"],
+        momentum=settings["momentum"],
+        global_clipnorm=clip_norm,
+    )
+
+
+def as_argument(tensors: Sequence[Any]) -> Any:  # noqa: ANN401
+    """What a functional model is called with: its only input, or the list of them."""
+    return tensors[0] if len(tensors) == 1 else list(tensors)
+
+
+def shapes(tensors: Sequence[Any]) -> str:
+    """The shapes of a batch, for people."""
+    return " ".join("x".join(str(n) for n in tensor.shape) for tensor in tensors)
 
 
 def n_parameters(model: Any) -> int:  # noqa: ANN401
@@ -41,15 +75,39 @@ def n_parameters(model: Any) -> int:  # noqa: ANN401
 
 
 def to_keras(array: Array) -> Array:
-    """A canonical batch in Keras's layout: images go from NCHW to NHWC, all else is the same."""
+    """A canonical batch in Keras's layout and types.
+
+    Images go from NCHW to NHWC, and whole numbers are of 32 bits.
+    """
+    if array.dtype == np.int64:
+        array = array.astype(np.int32)
     if array.ndim == 4:  # noqa: PLR2004 - N, C, H, W
         return np.ascontiguousarray(array.transpose(0, 2, 3, 1))
     return array
 
 
+def from_keras(array: Array) -> Array:
+    """Outputs in canonical layout: images go from NHWC to NCHW."""
+    return array.transpose(0, 3, 1, 2) if array.ndim == 4 else array  # noqa: PLR2004
+
+
 def _convolution(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
     height, width, n_in, n_out = layer.kernel.shape
     kernel = _seeded.weight(spec, f"{layer.name}.weight", (n_out, n_in, height, width))
+    return [kernel.transpose(2, 3, 1, 0), *_bias(layer, spec, n_out)]
+
+
+def _depthwise(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
+    height, width, n_in, multiplier = layer.kernel.shape
+    n_out = n_in * multiplier
+    kernel = _seeded.weight(spec, f"{layer.name}.weight", (n_out, 1, height, width))
+    by_input = kernel.reshape(n_in, multiplier, height, width)
+    return [by_input.transpose(2, 3, 0, 1), *_bias(layer, spec, n_out)]
+
+
+def _transposed_convolution(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
+    height, width, n_out, n_in = layer.kernel.shape
+    kernel = _seeded.weight(spec, f"{layer.name}.weight", (n_in, n_out, height, width))
     return [kernel.transpose(2, 3, 1, 0), *_bias(layer, spec, n_out)]
 
 
@@ -69,6 +127,11 @@ def _normalisation(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa:
     return [_seeded.weight(spec, f"{layer.name}.{name}", shape) for name in names]
 
 
+def _layer_normalisation(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
+    shape = tuple(layer.gamma.shape)
+    return [_seeded.weight(spec, f"{layer.name}.{name}", shape) for name in ("weight", "bias")]
+
+
 def _embedding(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
     return [_seeded.weight(spec, f"{layer.name}.weight", tuple(layer.embeddings.shape))]
 
@@ -76,7 +139,8 @@ def _embedding(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN
 def _lstm(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
     """Gates are in the same order in both (input, forget, cell, output), matrices transposed.
 
-    The layer's name is ``<module>.<depth>``; PyTorch's second bias is frozen at zero.
+    The layer's name is ``<module>.<depth>`` or, where it runs backwards, ``<module>.<depth>_reverse``;
+    PyTorch's second bias is frozen at zero.
     """
     module, _, depth = layer.name.rpartition(".")
     cell = layer.cell
@@ -89,10 +153,44 @@ def _lstm(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
     ]
 
 
+def _gru(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
+    """Keras's gates are update, reset, new (``reset_after``); PyTorch's reset, update, new.
+
+    Named as for LSTM; both biases are trained, since the second one acts within the reset gate.
+    """
+    module, _, depth = layer.name.rpartition(".")
+    cell = layer.cell
+    n_in, three_n = cell.kernel.shape
+    n = cell.recurrent_kernel.shape[0]
+    kinds = {
+        "weight_ih": (three_n, n_in),
+        "weight_hh": (three_n, n),
+        "bias_ih": (three_n,),
+        "bias_hh": (three_n,),
+    }
+    parts = {}
+    for kind, shape in kinds.items():
+        reset, update, new = np.split(
+            _seeded.weight(spec, f"{module}.{kind}_l{depth}", shape), 3, axis=0
+        )
+        parts[kind] = np.concatenate([update, reset, new])
+    biases = np.stack([parts["bias_ih"], parts["bias_hh"]])
+    return [parts["weight_ih"].T, parts["weight_hh"].T, biases]
+
+
+def _own(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
+    return [_seeded.weight(spec, f"{layer.name}.{w.name}", tuple(w.shape)) for w in layer.weights]
+
+
 _RULES = {
     "Conv2D": _convolution,
     "Dense": _dense,
     "BatchNormalization": _normalisation,
+    "Conv2DTranspose": _transposed_convolution,
+    "DepthwiseConv2D": _depthwise,
     "Embedding": _embedding,
+    "GRU": _gru,
     "LSTM": _lstm,
+    "LayerNormalization": _layer_normalisation,
+    "ReversibleEmbedding": _embedding,
 }

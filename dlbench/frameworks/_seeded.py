@@ -50,14 +50,21 @@ def _fan_in_limit(gain: float, shape: tuple[int, ...]) -> float:
     return float(gain) * math.sqrt(3 / math.prod(shape[1:]))
 
 
-def batch(spec: Mapping[str, Any], side: str, buffer: int, batch_size: int) -> Array:
-    """A batch of inputs or targets (``side``), float32 or int64, batch first, canonical layout.
+def batch(spec: Mapping[str, Any], side: str, buffer: int, batch_size: int) -> tuple[Array, ...]:
+    """A batch of ``inputs`` or ``targets`` (``side``): its tensors in the order of workload.toml.
 
-    Sample j of a buffer is the same whatever the batch size.
+    Each is float32 or int64, batch first, in canonical layout. Sample j of a buffer is the same
+    whatever the batch size.
     """
-    table = spec[side]
+    return tuple(
+        _tensor(table, spec["seed"], f"{name}:{buffer}", batch_size)
+        for name, table in spec[side].items()
+    )
+
+
+def _tensor(table: Mapping[str, Any], seed: int, name: str, batch_size: int) -> Array:
     n_distinct = min(batch_size, SAMPLES_BEFORE_REPEAT)
-    samples = [_sample(table, spec["seed"], f"{side}:{buffer}:{j}") for j in range(n_distinct)]
+    samples = [_sample(table, seed, f"{name}:{j}") for j in range(n_distinct)]
     repeats = -(-batch_size // n_distinct)
     return np.concatenate([np.stack(samples)] * repeats)[:batch_size]
 

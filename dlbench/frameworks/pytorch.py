@@ -10,7 +10,7 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlbench.core.errors import (
@@ -103,6 +103,14 @@ def _first_line(error: Exception) -> str:
     return text.strip().split("\n", 1)[0][:300]
 
 
+def _is_image(tensor: torch.Tensor) -> bool:
+    return bool(tensor.ndim == 4)  # noqa: PLR2004 - N, C, H, W
+
+
+def _shapes(tensors: Sequence[torch.Tensor]) -> str:
+    return " ".join("x".join(str(n) for n in tensor.shape) for tensor in tensors)
+
+
 class TorchSubject:
     """A model on one device, with its inputs resident there."""
 
@@ -125,9 +133,9 @@ class TorchSubject:
         self._set_weights(request, _seeded)
         self.model.to(self._device)
         self._loss = model_file.loss
-        self.inputs = [self._resident(request, "input", i, _seeded) for i in range(self.n_buffers)]
+        self.inputs = [self._resident(request, "inputs", i, _seeded) for i in range(self.n_buffers)]
         self.targets = [
-            self._resident(request, "target", i, _seeded) for i in range(self.n_buffers)
+            self._resident(request, "targets", i, _seeded) for i in range(self.n_buffers)
         ]
         if self._tuned:
             self._to_channels_last()
@@ -184,26 +192,39 @@ class TorchSubject:
         side: str,
         buffer: int,
         seeded: Any,  # noqa: ANN401
-    ) -> torch.Tensor:
-        values = seeded.batch(request.spec, side, buffer, request.case.batch_size)
-        return self._torch.from_numpy(values).to(self._device)
+    ) -> tuple[torch.Tensor, ...]:
+        arrays = seeded.batch(request.spec, side, buffer, request.case.batch_size)
+        return tuple(self._torch.from_numpy(a).to(self._device) for a in arrays)
 
     def _to_channels_last(self) -> None:
         """Images only: convolutions of every library are fastest with channels innermost."""
         layout = self._torch.channels_last
-        if self.inputs[0].ndim == 4:  # noqa: PLR2004 - N, C, H, W
+        if any(_is_image(x) for x in self.inputs[0]):
             self.model.to(memory_format=layout)
-            self.inputs = [x.contiguous(memory_format=layout) for x in self.inputs]
+            self.inputs = [
+                tuple(x.contiguous(memory_format=layout) if _is_image(x) else x for x in buffer)
+                for buffer in self.inputs
+            ]
 
     def _prepare_training(self, settings: Any, precision: Precision) -> None:  # noqa: ANN401
         torch = self._torch
         self._trained = [p for p in self.model.parameters() if p.requires_grad]
-        self._optimizer = torch.optim.SGD(
-            self._trained,
-            lr=settings["learning_rate"],
-            momentum=settings["momentum"],
-            fused=True if self._tuned and self._cuda else None,
-        )
+        fused = True if self._tuned and self._cuda else None
+        if settings["name"] == "adam":
+            self._optimizer: Any = torch.optim.Adam(
+                self._trained,
+                lr=settings["learning_rate"],
+                betas=(settings["beta_1"], settings["beta_2"]),
+                eps=settings["epsilon"],
+                fused=fused,
+            )
+        else:
+            self._optimizer = torch.optim.SGD(
+                self._trained,
+                lr=settings["learning_rate"],
+                momentum=settings["momentum"],
+                fused=fused,
+            )
         self._clip_norm: float | None = settings.get("clip_norm")
         # fp16 gradients underflow without it; for all else it is a no-op that is left out.
         self._scaler = torch.amp.GradScaler("cuda") if precision is Precision.FP16 else None
@@ -219,7 +240,7 @@ class TorchSubject:
             "parameter_dtype": str(parameters[0].dtype).removeprefix("torch."),
             "compute_dtype": str(compute).removeprefix("torch."),
             "compiled": self._tuned,
-            "input_shape": "x".join(str(n) for n in self.inputs[0].shape),
+            "input_shape": _shapes(self.inputs[0]),
             "device": torch.cuda.get_device_name(0) if self._cuda else "cpu",
             "tf32": request.case.precision is Precision.TF32,
         }
@@ -231,8 +252,8 @@ class TorchSubject:
         with translated(self._torch):
             self._optimizer.zero_grad(set_to_none=True)
             with self._autocast():
-                outputs = self._forward(self.inputs[buffer])
-                loss = self._loss(outputs, self.targets[buffer])
+                outputs = self._forward(*self.inputs[buffer])
+                loss = self._loss(outputs, *self.targets[buffer])
             if self._scaler is None:
                 loss.backward()
                 self._clip()
@@ -252,12 +273,18 @@ class TorchSubject:
     def query(self, buffer: int) -> object:
         """One inference; its outputs, still on the device."""
         with translated(self._torch), self._torch.inference_mode(), self._autocast():
-            return self._forward(self.inputs[buffer])
+            return self._forward(*self.inputs[buffer])
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self._autocast_dtype is None:
             return contextlib.nullcontext()
         return self._torch.autocast(self._device.type, dtype=self._autocast_dtype)  # type: ignore[no-any-return]
+
+    def loss(self, buffer: int) -> float:
+        """The loss of a buffer in training mode, without a step: for references."""
+        with self._torch.no_grad(), self._autocast():
+            outputs = self.model(*self.inputs[buffer])
+            return float(self._loss(outputs, *self.targets[buffer]))
 
     def fetch(self, handle: object) -> np.ndarray[Any, Any]:
         """Outputs (batch first) or a loss, on the host as float32."""

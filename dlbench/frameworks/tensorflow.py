@@ -114,8 +114,8 @@ class TensorFlowSubject:
             self._model = model_file.build(request.spec)
             _keras.set_weights(self._model, request.spec)
             self._loss = model_file.loss
-            self.inputs = [self._resident(request, "input", i) for i in range(self.n_buffers)]
-            self.targets = [self._resident(request, "target", i) for i in range(self.n_buffers)]
+            self.inputs = [self._resident(request, "inputs", i) for i in range(self.n_buffers)]
+            self.targets = [self._resident(request, "targets", i) for i in range(self.n_buffers)]
             self._run_query = self._compiled(self._infer)
             if case.mode is Mode.TRAINING:
                 self._optimizer = self._build_optimizer(request.spec["optimizer"])
@@ -129,7 +129,7 @@ class TensorFlowSubject:
             "parameter_dtype": str(self._model.trainable_variables[0].dtype),
             "compute_dtype": str(keras.mixed_precision.dtype_policy().compute_dtype),
             "compiled": self._tuned,
-            "input_shape": "x".join(str(n) for n in self.inputs[0].shape),
+            "input_shape": _keras.shapes(self.inputs[0]),
             "device": self._place,
             "tf32": case.precision is Precision.TF32,
         }
@@ -160,32 +160,32 @@ class TensorFlowSubject:
     def _resident(self, request: SubjectRequest, side: str, buffer: int) -> Any:  # noqa: ANN401
         from dlbench.frameworks import _keras, _seeded
 
-        array = _seeded.batch(request.spec, side, buffer, request.case.batch_size)
-        # Token ids are int32 in Keras; the values are the same.
-        dtype = "int32" if array.dtype == "int64" else "float32"
-        return self._tf.identity(self._tf.constant(_keras.to_keras(array), dtype=dtype))
+        arrays = _seeded.batch(request.spec, side, buffer, request.case.batch_size)
+        return [self._tf.identity(self._tf.constant(_keras.to_keras(a))) for a in arrays]
 
     def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return self._tf.function(function, jit_compile=self._tuned, autograph=False)  # type: ignore[no-any-return]
 
     def _build_optimizer(self, settings: Any) -> Any:  # noqa: ANN401
-        optimizer = self._keras.optimizers.SGD(
-            learning_rate=settings["learning_rate"],
-            momentum=settings["momentum"],
-            global_clipnorm=settings.get("clip_norm"),
-        )
+        from dlbench.frameworks import _keras
+
+        optimizer = _keras.optimizer(self._keras, settings)
         optimizer.build(self._model.trainable_variables)
         return optimizer
 
     # --- running ----------------------------------------------------------------------------
 
     def _infer(self, inputs: Any) -> Any:  # noqa: ANN401
-        return self._model(inputs, training=False)
+        from dlbench.frameworks import _keras
+
+        return self._model(_keras.as_argument(inputs), training=False)
 
     def _train(self, inputs: Any, targets: Any) -> Any:  # noqa: ANN401
+        from dlbench.frameworks import _keras
+
         with self._tf.GradientTape() as tape:
-            outputs = self._model(inputs, training=True)
-            loss = self._loss(targets, outputs)
+            outputs = self._model(_keras.as_argument(inputs), training=True)
+            loss = self._loss(outputs, *targets)
         variables = self._model.trainable_variables
         self._optimizer.apply(tape.gradient(loss, variables), variables)
         return loss
@@ -204,8 +204,10 @@ class TensorFlowSubject:
 
     def fetch(self, handle: object) -> np.ndarray[Any, Any]:
         """Outputs (batch first) or a loss, on the host as float32."""
+        from dlbench.frameworks import _keras
+
         with translated(self._tf, cuda=self._cuda):
-            return self._tf.cast(handle, "float32").numpy()  # type: ignore[no-any-return]
+            return _keras.from_keras(self._tf.cast(handle, "float32").numpy())
 
     def synchronize(self) -> None:
         """Wait for the device's stream; on the CPU a graph has run when its call returns."""

@@ -154,13 +154,13 @@ def test_seeded_numbers_depend_on_name_and_seed_alone() -> None:
         "name": "w",
         "seed": 5,
         "weights": [{"match": "*", "kind": "fan_in_uniform", "gain": 1.0}],
-        "input": {"shape": [3], "dtype": "float32", "std": 1.0},
+        "inputs": {"input": {"shape": [3], "dtype": "float32", "std": 1.0}},
     }
     first = _seeded.weight(spec, "a", (4, 3))
     _seeded.weight(spec, "b", (4, 3))
     assert (_seeded.weight(spec, "a", (4, 3)) == first).all()
     assert not (_seeded.weight(spec, "b", (4, 3)) == first).any()
     assert abs(first).max() <= 1.0
-    small, large = (_seeded.batch(spec, "input", 2, n) for n in (2, 5))
+    small, large = (_seeded.batch(spec, "inputs", 2, n)[0] for n in (2, 5))
     assert (small == large[:2]).all()
-    assert (_seeded.batch(spec, "input", 1, 2) != small).all()
+    assert (_seeded.batch(spec, "inputs", 1, 2)[0] != small).all()

@@ -103,7 +103,7 @@ def test_parameters_and_flops_are_as_stated(name: str, variant: str) -> None:
     model = workloads.load_model(workload.folder, "model_pytorch").build(spec).eval()
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     assert trainable == workload.info(variant).parameters
-    inputs = _one_sample(torch, spec["input"])
+    inputs = [_one_sample(torch, table) for table in spec["inputs"].values()]
     # oneDNN's fused recurrent layers are one operation that the counter does not know.
     with (
         warnings.catch_warnings(action="ignore", category=UserWarning),
@@ -111,7 +111,7 @@ def test_parameters_and_flops_are_as_stated(name: str, variant: str) -> None:
         flop_counter.FlopCounterMode(display=False) as counter,
         torch.inference_mode(),
     ):
-        model(inputs)
+        model(*inputs)
     assert counter.get_total_flops() == pytest.approx(workload.info(variant).flops, rel=0.01)
 
 

@@ -89,6 +89,9 @@ class MyDevice:
     def meters(self, device: DeviceInfo) -> tuple[Meter, ...]:
         return (MyMeter(),)
 
+    def memory_held_mib(self, device: DeviceInfo, pid: int) -> float | Absent:
+        return Absent(reason="not counted")
+
     def child_environment(self, device: DeviceInfo) -> Mapping[str, str]:
         return {}
 

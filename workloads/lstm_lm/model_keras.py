@@ -12,7 +12,7 @@ from keras import layers
 def build(spec: Mapping[str, Any]) -> keras.Model:
     """The model of a variant: (N, T) tokens to (N, T, vocabulary) logits."""
     settings = spec["model"]
-    tokens = keras.Input(tuple(spec["input"]["shape"]), dtype="int32")
+    tokens = keras.Input(tuple(spec["inputs"]["input"]["shape"]), dtype="int32")
     x = layers.Embedding(settings["vocabulary"], settings["width"], name="embedding")(tokens)
     for i in range(settings["depth"]):
         x = layers.LSTM(settings["width"], return_sequences=True, name=f"lstm.{i}")(x)
@@ -21,8 +21,8 @@ def build(spec: Mapping[str, Any]) -> keras.Model:
     return keras.Model(tokens, x, name=spec["name"])
 
 
-def loss(targets: Any, outputs: Any) -> Any:
-    """Mean cross-entropy a token of (N, T) tokens and (N, T, vocabulary) logits."""
+def loss(outputs: Any, targets: Any) -> Any:
+    """Mean cross-entropy a token of (N, T, vocabulary) logits and (N, T) tokens."""
     return keras.ops.mean(
         keras.losses.sparse_categorical_crossentropy(targets, outputs, from_logits=True)
     )

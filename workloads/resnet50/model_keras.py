@@ -17,7 +17,7 @@ NORMALISATION = {"momentum": 0.9, "epsilon": 1e-5}
 def build(spec: Mapping[str, Any]) -> keras.Model:
     """The model of a variant: (N, H, W, 3) images to (N, classes) logits."""
     settings = spec["model"]
-    channels, height, width = spec["input"]["shape"]
+    channels, height, width = spec["inputs"]["input"]["shape"]
     images = keras.Input((height, width, channels))
     x = layers.ZeroPadding2D(3)(images)
     x = layers.Conv2D(settings["stem"], 7, strides=2, use_bias=False, name="conv1")(x)
@@ -57,8 +57,8 @@ def _convolve(x: Any, n: int, kernel: int, stride: int, name: str, bn_name: str)
     return layers.BatchNormalization(**NORMALISATION, name=bn_name)(x)
 
 
-def loss(targets: Any, outputs: Any) -> Any:
-    """Mean cross-entropy of (N,) classes and (N, classes) logits."""
+def loss(outputs: Any, targets: Any) -> Any:
+    """Mean cross-entropy of (N, classes) logits and (N,) classes."""
     return keras.ops.mean(
         keras.losses.sparse_categorical_crossentropy(targets, outputs, from_logits=True)
     )
