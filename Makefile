@@ -36,7 +36,7 @@ $(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP_INSTALL) --editable '.[$(FRAMEWORKS),dev]'
+	$(PIP_INSTALL) --editable '.[all,dev]'
 	touch $@ $(VENV)/.bench
 
 $(BIN)/python:

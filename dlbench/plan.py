@@ -183,7 +183,7 @@ class _Matrix:
         for framework in self.frameworks(workload):
             capability = registry.framework(framework).probe()
             for (mode, scenario), device, precision, policy in itertools.product(
-                self.uses(workload),
+                self.uses(workload, capability),
                 self.device_ids(framework),
                 self.selection.precisions or (Precision.FP32,),
                 self.selection.policies or (Policy.BASE,),
@@ -238,8 +238,12 @@ class _Matrix:
             ids += [d.id for d in self.devices if name in (d.id, d.kind)] or [name]
         return list(dict.fromkeys(ids))
 
-    def uses(self, workload: workloads.Workload) -> Iterator[tuple[Mode, Scenario | None]]:
-        for mode in self.selection.modes or workload.modes:
+    def uses(
+        self, workload: workloads.Workload, capability: Capability | Absent
+    ) -> Iterator[tuple[Mode, Scenario | None]]:
+        """What was asked for, else all that workload and framework have (the rest is no skip)."""
+        able = tuple(Mode) if isinstance(capability, Absent) else capability.modes
+        for mode in self.selection.modes or [m for m in workload.modes if m in able]:
             if mode is Mode.TRAINING:
                 yield mode, None
                 continue
@@ -293,6 +297,8 @@ def _cannot(case: Case, device: DeviceInfo, capability: Capability) -> Outcome |
         )
     if case.precision not in device.precisions:
         return _unsupported(f"{device.name} has no native {case.precision} arithmetic")
+    if case.mode not in capability.modes:
+        return _unsupported(f"the {case.framework} adapter has no {case.mode}")
     if case.policy not in capability.policies:
         return _unsupported(f"the {case.framework} adapter has no policy {case.policy}")
     return None

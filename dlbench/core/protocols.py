@@ -12,6 +12,7 @@ from dlbench.core.types import (
     Absent,
     Case,
     DeviceInfo,
+    Mode,
     PeakMemory,
     Policy,
     Precision,
@@ -34,6 +35,7 @@ class Capability:
     precisions: Mapping[str, tuple[Precision, ...]]
     policies: tuple[Policy, ...]
     reasons: Mapping[str, str]
+    modes: tuple[Mode, ...] = (Mode.TRAINING, Mode.INFERENCE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,12 +25,16 @@ in two of 512."""
 BF16_FLOP_PER_CYCLE = {"amx_bf16": 2048, "avx512_bf16": 128, "bf16": 128}
 """AMX: 16x16x32 products in 16 cycles; AVX-512: two dot-product units; Arm: four BFMMLA."""
 
+INT8_OP_PER_CYCLE = {"amx_int8": 4096, "avx512_vnni": 256, "avx_vnni": 128, "i8mm": 256}
+"""As above with bytes: x86 has two dot-product units of the vector's width, Arm four of SMMLA."""
+
 NOTABLE_FLAGS = (
     "sse2",
     "avx2",
     "fma",
     "avx512f",
     "avx512_vnni",
+    "avx_vnni",
     "avx512_bf16",
     "amx_bf16",
     "amx_int8",
@@ -56,6 +60,8 @@ def describe(root: Path = Path("/")) -> DeviceInfo:
     precisions = [Precision.FP32]
     if any(flag in flags for flag in BF16_FLOP_PER_CYCLE):
         precisions.append(Precision.BF16)
+    if any(flag in flags for flag in INT8_OP_PER_CYCLE):
+        precisions.append(Precision.INT8)
     return DeviceInfo(
         id="cpu",
         kind="cpu",
@@ -96,6 +102,7 @@ def _peak_flops(root: Path, flags: set[str]) -> dict[str, float]:
     per_cycle = {
         Precision.FP32: next((n for f, n in FP32_FLOP_PER_CYCLE.items() if f in flags), None),
         Precision.BF16: next((n for f, n in BF16_FLOP_PER_CYCLE.items() if f in flags), None),
+        Precision.INT8: next((n for f, n in INT8_OP_PER_CYCLE.items() if f in flags), None),
     }
     cores_hz = _bound_cores(root, flags) * _bound_hz(root)
     return {precision.value: n * cores_hz for precision, n in per_cycle.items() if n}

@@ -1,7 +1,8 @@
 """What all users of a Keras 3 model file share: the seeded weights under canonical names.
 
-A Keras layer carries the canonical path of its PyTorch twin as its name (``layer1.0.conv1``); its
-variables are then named and laid out by the kind of layer.
+A Keras layer carries the canonical path of its PyTorch twin as its name, with a dash for each dot
+(``layer1-0-conv1``: Keras on PyTorch cannot have dots); its variables are then named and laid out by
+the kind of layer.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from dlbench.core.errors import UnsupportedError
+from dlbench.core.protocols import SubjectRequest
+from dlbench.core.types import Precision
 from dlbench.frameworks import _seeded
 
 Array = np.ndarray[Any, Any]
@@ -39,6 +42,15 @@ def set_weights(model: Any, spec: Mapping[str, Any]) -> None:  # noqa: ANN401 - 
                 f"no rule for the weights of a Keras layer {kind.__name__}",
                 "Add it to frameworks/_keras.py.",
             )
+
+
+def build(keras: Any, model_file: Any, request: SubjectRequest) -> Any:  # noqa: ANN401
+    """The workload's model under the case's precision, with its seeded weights."""
+    mixed = request.case.precision is Precision.BF16
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16" if mixed else "float32")
+    model = model_file.build(request.spec)
+    set_weights(model, request.spec)
+    return model
 
 
 def optimizer(keras: Any, settings: Mapping[str, Any]) -> Any:  # noqa: ANN401 - module, optimiser
@@ -69,6 +81,11 @@ def shapes(tensors: Sequence[Any]) -> str:
     return " ".join("x".join(str(n) for n in tensor.shape) for tensor in tensors)
 
 
+def canonical(layer: Any) -> str:  # noqa: ANN401
+    """The path of a layer's PyTorch twin."""
+    return str(layer.name).replace("-", ".")
+
+
 def n_parameters(model: Any) -> int:  # noqa: ANN401
     """Trainable parameters."""
     return sum(int(np.prod(v.shape)) for v in model.trainable_variables)
@@ -93,56 +110,58 @@ def from_keras(array: Array) -> Array:
 
 def _convolution(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
     height, width, n_in, n_out = layer.kernel.shape
-    kernel = _seeded.weight(spec, f"{layer.name}.weight", (n_out, n_in, height, width))
+    kernel = _seeded.weight(spec, f"{canonical(layer)}.weight", (n_out, n_in, height, width))
     return [kernel.transpose(2, 3, 1, 0), *_bias(layer, spec, n_out)]
 
 
 def _depthwise(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
     height, width, n_in, multiplier = layer.kernel.shape
     n_out = n_in * multiplier
-    kernel = _seeded.weight(spec, f"{layer.name}.weight", (n_out, 1, height, width))
+    kernel = _seeded.weight(spec, f"{canonical(layer)}.weight", (n_out, 1, height, width))
     by_input = kernel.reshape(n_in, multiplier, height, width)
     return [by_input.transpose(2, 3, 0, 1), *_bias(layer, spec, n_out)]
 
 
 def _transposed_convolution(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
     height, width, n_out, n_in = layer.kernel.shape
-    kernel = _seeded.weight(spec, f"{layer.name}.weight", (n_in, n_out, height, width))
+    kernel = _seeded.weight(spec, f"{canonical(layer)}.weight", (n_in, n_out, height, width))
     return [kernel.transpose(2, 3, 1, 0), *_bias(layer, spec, n_out)]
 
 
 def _dense(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
     n_in, n_out = layer.kernel.shape
-    kernel = _seeded.weight(spec, f"{layer.name}.weight", (n_out, n_in))
+    kernel = _seeded.weight(spec, f"{canonical(layer)}.weight", (n_out, n_in))
     return [kernel.T, *_bias(layer, spec, n_out)]
 
 
 def _bias(layer: Any, spec: Mapping[str, Any], n: int) -> list[Array]:  # noqa: ANN401
-    return [_seeded.weight(spec, f"{layer.name}.bias", (n,))] if layer.use_bias else []
+    return [_seeded.weight(spec, f"{canonical(layer)}.bias", (n,))] if layer.use_bias else []
 
 
 def _normalisation(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
     shape = tuple(layer.gamma.shape)
     names = ("weight", "bias", "running_mean", "running_var")
-    return [_seeded.weight(spec, f"{layer.name}.{name}", shape) for name in names]
+    return [_seeded.weight(spec, f"{canonical(layer)}.{name}", shape) for name in names]
 
 
 def _layer_normalisation(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
     shape = tuple(layer.gamma.shape)
-    return [_seeded.weight(spec, f"{layer.name}.{name}", shape) for name in ("weight", "bias")]
+    return [
+        _seeded.weight(spec, f"{canonical(layer)}.{name}", shape) for name in ("weight", "bias")
+    ]
 
 
 def _embedding(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
-    return [_seeded.weight(spec, f"{layer.name}.weight", tuple(layer.embeddings.shape))]
+    return [_seeded.weight(spec, f"{canonical(layer)}.weight", tuple(layer.embeddings.shape))]
 
 
 def _lstm(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
     """Gates are in the same order in both (input, forget, cell, output), matrices transposed.
 
-    The layer's name is ``<module>.<depth>`` or, where it runs backwards, ``<module>.<depth>_reverse``;
+    The layer's path is ``<module>.<depth>`` or, where it runs backwards, ``<module>.<depth>_reverse``;
     PyTorch's second bias is frozen at zero.
     """
-    module, _, depth = layer.name.rpartition(".")
+    module, _, depth = canonical(layer).rpartition(".")
     cell = layer.cell
     n_in, four_n = cell.kernel.shape
     n = cell.recurrent_kernel.shape[0]
@@ -158,7 +177,7 @@ def _gru(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
 
     Named as for LSTM; both biases are trained, since the second one acts within the reset gate.
     """
-    module, _, depth = layer.name.rpartition(".")
+    module, _, depth = canonical(layer).rpartition(".")
     cell = layer.cell
     n_in, three_n = cell.kernel.shape
     n = cell.recurrent_kernel.shape[0]
@@ -179,7 +198,9 @@ def _gru(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
 
 
 def _own(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
-    return [_seeded.weight(spec, f"{layer.name}.{w.name}", tuple(w.shape)) for w in layer.weights]
+    return [
+        _seeded.weight(spec, f"{canonical(layer)}.{w.name}", tuple(w.shape)) for w in layer.weights
+    ]
 
 
 _RULES = {

@@ -10,7 +10,7 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlbench.core.errors import (
@@ -103,6 +103,58 @@ def _first_line(error: Exception) -> str:
     return text.strip().split("\n", 1)[0][:300]
 
 
+# --- shared with the adapters that build on PyTorch -----------------------------------------
+
+
+def seeded_model(torch: Any, model_file: Any, spec: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """The workload's model on the CPU, with its seeded weights."""
+    from dlbench.frameworks import _seeded
+
+    model = model_file.build(spec)
+    with torch.no_grad():
+        for name, tensor in model.state_dict(keep_vars=True).items():
+            tensor.copy_(torch.from_numpy(_seeded.weight(spec, name, tuple(tensor.shape))))
+    return model
+
+
+def n_parameters(model: Any) -> int:  # noqa: ANN401
+    """Trainable parameters."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def set_numerics(torch: Any, precision: Precision, threads: int) -> None:  # noqa: ANN401
+    """Threads, and TF32 explicitly on or off."""
+    torch.set_num_threads(threads)
+    tf32 = precision is Precision.TF32
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = tf32
+
+
+def mark(torch: Any) -> object:  # noqa: ANN401
+    """A CUDA event in the current stream."""
+    event = torch.cuda.Event(enable_timing=True)
+    event.record()
+    return event
+
+
+def elapsed_s(start: object, end: object) -> float:
+    """Seconds between two CUDA events."""
+    first: Any = start
+    return first.elapsed_time(end) / 1e3  # type: ignore[no-any-return]
+
+
+def allocator_peaks(torch: Any, *, cuda: bool) -> PeakMemory:  # noqa: ANN401
+    """The CUDA allocator's peaks; on the CPU PyTorch keeps no count (and would answer 0)."""
+    elsewhere = Absent(reason="the worker asks for it")
+    uncounted = Absent(reason="PyTorch does not count memory on the CPU")
+    return PeakMemory(
+        framework_allocated_mib=torch.cuda.max_memory_allocated() / MIB if cuda else uncounted,
+        framework_reserved_mib=torch.cuda.max_memory_reserved() / MIB if cuda else uncounted,
+        device_used_mib=elsewhere,
+        host_rss_mib=elsewhere,
+    )
+
+
 def _is_image(tensor: torch.Tensor) -> bool:
     return bool(tensor.ndim == 4)  # noqa: PLR2004 - N, C, H, W
 
@@ -123,14 +175,14 @@ class TorchSubject:
         self._tuned = case.policy is Policy.TUNED
         self.n_buffers = _seeded.N_BUFFERS
         self._device = self._open_device(request)
-        self._set_numerics(case.precision, request.threads)
+        set_numerics(torch, case.precision, request.threads)
+        torch.backends.cudnn.benchmark = self._tuned
         self._autocast_dtype = {Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}.get(
             case.precision
         )
         # Built on the CPU and then moved: the peak on the device is the model's, not the builder's.
         model_file = request.load_model()
-        self.model = model_file.build(request.spec)
-        self._set_weights(request, _seeded)
+        self.model = seeded_model(torch, model_file, request.spec)
         self.model.to(self._device)
         self._loss = model_file.loss
         self.inputs = [self._resident(request, "inputs", i, _seeded) for i in range(self.n_buffers)]
@@ -170,21 +222,6 @@ class TorchSubject:
         torch.cuda.set_device(0)
         torch.cuda.reset_peak_memory_stats()
         return torch.device("cuda", 0)
-
-    def _set_numerics(self, precision: Precision, threads: int) -> None:
-        torch = self._torch
-        torch.set_num_threads(threads)
-        tf32 = precision is Precision.TF32
-        torch.backends.cuda.matmul.allow_tf32 = tf32
-        torch.backends.cudnn.allow_tf32 = tf32
-        torch.backends.cudnn.benchmark = self._tuned
-
-    def _set_weights(self, request: SubjectRequest, seeded: Any) -> None:  # noqa: ANN401
-        torch = self._torch
-        with torch.no_grad():
-            for name, tensor in self.model.state_dict(keep_vars=True).items():
-                values = seeded.weight(request.spec, name, tuple(tensor.shape))
-                tensor.copy_(torch.from_numpy(values))
 
     def _resident(
         self,
@@ -234,7 +271,7 @@ class TorchSubject:
         parameters = list(self.model.parameters())
         compute = self._autocast_dtype or parameters[0].dtype
         return {
-            "parameters": sum(p.numel() for p in parameters if p.requires_grad),
+            "parameters": n_parameters(self.model),
             "threads": torch.get_num_threads(),
             "framework_version": torch.__version__,
             "parameter_dtype": str(parameters[0].dtype).removeprefix("torch."),
@@ -300,35 +337,15 @@ class TorchSubject:
 
     def mark(self) -> object | None:
         """A CUDA event in the stream."""
-        if not self._cuda:
-            return None
-        event = self._torch.cuda.Event(enable_timing=True)
-        event.record()
-        return event  # type: ignore[no-any-return]
+        return mark(self._torch) if self._cuda else None
 
     def elapsed_s(self, start: object, end: object) -> float:
         """Seconds between two events."""
-        first: Any = start
-        return first.elapsed_time(end) / 1e3  # type: ignore[no-any-return]
+        return elapsed_s(start, end)
 
     def peak_memory(self) -> PeakMemory:
-        """The CUDA allocator's peaks; on the CPU PyTorch keeps no count (and would answer 0)."""
-        elsewhere = Absent(reason="the worker asks for it")
-        if not self._cuda:
-            absent = Absent(reason="PyTorch does not count memory on the CPU")
-            return PeakMemory(
-                framework_allocated_mib=absent,
-                framework_reserved_mib=absent,
-                device_used_mib=elsewhere,
-                host_rss_mib=elsewhere,
-            )
-        cuda = self._torch.cuda
-        return PeakMemory(
-            framework_allocated_mib=cuda.max_memory_allocated() / MIB,
-            framework_reserved_mib=cuda.max_memory_reserved() / MIB,
-            device_used_mib=elsewhere,
-            host_rss_mib=elsewhere,
-        )
+        """The CUDA allocator's peaks."""
+        return allocator_peaks(self._torch, cuda=self._cuda)
 
     def close(self) -> None:
         """The process ends next; freeing first lets a profiler see it."""

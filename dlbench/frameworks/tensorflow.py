@@ -111,8 +111,7 @@ class TensorFlowSubject:
         self._place = self._open_device()
         with tf.device(self._place):
             model_file = request.load_model()
-            self._model = model_file.build(request.spec)
-            _keras.set_weights(self._model, request.spec)
+            self._model = _keras.build(keras, model_file, request)
             self._loss = model_file.loss
             self.inputs = [self._resident(request, "inputs", i) for i in range(self.n_buffers)]
             self.targets = [self._resident(request, "targets", i) for i in range(self.n_buffers)]
@@ -142,8 +141,6 @@ class TensorFlowSubject:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
         tf.config.experimental.enable_tensor_float_32_execution(precision is Precision.TF32)
-        policy = "mixed_bfloat16" if precision is Precision.BF16 else "float32"
-        self._keras.mixed_precision.set_dtype_policy(policy)
 
     def _open_device(self) -> str:
         if not self._cuda:

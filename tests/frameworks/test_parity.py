@@ -12,7 +12,8 @@ import pytest
 
 from dlbench import workloads
 from dlbench.core import registry
-from dlbench.core.types import Absent
+from dlbench.core.protocols import Capability
+from dlbench.core.types import Absent, Mode
 
 pytestmark = pytest.mark.frameworks
 
@@ -29,11 +30,12 @@ subject = adapter.open_subject(request_for(framework, workload, **common))
 found["parameters"] = subject.info["parameters"]
 found["outputs"] = [subject.fetch(subject.query(i)).ravel()[:2000].tolist() for i in range(4)]
 found["shape"] = list(subject.fetch(subject.query(0)).shape)
-subject = adapter.open_subject(
-    request_for(framework, workload, mode=Mode.TRAINING, scenario=None, **common)
-)
-found["losses"] = [float(subject.fetch(subject.step(0))) for _ in range(5)]
 found["compute"] = subject.info["compute_dtype"]
+if Mode.TRAINING in adapter.probe().modes:
+    subject = adapter.open_subject(
+        request_for(framework, workload, mode=Mode.TRAINING, scenario=None, **common)
+    )
+    found["losses"] = [float(subject.fetch(subject.step(0))) for _ in range(5)]
 print(json.dumps(found))
 """
 
@@ -42,9 +44,13 @@ LARGEST = {"fp32": 1e-4, "bf16": 0.1}
 drift apart as rounding is fed back."""
 
 
-def _installed() -> list[str]:
-    real = [n for n in registry.names("frameworks") if n != "fake"]
-    return [n for n in real if not isinstance(registry.framework(n).probe(), Absent)]
+def _installed() -> dict[str, Capability]:
+    probes = {n: registry.framework(n).probe() for n in registry.names("frameworks") if n != "fake"}
+    return {name: found for name, found in probes.items() if not isinstance(found, Absent)}
+
+
+def _training() -> list[str]:
+    return [name for name, found in _installed().items() if Mode.TRAINING in found.modes]
 
 
 def _cells() -> list[tuple[str, str]]:
@@ -82,6 +88,8 @@ def test_same_weights_same_outputs_same_losses(
     workload: str, framework: str, precision: str
 ) -> None:
     """Outputs, first loss, and the loss after one update, against PyTorch in fp32."""
+    if precision not in _installed()[framework].precisions["cpu"]:
+        pytest.skip(f"the {framework} adapter does not run {precision} on the CPU")
     wanted = _results("pytorch", workload, "fp32")
     got = _results(framework, workload, precision)
     assert got["parameters"] == wanted["parameters"]
@@ -89,7 +97,7 @@ def test_same_weights_same_outputs_same_losses(
     assert got["compute"] == {"fp32": "float32", "bf16": "bfloat16"}[precision]
     limit = LARGEST[precision]
     assert _deviation(got["outputs"], wanted["outputs"]) <= limit
-    for step in range(2):
+    for step in range(2 if "losses" in got else 0):
         assert got["losses"][step] == pytest.approx(wanted["losses"][step], rel=limit), step
 
 
@@ -102,7 +110,7 @@ def test_pytorch_in_bf16_is_still_the_same_model(workload: str) -> None:
     assert 1e-6 < deviation <= LARGEST["bf16"]
 
 
-@pytest.mark.parametrize("framework", _installed())
+@pytest.mark.parametrize("framework", _training())
 @pytest.mark.parametrize("workload", [n for n in workloads.folders() if n != "fake"])
 def test_training_lowers_the_loss_on_the_same_batch(workload: str, framework: str) -> None:
     """Five updates are enough to see it."""

@@ -15,7 +15,7 @@ def build(spec: Mapping[str, Any]) -> keras.Model:
     tokens = keras.Input(tuple(spec["inputs"]["input"]["shape"]), dtype="int32")
     x = layers.Embedding(settings["vocabulary"], settings["width"], name="embedding")(tokens)
     for i in range(settings["depth"]):
-        x = layers.LSTM(settings["width"], return_sequences=True, name=f"lstm.{i}")(x)
+        x = layers.LSTM(settings["width"], return_sequences=True, name=f"lstm-{i}")(x)
     # Logits stay in float32 under mixed precision, as the loss wants them.
     x = layers.Dense(settings["vocabulary"], name="softmax", dtype="float32")(x)
     return keras.Model(tokens, x, name=spec["name"])

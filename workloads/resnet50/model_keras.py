@@ -26,7 +26,7 @@ def build(spec: Mapping[str, Any]) -> keras.Model:
     for i, (n, depth) in enumerate(zip(settings["widths"], settings["depths"], strict=True)):
         for j in range(depth):
             stride = 2 if i > 0 and j == 0 else 1
-            x = _bottleneck(x, n, stride, f"layer{i + 1}.{j}")
+            x = _bottleneck(x, n, stride, f"layer{i + 1}-{j}")
     x = layers.GlobalAveragePooling2D()(x)
     # Logits stay in float32 under mixed precision, as the loss wants them.
     x = layers.Dense(settings["classes"], name="fc", dtype="float32")(x)
@@ -37,10 +37,10 @@ def _bottleneck(x: Any, width: int, stride: int, name: str) -> Any:
     n_out = width * EXPANSION
     shortcut = x
     if stride != 1 or x.shape[-1] != n_out:
-        shortcut = _convolve(x, n_out, 1, stride, f"{name}.downsample.0", f"{name}.downsample.1")
-    x = layers.ReLU()(_convolve(x, width, 1, 1, f"{name}.conv1", f"{name}.bn1"))
-    x = layers.ReLU()(_convolve(x, width, 3, stride, f"{name}.conv2", f"{name}.bn2"))
-    x = _convolve(x, n_out, 1, 1, f"{name}.conv3", f"{name}.bn3")
+        shortcut = _convolve(x, n_out, 1, stride, f"{name}-downsample-0", f"{name}-downsample-1")
+    x = layers.ReLU()(_convolve(x, width, 1, 1, f"{name}-conv1", f"{name}-bn1"))
+    x = layers.ReLU()(_convolve(x, width, 3, stride, f"{name}-conv2", f"{name}-bn2"))
+    x = _convolve(x, n_out, 1, 1, f"{name}-conv3", f"{name}-bn3")
     return layers.ReLU()(layers.Add()([x, shortcut]))
 
 

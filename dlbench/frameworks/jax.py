@@ -1,0 +1,253 @@
+"""JAX, running Keras 3 model files statelessly through its own jitted steps with donated buffers.
+
+JAX is used compiled or not at all: ``base`` and ``tuned`` are the same program, one ``jax.jit`` of
+the whole step. What the step replaces (weights, statistics, optimiser state) is donated to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from dlbench.core.errors import (
+    DeviceOutOfMemoryError,
+    HostOutOfMemoryError,
+    MissingDependencyError,
+    UnsupportedError,
+)
+from dlbench.core.protocols import Capability, SubjectRequest
+from dlbench.core.types import Absent, Mode, PeakMemory, Policy, Precision
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MODEL_FILE = "model_keras"
+
+INSTALL = "pip install 'dlbench[jax]'"
+INSTALL_CUDA = "pip install 'jax[cuda13]'"
+
+CUDA_PLUGINS = ("jax_cuda13_plugin", "jax_cuda12_plugin")
+
+MIB = 1024 * 1024
+
+CPU_PRECISIONS = (Precision.FP32, Precision.BF16)
+CUDA_PRECISIONS = (Precision.FP32, Precision.TF32, Precision.BF16)
+
+MATMUL_PRECISIONS = {Precision.FP32: "highest", Precision.TF32: "tensorfloat32"}
+"""JAX's own default for float32 on a GPU is TF32; each is asked for by name."""
+
+SMALLER = "Use a smaller --batch-size."
+
+
+def probe() -> Capability | Absent:
+    """Version and devices of the installed packages, without importing them."""
+    for package in ("jax", "jaxlib", "keras"):
+        if importlib.util.find_spec(package) is None:
+            return Absent(reason=f"{package} is not installed", remedy=INSTALL)
+    try:
+        version = importlib.metadata.version("jax")
+    except importlib.metadata.PackageNotFoundError:
+        return Absent(reason="a jax without its metadata is on the path", remedy=INSTALL)
+    precisions: dict[str, tuple[Precision, ...]] = {"cpu": CPU_PRECISIONS}
+    reasons = {}
+    if any(importlib.util.find_spec(plugin) for plugin in CUDA_PLUGINS):
+        precisions["nvidia"] = CUDA_PRECISIONS
+    else:
+        reasons["nvidia"] = f"JAX {version} has no CUDA plugin ({INSTALL_CUDA})"
+    return Capability(
+        version=version,
+        precisions=precisions,
+        policies=(Policy.BASE, Policy.TUNED),
+        reasons=reasons,
+    )
+
+
+def open_subject(request: SubjectRequest) -> JaxSubject:
+    """Import JAX and Keras and build the subject.
+
+    Raises:
+        SubjectError: of the kind that says what failed.
+    """
+    os.environ["KERAS_BACKEND"] = "jax"
+    # XLA takes its number of CPU threads from here, and all the GPU's memory unless told not to.
+    os.environ["NPROC"] = str(request.threads)
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    try:
+        import jax
+        import keras
+    except Exception as error:
+        raise MissingDependencyError(
+            f"JAX is installed but does not import: {type(error).__name__}: {error}", INSTALL
+        ) from error
+    with translated(jax, cuda=request.device.kind == "nvidia"):
+        return JaxSubject(jax, keras, request)
+
+
+@contextlib.contextmanager
+def translated(jax: Any, *, cuda: bool) -> Iterator[None]:  # noqa: ANN401 - the module
+    """JAX's way of saying that memory is gone, as ours."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        kind = DeviceOutOfMemoryError if cuda else HostOutOfMemoryError
+        raise kind(str(error).split("\n", 1)[0][:300], SMALLER) from error
+
+
+class JaxSubject:
+    """A Keras model as a pure function on one device, with its inputs and state resident there."""
+
+    def __init__(self, jax: Any, keras: Any, request: SubjectRequest) -> None:  # noqa: ANN401
+        from dlbench.frameworks import _keras, _seeded
+
+        case = request.case
+        self._jax = jax
+        self._cuda = request.device.kind == "nvidia"
+        self.n_buffers = _seeded.N_BUFFERS
+        self._device = self._open_device(case.precision)
+        model_file = request.load_model()
+        self._model = _keras.build(keras, model_file, request)
+        self._loss = model_file.loss
+        self.inputs = [self._resident(request, "inputs", i) for i in range(self.n_buffers)]
+        self.targets = [self._resident(request, "targets", i) for i in range(self.n_buffers)]
+        self._trained = [v.value for v in self._model.trainable_variables]
+        self._untrained = [v.value for v in self._model.non_trainable_variables]
+        self._run_query = jax.jit(self._infer)
+        if case.mode is Mode.TRAINING:
+            self._optimizer = _keras.optimizer(keras, request.spec["optimizer"])
+            self._optimizer.build(self._model.trainable_variables)
+            self._optimizer_state = [v.value for v in self._optimizer.variables]
+            self._run_step = jax.jit(self._train, donate_argnums=(0, 1, 2))
+        self._last: list[Any] = []
+        self.info: dict[str, str | int | float | bool | Absent] = {
+            "parameters": _keras.n_parameters(self._model),
+            "threads": request.threads,
+            "framework_version": jax.__version__,
+            "keras_version": keras.__version__,
+            "parameter_dtype": str(self._trained[0].dtype),
+            "compute_dtype": str(keras.mixed_precision.dtype_policy().compute_dtype),
+            "compiled": True,
+            "input_shape": _keras.shapes(self.inputs[0]),
+            "device": str(self._device.device_kind),
+            "tf32": case.precision is Precision.TF32,
+        }
+
+    # --- building ---------------------------------------------------------------------------
+
+    def _open_device(self, precision: Precision) -> Any:  # noqa: ANN401
+        jax = self._jax
+        jax.config.update("jax_platforms", "cuda" if self._cuda else "cpu")
+        if precision in MATMUL_PRECISIONS:
+            jax.config.update("jax_default_matmul_precision", MATMUL_PRECISIONS[precision])
+        try:
+            return jax.local_devices()[0]
+        except RuntimeError as error:
+            raise UnsupportedError(
+                f"JAX {jax.__version__} sees no GPU, though the driver does: {error}", INSTALL_CUDA
+            ) from error
+
+    def _resident(self, request: SubjectRequest, side: str, buffer: int) -> list[Any]:
+        from dlbench.frameworks import _keras, _seeded
+
+        arrays = _seeded.batch(request.spec, side, buffer, request.case.batch_size)
+        return [self._jax.device_put(_keras.to_keras(a), self._device) for a in arrays]
+
+    # --- running ----------------------------------------------------------------------------
+
+    def _infer(self, trained: Any, untrained: Any, inputs: Any) -> Any:  # noqa: ANN401
+        from dlbench.frameworks import _keras
+
+        outputs, _ = self._model.stateless_call(
+            trained, untrained, _keras.as_argument(inputs), training=False
+        )
+        return outputs
+
+    def _train(
+        self,
+        trained: Any,  # noqa: ANN401
+        untrained: Any,  # noqa: ANN401
+        optimizer_state: Any,  # noqa: ANN401
+        inputs: Any,  # noqa: ANN401
+        targets: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        from dlbench.frameworks import _keras
+
+        def loss_of(weights: Any) -> Any:  # noqa: ANN401
+            outputs, statistics = self._model.stateless_call(
+                weights, untrained, _keras.as_argument(inputs), training=True
+            )
+            return self._loss(outputs, *targets), statistics
+
+        (loss, untrained), gradients = self._jax.value_and_grad(loss_of, has_aux=True)(trained)
+        trained, optimizer_state = self._optimizer.stateless_apply(
+            optimizer_state, gradients, trained
+        )
+        return loss, trained, untrained, optimizer_state
+
+    def step(self, buffer: int) -> object:
+        """One training step; the loss before its update."""
+        with translated(self._jax, cuda=self._cuda):
+            loss, self._trained, self._untrained, self._optimizer_state = self._run_step(
+                self._trained,
+                self._untrained,
+                self._optimizer_state,
+                self.inputs[buffer],
+                self.targets[buffer],
+            )
+        self._last = [loss, self._trained]
+        return loss
+
+    def query(self, buffer: int) -> object:
+        """One inference; its outputs."""
+        with translated(self._jax, cuda=self._cuda):
+            outputs = self._run_query(self._trained, self._untrained, self.inputs[buffer])
+        self._last = [outputs]
+        return outputs
+
+    def fetch(self, handle: object) -> np.ndarray[Any, Any]:
+        """Outputs (batch first) or a loss, on the host as float32."""
+        import numpy as np
+
+        from dlbench.frameworks import _keras
+
+        with translated(self._jax, cuda=self._cuda):
+            return _keras.from_keras(np.asarray(handle, dtype=np.float32))
+
+    def synchronize(self) -> None:
+        """Wait for what was started last; a device runs in order. On the CPU too JAX runs ahead."""
+        with translated(self._jax, cuda=self._cuda):
+            self._jax.block_until_ready(self._last)
+
+    def mark(self) -> object | None:
+        """JAX gives Python no device clock."""
+        return None
+
+    def elapsed_s(self, start: object, end: object) -> float:  # noqa: ARG002
+        """Never called, since ``mark`` returns None."""
+        raise RuntimeError("JAX has no device clock")
+
+    def peak_memory(self) -> PeakMemory:
+        """The GPU allocator's peak; on the CPU JAX keeps no count."""
+        elsewhere = Absent(reason="the worker asks for it")
+        stats = self._device.memory_stats() or {}
+        peak = stats.get("peak_bytes_in_use")
+        pool = stats.get("peak_pool_bytes", stats.get("pool_bytes"))
+        return PeakMemory(
+            framework_allocated_mib=peak / MIB
+            if peak
+            else Absent(reason=f"JAX does not count memory on the {self._device.platform}"),
+            framework_reserved_mib=pool / MIB
+            if pool
+            else Absent(reason="JAX does not say what its allocator reserved"),
+            device_used_mib=elsewhere,
+            host_rss_mib=elsewhere,
+        )
+
+    def close(self) -> None:
+        """The process ends next."""
+        self.inputs, self.targets = [], []

@@ -1,0 +1,172 @@
+"""Keras 3 on its torch backend, as its users run it: eager, with Keras's own optimiser.
+
+``base`` only: Keras compiles nothing on this backend by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import os
+from typing import TYPE_CHECKING, Any
+
+from dlbench.core.errors import MissingDependencyError, UnsupportedError
+from dlbench.core.protocols import Capability, SubjectRequest
+from dlbench.core.types import Absent, Mode, PeakMemory, Policy, Precision
+from dlbench.frameworks import pytorch
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MODEL_FILE = "model_keras"
+
+INSTALL = "pip install 'dlbench[keras]'"
+
+CPU_PRECISIONS = (Precision.FP32, Precision.BF16)
+CUDA_PRECISIONS = (Precision.FP32, Precision.TF32, Precision.BF16)
+
+
+def probe() -> Capability | Absent:
+    """Version and devices of the installed packages, without importing them."""
+    if importlib.util.find_spec("keras") is None:
+        return Absent(reason="keras is not installed", remedy=INSTALL)
+    below = pytorch.probe()
+    if isinstance(below, Absent):
+        return Absent(reason=f"its torch backend: {below.reason}", remedy=INSTALL)
+    try:
+        version = importlib.metadata.version("keras")
+    except importlib.metadata.PackageNotFoundError:
+        return Absent(reason="a keras without its metadata is on the path", remedy=INSTALL)
+    known = {"cpu": CPU_PRECISIONS, "nvidia": CUDA_PRECISIONS}
+    return Capability(
+        version=version,
+        precisions={kind: known[kind] for kind in below.precisions},
+        policies=(Policy.BASE,),
+        reasons=below.reasons,
+    )
+
+
+def open_subject(request: SubjectRequest) -> KerasSubject:
+    """Import Keras and PyTorch and build the subject.
+
+    Raises:
+        SubjectError: of the kind that says what failed.
+    """
+    os.environ["KERAS_BACKEND"] = "torch"
+    try:
+        import keras
+        import torch
+    except Exception as error:
+        raise MissingDependencyError(
+            f"Keras or PyTorch does not import: {type(error).__name__}: {error}", INSTALL
+        ) from error
+    with pytorch.translated(torch):
+        return KerasSubject(torch, keras, request)
+
+
+class KerasSubject:
+    """A Keras model of PyTorch tensors on one device, with its inputs resident there."""
+
+    def __init__(self, torch: Any, keras: Any, request: SubjectRequest) -> None:  # noqa: ANN401
+        from dlbench.frameworks import _keras, _seeded
+
+        case = request.case
+        self._torch, self._keras = torch, keras
+        self._cuda = request.device.kind == "nvidia"
+        self.n_buffers = _seeded.N_BUFFERS
+        if self._cuda and not torch.cuda.is_available():
+            raise UnsupportedError(
+                f"PyTorch {torch.__version__} sees no CUDA device, though the driver does",
+                pytorch.INSTALL_CUDA,
+            )
+        pytorch.set_numerics(torch, case.precision, request.threads)
+        self._place = "gpu:0" if self._cuda else "cpu"
+        with keras.device(self._place):
+            model_file = request.load_model()
+            self._model = _keras.build(keras, model_file, request)
+            self._loss = model_file.loss
+            self.inputs = [self._resident(request, "inputs", i) for i in range(self.n_buffers)]
+            self.targets = [self._resident(request, "targets", i) for i in range(self.n_buffers)]
+            if case.mode is Mode.TRAINING:
+                self._optimizer = _keras.optimizer(keras, request.spec["optimizer"])
+                self._optimizer.build(self._model.trainable_variables)
+        self._trained = self._model.trainable_variables
+        if self._cuda:
+            torch.cuda.reset_peak_memory_stats()
+        self.info: dict[str, str | int | float | bool | Absent] = {
+            "parameters": _keras.n_parameters(self._model),
+            "threads": torch.get_num_threads(),
+            "framework_version": keras.__version__,
+            "torch_version": torch.__version__,
+            "parameter_dtype": str(self._trained[0].dtype),
+            "compute_dtype": str(keras.mixed_precision.dtype_policy().compute_dtype),
+            "compiled": False,
+            "input_shape": _keras.shapes(self.inputs[0]),
+            "device": torch.cuda.get_device_name(0) if self._cuda else "cpu",
+            "tf32": case.precision is Precision.TF32,
+        }
+
+    def _resident(self, request: SubjectRequest, side: str, buffer: int) -> list[Any]:
+        from dlbench.frameworks import _keras, _seeded
+
+        arrays = _seeded.batch(request.spec, side, buffer, request.case.batch_size)
+        return [self._keras.ops.convert_to_tensor(_keras.to_keras(a)) for a in arrays]
+
+    # --- running ----------------------------------------------------------------------------
+
+    def step(self, buffer: int) -> object:
+        """One training step; the loss before its update, still on the device."""
+        from dlbench.frameworks import _keras
+
+        torch = self._torch
+        with pytorch.translated(torch), self._on_device():
+            for variable in self._trained:
+                variable.value.grad = None
+            outputs = self._model(_keras.as_argument(self.inputs[buffer]), training=True)
+            loss = self._loss(outputs, *self.targets[buffer])
+            loss.backward()
+            gradients = [variable.value.grad for variable in self._trained]
+            with torch.no_grad():
+                self._optimizer.apply(gradients, self._trained)
+            return loss.detach()
+
+    def query(self, buffer: int) -> object:
+        """One inference; its outputs, still on the device."""
+        from dlbench.frameworks import _keras
+
+        with pytorch.translated(self._torch), self._torch.no_grad(), self._on_device():
+            return self._model(_keras.as_argument(self.inputs[buffer]), training=False)
+
+    def _on_device(self) -> contextlib.AbstractContextManager[Any]:
+        return self._keras.device(self._place)  # type: ignore[no-any-return]
+
+    def fetch(self, handle: object) -> np.ndarray[Any, Any]:
+        """Outputs (batch first) or a loss, on the host as float32."""
+        from dlbench.frameworks import _keras
+
+        with pytorch.translated(self._torch):
+            tensor: Any = handle
+            return _keras.from_keras(tensor.detach().float().cpu().numpy())
+
+    def synchronize(self) -> None:
+        """On the CPU every operation has finished when it returns."""
+        if self._cuda:
+            with pytorch.translated(self._torch):
+                self._torch.cuda.synchronize()
+
+    def mark(self) -> object | None:
+        """A CUDA event in the stream."""
+        return pytorch.mark(self._torch) if self._cuda else None
+
+    def elapsed_s(self, start: object, end: object) -> float:
+        """Seconds between two events."""
+        return pytorch.elapsed_s(start, end)
+
+    def peak_memory(self) -> PeakMemory:
+        """PyTorch's allocator's."""
+        return pytorch.allocator_peaks(self._torch, cuda=self._cuda)
+
+    def close(self) -> None:
+        """The process ends next."""
+        self.inputs, self.targets = [], []

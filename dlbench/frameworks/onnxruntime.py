@@ -1,0 +1,291 @@
+"""ONNX Runtime: inference of a graph that is exported from the workload's PyTorch model.
+
+``base`` is the library as it comes, all graph optimisations included. ``int8`` (CPU) is static
+quantisation in QDQ form, calibrated on the workload's own inputs; what it costs in accuracy is stated
+with the subject (``int8_drift``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlbench.core.errors import (
+    DeviceOutOfMemoryError,
+    HostOutOfMemoryError,
+    MissingDependencyError,
+    UnsupportedError,
+)
+from dlbench.core.protocols import Capability, SubjectRequest
+from dlbench.core.types import Absent, Mode, PeakMemory, Policy, Precision
+from dlbench.frameworks import pytorch
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MODEL_FILE = "model_pytorch"
+
+INSTALL = "pip install 'dlbench[onnx]'"
+INSTALL_CUDA = "pip uninstall onnxruntime && pip install onnxruntime-gpu"
+
+OPSET = 18
+"""Has every operation of our models, and every release since 2023 runs it."""
+
+CPU_PRECISIONS = (Precision.FP32, Precision.INT8)
+CUDA_PRECISIONS = (Precision.FP32, Precision.TF32)
+
+SMALLER = "Use a smaller --batch-size."
+
+OUT_OF_MEMORY = ("Failed to allocate memory", "bad allocation", "CUDA out of memory", "bad_alloc")
+
+
+def probe() -> Capability | Absent:
+    """Version and devices of the installed packages, without importing them."""
+    for package in ("onnxruntime", "onnx", "torch"):
+        if importlib.util.find_spec(package) is None:
+            return Absent(reason=f"{package} is not installed", remedy=INSTALL)
+    version = _version("onnxruntime-gpu") or _version("onnxruntime")
+    if version is None:
+        return Absent(reason="an onnxruntime without its metadata is on the path", remedy=INSTALL)
+    precisions: dict[str, tuple[Precision, ...]] = {"cpu": CPU_PRECISIONS}
+    reasons = {}
+    if _version("onnxruntime-gpu"):
+        precisions["nvidia"] = CUDA_PRECISIONS
+    else:
+        reasons["nvidia"] = f"the installed ONNX Runtime is a CPU build ({INSTALL_CUDA})"
+    return Capability(
+        version=version,
+        precisions=precisions,
+        policies=(Policy.BASE,),
+        reasons=reasons,
+        modes=(Mode.INFERENCE,),
+    )
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def open_subject(request: SubjectRequest) -> OnnxSubject:
+    """Export the PyTorch model and open a session on it.
+
+    Raises:
+        SubjectError: of the kind that says what failed.
+    """
+    try:
+        import onnxruntime
+        import torch
+    except Exception as error:
+        raise MissingDependencyError(
+            f"ONNX Runtime or PyTorch does not import: {type(error).__name__}: {error}", INSTALL
+        ) from error
+    with translated(cuda=request.device.kind == "nvidia"):
+        return OnnxSubject(onnxruntime, torch, request)
+
+
+@contextlib.contextmanager
+def translated(*, cuda: bool) -> Iterator[None]:
+    """ONNX Runtime's ways of saying that memory is gone, as ours."""
+    try:
+        yield
+    except Exception as error:
+        if not any(words in str(error) for words in OUT_OF_MEMORY):
+            raise
+        kind = DeviceOutOfMemoryError if cuda else HostOutOfMemoryError
+        raise kind(str(error).split("\n", 1)[0][:300], SMALLER) from error
+
+
+def export(torch: Any, model: Any, arrays: Sequence[Any], path: Path) -> None:  # noqa: ANN401
+    """Write a model as ONNX for inputs of these shapes, which lets the runtime specialise.
+
+    By the exporter that traces: it keeps a recurrent layer as one LSTM or GRU operation, where
+    the newer one unrolls it.
+    """
+    import warnings
+
+    with warnings.catch_warnings(action="ignore"):
+        torch.onnx.export(
+            model,
+            tuple(torch.from_numpy(a) for a in arrays),
+            str(path),
+            dynamo=False,
+            opset_version=OPSET,
+        )
+
+
+class OnnxSubject:
+    """A session with its inputs bound: no copy between host and device in a query."""
+
+    def __init__(self, ort: Any, torch: Any, request: SubjectRequest) -> None:  # noqa: ANN401
+        from dlbench.frameworks import _seeded
+
+        case = request.case
+        self._cuda = request.device.kind == "nvidia"
+        self.n_buffers = _seeded.N_BUFFERS
+        torch.set_num_threads(request.threads)
+        model = pytorch.seeded_model(torch, request.load_model(), request.spec).eval()
+        batches = [
+            _seeded.batch(request.spec, "inputs", i, case.batch_size) for i in range(self.n_buffers)
+        ]
+        drift: float | Absent = Absent(reason="only int8 changes the model's numbers")
+        with tempfile.TemporaryDirectory(dir=request.scratch) as private:
+            path = Path(private) / "model.onnx"
+            export(torch, model, batches[0], path)
+            size_mib = path.stat().st_size / 2**20
+            if case.precision is Precision.INT8:
+                quantised = Path(private) / "int8.onnx"
+                _quantise(path, quantised, batches)
+                drift = self._drift(ort, request, path, quantised, batches[0])
+                path = quantised
+            self._session = self._open(ort, request, path)
+        self._bindings = [self._bind(ort, arrays) for arrays in batches]
+        self.info: dict[str, str | int | float | bool | Absent] = {
+            "parameters": pytorch.n_parameters(model),
+            "threads": request.threads,
+            "framework_version": ort.__version__,
+            "derived_from": f"model_pytorch, PyTorch {torch.__version__}, ONNX opset {OPSET}",
+            "parameter_dtype": "int8" if case.precision is Precision.INT8 else "float32",
+            "compute_dtype": "int8" if case.precision is Precision.INT8 else "float32",
+            "compiled": True,
+            "input_shape": " ".join("x".join(map(str, a.shape)) for a in batches[0]),
+            "device": self._session.get_providers()[0],
+            "tf32": case.precision is Precision.TF32,
+            "model_file_mib": size_mib,
+            "int8_drift": drift,
+        }
+
+    # --- building ---------------------------------------------------------------------------
+
+    def _open(self, ort: Any, request: SubjectRequest, path: Path) -> Any:  # noqa: ANN401
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = request.threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        if not self._cuda:
+            return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        tf32 = int(request.case.precision is Precision.TF32)
+        provider = ("CUDAExecutionProvider", {"device_id": 0, "use_tf32": tf32})
+        session = ort.InferenceSession(str(path), options, providers=[provider])
+        # A provider that fails to load is replaced by the CPU's with no more than a warning.
+        if session.get_providers()[0] != "CUDAExecutionProvider":
+            raise UnsupportedError(
+                f"ONNX Runtime {ort.__version__} could not open its CUDA provider", INSTALL_CUDA
+            )
+        return session
+
+    def _bind(self, ort: Any, arrays: Sequence[Any]) -> Any:  # noqa: ANN401
+        place = "cuda" if self._cuda else "cpu"
+        binding = self._session.io_binding()
+        for given, array in zip(self._session.get_inputs(), arrays, strict=True):
+            binding.bind_ortvalue_input(
+                given.name, ort.OrtValue.ortvalue_from_numpy(array, place, 0)
+            )
+        for output in self._session.get_outputs():
+            binding.bind_output(output.name, place, 0)
+        return binding
+
+    def _drift(
+        self,
+        ort: Any,  # noqa: ANN401
+        request: SubjectRequest,
+        exact: Path,
+        quantised: Path,
+        arrays: Sequence[Any],
+    ) -> float:
+        """Root mean square deviation of the int8 outputs over the spread of the fp32 ones."""
+        import numpy as np
+
+        both = []
+        for path in (exact, quantised):
+            session = self._open(ort, request, path)
+            names = [given.name for given in session.get_inputs()]
+            both.append(session.run(None, dict(zip(names, arrays, strict=True)))[0])
+        return float(np.sqrt(np.mean((both[1] - both[0]) ** 2)) / np.std(both[0]))
+
+    # --- running ----------------------------------------------------------------------------
+
+    def step(self, buffer: int) -> object:  # noqa: ARG002
+        """It does not train."""
+        raise UnsupportedError("ONNX Runtime runs inference only", "--mode inference")
+
+    def query(self, buffer: int) -> object:
+        """One inference, finished when this returns; a handle to its outputs."""
+        with translated(cuda=self._cuda):
+            self._session.run_with_iobinding(self._bindings[buffer])
+            return self._bindings[buffer].get_outputs()[0]
+
+    def fetch(self, handle: object) -> np.ndarray[Any, Any]:
+        """Outputs, batch first, on the host as float32."""
+        value: Any = handle
+        return value.numpy().astype("float32", copy=False)  # type: ignore[no-any-return]
+
+    def synchronize(self) -> None:
+        """A run has finished when its call returns, on the GPU too."""
+
+    def mark(self) -> object | None:
+        """ONNX Runtime gives Python no device clock."""
+        return None
+
+    def elapsed_s(self, start: object, end: object) -> float:  # noqa: ARG002
+        """Never called, since ``mark`` returns None."""
+        raise RuntimeError("ONNX Runtime has no device clock")
+
+    def peak_memory(self) -> PeakMemory:
+        """It counts nothing that Python can read."""
+        uncounted = Absent(reason="ONNX Runtime does not say what its allocator holds")
+        elsewhere = Absent(reason="the worker asks for it")
+        return PeakMemory(
+            framework_allocated_mib=uncounted,
+            framework_reserved_mib=uncounted,
+            device_used_mib=elsewhere,
+            host_rss_mib=elsewhere,
+        )
+
+    def close(self) -> None:
+        """The process ends next."""
+        self._bindings = []
+
+
+def _quantise(source: Path, target: Path, batches: Sequence[Sequence[Any]]) -> None:
+    """Static quantisation: weights and activations to int8 by minima and maxima of the inputs."""
+    import logging
+
+    from onnxruntime import quantization
+    from onnxruntime.quantization import shape_inference
+
+    prepared = target.with_suffix(".prepared.onnx")
+    logging.disable(logging.WARNING)
+    shape_inference.quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+
+    class Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
+        """The workload's own buffers."""
+
+        def __init__(self) -> None:
+            import onnx
+
+            names = [i.name for i in onnx.load(str(prepared)).graph.input]
+            self._feeds = iter([dict(zip(names, arrays, strict=True)) for arrays in batches])
+
+        def get_next(self) -> Any:  # noqa: ANN401
+            return next(self._feeds, None)
+
+    quantization.quantize_static(
+        str(prepared),
+        str(target),
+        Calibration(),
+        quant_format=quantization.QuantFormat.QDQ,
+        per_channel=True,
+        weight_type=quantization.QuantType.QInt8,
+        # Unsigned activations: the fast instructions of x86 multiply signed by unsigned bytes.
+        activation_type=quantization.QuantType.QUInt8,
+    )
+    logging.disable(logging.NOTSET)
+    prepared.unlink()
