@@ -48,13 +48,14 @@ TOP_KEYS = {
     "scenarios": list,
     "seed": int,
     "tokens_per_sample": int,
+    "bytes_per_sample": int,
     "optimizer": dict,
     "tolerance": dict,
     "dataset": dict,
     "weights": list,
     "variants": dict,
 }
-OPTIONAL_KEYS = {"tokens_per_sample"}
+OPTIONAL_KEYS = {"tokens_per_sample", "bytes_per_sample", "optimizer"}
 
 VARIANT_KEYS = {
     "parameters": int,
@@ -108,17 +109,20 @@ class Workload:
             parameters=chosen["parameters"],
             flops=float(chosen["flops"]),
             tokens_per_sample=chosen.get("tokens_per_sample", self.table.get("tokens_per_sample")),
+            bytes_per_sample=chosen.get("bytes_per_sample", self.table.get("bytes_per_sample")),
             content_hash=self.content_hash,
         )
 
     def spec(self, variant: str) -> dict[str, Any]:
         """What an adapter builds from: model settings, inputs, targets, weights, optimizer, seed."""
         chosen = self.table["variants"][variant]
-        shared = {key: self.table[key] for key in ("name", "seed", "weights", "optimizer")}
+        shared = {key: self.table.get(key) for key in ("name", "seed", "weights", "optimizer")}
         return {
             **shared,
             "variant": variant,
-            **{k: chosen[k] for k in ("model", "inputs", "targets")},
+            "model": chosen["model"],
+            "inputs": chosen["inputs"],
+            "targets": chosen.get("targets", {}),
         }
 
     def default_batch(self, variant: str, mode: Mode, device_kind: str) -> int:
@@ -284,20 +288,26 @@ def _validate(table: dict[str, Any], folder: Path) -> None:
     _members(path, "modes", table["modes"], [m.value for m in Mode])
     _members(path, "scenarios", table["scenarios"], [s.value for s in Scenario])
     _numbers(path, "tolerance", table["tolerance"], [p.value for p in Precision])
-    _optimizer(path, table["optimizer"])
+    trained = Mode.TRAINING in table["modes"]
+    _require(path, "optimizer", ("optimizer" in table) == trained, "goes with training")
+    if trained:
+        _optimizer(path, table["optimizer"])
     for i, rule in enumerate(table["weights"]):
         _weights(path, f"weights[{i}]", rule)
     _require(path, "variants", "full" in table["variants"], "must have a variant full")
     for name, variant in table["variants"].items():
-        _variant(path, f"variants.{name}", variant)
+        _variant(path, f"variants.{name}", variant, trained=trained)
 
 
-def _variant(path: Path, where: str, variant: Any) -> None:  # noqa: ANN401 - from TOML
+def _variant(path: Path, where: str, variant: Any, *, trained: bool) -> None:  # noqa: ANN401
     _require(path, where, isinstance(variant, dict), "must be a table")
-    _keys(path, where, variant, {**VARIANT_KEYS, "tokens_per_sample": int}, {"tokens_per_sample"})
+    sizes = dict.fromkeys(("tokens_per_sample", "bytes_per_sample"), int)
+    _keys(path, where, variant, {**VARIANT_KEYS, **sizes}, {*sizes, "targets"})
+    _require(path, f"{where}.targets", ("targets" in variant) == trained, "go with training")
+    _require(path, f"{where}.batch", trained == ("training" in variant["batch"]), "is of its modes")
     _require(path, f"{where}.parameters", variant["parameters"] > 0, "must be positive")
     _require(path, f"{where}.flops", variant["flops"] >= 0, "must not be negative")
-    for side in ("inputs", "targets"):
+    for side in ("inputs", "targets") if trained else ("inputs",):
         _require(path, f"{where}.{side}", bool(variant[side]), "must name at least one tensor")
         for name, tensor in variant[side].items():
             _tensor(path, f"{where}.{side}.{name}", tensor)

@@ -200,6 +200,7 @@ class WorkloadInfo:
     parameters: int
     flops: float
     tokens_per_sample: int | None
+    bytes_per_sample: int | None = None
     content_hash: str
 
 

@@ -85,7 +85,7 @@ class KerasSubject:
         with keras.device(self._place):
             model_file = request.load_model()
             self._model = _keras.build(keras, model_file, request)
-            self._loss = model_file.loss
+            self._loss: Any = getattr(model_file, "loss", None)
             self.inputs = [self._resident(request, "inputs", i) for i in range(self.n_buffers)]
             self.targets = [self._resident(request, "targets", i) for i in range(self.n_buffers)]
             if case.mode is Mode.TRAINING:

@@ -184,7 +184,7 @@ class TorchSubject:
         model_file = request.load_model()
         self.model = seeded_model(torch, model_file, request.spec)
         self.model.to(self._device)
-        self._loss = model_file.loss
+        self._loss: Any = getattr(model_file, "loss", None)
         self.inputs = [self._resident(request, "inputs", i, _seeded) for i in range(self.n_buffers)]
         self.targets = [
             self._resident(request, "targets", i, _seeded) for i in range(self.n_buffers)
