@@ -14,6 +14,8 @@ from dlbench.core.errors import DlbenchError, MissingError, NothingToRunError, U
 from dlbench.core.protocols import Capability
 from dlbench.core.types import (
     Absent,
+    BatchRule,
+    BatchSearch,
     Case,
     DeviceInfo,
     Mode,
@@ -205,7 +207,10 @@ class _Matrix:
     def batches(
         self, workload: workloads.Workload, case: Case, outcome: Outcome | None
     ) -> Iterator[Case | Skip]:
-        for batch_size in self.selection.batch_sizes or (self.default_batch(workload, case),):
+        sizes = self.selection.batch_sizes or (self.default_batch(workload, case),)
+        if self.selection.batch_rule is BatchRule.SWEEP:
+            sizes = sweep(sizes[-1])
+        for batch_size in sizes:
             sized = replace(case, batch_size=batch_size)
             yield sized if outcome is None else Skip(case=sized, outcome=outcome)
 
@@ -320,6 +325,25 @@ def _nothing(skips: Sequence[Skip], selection: Selection) -> DlbenchError:
     named = bool(selection.frameworks if missing else selection.devices)
     kind = MissingError if missing or (absent and named) else NothingToRunError
     return kind(f"nothing can run: {first.message}", first.advice)
+
+
+SWEEP_BEYOND = 8
+"""A sweep ends at this many times the default batch."""
+
+
+def sweep(default: int) -> tuple[int, ...]:
+    """Powers of two from 1 to well beyond the default; those that do not fit end as out of memory."""
+    return tuple(2**i for i in range((default * SWEEP_BEYOND).bit_length()))
+
+
+def with_batches(plan: Plan, searches: Sequence[BatchSearch]) -> Plan:
+    """The plan with its cases at the batch sizes that were found."""
+    sizes = {search.case_id: search.batch_size for search in searches}
+    cases = {
+        c.case_id: replace(c, batch_size=sizes.get(c.case_id, c.batch_size)) for c in plan.cases
+    }
+    sentinel = cases[plan.sentinel].case_id if plan.sentinel else None
+    return replace(plan, cases=tuple(cases.values()), sentinel=sentinel, searches=tuple(searches))
 
 
 def _sentinel(cases: Sequence[Case], found: Sequence[workloads.Workload]) -> str | None:

@@ -49,13 +49,14 @@ TOP_KEYS = {
     "seed": int,
     "tokens_per_sample": int,
     "bytes_per_sample": int,
+    "distinct_samples": int,
     "optimizer": dict,
     "tolerance": dict,
     "dataset": dict,
     "weights": list,
     "variants": dict,
 }
-OPTIONAL_KEYS = {"tokens_per_sample", "bytes_per_sample", "optimizer"}
+OPTIONAL_KEYS = {"tokens_per_sample", "bytes_per_sample", "distinct_samples", "optimizer"}
 
 VARIANT_KEYS = {
     "parameters": int,
@@ -116,7 +117,8 @@ class Workload:
     def spec(self, variant: str) -> dict[str, Any]:
         """What an adapter builds from: model settings, inputs, targets, weights, optimizer, seed."""
         chosen = self.table["variants"][variant]
-        shared = {key: self.table.get(key) for key in ("name", "seed", "weights", "optimizer")}
+        keys = ("name", "seed", "weights", "optimizer", "distinct_samples")
+        shared = {key: self.table.get(key) for key in keys}
         return {
             **shared,
             "variant": variant,

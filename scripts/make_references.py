@@ -73,7 +73,7 @@ def _inference(workload: workloads.Workload, variant: str) -> dict[str, Any]:
 
 def _first_loss(workload: workloads.Workload, variant: str, batch_size: int) -> float:
     """The loss before any update. A larger batch repeats its samples, and so has the same loss."""
-    distinct = min(batch_size, _seeded.SAMPLES_BEFORE_REPEAT)
+    distinct = min(batch_size, _seeded.distinct_samples(workload.spec(variant)))
     if batch_size % distinct:
         raise SystemExit(f"{workload.name}: {batch_size} is no multiple of {distinct} samples")
     return float(_subject(workload, variant, Mode.TRAINING, distinct).loss(0))

@@ -8,7 +8,7 @@ from typing import Any
 
 from dlbench import environment, session, workloads
 from dlbench.core import registry
-from dlbench.core.types import Absent, Case, Environment, Plan, Profile
+from dlbench.core.types import Absent, Case, DeviceInfo, Environment, Plan, Profile
 from tests import builders
 
 PROFILE = Profile(
@@ -39,15 +39,18 @@ def plan(cases: Sequence[Case], **changes: Any) -> Plan:
 
 def surroundings() -> Environment:
     """This machine, as the fake framework sees it."""
+    return environment.gather(devices(), ["fake"])
+
+
+def devices() -> tuple[DeviceInfo, ...]:
+    """The fake device."""
     found = registry.device_kind("fake").find()
     assert not isinstance(found, Absent)
-    return environment.gather(found, ["fake"])
+    return found
 
 
 def run(planned: Plan, folder: Path, **settings: Any) -> session.Finished:
     """Run a plan to its end."""
-    found = registry.device_kind("fake").find()
-    assert not isinstance(found, Absent)
     return session.run_plan(
-        planned, surroundings(), found, session.Settings(folder=folder, **settings)
+        planned, surroundings(), devices(), session.Settings(folder=folder, **settings)
     )

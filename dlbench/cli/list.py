@@ -55,16 +55,19 @@ def list_workloads(
             }
         )
         return
-    rows = []
+    sizes, matrix = [], []
+    real = [name for name in frameworks if name != TEST_FRAMEWORK]
     for workload in found:
         info = workload.info("full")
-        marks = [
-            ("yes" if installed[n] else "no") if cells[workload.name, n] else "-"
-            for n in frameworks
-        ]
         size = (_count(info.parameters), units.scaled(info.flops, "FLOP"))
-        rows.append((workload.name, workload.task, *size, *marks))
-    show.table(("workload", "task", "parameters", "a sample", *frameworks), rows)
+        sizes.append((workload.name, workload.task, *size))
+        marks = [
+            ("yes" if installed[n] else "no") if cells[workload.name, n] else "-" for n in real
+        ]
+        if workload.name != TEST_FRAMEWORK:
+            matrix.append((workload.name, *marks))
+    show.table(("workload", "task", "parameters", "a sample"), sizes)
+    show.table(("workload", *real), matrix)
     for name, members in sorted(suites.items()):
         show.line(f"suite {name}: {', '.join(members)}")
 
@@ -75,6 +78,9 @@ def _count(number: int) -> str:
 
     return units.scaled(number, "").strip() if number >= SCALED_FROM else str(number)
 
+
+TEST_FRAMEWORK = "fake"
+"""Framework and workload of this name are for trying dlbench; the matrix leaves them out."""
 
 SCALED_FROM = 1000
 """Below, a number has no prefix and no decimals."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from dlbench.cli import show
 from dlbench.core import stats, units
 from dlbench.core.metrics import trial_seconds_per_sample
-from dlbench.core.types import Absent, Case, Plan, Trial
+from dlbench.core.types import Absent, BatchProbe, Case, Plan, Trial
 from dlbench.session.schedule import Next, stop_reason
 
 if TYPE_CHECKING:
@@ -47,6 +47,13 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self._live is not None:
             self._live.stop()
+
+    def probed(self, case: Case, batch_size: int, found: BatchProbe) -> None:
+        """One line for each batch size that was tried."""
+        speed = found.samples_per_s
+        said = str(found.outcome) if isinstance(speed, Absent) else f"{units.significant(speed)}/s"
+        label = case.label.replace(f" b{case.batch_size}", "")
+        self._out.print(f"batch auto: {show.clean(label)}: {batch_size} -> {show.clean(said)}")
 
     def begin(self, plan: Plan, run_id: str, trials: Sequence[Trial]) -> None:
         """Show the plan's size; open the live view on a terminal."""

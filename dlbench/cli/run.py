@@ -17,6 +17,7 @@ from dlbench.core.errors import (
 )
 from dlbench.core.types import (
     Absent,
+    BatchRule,
     DeviceInfo,
     Mode,
     OutcomeKind,
@@ -119,7 +120,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
         typer.Option(
             "--batch-size",
             "-b",
-            help="Samples a step; default the workload's for this device.",
+            help="Samples a step, auto (the fastest that fits) or sweep; default the workload's.",
             rich_help_panel=MATRIX,
         ),
     ] = None,
@@ -211,6 +212,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
     from dlbench.cli import show
     from dlbench.cli.progress import Progress
 
+    batch_rule = _batch_rule(batch_size)
     selection = Selection(
         workloads=_listed(names),
         frameworks=_listed(framework),
@@ -218,7 +220,8 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
         precisions=_choices(Precision, precision, "--precision"),
         modes=_choices(Mode, mode, "--mode"),
         scenarios=_choices(Scenario, scenario, "--scenario"),
-        batch_sizes=_whole_numbers(batch_size, "--batch-size"),
+        batch_sizes=_whole_numbers(batch_size, "--batch-size") if batch_rule is None else (),
+        batch_rule=batch_rule,
         policies=_choices(Policy, policy, "--policy"),
         variant=variant,
         profile=profile,
@@ -246,6 +249,8 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
         return
     environment = environments.gather(*_used(plan, devices))
     with Progress(show.console(stderr=json)) as progress:
+        if batch_rule is BatchRule.AUTO:
+            plan = session.search_batches(plan, devices, settings, progress)
         finished = session.run_plan(plan, environment, devices, settings, progress)
     _close(finished, selection, report, as_json=json)
 
@@ -353,6 +358,17 @@ def _whole_numbers(given: list[str] | None, option: str) -> tuple[int, ...]:
         except ValueError:
             raise UsageError(f"{option} {word!r} is not a whole number", f"{option} 8") from None
     return tuple(found)
+
+
+def _batch_rule(given: list[str] | None) -> BatchRule | None:
+    """``auto`` or ``sweep``, which stand alone."""
+    words = _listed(given)
+    rules = [word for word in words if word in list(BatchRule)]
+    if rules and len(words) > 1:
+        raise UsageError(
+            f"--batch-size {','.join(words)} mixes {rules[0]} with others", "Give it alone."
+        )
+    return BatchRule(rules[0]) if rules else None
 
 
 def _pairs(given: list[str] | None) -> tuple[tuple[str, str], ...]:

@@ -123,6 +123,10 @@ def plan_summary(planned: Plan, estimate: TimeEstimate) -> dict[str, Any]:
     }
 
 
+LABELS_A_REASON = 3
+"""Skipped cells that are shown with their reason; a large matrix has hundreds."""
+
+
 def skips(skipped: tuple[Skip, ...]) -> None:
     """The cells that will not run, each reason once with the cells that it holds for."""
     if not skipped:
@@ -135,7 +139,9 @@ def skips(skipped: tuple[Skip, ...]) -> None:
     for (reason, advice), labels in by_reason.items():
         hint = f" [dim]-> {clean(advice)}[/]" if advice else ""
         out.print(f"[yellow]skipped[/] {len(labels)} x {clean(reason)}{hint}", soft_wrap=True)
-        for label in labels:
+        rest = len(labels) - LABELS_A_REASON
+        more = [f"and {rest} more (--json has all)"] if rest > 0 else []
+        for label in [*labels[:LABELS_A_REASON], *more]:
             out.print(f"  [dim]{clean(label)}[/]", soft_wrap=True)
 
 

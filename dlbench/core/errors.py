@@ -7,6 +7,7 @@
     |  `- DocumentError    5     a result document or journal cannot be trusted or read
     |- MissingError        6     a framework, driver or device is not on this machine
     |- StoreError          7     results cannot be written or found
+    |- InterruptedSearchError 130  stopped by a signal before anything was measured
     `- SubjectError              raised by adapters inside the worker; becomes an outcome
        |- DeviceOutOfMemoryError     oom_device
        |- HostOutOfMemoryError       oom_host
@@ -75,6 +76,12 @@ class StoreError(DlbenchError):
     """Results cannot be written, or are not where they were said to be."""
 
     exit_code = EXIT_STORE
+
+
+class InterruptedSearchError(DlbenchError):
+    """A signal came while batch sizes were searched for; there is nothing to resume yet."""
+
+    exit_code = EXIT_INTERRUPTED
 
 
 class SubjectError(DlbenchError):

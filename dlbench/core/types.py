@@ -93,6 +93,13 @@ class Policy(StrEnum):
     TUNED = "tuned"
 
 
+class BatchRule(StrEnum):
+    """How batch sizes are chosen when they are not given as numbers."""
+
+    AUTO = "auto"
+    SWEEP = "sweep"
+
+
 class DataMode(StrEnum):
     """Where a step's input comes from; ``synthetic`` is resident on the device."""
 
@@ -151,6 +158,7 @@ class Selection:
     modes: tuple[Mode, ...] = ()
     scenarios: tuple[Scenario, ...] = ()
     batch_sizes: tuple[int, ...] = ()
+    batch_rule: BatchRule | None = None
     policies: tuple[Policy, ...] = ()
     variant: str = "full"
     profile: str = "quick"
@@ -248,11 +256,30 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BatchProbe:
+    """One batch size that was tried, in one short trial: its throughput, or why there is none."""
+
+    batch_size: int
+    samples_per_s: float | Absent
+    outcome: OutcomeKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSearch:
+    """How the batch size of a case was found: ``case_id`` is the case's before it was resized."""
+
+    case_id: str
+    batch_size: int
+    probes: tuple[BatchProbe, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What will run, in which order, under which rules. Decided before the first measurement.
 
     ``cases`` are in seeded random order; ``sentinel`` is the case_id of the case that is run again
-    between and last to see whether the machine itself changed.
+    between and last to see whether the machine itself changed. ``searches`` say how batch sizes were
+    found where they were asked for as ``auto``.
     """
 
     cases: tuple[Case, ...]
@@ -264,6 +291,7 @@ class Plan:
     sentinel: str | None
     threads: int
     tags: tuple[str, ...] = ()
+    searches: tuple[BatchSearch, ...] = ()
 
 
 # --- the machine ----------------------------------------------------------------------------

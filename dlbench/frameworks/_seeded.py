@@ -22,7 +22,9 @@ N_BUFFERS = 4
 """Batches in rotation: one alone would measure the cache."""
 
 SAMPLES_BEFORE_REPEAT = 64
-"""Distinct samples of a buffer; a larger batch repeats them, which no framework can exploit."""
+"""Distinct samples of a buffer, unless the workload says how many (``distinct_samples``).
+
+A larger batch repeats them, which only a cache of looked-up rows can exploit."""
 
 
 def weight(spec: Mapping[str, Any], name: str, shape: Sequence[int]) -> Array:
@@ -57,13 +59,20 @@ def batch(spec: Mapping[str, Any], side: str, buffer: int, batch_size: int) -> t
     whatever the batch size.
     """
     return tuple(
-        _tensor(table, spec["seed"], f"{name}:{buffer}", batch_size)
+        _tensor(table, spec["seed"], f"{name}:{buffer}", batch_size, distinct_samples(spec))
         for name, table in spec[side].items()
     )
 
 
-def _tensor(table: Mapping[str, Any], seed: int, name: str, batch_size: int) -> Array:
-    n_distinct = min(batch_size, SAMPLES_BEFORE_REPEAT)
+def distinct_samples(spec: Mapping[str, Any]) -> int:
+    """How many samples of a buffer differ before they repeat."""
+    return spec.get("distinct_samples") or SAMPLES_BEFORE_REPEAT
+
+
+def _tensor(
+    table: Mapping[str, Any], seed: int, name: str, batch_size: int, distinct: int
+) -> Array:
+    n_distinct = min(batch_size, distinct)
     samples = [_sample(table, seed, f"{name}:{j}") for j in range(n_distinct)]
     repeats = -(-batch_size // n_distinct)
     return np.concatenate([np.stack(samples)] * repeats)[:batch_size]

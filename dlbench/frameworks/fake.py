@@ -1,7 +1,8 @@
 """A framework that pretends: deterministic, no hardware, and able to go wrong on request.
 
 Options (``--option NAME=VALUE``): ``step_ms`` (default 2), ``noise`` (relative spread of a process's
-speed and of its steps, default 0), ``factor`` (everything slower by this factor), and ``fault``:
+speed and of its steps, default 0), ``factor`` (everything slower by this factor), ``memory_samples``
+(a larger batch is out of memory), ``ms_per_sample`` (added to a step for each), and ``fault``:
 ``<kind>@<phase>``, where phase is load, first_step, warm_up or running (the default: some steps later)
 and kind one of ``FAULTS``.
 """
@@ -92,7 +93,11 @@ class FakeSubject:
         self._noise = noise
         # Half of the noise belongs to the process, as it does on real machines.
         process_factor = 1 + noise * self._random.gauss(0, 1)
+        batch_size = request.case.batch_size
+        if batch_size > int(options.get("memory_samples", batch_size)):
+            raise DeviceOutOfMemoryError(f"{batch_size} samples do not fit", "A smaller batch.")
         step_ms = float(options.get("step_ms", "2")) * float(options.get("factor", "1"))
+        step_ms += batch_size * float(options.get("ms_per_sample", "0"))
         self._step_s = max(0.0, step_ms * 1e-3 * process_factor)
         self._due_s = 0.0
         self._n_steps = 0

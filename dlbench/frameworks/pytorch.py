@@ -246,7 +246,9 @@ class TorchSubject:
     def _prepare_training(self, settings: Any, precision: Precision) -> None:  # noqa: ANN401
         torch = self._torch
         self._trained = [p for p in self.model.parameters() if p.requires_grad]
-        fused = True if self._tuned and self._cuda else None
+        # The fused kernel of SGD refuses the sparse gradients of large tables.
+        sparse = any(getattr(module, "sparse", False) for module in self.model.modules())
+        fused = True if self._tuned and self._cuda and not sparse else None
         if settings["name"] == "adam":
             self._optimizer: Any = torch.optim.Adam(
                 self._trained,

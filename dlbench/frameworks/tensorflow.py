@@ -117,7 +117,11 @@ class TensorFlowSubject:
             self.targets = [self._resident(request, "targets", i) for i in range(self.n_buffers)]
             self._run_query = self._compiled(self._infer)
             if case.mode is Mode.TRAINING:
-                self._optimizer = self._build_optimizer(request.spec["optimizer"])
+                settings = request.spec["optimizer"]
+                self._optimizer = self._build_optimizer(settings)
+                # An embedding's gradient has one row for each lookup. Whatever squares it (Adam, a
+                # norm) must see repeated rows summed first, or it trains another model.
+                self._needs_sums = settings["name"] == "adam" or "clip_norm" in settings
                 self._run_step = self._compiled(self._train)
         self._last: object = None
         self.info: dict[str, str | int | float | bool | Absent] = {
@@ -184,7 +188,10 @@ class TensorFlowSubject:
             outputs = self._model(_keras.as_argument(inputs), training=True)
             loss = self._loss(outputs, *targets)
         variables = self._model.trainable_variables
-        self._optimizer.apply(tape.gradient(loss, variables), variables)
+        gradients = tape.gradient(loss, variables)
+        if self._needs_sums:
+            gradients = [self._tf.convert_to_tensor(g) for g in gradients]
+        self._optimizer.apply(gradients, variables)
         return loss
 
     def step(self, buffer: int) -> object:

@@ -7,44 +7,53 @@ one fsynced journal line before the next one starts.
 from __future__ import annotations
 
 import contextlib
-import os
+import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import dlbench
+from dlbench import plan as planning
 from dlbench import workloads
-from dlbench.core import registry
-from dlbench.core.errors import DocumentError, GateError
-from dlbench.core.requests import TrialRequest, WorkerExit
+from dlbench.core.errors import DocumentError, GateError, InterruptedSearchError
 from dlbench.core.types import (
+    BatchProbe,
     Case,
     CaseResult,
     DeviceInfo,
     Environment,
-    Outcome,
     OutcomeKind,
     Plan,
     Run,
     Trial,
 )
-from dlbench.launchers import local
+from dlbench.session import batch_search
 from dlbench.session.lock import device_lock
-from dlbench.session.outcomes import outcome_of_exit
 from dlbench.session.schedule import SENTINEL_DRIFT, Next, drift, next_trial, stop_reason
 from dlbench.session.signals import StopSignal, stop_on_signals
-from dlbench.store import codec, journal, runs
+from dlbench.session.workers import UTC_FORMAT, Settings, Workers
+from dlbench.store import journal, runs
 
-UTC_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
-
-Launch = Callable[..., WorkerExit]
+__all__ = [
+    "Finished",
+    "Observer",
+    "Settings",
+    "Silent",
+    "resume",
+    "run_plan",
+    "search_batches",
+]
 
 
 class Observer(Protocol):
     """Whoever wants to know how far it is; the terminal, or nobody."""
+
+    def probed(self, case: Case, batch_size: int, found: BatchProbe) -> None:
+        """The search for a case's batch size has tried one."""
+        ...
 
     def begin(self, plan: Plan, run_id: str, trials: Sequence[Trial]) -> None:
         """The session starts, with the trials that a resumed one already has."""
@@ -66,6 +75,9 @@ class Observer(Protocol):
 class Silent:
     """An observer that does not look."""
 
+    def probed(self, case: Case, batch_size: int, found: BatchProbe) -> None:
+        """Not looked at."""
+
     def begin(self, plan: Plan, run_id: str, trials: Sequence[Trial]) -> None:
         """Not looked at."""
 
@@ -86,20 +98,6 @@ class Finished:
     run: Run
     path: Path
     interrupted: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """How to run, apart from what: nothing here alters a result.
-
-    ``phase_timeout_s`` caps every phase's deadline; ``workload_folder`` is searched first.
-    """
-
-    folder: Path
-    wait: bool = False
-    phase_timeout_s: float | None = None
-    workload_folder: Path | None = None
-    launch: Launch = local.launch
 
 
 def run_plan(
@@ -135,6 +133,30 @@ def run_plan(
     with _locks(plan, settings):
         book = journal.Journal.create(settings.folder, header)
         return _conduct(header, book, (), devices, settings, observer or Silent())
+
+
+def search_batches(
+    plan: Plan,
+    devices: Sequence[DeviceInfo],
+    settings: Settings,
+    observer: Observer | None = None,
+) -> Plan:
+    """The plan with each case at the batch size of the largest throughput, searched for here.
+
+    Raises:
+        UsageError: a device is in use by another session.
+        InterruptedSearchError: a stop was asked for before the search had ended.
+    """
+    observer = observer or Silent()
+    workers = _workers(plan, devices, settings)
+    found = []
+    with _locks(plan, settings), stop_on_signals() as stop:
+        for case in plan.cases:
+            told = functools.partial(observer.probed, case)
+            found.append(batch_search.search(case, workers, stop, told))
+            if stop.asked:
+                raise InterruptedSearchError("the search for batch sizes was interrupted")
+    return planning.with_batches(plan, found)
 
 
 def resume(
@@ -202,8 +224,7 @@ def _conduct(
     session = _Session(
         header=header,
         book=book,
-        devices={d.id: d for d in devices},
-        settings=settings,
+        workers=_workers(header.plan, devices, settings),
         observer=observer,
         trials=list(trials),
     )
@@ -216,14 +237,17 @@ def _conduct(
     return Finished(run=run, path=path, interrupted=False)
 
 
+def _workers(plan: Plan, devices: Sequence[DeviceInfo], settings: Settings) -> Workers:
+    return Workers(plan=plan, devices={d.id: d for d in devices}, settings=settings)
+
+
 @dataclass(slots=True, kw_only=True)
 class _Session:
     """The state of one session: its trials so far, time spent, and devices lost."""
 
     header: journal.JournalHeader
     book: journal.Journal
-    devices: Mapping[str, DeviceInfo]
-    settings: Settings
+    workers: Workers
     observer: Observer
     trials: list[Trial]
     lost: set[str] = field(default_factory=set)
@@ -258,64 +282,12 @@ class _Session:
 
     def trial(self, upcoming: Next, stop: StopSignal) -> Trial:
         """Run one trial in a process of its own; always returns one, whatever happens to it."""
-        ended = self.settings.launch(
-            self.request(upcoming),
-            environment=child_environment(
-                self.devices[upcoming.case.device], self.header.plan.threads
-            ),
-            deadlines=self.deadlines(),
-            on_event=lambda event: self.observer.event(upcoming, event),
-            stop=stop,
+        trial, gone = self.workers.run(
+            upcoming, lambda event: self.observer.event(upcoming, event), stop
         )
-        trial = self.received(upcoming, ended)
-        if ended.returncode is None or trial.outcome.kind is OutcomeKind.DEVICE_LOST:
+        if gone or trial.outcome.kind is OutcomeKind.DEVICE_LOST:
             self.lost.add(upcoming.case.device)
         return trial
-
-    def received(self, upcoming: Next, ended: WorkerExit) -> Trial:
-        """The worker's own trial if it sent a valid one, else one that says how it ended."""
-        outcome = outcome_of_exit(ended)
-        if ended.trial is not None:
-            try:
-                trial = codec.convert(Trial, ended.trial)
-            except DocumentError as error:
-                outcome = Outcome(
-                    kind=OutcomeKind.ERROR,
-                    detail="bad_result",
-                    message=f"the worker sent a trial that cannot be read: {error.message}",
-                )
-            else:
-                return trial if trial.outcome.ok or trial.log else replace(trial, log=ended.log)
-        return Trial(
-            case_id=upcoming.case.case_id,
-            round=upcoming.round,
-            role=upcoming.role,
-            position=upcoming.position,
-            started_utc=datetime.now(UTC).strftime(UTC_FORMAT),
-            outcome=outcome,
-            log=ended.log,
-        )
-
-    def request(self, upcoming: Next) -> TrialRequest:
-        plan = self.header.plan
-        folder = workloads.folders(self.settings.workload_folder)[upcoming.case.workload]
-        return TrialRequest(
-            case=upcoming.case,
-            device=self.devices[upcoming.case.device],
-            profile=plan.profile,
-            workload_folder=str(folder),
-            threads=plan.threads,
-            seed=plan.seed,
-            round=upcoming.round,
-            role=upcoming.role,
-            position=upcoming.position,
-            parent_pid=os.getpid(),
-        )
-
-    def deadlines(self) -> local.Deadlines:
-        deadlines = local.Deadlines()
-        cap_s = self.settings.phase_timeout_s
-        return deadlines if cap_s is None else deadlines.capped(cap_s)
 
     def run(self, *, interrupted: bool) -> Run:
         """The document of all that was measured."""
@@ -350,21 +322,3 @@ class _Session:
 def _span_s(trial: Trial) -> float:
     """Seconds that a trial's phases took; for a resumed session's time budget."""
     return sum(w.end_s - w.start_s for w in trial.windows)
-
-
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "TF_NUM_INTRAOP_THREADS",
-)
-
-
-def child_environment(device: DeviceInfo, threads: int) -> dict[str, str]:
-    """The worker's environment: ours, one device visible, and the thread policy."""
-    return {
-        **os.environ,
-        **registry.device_kind(device.kind).child_environment(device),
-        **dict.fromkeys(THREAD_VARIABLES, str(threads)),
-        "PYTHONUNBUFFERED": "1",
-    }

@@ -49,7 +49,12 @@ BOTH = Capability(
 
 @pytest.fixture(autouse=True)
 def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PyTorch and TensorFlow as if both were installed, whatever is."""
+    """PyTorch and TensorFlow as if they alone were known and installed, whatever is."""
+    real = registry.names
+    known = ("fake", "pytorch", "tensorflow")
+    monkeypatch.setattr(
+        registry, "names", lambda kind: known if kind == "frameworks" else real(kind)
+    )
     for name in ("pytorch", "tensorflow"):
         monkeypatch.setattr(registry.load("frameworks", name), "probe", lambda: BOTH)
 

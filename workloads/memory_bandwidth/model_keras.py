@@ -10,7 +10,7 @@ from keras import layers
 
 
 class Triad(layers.Layer):
-    """b + scale c, with a row of factors."""
+    """The sum b + scale c, with a row of factors."""
 
     def build(self, shapes: Any) -> None:
         """One factor a column."""

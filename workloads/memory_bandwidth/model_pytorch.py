@@ -17,7 +17,7 @@ class Scale(nn.Module):
         self.scale = nn.Parameter(torch.empty(n))
 
     def forward(self, b: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
-        """b + scale c, in one pass over memory."""
+        """The sum b + scale c, in one pass over memory."""
         return torch.addcmul(b, c, self.scale)
 
 

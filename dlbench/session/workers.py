@@ -1,0 +1,128 @@
+"""One trial: a worker process with its device, threads and deadlines, and how it ended."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dlbench import workloads
+from dlbench.core import registry
+from dlbench.core.errors import DocumentError
+from dlbench.core.requests import TrialRequest, WorkerExit
+from dlbench.core.types import DeviceInfo, Outcome, OutcomeKind, Plan, Profile, Trial
+from dlbench.launchers import local
+from dlbench.session.outcomes import outcome_of_exit
+from dlbench.session.schedule import Next
+from dlbench.session.signals import StopSignal
+from dlbench.store import codec
+
+UTC_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+Launch = Callable[..., WorkerExit]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How to run, apart from what: nothing here alters a result.
+
+    ``phase_timeout_s`` caps every phase's deadline; ``workload_folder`` is searched first.
+    """
+
+    folder: Path
+    wait: bool = False
+    phase_timeout_s: float | None = None
+    workload_folder: Path | None = None
+    launch: Launch = local.launch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workers:
+    """Starts the workers of one plan."""
+
+    plan: Plan
+    devices: Mapping[str, DeviceInfo]
+    settings: Settings
+
+    def run(
+        self,
+        upcoming: Next,
+        on_event: Callable[[Mapping[str, Any]], None],
+        stop: StopSignal,
+        profile: Profile | None = None,
+    ) -> tuple[Trial, bool]:
+        """One trial, whatever happens to it, and whether its process could not be killed."""
+        ended = self.settings.launch(
+            self._request(upcoming, profile or self.plan.profile),
+            environment=child_environment(self.devices[upcoming.case.device], self.plan.threads),
+            deadlines=self._deadlines(),
+            on_event=on_event,
+            stop=stop,
+        )
+        return _received(upcoming, ended), ended.returncode is None
+
+    def _request(self, upcoming: Next, profile: Profile) -> TrialRequest:
+        folder = workloads.folders(self.settings.workload_folder)[upcoming.case.workload]
+        return TrialRequest(
+            case=upcoming.case,
+            device=self.devices[upcoming.case.device],
+            profile=profile,
+            workload_folder=str(folder),
+            threads=self.plan.threads,
+            seed=self.plan.seed,
+            round=upcoming.round,
+            role=upcoming.role,
+            position=upcoming.position,
+            parent_pid=os.getpid(),
+        )
+
+    def _deadlines(self) -> local.Deadlines:
+        deadlines = local.Deadlines()
+        cap_s = self.settings.phase_timeout_s
+        return deadlines if cap_s is None else deadlines.capped(cap_s)
+
+
+def _received(upcoming: Next, ended: WorkerExit) -> Trial:
+    """The worker's own trial if it sent a valid one, else one that says how it ended."""
+    outcome = outcome_of_exit(ended)
+    if ended.trial is not None:
+        try:
+            trial = codec.convert(Trial, ended.trial)
+        except DocumentError as error:
+            outcome = Outcome(
+                kind=OutcomeKind.ERROR,
+                detail="bad_result",
+                message=f"the worker sent a trial that cannot be read: {error.message}",
+            )
+        else:
+            return trial if trial.outcome.ok or trial.log else replace(trial, log=ended.log)
+    return Trial(
+        case_id=upcoming.case.case_id,
+        round=upcoming.round,
+        role=upcoming.role,
+        position=upcoming.position,
+        started_utc=datetime.now(UTC).strftime(UTC_FORMAT),
+        outcome=outcome,
+        log=ended.log,
+    )
+
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+)
+
+
+def child_environment(device: DeviceInfo, threads: int) -> dict[str, str]:
+    """The worker's environment: ours, one device visible, and the thread policy."""
+    return {
+        **os.environ,
+        **registry.device_kind(device.kind).child_environment(device),
+        **dict.fromkeys(THREAD_VARIABLES, str(threads)),
+        "PYTHONUNBUFFERED": "1",
+    }

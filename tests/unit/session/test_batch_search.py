@@ -1,0 +1,89 @@
+"""The search for a batch size, over machines in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlbench import plan as planning
+from dlbench.core.types import Absent, BatchProbe, OutcomeKind
+from dlbench.session import batch_search, search_batches
+from dlbench.session.workers import Settings
+from tests import sessions
+
+
+def _machine(fits: int, speed: Callable[[int], float]) -> Callable[[int], BatchProbe]:
+    def measure(size: int) -> BatchProbe:
+        if size > fits:
+            return BatchProbe(
+                batch_size=size,
+                samples_per_s=Absent(reason="full"),
+                outcome=OutcomeKind.OOM_DEVICE,
+            )
+        return BatchProbe(batch_size=size, samples_per_s=speed(size), outcome=OutcomeKind.OK)
+
+    return measure
+
+
+def _saturating(half: float) -> Callable[[int], float]:
+    """Throughput n / (n + half): a fixed cost a step."""
+    return lambda n: 1000.0 * n / (n + half)
+
+
+@pytest.mark.parametrize("start", [1, 3, 8, 64, 1024])
+def test_memory_is_filled_to_an_eighth_where_that_pays(start: int) -> None:
+    """A machine that is faster with every sample, whatever the search begins with."""
+    ladder = batch_search.Ladder(measure=_machine(200, float))
+    best = ladder.climb(start)
+    assert best is not None
+    assert 175 <= best <= 200
+
+
+@given(start=st.integers(1, 512), fits=st.integers(1, 4096), half=st.floats(0.1, 100))
+def test_nothing_that_was_tried_is_faster_and_nothing_too_large_is_chosen(
+    start: int, fits: int, half: float
+) -> None:
+    """And the answer is within a tenth of the best that the machine has."""
+    speed = _saturating(half)
+    ladder = batch_search.Ladder(measure=_machine(fits, speed))
+    best = ladder.climb(start)
+    assert best is not None
+    assert best <= fits
+    tried = [p.samples_per_s for p in ladder.in_order() if isinstance(p.samples_per_s, float)]
+    assert speed(best) >= max(tried) * (1 - batch_search.WORTH)
+    assert speed(best) >= 0.9 * speed(min(fits, batch_search.MOST))
+
+
+def test_a_machine_that_likes_small_batches_gets_one() -> None:
+    """Caches: throughput falls from 4 on."""
+    ladder = batch_search.Ladder(measure=_machine(10**6, lambda n: 100.0 / (1 + abs(n - 4))))
+    assert ladder.climb(64) == 4
+
+
+def test_where_not_even_one_sample_fits_there_is_no_answer() -> None:
+    """All sizes down to one were tried."""
+    ladder = batch_search.Ladder(measure=_machine(0, float))
+    assert ladder.climb(8) is None
+    assert [p.batch_size for p in ladder.in_order()] == [1, 2, 4, 8]
+
+
+def test_a_session_searches_with_real_workers_that_run_out_of_memory(results: Path) -> None:
+    """The plan that comes back runs at what fits, and says how that was found."""
+    case = sessions.fake_case(step_ms="10", memory_samples="6")
+    plan = sessions.plan([case])
+    found = search_batches(plan, sessions.devices(), Settings(folder=results))
+    (search,) = found.searches
+    assert found.cases[0].batch_size == search.batch_size == 6
+    outcomes = {p.batch_size: p.outcome for p in search.probes}
+    assert outcomes[8] is OutcomeKind.OOM_DEVICE
+    assert outcomes[6] is OutcomeKind.OK
+
+
+def test_a_sweep_is_powers_of_two_beyond_the_default() -> None:
+    """Eight times the default at the least, each once."""
+    assert planning.sweep(4) == (1, 2, 4, 8, 16, 32)
+    assert planning.sweep(1) == (1, 2, 4, 8)
