@@ -2,7 +2,9 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-FRAMEWORKS ?= torch,tensorflow
+# What `make bench` installs and measures, by the names of `dlbench list frameworks`.
+FRAMEWORKS ?= pytorch,tensorflow
+EXTRAS := $(subst pytorch,torch,$(subst onnxruntime,onnx,$(FRAMEWORKS)))
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -10,7 +12,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 
 # Measure the quick suite on every device found, and write the report of that run.
 bench: $(VENV)/.bench
-	$(BIN)/dlbench run quick --report reports
+	$(BIN)/dlbench run quick --framework $(FRAMEWORKS) --report reports
 
 # All tests: unit, property, fault, conformance, golden, frameworks, end to end.
 test: $(VENV)/.dev
@@ -32,7 +34,7 @@ clean:
 
 # A stamp for each set of packages, remade when what it is made of changes.
 $(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP_INSTALL) --editable '.[$(FRAMEWORKS)]'
+	$(PIP_INSTALL) --editable '.[$(EXTRAS)]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python

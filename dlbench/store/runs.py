@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,8 +26,11 @@ def new_run_id(machine: str, now: datetime) -> str:
 def seal(run: Run, folder: Path, journal: Path | None = None) -> Path:
     """Write the document of a finished run, then remove its journal.
 
+    A session that was killed after its document was there, and before its journal was gone, is sealed
+    already: when it is resumed, that document is kept as it is.
+
     Raises:
-        StoreError: it cannot be written, or a document of that name exists; the journal stays.
+        StoreError: it cannot be written, or another document has that name; the journal stays.
     """
     path = folder / f"{run.run_id}.json"
     temporary = folder / f".{run.run_id}.{os.getpid()}.tmp"
@@ -38,7 +42,11 @@ def seal(run: Run, folder: Path, journal: Path | None = None) -> Path:
                 file.flush()
                 os.fsync(file.fileno())
             # A link fails where the name is taken; a rename would overwrite in silence.
-            os.link(temporary, path)
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                if journal is None or not _is_document_of(path, run):
+                    raise
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -47,6 +55,15 @@ def seal(run: Run, folder: Path, journal: Path | None = None) -> Path:
         with translated(journal):
             journal.unlink()
     return path
+
+
+def _is_document_of(path: Path, run: Run) -> bool:
+    """Whether the document there is this run's: all the same but for the time it was written."""
+    try:
+        there = read_run(path)
+    except DocumentError:
+        return False
+    return replace(there, finished_utc=run.finished_utc) == run
 
 
 def read_run(path: Path) -> Run:

@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks.kill_resume import EARLIEST_S, LATEST_S, kill_and_resume, resume
 from dlbench.core.errors import GateError
-from dlbench.core.types import OutcomeKind
+from dlbench.core.types import OutcomeKind, Run
 from dlbench.store import journal, runs
 from tests import sessions
 
@@ -32,6 +32,38 @@ def test_sigkill_at_random_moments_loses_nothing(tmp_path: Path) -> None:
         folder.mkdir()
         hits += kill_and_resume(folder, generator.uniform(EARLIEST_S, LATEST_S)) is not None
     assert hits >= N_KILLS // 3
+
+
+def test_a_kill_between_document_and_journal_is_sealed_already(results: Path) -> None:
+    """The document is there and the journal still too: resuming keeps the one, removes the other."""
+    header = journal.JournalHeader(
+        run_id="x",
+        created_utc="2026-01-01T00:00:00Z",
+        dlbench_version="0.1.0",
+        plan=sessions.plan([sessions.fake_case()]),
+        environment=sessions.surroundings(),
+    )
+    with journal.Journal.create(results, header):
+        pass
+    path = results / "x.journal"
+    original = runs.seal
+    kept: list[bytes] = []
+
+    def keep_journal(run: Run, folder: Path, journal: Path | None = None) -> Path:
+        document = original(run, folder)
+        kept.append(document.read_bytes())
+        assert journal == path
+        return document
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "seal", keep_journal)
+        resume(path)
+    assert path.exists()
+    time.sleep(1.1)  # The second document would have another time of writing.
+    finished = resume(path)
+    assert not path.exists()
+    assert (results / "x.json").read_bytes() == kept[0]
+    assert finished.path == results / "x.json"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -35,16 +36,49 @@ def test_sealing_writes_the_document_and_removes_the_journal(results: Path) -> N
     assert list(results.iterdir()) == [path]
 
 
-def test_an_existing_document_is_never_overwritten(results: Path) -> None:
-    """The second one of that name is refused, and the journal stays."""
+@pytest.mark.parametrize("with_journal", [True, False])
+def test_an_existing_document_is_never_overwritten(results: Path, with_journal: bool) -> None:
+    """Another document of that name is refused, and the journal stays."""
     path = runs.seal(RUN, results)
     before = path.read_bytes()
     journal = results / "x.journal"
     journal.write_text("j")
+    other = replace(RUN, dlbench_version="another")
     with pytest.raises(StoreError, match="File exists"):
-        runs.seal(RUN, results, journal)
+        runs.seal(other, results, journal if with_journal else None)
     assert path.read_bytes() == before
     assert sorted(p.name for p in results.iterdir()) == sorted([path.name, "x.journal"])
+
+
+def test_what_was_sealed_already_is_kept_and_only_its_journal_removed(results: Path) -> None:
+    """The state that a kill leaves between the two; the document keeps its time of writing."""
+    path = runs.seal(RUN, results)
+    before = path.read_bytes()
+    journal = results / "x.journal"
+    journal.write_text("j")
+    again = replace(RUN, finished_utc="2027-01-01T00:00:00Z")
+    assert runs.seal(again, results, journal) == path
+    assert path.read_bytes() == before
+    assert list(results.iterdir()) == [path]
+
+
+def test_without_a_journal_even_the_same_document_is_refused(results: Path) -> None:
+    """Nobody resumes; the name was used twice."""
+    runs.seal(RUN, results)
+    with pytest.raises(StoreError, match="File exists"):
+        runs.seal(RUN, results)
+
+
+def test_a_damaged_document_of_that_name_is_not_taken_for_the_run(results: Path) -> None:
+    """The journal is then all there is, and stays."""
+    path = results / f"{RUN.run_id}.json"
+    path.write_text("{}")
+    journal = results / "x.journal"
+    journal.write_text("j")
+    with pytest.raises(StoreError, match="File exists"):
+        runs.seal(RUN, results, journal)
+    assert journal.exists()
+    assert path.read_text() == "{}"
 
 
 def test_a_failed_write_leaves_no_half_document(

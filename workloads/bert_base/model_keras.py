@@ -1,0 +1,76 @@
+"""BERT in Keras 3: the same model, layer for layer, under the same names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+EPSILON = 1e-12
+
+
+class Positions(layers.Layer):  # type: ignore[misc]
+    """Add a learned vector of each place."""
+
+    def __init__(self, longest: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.longest = longest
+
+    def build(self, shape: Any) -> None:
+        """One row a place, as many as the model may ever see."""
+        self.table = self.add_weight(shape=(self.longest, shape[-1]), name="weight")
+
+    def call(self, x: Any) -> Any:
+        """(N, T, width) to the same."""
+        return x + self.table[: x.shape[1]]
+
+
+def build(spec: Mapping[str, Any]) -> keras.Model:
+    """The model of a variant: (N, T) tokens and (N, T) segments to (N, classes) logits."""
+    settings = spec["model"]
+    width = settings["width"]
+    tokens, segments = (
+        keras.Input(tuple(table["shape"]), dtype="int32") for table in spec["inputs"].values()
+    )
+    words = layers.Embedding(settings["vocabulary"], width, name="words")(tokens)
+    kinds = layers.Embedding(2, width, name="segments")(segments)
+    x = Positions(settings["longest"], name="positions")(layers.Add()([words, kinds]))
+    x = _normalise(x, "norm0")
+    for i in range(settings["depth"]):
+        x = _layer(x, settings["inner"], settings["heads"], f"layers-{i}")
+    x = layers.Dense(width, activation="tanh", name="pooler")(x[:, 0])
+    # Logits stay in float32 under mixed precision, as the loss wants them.
+    x = layers.Dense(settings["classes"], name="classifier", dtype="float32")(x)
+    return keras.Model([tokens, segments], x, name=spec["name"])
+
+
+def _layer(x: Any, inner: int, heads: int, name: str) -> Any:
+    x = _normalise(layers.Add()([x, _attend(x, heads, f"{name}-attention")]), f"{name}-norm1")
+    fed = layers.Dense(inner, name=f"{name}-feed-inner")(x)
+    fed = ops.gelu(fed, approximate=False)
+    fed = layers.Dense(x.shape[-1], name=f"{name}-feed-outer")(fed)
+    return _normalise(layers.Add()([x, fed]), f"{name}-norm2")
+
+
+def _normalise(x: Any, name: str) -> Any:
+    return layers.LayerNormalization(epsilon=EPSILON, name=name)(x)
+
+
+def _attend(x: Any, heads: int, name: str) -> Any:
+    """A sequence's attention to itself; the three projections are one product."""
+    _, length, width = x.shape
+    qkv = layers.Dense(3 * width, name=f"{name}-qkv")(x)
+    query, key, value = (
+        layers.Reshape((length, heads, width // heads))(y) for y in ops.split(qkv, 3, axis=-1)
+    )
+    attended = layers.Reshape((length, width))(ops.dot_product_attention(query, key, value))
+    return layers.Dense(width, name=f"{name}-output")(attended)
+
+
+def loss(outputs: Any, targets: Any) -> Any:
+    """Mean cross-entropy of (N, classes) logits and (N,) classes."""
+    return ops.mean(
+        keras.losses.sparse_categorical_crossentropy(targets, outputs, from_logits=True)
+    )
