@@ -51,10 +51,17 @@ def _variant(workload: workloads.Workload, variant: str) -> dict[str, Any]:
     if Mode.TRAINING in workload.modes:
         flops = workload.info(variant).flops
         sizes = {n for n in USUAL if n * flops <= MOST_FLOPS}
-        sizes |= set(workload.table["variants"][variant]["batch"]["training"].values())
-        found["training"] = {
-            "first_loss": {str(n): _first_loss(workload, variant, n) for n in sorted(sizes)}
-        }
+        defaults = set(workload.table["variants"][variant]["batch"]["training"].values())
+        losses = {}
+        for n in sorted(sizes | defaults):
+            try:
+                losses[str(n)] = _first_loss(workload, variant, n)
+            except ValueError as error:
+                # A normalisation of vectors cannot train on one sample.
+                if n != 1 or n in defaults:
+                    raise
+                print(f"{workload.name} {variant} has no loss of one sample: {error}")
+        found["training"] = {"first_loss": losses}
     return found
 
 

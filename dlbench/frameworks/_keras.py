@@ -151,6 +151,12 @@ def _layer_normalisation(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  #
     ]
 
 
+def _parametric_relu(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
+    """One slope a channel; Keras keeps the dimensions that share it."""
+    shape = tuple(layer.alpha.shape)
+    return [_seeded.weight(spec, f"{canonical(layer)}.weight", shape[-1:]).reshape(shape)]
+
+
 def _embedding(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
     return [_seeded.weight(spec, f"{canonical(layer)}.weight", tuple(layer.embeddings.shape))]
 
@@ -213,5 +219,6 @@ _RULES = {
     "GRU": _gru,
     "LSTM": _lstm,
     "LayerNormalization": _layer_normalisation,
+    "PReLU": _parametric_relu,
     "ReversibleEmbedding": _embedding,
 }
