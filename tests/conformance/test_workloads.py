@@ -93,6 +93,12 @@ def test_suites_name_workloads_that_exist() -> None:
 
 
 @pytest.mark.frameworks
+def test_the_full_suite_has_every_workload() -> None:
+    """All but the fake one, each once."""
+    full = workloads.suites()["full"]
+    assert sorted(full) == sorted(set(workloads.folders()) - {"fake"})
+
+
 @pytest.mark.parametrize(("name", "variant"), MODELS)
 def test_parameters_and_flops_are_as_stated(name: str, variant: str) -> None:
     """Counted on the built PyTorch model: parameters exactly, FLOPs by its counter within 1 %."""
