@@ -19,6 +19,9 @@ from dlbench.frameworks import _seeded
 
 Array = np.ndarray[Any, Any]
 
+MIXED = {Precision.BF16: "mixed_bfloat16", Precision.FP16: "mixed_float16"}
+"""Keras's policies: arithmetic in 16 bits, weights in 32."""
+
 
 def set_weights(model: Any, spec: Mapping[str, Any]) -> None:  # noqa: ANN401 - a keras.Model
     """Give every variable of a Keras model its seeded value.
@@ -46,29 +49,31 @@ def set_weights(model: Any, spec: Mapping[str, Any]) -> None:  # noqa: ANN401 - 
 
 def build(keras: Any, model_file: Any, request: SubjectRequest) -> Any:  # noqa: ANN401
     """The workload's model under the case's precision, with its seeded weights."""
-    mixed = request.case.precision is Precision.BF16
-    keras.mixed_precision.set_dtype_policy("mixed_bfloat16" if mixed else "float32")
+    policy = MIXED.get(request.case.precision, "float32")
+    keras.mixed_precision.set_dtype_policy(policy)
     model = model_file.build(request.spec)
     set_weights(model, request.spec)
     return model
 
 
-def optimizer(keras: Any, settings: Mapping[str, Any]) -> Any:  # noqa: ANN401 - module, optimiser
-    """The workload's optimiser, not built yet."""
+def optimizer(keras: Any, settings: Mapping[str, Any], precision: Precision) -> Any:  # noqa: ANN401
+    """The workload's optimiser, not built yet; in fp16, where gradients underflow, it scales losses."""
     clip_norm = settings.get("clip_norm")
     if settings["name"] == "adam":
-        return keras.optimizers.Adam(
+        plain = keras.optimizers.Adam(
             learning_rate=settings["learning_rate"],
             beta_1=settings["beta_1"],
             beta_2=settings["beta_2"],
             epsilon=settings["epsilon"],
             global_clipnorm=clip_norm,
         )
-    return keras.optimizers.SGD(
-        learning_rate=settings["learning_rate"],
-        momentum=settings["momentum"],
-        global_clipnorm=clip_norm,
-    )
+    else:
+        plain = keras.optimizers.SGD(
+            learning_rate=settings["learning_rate"],
+            momentum=settings["momentum"],
+            global_clipnorm=clip_norm,
+        )
+    return keras.optimizers.LossScaleOptimizer(plain) if precision is Precision.FP16 else plain
 
 
 def as_argument(tensors: Sequence[Any]) -> Any:  # noqa: ANN401

@@ -35,7 +35,7 @@ CUDA_PLUGINS = ("jax_cuda13_plugin", "jax_cuda12_plugin")
 MIB = 1024 * 1024
 
 CPU_PRECISIONS = (Precision.FP32, Precision.BF16)
-CUDA_PRECISIONS = (Precision.FP32, Precision.TF32, Precision.BF16)
+CUDA_PRECISIONS = (Precision.FP32, Precision.TF32, Precision.BF16, Precision.FP16)
 
 MATMUL_PRECISIONS = {Precision.FP32: "highest", Precision.TF32: "tensorfloat32"}
 """JAX's own default for float32 on a GPU is TF32; each is asked for by name."""
@@ -106,7 +106,7 @@ class JaxSubject:
         from dlbench.frameworks import _keras, _seeded
 
         case = request.case
-        self._jax = jax
+        self._jax, self._keras = jax, keras
         self._cuda = request.device.kind == "nvidia"
         self.n_buffers = _seeded.N_BUFFERS
         self._device = self._open_device(case.precision)
@@ -119,7 +119,7 @@ class JaxSubject:
         self._untrained = [v.value for v in self._model.non_trainable_variables]
         self._run_query = jax.jit(self._infer)
         if case.mode is Mode.TRAINING:
-            self._optimizer = _keras.optimizer(keras, request.spec["optimizer"])
+            self._optimizer = _keras.optimizer(keras, request.spec["optimizer"], case.precision)
             self._optimizer.build(self._model.trainable_variables)
             self._optimizer_state = [v.value for v in self._optimizer.variables]
             self._run_step = jax.jit(self._train, donate_argnums=(0, 1, 2))
@@ -181,9 +181,13 @@ class JaxSubject:
             outputs, statistics = self._model.stateless_call(
                 weights, untrained, _keras.as_argument(inputs), training=True
             )
-            return self._loss(outputs, *targets), statistics
+            loss = self._loss(outputs, *targets)
+            # The scale is part of the optimiser's state, and so of what the step is given.
+            state = zip(self._optimizer.variables, optimizer_state, strict=True)
+            with self._keras.StatelessScope(state_mapping=list(state)):
+                return self._optimizer.scale_loss(loss), (loss, statistics)
 
-        (loss, untrained), gradients = self._jax.value_and_grad(loss_of, has_aux=True)(trained)
+        (_, (loss, untrained)), gradients = self._jax.value_and_grad(loss_of, has_aux=True)(trained)
         trained, optimizer_state = self._optimizer.stateless_apply(
             optimizer_state, gradients, trained
         )

@@ -24,7 +24,7 @@ MODEL_FILE = "model_keras"
 INSTALL = "pip install 'dlbench[keras]'"
 
 CPU_PRECISIONS = (Precision.FP32, Precision.BF16)
-CUDA_PRECISIONS = (Precision.FP32, Precision.TF32, Precision.BF16)
+CUDA_PRECISIONS = (Precision.FP32, Precision.TF32, Precision.BF16, Precision.FP16)
 
 
 def probe() -> Capability | Absent:
@@ -89,7 +89,7 @@ class KerasSubject:
             self.inputs = [self._resident(request, "inputs", i) for i in range(self.n_buffers)]
             self.targets = [self._resident(request, "targets", i) for i in range(self.n_buffers)]
             if case.mode is Mode.TRAINING:
-                self._optimizer = _keras.optimizer(keras, request.spec["optimizer"])
+                self._optimizer = _keras.optimizer(keras, request.spec["optimizer"], case.precision)
                 self._optimizer.build(self._model.trainable_variables)
         self._trained = self._model.trainable_variables
         if self._cuda:
@@ -125,7 +125,7 @@ class KerasSubject:
                 variable.value.grad = None
             outputs = self._model(_keras.as_argument(self.inputs[buffer]), training=True)
             loss = self._loss(outputs, *self.targets[buffer])
-            loss.backward()
+            self._optimizer.scale_loss(loss).backward()
             gradients = [variable.value.grad for variable in self._trained]
             with torch.no_grad():
                 self._optimizer.apply(gradients, self._trained)

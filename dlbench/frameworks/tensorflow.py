@@ -32,7 +32,7 @@ INSTALL_CUDA = "pip install 'tensorflow[and-cuda]'"
 MIB = 1024 * 1024
 
 CPU_PRECISIONS = (Precision.FP32, Precision.BF16)
-CUDA_PRECISIONS = (Precision.FP32, Precision.TF32, Precision.BF16)
+CUDA_PRECISIONS = (Precision.FP32, Precision.TF32, Precision.BF16, Precision.FP16)
 
 SMALLER = "Use a smaller --batch-size."
 
@@ -118,7 +118,7 @@ class TensorFlowSubject:
             self._run_query = self._compiled(self._infer)
             if case.mode is Mode.TRAINING:
                 settings = request.spec["optimizer"]
-                self._optimizer = self._build_optimizer(settings)
+                self._optimizer = self._build_optimizer(settings, case.precision)
                 # An embedding's gradient has one row for each lookup. Whatever squares it (Adam, a
                 # norm) must see repeated rows summed first, or it trains another model.
                 self._needs_sums = settings["name"] == "adam" or "clip_norm" in settings
@@ -167,10 +167,10 @@ class TensorFlowSubject:
     def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return self._tf.function(function, jit_compile=self._tuned, autograph=False)  # type: ignore[no-any-return]
 
-    def _build_optimizer(self, settings: Any) -> Any:  # noqa: ANN401
+    def _build_optimizer(self, settings: Any, precision: Precision) -> Any:  # noqa: ANN401
         from dlbench.frameworks import _keras
 
-        optimizer = _keras.optimizer(self._keras, settings)
+        optimizer = _keras.optimizer(self._keras, settings, precision)
         optimizer.build(self._model.trainable_variables)
         return optimizer
 
@@ -187,8 +187,9 @@ class TensorFlowSubject:
         with self._tf.GradientTape() as tape:
             outputs = self._model(_keras.as_argument(inputs), training=True)
             loss = self._loss(outputs, *targets)
+            scaled = self._optimizer.scale_loss(loss)
         variables = self._model.trainable_variables
-        gradients = tape.gradient(loss, variables)
+        gradients = tape.gradient(scaled, variables)
         if self._needs_sums:
             gradients = [self._tf.convert_to_tensor(g) for g in gradients]
         self._optimizer.apply(gradients, variables)

@@ -181,3 +181,26 @@ def test_training_lowers_the_loss_on_the_same_batch(workload: str, framework: st
     """Five updates are enough to see it."""
     losses = _results(framework, workload, "fp32")["losses"]
     assert losses[-1] < losses[0]
+
+
+KERAS_TRAINERS = [f for f in _training() if registry.framework(f).MODEL_FILE == "model_keras"]
+
+
+@pytest.mark.parametrize("framework", KERAS_TRAINERS)
+@pytest.mark.parametrize("workload", ["resnet50", "lstm_lm"])
+def test_fp16_computes_in_fp16_and_trains_with_a_scaled_loss(workload: str, framework: str) -> None:
+    """On the CPU, which plans refuse as too slow: the code is the GPU's.
+
+    The loss that is told is the unscaled one, and updates follow that of fp32.
+    """
+    wanted = _results(framework, workload, "fp32")
+    got = _results(framework, workload, "fp16")
+    assert got["compute"] == "float16"
+    assert 1e-6 < _deviation(got["outputs"], wanted["outputs"]) <= FP16
+    for ours, theirs in zip(got["losses"], wanted["losses"], strict=True):
+        assert ours == pytest.approx(theirs, rel=FP16)
+    assert got["losses"][-1] < got["losses"][0]
+
+
+FP16 = 2e-2
+"""As the workloads' own tolerance."""
