@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from dlbench.core import registry
 from dlbench.core.errors import DlbenchError, MissingError, NothingToRunError, UsageError
 from dlbench.core.protocols import Capability
 from dlbench.core.types import (
+    LATENCY_LIMIT_OPTION,
     Absent,
     BatchRule,
     BatchSearch,
@@ -70,6 +72,12 @@ PROFILES = {
 }
 
 DEFAULT_SUITE = "quick"
+
+DEFAULT_LATENCY_LIMIT_MS = "100"
+"""Of the server scenario: what people still take for immediate (Nielsen 1993)."""
+
+SINGLE_QUERIES = (Scenario.SINGLE_STREAM, Scenario.SERVER)
+"""Scenarios whose queries come one at a time: a batch of one unless another is asked for."""
 
 TEST_FRAMEWORK = "fake"
 """Used only when asked for by name."""
@@ -200,7 +208,7 @@ class _Matrix:
                     policy=policy,
                     variant=self.selection.variant,
                     batch_size=1,
-                    options=self.selection.options,
+                    options=self.options(scenario),
                 )
                 yield from self.batches(workload, case, self.obstacle(workload, case, capability))
 
@@ -255,8 +263,16 @@ class _Matrix:
             for scenario in self.selection.scenarios or (Scenario.OFFLINE,):
                 yield mode, scenario
 
+    def options(self, scenario: Scenario | None) -> tuple[tuple[str, str], ...]:
+        """Those given; the latency limit is a server's, and always there."""
+        given = dict(self.selection.options)
+        limit = given.pop(LATENCY_LIMIT_OPTION, DEFAULT_LATENCY_LIMIT_MS)
+        if scenario is Scenario.SERVER:
+            given[LATENCY_LIMIT_OPTION] = limit
+        return tuple(given.items())
+
     def default_batch(self, workload: workloads.Workload, case: Case) -> int:
-        if case.scenario is Scenario.SINGLE_STREAM:
+        if case.scenario in SINGLE_QUERIES:
             return 1
         kind = case.device.partition(":")[0]
         return workload.default_batch(case.variant, case.mode, kind)
@@ -270,8 +286,8 @@ class _Matrix:
             return _unsupported(f"{workload.name} has no {model_file}.py", "dlbench list")
         if case.mode not in workload.modes:
             return _unsupported(f"{workload.name} has no {case.mode}", "dlbench list")
-        if case.scenario is not None and case.scenario not in workload.scenarios:
-            return _unsupported(f"{workload.name} has no scenario {case.scenario}", "dlbench list")
+        if (outcome := _no_scenario(workload, case)) is not None:
+            return outcome
         if isinstance(capability, Absent):
             return Outcome(
                 kind=OutcomeKind.MISSING_DEPENDENCY,
@@ -287,6 +303,20 @@ class _Matrix:
             )
             return _unsupported(absent.reason, absent.remedy, detail="device_absent")
         return _cannot(case, device, capability)
+
+
+def _no_scenario(workload: workloads.Workload, case: Case) -> Outcome | None:
+    """Why the workload has no queries of that kind here, or None; a server's are single ones."""
+    wanted = Scenario.SINGLE_STREAM if case.scenario in SINGLE_QUERIES else case.scenario
+    if wanted is not None and wanted not in workload.scenarios:
+        return _unsupported(f"{workload.name} has no scenario {case.scenario}", "dlbench list")
+    if case.scenario is Scenario.SERVER and importlib.util.find_spec("mlperf_loadgen") is None:
+        return Outcome(
+            kind=OutcomeKind.MISSING_DEPENDENCY,
+            message="MLCommons LoadGen, which makes the queries of server, is not installed",
+            advice="pip install 'dlbench[loadgen]'",
+        )
+    return None
 
 
 def _cannot(case: Case, device: DeviceInfo, capability: Capability) -> Outcome | None:

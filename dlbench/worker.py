@@ -41,10 +41,11 @@ from dlbench.core.types import (
     OutcomeKind,
     PeakMemory,
     Reading,
+    Scenario,
     Trial,
     Window,
 )
-from dlbench.measure import conditions, gate, sampler
+from dlbench.measure import conditions, gate, sampler, server
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -132,7 +133,7 @@ def _measure(request: TrialRequest, trial: Trial, emit: Emit) -> Trial:
     loaded = Window(name="load", start_s=load_start_s, end_s=time.monotonic())
     try:
         watch = _Watch(emit, meters)
-        samples = sampler.sample(subject, case, request.profile, watch.progress)
+        samples = _sample(subject, request, watch.progress)
         watch.end()
         memory = _peak_memory(subject, request.device)
         emit({"event": "phase", "phase": "gate"})
@@ -148,6 +149,7 @@ def _measure(request: TrialRequest, trial: Trial, emit: Emit) -> Trial:
         "harness_overhead_s_per_step": overhead_s,
         "steps_per_value": samples.steps_per_value,
         "foreign_cpu_share": watch.foreign_share(),
+        **samples.facts,
     }
     return replace(
         trial,
@@ -181,6 +183,17 @@ def _open(request: TrialRequest, workload: workloads.Workload) -> Subject:
     )
 
 
+def _sample(subject: Subject, request: TrialRequest, progress: sampler.Progress) -> sampler.Samples:
+    if request.case.scenario is Scenario.SERVER:
+        seed = request.seed + SEEDS_A_TRIAL * request.position
+        return server.serve(subject, request.case, request.profile, progress, seed)
+    return sampler.sample(subject, request.case, request.profile, progress)
+
+
+SEEDS_A_TRIAL = 1000
+"""Each trial draws its own arrivals, or all would agree for the wrong reason."""
+
+
 class _Watch:
     """Tells the parent how far it is, and takes readings at the edges of the steady window."""
 
@@ -199,6 +212,8 @@ class _Watch:
             return
         self._emit({"event": "phase", "phase": phase})
         if phase == "steady":
+            # A steady part that did not hold is run again; only the last one counts.
+            self.readings.clear()
             self._read()
             self._before = conditions.snapshot()
 
@@ -276,7 +291,7 @@ def _verdict(checks: tuple[Check, ...], watch: _Watch) -> Outcome:
 
 
 def _flags(samples: sampler.Samples, checks: tuple[Check, ...], watch: _Watch) -> tuple[str, ...]:
-    found = [] if samples.steady else ["not_steady"]
+    found = [*samples.flags] if samples.steady else [*samples.flags, "not_steady"]
     found += [
         FLAGGED_CHECKS[c.rule] for c in checks if c.passed is False and c.rule in FLAGGED_CHECKS
     ]

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from dlbench.core.types import CaseResult, Check, Mode, OutcomeKind, Run, Trial
+from dlbench.core.types import CaseResult, Check, Mode, OutcomeKind, Run, Scenario, Trial
 
 Rule = Callable[[Run], Iterator[str]]
 
@@ -115,12 +115,18 @@ def interleaved(run: Run) -> Iterator[str]:
 
 @rule("all values are positive and of whole batches")
 def values_plausible(run: Run) -> Iterator[str]:
-    """A duration above zero, and samples that are a multiple of the batch size."""
+    """A duration above zero, and samples that are a multiple of the batch size.
+
+    A server's batches are of what was due.
+    """
     for result, trial in _measured(run):
         for value in trial.values:
             if value.duration_s <= 0 or value.n_samples <= 0:
                 yield f"{result.case.label} has a value of {value.duration_s} s"
-            elif value.n_samples % result.case.batch_size:
+            elif (
+                result.case.scenario is not Scenario.SERVER
+                and value.n_samples % result.case.batch_size
+            ):
                 yield (
                     f"{result.case.label} has a value of {value.n_samples} samples in batches of "
                     f"{result.case.batch_size}"

@@ -46,7 +46,7 @@ class Comparison:
         """The task that both did: ``resnet50 training, cpu, fp32, batch 4``."""
         case = self.a
         parts = [f"{case.workload} {case.mode}"]
-        parts += [str(case.scenario)] if case.scenario == "single_stream" else []
+        parts += [case.arrivals] if case.arrivals else []
         parts += [] if self.varied == "device" else [case.device]
         parts += [] if self.varied == "precision" else [str(case.precision)]
         parts += [f"batch {case.batch_size}"]

@@ -68,8 +68,10 @@ def list_workloads(
             matrix.append((workload.name, *marks))
     show.table(("workload", "task", "parameters", "a sample"), sizes)
     show.table(("workload", *real), matrix)
-    for name, members in sorted(suites.items()):
-        show.line(f"suite {name}: {', '.join(members)}")
+    show.table(
+        ("suite", "workloads"),
+        [(name, ", ".join(members)) for name, members in sorted(suites.items())],
+    )
 
 
 def _count(number: int) -> str:

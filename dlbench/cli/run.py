@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -16,6 +17,7 @@ from dlbench.core.errors import (
     UsageError,
 )
 from dlbench.core.types import (
+    LATENCY_LIMIT_OPTION,
     Absent,
     BatchRule,
     DeviceInfo,
@@ -112,7 +114,14 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
     scenario: Annotated[
         list[str] | None,
         typer.Option(
-            help="Of inference: offline (default), single_stream.", rich_help_panel=MATRIX
+            help="Of inference: offline (default), single_stream, server.", rich_help_panel=MATRIX
+        ),
+    ] = None,
+    latency_limit: Annotated[
+        str | None,
+        typer.Option(
+            help="Of server: 99 of 100 queries are answered within it: 100ms (default), 2s.",
+            rich_help_panel=MATRIX,
         ),
     ] = None,
     batch_size: Annotated[
@@ -228,7 +237,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
         time_budget_s=_seconds(time_budget),
         seed=seed,
         threads=threads,
-        options=_pairs(option),
+        options=(*_pairs(option), *_latency_limit(latency_limit)),
         tags=_listed(tag),
     )
     settings = session.Settings(
@@ -389,6 +398,20 @@ def _seconds(text: str | None) -> float | None:
         return float(number) * TIME_UNITS_S[unit]
     except ValueError:
         raise UsageError(f"--time-budget {text!r} is not a time", "Write 90s, 10m or 2h.") from None
+
+
+def _latency_limit(text: str | None) -> tuple[tuple[str, str], ...]:
+    """As the option that a server's case has it, in milliseconds."""
+    if text is None:
+        return ()
+    number, per_unit = (text[:-2], 1.0) if text.endswith("ms") else (text.removesuffix("s"), 1e3)
+    try:
+        limit_ms = float(number) * per_unit
+    except ValueError:
+        limit_ms = math.nan
+    if not 0 < limit_ms < math.inf:
+        raise UsageError(f"--latency-limit {text!r} is not a time", "Write 50ms or 2s.")
+    return ((LATENCY_LIMIT_OPTION, f"{limit_ms:g}"),)
 
 
 def _asks_for_fake(selection: Selection) -> bool:

@@ -252,7 +252,7 @@ def _task(case: Case) -> tuple[str, ...]:
     return (
         case.workload,
         str(case.mode),
-        str(case.scenario) if case.scenario == "single_stream" else "",
+        case.arrivals,
         f"batch {case.batch_size}",
         case.variant if case.variant != "full" else "",
     )

@@ -74,6 +74,7 @@ class Scenario(StrEnum):
 
     OFFLINE = "offline"
     SINGLE_STREAM = "single_stream"
+    SERVER = "server"
 
 
 class Precision(StrEnum):
@@ -106,12 +107,17 @@ class DataMode(StrEnum):
     SYNTHETIC = "synthetic"
 
 
+LATENCY_LIMIT_OPTION = "latency_limit_ms"
+"""The option of a case that says within how many milliseconds 99 of 100 queries are answered."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One cell of the matrix: everything that makes two measurements comparable, and no more.
 
     ``device`` is a device id such as ``cpu`` or ``nvidia:0``; ``batch_size`` is in samples.
-    ``scenario`` is None in training. ``options`` are adapter options as (name, value) pairs.
+    ``scenario`` is None in training. ``options`` are adapter options as
+    (name, value) pairs; the latency limit of ``server`` is among them.
     """
 
     workload: str
@@ -134,11 +140,18 @@ class Case:
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
     @property
+    def arrivals(self) -> str:
+        """How queries arrive, for people: the limit too; nothing where they are just there."""
+        if self.scenario is Scenario.SERVER:
+            return f"server {dict(self.options).get(LATENCY_LIMIT_OPTION, '?')} ms"
+        return "single stream" if self.scenario is Scenario.SINGLE_STREAM else ""
+
+    @property
     def label(self) -> str:
         """A short name for people, unique enough within one run."""
         parts = [self.workload, self.framework, self.device, self.precision, self.mode]
-        if self.scenario is Scenario.SINGLE_STREAM:
-            parts.append(self.scenario)
+        if self.arrivals:
+            parts.append(self.arrivals)
         parts.append(f"b{self.batch_size}")
         if self.policy is Policy.TUNED:
             parts.append(self.policy)

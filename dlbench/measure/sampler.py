@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from dlbench.core.protocols import Subject
@@ -60,6 +60,8 @@ class Samples:
     last_loss: object
     last_output: object
     last_buffer: int
+    flags: tuple[str, ...] = ()
+    facts: Mapping[str, str | float] = field(default_factory=dict)
 
 
 def clock_resolution_s() -> float:
@@ -224,7 +226,7 @@ class Stepper:
         subject = self.subject
         run_steps = (
             self.queries_one_by_one
-            if self.case.scenario is Scenario.SINGLE_STREAM
+            if self.case.scenario in (Scenario.SINGLE_STREAM, Scenario.SERVER)
             else self.steps_together
         )
         subject.synchronize()

@@ -20,7 +20,7 @@ MARGIN_PX = 40
 def task(case: Case) -> str:
     """What was done, whoever did it."""
     words = [case.workload, str(case.mode)]
-    words += ["single stream"] if case.scenario == "single_stream" else []
+    words += [case.arrivals] if case.arrivals else []
     words += [case.variant] if case.variant != "full" else []
     return " ".join(words)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,40 @@ def test_single_stream_is_one_sample_a_query() -> None:
     found = {c.mode: (c.scenario, c.batch_size) for c in planned.cases}
     assert found[Mode.INFERENCE] == (Scenario.SINGLE_STREAM, 1)
     assert found[Mode.TRAINING][0] is None
+
+
+def test_a_servers_case_states_its_limit_and_no_other_does() -> None:
+    """100 ms unless told; its queries are single ones."""
+    both = (Scenario.OFFLINE, Scenario.SERVER)
+    wanted = {"workloads": ("resnet50",), "frameworks": ("pytorch",), "scenarios": both}
+    for options, limit in (((), "100"), ((("latency_limit_ms", "7.5"),), "7.5")):
+        found = {c.scenario: c for c in _plan(**wanted, options=options).cases}
+        assert found[Scenario.SERVER].options == (("latency_limit_ms", limit),)
+        assert found[Scenario.SERVER].batch_size == 1
+        assert found[Scenario.OFFLINE].options == ()
+        assert f"server {limit} ms" in found[Scenario.SERVER].label
+
+
+def test_a_server_without_loadgen_is_skipped_with_the_install_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What else was asked for runs."""
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *a: None if name == "mlperf_loadgen" else real(name, *a),
+    )
+    planned = _plan(
+        workloads=("resnet50",),
+        frameworks=("pytorch",),
+        modes=(Mode.INFERENCE,),
+        scenarios=(Scenario.OFFLINE, Scenario.SERVER),
+    )
+    assert [c.scenario for c in planned.cases] == [Scenario.OFFLINE]
+    (skip,) = planned.skips
+    assert skip.outcome.kind is OutcomeKind.MISSING_DEPENDENCY
+    assert skip.outcome.advice == "pip install 'dlbench[loadgen]'"
 
 
 def test_the_seed_decides_the_order_and_nothing_else() -> None:
