@@ -19,6 +19,7 @@ from dlbench.core.types import (
     BatchRule,
     BatchSearch,
     Case,
+    DataMode,
     DeviceInfo,
     Mode,
     Outcome,
@@ -192,11 +193,12 @@ class _Matrix:
     def cells(self, workload: workloads.Workload) -> Iterator[Case | Skip]:
         for framework in self.frameworks(workload):
             capability = registry.framework(framework).probe()
-            for (mode, scenario), device, precision, policy in itertools.product(
+            for (mode, scenario), device, precision, policy, data_mode in itertools.product(
                 self.uses(workload, capability),
                 self.device_ids(framework),
                 self.selection.precisions or (Precision.FP32,),
                 self.selection.policies or (Policy.BASE,),
+                self.selection.data_modes or (DataMode.SYNTHETIC,),
             ):
                 case = Case(
                     workload=workload.name,
@@ -206,6 +208,7 @@ class _Matrix:
                     mode=mode,
                     scenario=scenario,
                     policy=policy,
+                    data_mode=data_mode,
                     variant=self.selection.variant,
                     batch_size=1,
                     options=self.options(scenario),
@@ -286,7 +289,8 @@ class _Matrix:
             return _unsupported(f"{workload.name} has no {model_file}.py", "dlbench list")
         if case.mode not in workload.modes:
             return _unsupported(f"{workload.name} has no {case.mode}", "dlbench list")
-        if (outcome := _no_scenario(workload, case)) is not None:
+        outcome = _no_scenario(workload, case) or _no_data(workload, case)
+        if outcome is not None:
             return outcome
         if isinstance(capability, Absent):
             return Outcome(
@@ -315,6 +319,25 @@ def _no_scenario(workload: workloads.Workload, case: Case) -> Outcome | None:
             kind=OutcomeKind.MISSING_DEPENDENCY,
             message="MLCommons LoadGen, which makes the queries of server, is not installed",
             advice="pip install 'dlbench[loadgen]'",
+        )
+    return None
+
+
+def _no_data(workload: workloads.Workload, case: Case) -> Outcome | None:
+    """Why its inputs cannot come from where the data mode says, or None."""
+    if case.data_mode is DataMode.SYNTHETIC:
+        return None
+    if case.scenario is Scenario.SERVER:
+        return _unsupported("a server's queries are resident: it has data mode synthetic only")
+    if case.data_mode is DataMode.HOST:
+        return None
+    if workload.files is None:
+        return _unsupported(f"{workload.name} has no files to decode", "--data synthetic,host")
+    if importlib.util.find_spec("PIL") is None:
+        return Outcome(
+            kind=OutcomeKind.MISSING_DEPENDENCY,
+            message="Pillow, which makes and decodes the files of a pipeline, is not installed",
+            advice="pip install 'dlbench[data]'",
         )
     return None
 

@@ -50,13 +50,23 @@ TOP_KEYS = {
     "tokens_per_sample": int,
     "bytes_per_sample": int,
     "distinct_samples": int,
+    "files": str,
     "optimizer": dict,
     "tolerance": dict,
     "dataset": dict,
     "weights": list,
     "variants": dict,
 }
-OPTIONAL_KEYS = {"tokens_per_sample", "bytes_per_sample", "distinct_samples", "optimizer"}
+OPTIONAL_KEYS = {
+    "tokens_per_sample",
+    "bytes_per_sample",
+    "distinct_samples",
+    "files",
+    "optimizer",
+}
+
+FILES = ("jpeg", "wav")
+"""What the pipeline data mode decodes: pictures, or sound into spectrograms."""
 
 VARIANT_KEYS = {
     "parameters": int,
@@ -98,6 +108,12 @@ class Workload:
     content_hash: str
     table: Mapping[str, Any]
 
+    @property
+    def files(self) -> str | None:
+        """The kind of files that its inputs are decoded from, one of ``FILES``, if there is any."""
+        kind: str | None = self.table.get("files")
+        return kind
+
     def info(self, variant: str) -> WorkloadInfo:
         """The facts that a document copies."""
         chosen = self.table["variants"][variant]
@@ -117,7 +133,7 @@ class Workload:
     def spec(self, variant: str) -> dict[str, Any]:
         """What an adapter builds from: model settings, inputs, targets, weights, optimizer, seed."""
         chosen = self.table["variants"][variant]
-        keys = ("name", "seed", "weights", "optimizer", "distinct_samples")
+        keys = ("name", "seed", "weights", "optimizer", "distinct_samples", "files")
         shared = {key: self.table.get(key) for key in keys}
         return {
             **shared,
@@ -290,6 +306,8 @@ def _validate(table: dict[str, Any], folder: Path) -> None:
     _members(path, "modes", table["modes"], [m.value for m in Mode])
     _members(path, "scenarios", table["scenarios"], [s.value for s in Scenario])
     _numbers(path, "tolerance", table["tolerance"], [p.value for p in Precision])
+    if "files" in table:
+        _members(path, "files", [table["files"]], list(FILES))
     trained = Mode.TRAINING in table["modes"]
     _require(path, "optimizer", ("optimizer" in table) == trained, "goes with training")
     if trained:

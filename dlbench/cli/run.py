@@ -20,6 +20,7 @@ from dlbench.core.types import (
     LATENCY_LIMIT_OPTION,
     Absent,
     BatchRule,
+    DataMode,
     DeviceInfo,
     Mode,
     OutcomeKind,
@@ -140,6 +141,13 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
             rich_help_panel=MATRIX,
         ),
     ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Inputs: synthetic (default; resident), host (copied), pipeline (files).",
+            rich_help_panel=MATRIX,
+        ),
+    ] = None,
     variant: Annotated[
         str,
         typer.Option(help="full, or tiny for a quick trial of dlbench.", rich_help_panel=MATRIX),
@@ -232,6 +240,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
         batch_sizes=_whole_numbers(batch_size, "--batch-size") if batch_rule is None else (),
         batch_rule=batch_rule,
         policies=_choices(Policy, policy, "--policy"),
+        data_modes=_choices(DataMode, data, "--data"),
         variant=variant,
         profile=profile,
         time_budget_s=_seconds(time_budget),

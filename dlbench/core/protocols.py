@@ -72,6 +72,14 @@ class Subject(Protocol):
         """Facts of the subject as built: ``parameters`` (trainable), ``threads``, dtypes, ..."""
         ...
 
+    def refill(self, buffer: int) -> None:
+        """Start to bring inputs from the host; called before each step where the data mode wants it.
+
+        In ``host`` they are the buffer's own, again. In ``pipeline`` they are the loader's next batch,
+        and go to one buffer beyond the ``n_buffers`` seeded ones, with the targets of buffer 0.
+        """
+        ...
+
     def step(self, buffer: int) -> object:
         """Start one training step on that buffer; return a handle to its loss (before update)."""
         ...

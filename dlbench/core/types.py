@@ -102,9 +102,15 @@ class BatchRule(StrEnum):
 
 
 class DataMode(StrEnum):
-    """Where a step's input comes from; ``synthetic`` is resident on the device."""
+    """Where a step's input comes from.
+
+    ``synthetic`` is resident on the device; ``host`` is copied from host memory for each step;
+    ``pipeline`` is read from files, decoded and augmented by the framework's own loader.
+    """
 
     SYNTHETIC = "synthetic"
+    HOST = "host"
+    PIPELINE = "pipeline"
 
 
 LATENCY_LIMIT_OPTION = "latency_limit_ms"
@@ -155,6 +161,8 @@ class Case:
         parts.append(f"b{self.batch_size}")
         if self.policy is Policy.TUNED:
             parts.append(self.policy)
+        if self.data_mode is not DataMode.SYNTHETIC:
+            parts.append(f"{self.data_mode} data")
         if self.variant != "full":
             parts.append(self.variant)
         return " ".join(parts)
@@ -173,6 +181,7 @@ class Selection:
     batch_sizes: tuple[int, ...] = ()
     batch_rule: BatchRule | None = None
     policies: tuple[Policy, ...] = ()
+    data_modes: tuple[DataMode, ...] = ()
     variant: str = "full"
     profile: str = "quick"
     time_budget_s: float | None = None

@@ -106,6 +106,9 @@ class FakeSubject:
         self._model.build(request.spec)
         self._strike("load")
 
+    def refill(self, buffer: int) -> None:
+        """There is nothing to bring."""
+
     def step(self, buffer: int) -> object:
         """A training step: the loss before its update."""
         return self._run(("loss", self._model.loss(self._n_steps), buffer))

@@ -20,7 +20,7 @@ from dlbench.core.errors import (
     UnsupportedError,
 )
 from dlbench.core.protocols import Capability, SubjectRequest
-from dlbench.core.types import Absent, Mode, PeakMemory, Policy, Precision
+from dlbench.core.types import Absent, DataMode, Mode, PeakMemory, Policy, Precision
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,7 +103,7 @@ class JaxSubject:
     """A Keras model as a pure function on one device, with its inputs and state resident there."""
 
     def __init__(self, jax: Any, keras: Any, request: SubjectRequest) -> None:  # noqa: ANN401
-        from dlbench.frameworks import _keras, _seeded
+        from dlbench.frameworks import _files, _keras, _seeded
 
         case = request.case
         self._jax, self._keras = jax, keras
@@ -115,6 +115,10 @@ class JaxSubject:
         self._loss: Any = getattr(model_file, "loss", None)
         self.inputs = [self._resident(request, "inputs", i) for i in range(self.n_buffers)]
         self.targets = [self._resident(request, "targets", i) for i in range(self.n_buffers)]
+        self._feed = _files.Feed(request)
+        if case.data_mode is DataMode.PIPELINE:
+            self.inputs.append(self.inputs[0])
+            self.targets.append(self.targets[0])
         self._trained = [v.value for v in self._model.trainable_variables]
         self._untrained = [v.value for v in self._model.non_trainable_variables]
         self._run_query = jax.jit(self._infer)
@@ -156,6 +160,16 @@ class JaxSubject:
 
         arrays = _seeded.batch(request.spec, side, buffer, request.case.batch_size)
         return [self._jax.device_put(_keras.to_keras(a), self._device) for a in arrays]
+
+    def refill(self, buffer: int) -> None:
+        """Copy a batch to the device."""
+        from dlbench.frameworks import _keras
+
+        with translated(self._jax, cuda=self._cuda):
+            self.inputs[buffer] = [
+                self._jax.device_put(_keras.to_keras(a), self._device)
+                for a in self._feed.batch(buffer)
+            ]
 
     # --- running ----------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlbench.core.errors import MissingDependencyError, UnsupportedError
 from dlbench.core.protocols import Capability, SubjectRequest
-from dlbench.core.types import Absent, Mode, PeakMemory, Policy, Precision
+from dlbench.core.types import Absent, DataMode, Mode, PeakMemory, Policy, Precision
 from dlbench.frameworks import pytorch
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ class KerasSubject:
             if case.mode is Mode.TRAINING:
                 self._optimizer = _keras.optimizer(keras, request.spec["optimizer"], case.precision)
                 self._optimizer.build(self._model.trainable_variables)
+        self._prepare_refills(request)
         self._trained = self._model.trainable_variables
         if self._cuda:
             torch.cuda.reset_peak_memory_stats()
@@ -112,6 +113,37 @@ class KerasSubject:
 
         arrays = _seeded.batch(request.spec, side, buffer, request.case.batch_size)
         return [self._keras.ops.convert_to_tensor(_keras.to_keras(a)) for a in arrays]
+
+    def _prepare_refills(self, request: SubjectRequest) -> None:
+        """Batches in host memory, pinned where a copy to a GPU is faster from there."""
+        from dlbench.frameworks import _files
+
+        case = request.case
+        pin = self._cuda and dict(case.options).get("pinned", "true") == "true"
+        if case.data_mode is DataMode.HOST:
+            self._host = [
+                [x.cpu().pin_memory() if pin else x.cpu() for x in b] for b in self.inputs
+            ]
+        elif case.data_mode is DataMode.PIPELINE:
+            files = _files.files_of(
+                request.spec, training=case.mode is Mode.TRAINING, seed=request.seed
+            )
+            self._loader = _files.torch_loader(
+                self._torch, files, case.batch_size, request.threads, pin=pin
+            )
+            self.inputs.append(self.inputs[0])
+            self.targets.append(self.targets[0])
+
+    def refill(self, buffer: int) -> None:
+        """Start the copy of a batch to the device; on the CPU it is there already."""
+        with pytorch.translated(self._torch):
+            if buffer < self.n_buffers:
+                given = self._host[buffer]
+            else:
+                batch = next(self._loader)
+                given = [batch.permute(0, 2, 3, 1) if batch.ndim == 4 else batch]  # noqa: PLR2004
+            device = "cuda" if self._cuda else "cpu"
+            self.inputs[buffer] = [x.to(device, non_blocking=True).contiguous() for x in given]
 
     # --- running ----------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from dlbench.core.errors import (
     UnsupportedError,
 )
 from dlbench.core.protocols import Capability, SubjectRequest
-from dlbench.core.types import Absent, Mode, PeakMemory, Policy, Precision
+from dlbench.core.types import Absent, DataMode, Mode, PeakMemory, Policy, Precision
 from dlbench.frameworks import pytorch
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class OnnxSubject:
     """A session with its inputs bound: no copy between host and device in a query."""
 
     def __init__(self, ort: Any, torch: Any, request: SubjectRequest) -> None:  # noqa: ANN401
-        from dlbench.frameworks import _seeded
+        from dlbench.frameworks import _files, _seeded
 
         case = request.case
         self._cuda = request.device.kind == "nvidia"
@@ -146,7 +146,11 @@ class OnnxSubject:
                 drift = self._drift(ort, request, path, quantised, batches[0])
                 path = quantised
             self._session = self._open(ort, request, path)
+        self._ort = ort
         self._bindings = [self._bind(ort, arrays) for arrays in batches]
+        self._feed = _files.Feed(request)
+        if case.data_mode is DataMode.PIPELINE:
+            self._bindings.append(self._bindings[0])
         self.info: dict[str, str | int | float | bool | Absent] = {
             "parameters": pytorch.n_parameters(model),
             "threads": request.threads,
@@ -211,6 +215,11 @@ class OnnxSubject:
         return float(np.sqrt(np.mean((both[1] - both[0]) ** 2)) / np.std(both[0]))
 
     # --- running ----------------------------------------------------------------------------
+
+    def refill(self, buffer: int) -> None:
+        """Copy a batch to the device, or bind it where it is on the CPU."""
+        with translated(cuda=self._cuda):
+            self._bindings[buffer] = self._bind(self._ort, self._feed.batch(buffer))
 
     def step(self, buffer: int) -> object:  # noqa: ARG002
         """It does not train."""

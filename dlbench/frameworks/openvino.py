@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlbench.core.errors import HostOutOfMemoryError, MissingDependencyError, UnsupportedError
 from dlbench.core.protocols import Capability, SubjectRequest
-from dlbench.core.types import Absent, Mode, PeakMemory, Policy, Precision
+from dlbench.core.types import Absent, DataMode, Mode, PeakMemory, Policy, Precision
 from dlbench.frameworks import pytorch
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class OpenVinoSubject:
     """A compiled model with one inference request, and inputs that it reads in place."""
 
     def __init__(self, ov: Any, torch: Any, request: SubjectRequest) -> None:  # noqa: ANN401
-        from dlbench.frameworks import _seeded
+        from dlbench.frameworks import _files, _seeded
 
         case = request.case
         self.n_buffers = _seeded.N_BUFFERS
@@ -108,7 +108,12 @@ class OpenVinoSubject:
         self._request = compiled.create_infer_request()
         self.inputs = [[ov.Tensor(a, shared_memory=True) for a in arrays] for arrays in batches]
         # Tensors share these arrays' memory, so that they must live as long.
-        self._kept = batches
+        self._kept = list(batches)
+        self._ov = ov
+        self._feed = _files.Feed(request)
+        if case.data_mode is DataMode.PIPELINE:
+            self.inputs.append(self.inputs[0])
+            self._kept.append(batches[0])
         self.info: dict[str, str | int | float | bool | Absent] = {
             "parameters": pytorch.n_parameters(model),
             "threads": compiled.get_property("INFERENCE_NUM_THREADS"),
@@ -123,6 +128,12 @@ class OpenVinoSubject:
             "device": "cpu",
             "tf32": False,
         }
+
+    def refill(self, buffer: int) -> None:
+        """The device is the host: the request is pointed at the batch."""
+        arrays = self._feed.batch(buffer)
+        self.inputs[buffer] = [self._ov.Tensor(a, shared_memory=True) for a in arrays]
+        self._kept[buffer] = arrays
 
     def step(self, buffer: int) -> object:  # noqa: ARG002
         """It does not train."""

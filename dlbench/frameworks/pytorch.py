@@ -21,7 +21,7 @@ from dlbench.core.errors import (
     UnsupportedError,
 )
 from dlbench.core.protocols import Capability, SubjectRequest
-from dlbench.core.types import Absent, Mode, PeakMemory, Policy, Precision
+from dlbench.core.types import Absent, DataMode, Mode, PeakMemory, Policy, Precision
 
 if TYPE_CHECKING:
     import numpy as np
@@ -191,6 +191,7 @@ class TorchSubject:
         ]
         if self._tuned:
             self._to_channels_last()
+        self._prepare_refills(request)
         self._forward = self.model
         if case.mode is Mode.TRAINING:
             self.model.train()
@@ -232,6 +233,42 @@ class TorchSubject:
     ) -> tuple[torch.Tensor, ...]:
         arrays = seeded.batch(request.spec, side, buffer, request.case.batch_size)
         return tuple(self._torch.from_numpy(a).to(self._device) for a in arrays)
+
+    def _prepare_refills(self, request: SubjectRequest) -> None:
+        """Batches in host memory, pinned where a copy to a GPU is faster from there."""
+        from dlbench.frameworks import _files
+
+        torch, case = self._torch, request.case
+        # Channels last on the device is made there: hosts hold what loaders give.
+        self._layouts = [
+            torch.channels_last if self._tuned and _is_image(x) else torch.contiguous_format
+            for x in self.inputs[0]
+        ]
+        pin = self._cuda and dict(case.options).get("pinned", "true") == "true"
+        if case.data_mode is DataMode.HOST:
+            self._host = [
+                tuple(x.cpu().contiguous().pin_memory() if pin else x.cpu().contiguous() for x in b)
+                for b in self.inputs
+            ]
+        elif case.data_mode is DataMode.PIPELINE:
+            files = _files.files_of(
+                request.spec, training=case.mode is Mode.TRAINING, seed=request.seed
+            )
+            self._loader = _files.torch_loader(
+                torch, files, case.batch_size, request.threads, pin=pin
+            )
+            self.inputs.append(self.inputs[0])
+            self.targets.append(self.targets[0])
+
+    def refill(self, buffer: int) -> None:
+        """Start the copy of a batch to the device; on the CPU it is there already."""
+        with translated(self._torch):
+            pipeline = buffer == self.n_buffers
+            given = (next(self._loader),) if pipeline else self._host[buffer]
+            self.inputs[buffer] = tuple(
+                x.to(self._device, non_blocking=True).contiguous(memory_format=layout)
+                for x, layout in zip(given, self._layouts, strict=True)
+            )
 
     def _to_channels_last(self) -> None:
         """Images only: convolutions of every library are fastest with channels innermost."""

@@ -19,7 +19,7 @@ from dlbench.core.errors import (
     UnsupportedError,
 )
 from dlbench.core.protocols import Capability, SubjectRequest
-from dlbench.core.types import Absent, Mode, PeakMemory, Policy, Precision
+from dlbench.core.types import Absent, DataMode, Mode, PeakMemory, Policy, Precision
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,6 +115,7 @@ class TensorFlowSubject:
             self._loss: Any = getattr(model_file, "loss", None)
             self.inputs = [self._resident(request, "inputs", i) for i in range(self.n_buffers)]
             self.targets = [self._resident(request, "targets", i) for i in range(self.n_buffers)]
+            self._prepare_refills(request)
             self._run_query = self._compiled(self._infer)
             if case.mode is Mode.TRAINING:
                 settings = request.spec["optimizer"]
@@ -163,6 +164,37 @@ class TensorFlowSubject:
 
         arrays = _seeded.batch(request.spec, side, buffer, request.case.batch_size)
         return [self._tf.identity(self._tf.constant(_keras.to_keras(a))) for a in arrays]
+
+    def _prepare_refills(self, request: SubjectRequest) -> None:
+        """Batches in host memory, as NumPy's or as tf.data makes them."""
+        from dlbench.frameworks import _files, _keras, _seeded, _tfdata
+
+        case = request.case
+        if case.data_mode is DataMode.HOST:
+            self._host = [
+                [
+                    _keras.to_keras(a)
+                    for a in _seeded.batch(request.spec, "inputs", i, case.batch_size)
+                ]
+                for i in range(self.n_buffers)
+            ]
+        elif case.data_mode is DataMode.PIPELINE:
+            files = _files.files_of(
+                request.spec, training=case.mode is Mode.TRAINING, seed=request.seed
+            )
+            with self._tf.device("/CPU:0"):
+                self._loader = _tfdata.batches(self._tf, files, case.batch_size, request.threads)
+            self.inputs.append(self.inputs[0])
+            self.targets.append(self.targets[0])
+
+    def refill(self, buffer: int) -> None:
+        """Copy a batch to the device."""
+        tf = self._tf
+        with translated(tf, cuda=self._cuda), tf.device(self._place):
+            if buffer == self.n_buffers:
+                self.inputs[buffer] = [tf.identity(next(self._loader))]
+            else:
+                self.inputs[buffer] = [tf.identity(tf.constant(a)) for a in self._host[buffer]]
 
     def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return self._tf.function(function, jit_compile=self._tuned, autograph=False)  # type: ignore[no-any-return]

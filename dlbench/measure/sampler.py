@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from dlbench.core.protocols import Subject
-from dlbench.core.types import Case, Mode, Profile, Scenario, Value, Window
+from dlbench.core.types import Case, DataMode, Mode, Profile, Scenario, Value, Window
 from dlbench.measure.steady import LEAST_WARM_UP_STEPS, is_steady
 
 LEAST_VALUE_S = 1e-3
@@ -126,6 +126,7 @@ class Stepper:
     first_loss: object = None
     last_loss: object = None
     last_output: object = None
+    last_buffer: int = 0
     queries_s: list[float] = field(default_factory=list)
     progress_due_s: float = 0.0
 
@@ -156,16 +157,23 @@ class Stepper:
             first_loss=self.first_loss,
             last_loss=self.last_loss,
             last_output=self.last_output,
-            last_buffer=(self.n_steps - 1) % self.subject.n_buffers,
+            last_buffer=self.last_buffer,
         )
 
     def step(self) -> None:
         """One training step or one query, on the next buffer in rotation."""
         buffer = self.n_steps % self.subject.n_buffers
+        fed = self.case.data_mode is DataMode.PIPELINE and self.n_steps > 0
+        if fed:
+            # The first step was on a seeded batch, whose loss is known; all others are the loader's.
+            buffer = self.subject.n_buffers
         self.n_steps += 1
+        self.last_buffer = buffer
+        if fed or self.case.data_mode is DataMode.HOST:
+            self.subject.refill(buffer)
         if self.case.mode is Mode.TRAINING:
             loss = self.subject.step(buffer)
-            if buffer == 0:
+            if buffer == 0 or fed:
                 self.last_loss = loss
         else:
             self.last_output = self.subject.query(buffer)
@@ -285,6 +293,9 @@ class _NullSubject:
         return buffer
 
     query = step
+
+    def refill(self, buffer: int) -> None:
+        """Data are not the harness's cost."""
 
     def close(self) -> None:
         """Nothing of its own to release."""

@@ -28,6 +28,8 @@ class MySubject:
     n_buffers = 4
     info: Mapping[str, str | int | float | bool | Absent] = {"parameters": 1}
 
+    def refill(self, buffer: int) -> None: ...
+
     def step(self, buffer: int) -> object:
         return buffer
 

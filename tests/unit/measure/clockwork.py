@@ -35,6 +35,7 @@ class Clockwork:
         self.step_s = step_s
         self.info: dict[str, Any] = {"parameters": 10}
         self.buffers: list[int] = []
+        self.refilled: list[tuple[int, int]] = []
         self.pending_s = 0.0
         self.n_synchronised = 0
         self.device_clock_rate: float | None = None
@@ -46,6 +47,10 @@ class Clockwork:
         return buffer, len(self.buffers)
 
     step = query
+
+    def refill(self, buffer: int) -> None:
+        """Remember which buffer was filled before which step."""
+        self.refilled.append((len(self.buffers), buffer))
 
     def synchronize(self) -> None:
         self.n_synchronised += 1

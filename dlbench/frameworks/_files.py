@@ -1,0 +1,279 @@
+"""Real files for the pipeline data mode: made once from a seed, decoded and augmented sample by sample.
+
+Pictures are JPEGs of 500 x 375 pixels, as large in bytes as ImageNet's; sounds are WAVs of 10 s,
+16 kHz, mono. There are few of them, so that the page cache holds them: what is measured is decoding and
+augmenting, not a disk.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import wave
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlbench.core.errors import MissingDependencyError
+from dlbench.core.protocols import SubjectRequest
+from dlbench.core.types import DataMode, Mode
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
+INSTALL = "pip install 'dlbench[data]'"
+
+VERSION = 1
+"""Part of the folder's name; raised when the files change."""
+
+SEED = 20_26
+N_FILES = {"jpeg": 128, "wav": 32}
+
+WIDTH, HEIGHT, QUALITY = 500, 375, 90
+"""ImageNet's median picture, and a quality that gives its 110 kB."""
+
+RATE_HZ, SECONDS = 16_000, 10.1
+
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's colours: what every example of training on it normalises by."""
+
+CROP_AREA, CROP_RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
+"""Inception's random crop (Szegedy et al. 2014), as in He et al. and after."""
+
+CENTRE = 0.875
+"""Share of a side that inference looks at."""
+
+BATCHES_AHEAD = 2
+"""Decoded while one is computed."""
+
+
+def paths(kind: str) -> list[Path]:
+    """The files of a kind, made if they are not there."""
+    folder = _cache() / f"{kind}-{VERSION}"
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Made beside and renamed: another process may be making them too.
+        made = Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=folder.parent))
+        for i in range(N_FILES[kind]):
+            _make(kind, made / f"{i:04}.{kind}", i)
+        try:
+            made.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+    return sorted(folder.glob(f"*.{kind}"))
+
+
+def _cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "dlbench"
+
+
+def _make(kind: str, path: Path, i: int) -> None:
+    import numpy as np
+
+    generator = np.random.default_rng([SEED, i])
+    if kind == "wav":
+        _make_sound(path, generator)
+    else:
+        _make_picture(path, generator)
+
+
+def _make_picture(path: Path, generator: Any) -> None:  # noqa: ANN401
+    """Blurred colours at three scales, and a little grain: as hard to code as a photograph."""
+    import numpy as np
+
+    image = _pillow()
+    total = np.zeros((HEIGHT, WIDTH, 3), dtype=np.float32)
+    for width, height, weight in ((8, 6, 0.5), (40, 30, 0.3), (160, 120, 0.2)):
+        small = generator.integers(0, 256, size=(height, width, 3), dtype=np.uint8)
+        large = image.fromarray(small).resize((WIDTH, HEIGHT), image.Resampling.BICUBIC)
+        total += weight * np.asarray(large, dtype=np.float32)
+    total += generator.normal(0, GRAIN, size=total.shape)
+    image.fromarray(total.clip(0, 255).astype(np.uint8)).save(path, "JPEG", quality=QUALITY)
+
+
+GRAIN = 12.0
+"""Standard deviation of the noise, of 256 levels; it decides the size of the file."""
+
+
+def _make_sound(path: Path, generator: Any) -> None:  # noqa: ANN401
+    """Five gliding tones in noise."""
+    import numpy as np
+
+    t_s = np.arange(int(RATE_HZ * SECONDS)) / RATE_HZ
+    total = generator.normal(0, 0.05, size=t_s.size)
+    for _ in range(5):
+        from_hz, slope = generator.uniform(100, 3000), generator.uniform(-100, 100)
+        total += 0.1 * np.sin(2 * np.pi * (from_hz * t_s + slope * t_s**2 / 2))
+    samples = (total.clip(-1, 1) * 32767).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE_HZ)
+        file.writeframes(samples.tobytes())
+
+
+def _pillow() -> Any:  # noqa: ANN401 - the module
+    try:
+        from PIL import Image
+    except Exception as error:
+        raise MissingDependencyError(
+            f"Pillow does not import: {type(error).__name__}: {error}", INSTALL
+        ) from error
+    return Image
+
+
+# --- decoding -------------------------------------------------------------------------------
+
+
+class Files:
+    """A data set of as many samples as anybody asks for: sample i is of file i modulo their number.
+
+    ``shape`` is a sample's, in canonical layout. It can be sent to another process.
+    """
+
+    def __init__(self, kind: str, shape: Sequence[int], *, training: bool, seed: int) -> None:
+        self.kind, self.shape = kind, tuple(shape)
+        self.training, self.seed = training, seed
+        self.paths = [str(path) for path in paths(kind)]
+
+    def __len__(self) -> int:
+        return 2**31
+
+    def __getitem__(self, i: int) -> Array:
+        """Sample i: float32 in canonical layout."""
+        import numpy as np
+
+        path = self.paths[i % len(self.paths)]
+        if self.kind == "wav":
+            return spectrogram(path, self.shape)
+        return picture(path, self.shape, np.random.default_rng([self.seed, i]), self.training)
+
+
+def picture(path: str, shape: Sequence[int], generator: Any, training: bool) -> Array:  # noqa: ANN401
+    """A picture as (3, H, W): a random crop and flip in training, else the centre; normalised."""
+    import numpy as np
+
+    image = _pillow()
+    _, height, width = shape
+    with image.open(path) as opened:
+        whole = opened.convert("RGB")
+    box = random_box(whole.size, generator) if training else centre_box(whole.size)
+    resized = whole.resize((width, height), image.Resampling.BILINEAR, box=box)
+    pixels = np.asarray(resized, dtype=np.float32)
+    if training and generator.random() < 0.5:  # noqa: PLR2004 - a coin
+        pixels = pixels[:, ::-1]
+    mean, deviation = (np.array(x, dtype=np.float32) for x in (MEAN, DEVIATION))
+    return np.ascontiguousarray(((pixels / 255 - mean) / deviation).transpose(2, 0, 1))
+
+
+def random_box(size: tuple[int, int], generator: Any) -> tuple[float, float, float, float]:  # noqa: ANN401
+    """Left, top, right, bottom of a crop of random area and ratio."""
+    import math
+
+    width, height = size
+    area = width * height * generator.uniform(*CROP_AREA)
+    ratio = math.exp(generator.uniform(*map(math.log, CROP_RATIO)))
+    w, h = min(width, math.sqrt(area * ratio)), min(height, math.sqrt(area / ratio))
+    left, top = generator.uniform(0, width - w), generator.uniform(0, height - h)
+    return left, top, left + w, top + h
+
+
+def centre_box(size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of the middle."""
+    width, height = size
+    left, top = width * (1 - CENTRE) / 2, height * (1 - CENTRE) / 2
+    return left, top, width - left, height - top
+
+
+def spectrogram(path: str, shape: Sequence[int]) -> Array:
+    """A sound as (1, bins, frames): log magnitudes of Hann windows that overlap by half."""
+    import numpy as np
+
+    _, n_bins, n_frames = shape
+    with wave.open(path, "rb") as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2") / np.float32(32768)
+    window, hop = 2 * (n_bins - 1), n_bins - 1
+    cut = np.lib.stride_tricks.sliding_window_view(samples, window)[::hop][:n_frames]
+    hann = np.hanning(window + 1)[:-1].astype(np.float32)
+    magnitudes = np.abs(np.fft.rfft(cut * hann, axis=1))
+    return np.ascontiguousarray(np.log1p(magnitudes).astype(np.float32).T[None])
+
+
+# --- where refills come from ----------------------------------------------------------------
+
+
+def files_of(spec: Mapping[str, Any], *, training: bool, seed: int) -> Files:
+    """The data set of a workload whose only input is decoded from files."""
+    (table,) = spec["inputs"].values()
+    return Files(spec["files"], table["shape"], training=training, seed=seed)
+
+
+class Feed:
+    """Refills for adapters that take arrays: the seeded batches, or a plain loader's."""
+
+    def __init__(self, request: SubjectRequest) -> None:
+        from dlbench.frameworks import _seeded
+
+        case = request.case
+        if case.data_mode is DataMode.HOST:
+            self._host = [
+                _seeded.batch(request.spec, "inputs", i, case.batch_size)
+                for i in range(_seeded.N_BUFFERS)
+            ]
+        elif case.data_mode is DataMode.PIPELINE:
+            training = case.mode is Mode.TRAINING
+            files = files_of(request.spec, training=training, seed=request.seed)
+            self._loader = batches(files, case.batch_size, request.threads)
+
+    def batch(self, buffer: int) -> tuple[Array, ...]:
+        """What goes to that buffer, in canonical layout."""
+        from dlbench.frameworks import _seeded
+
+        if buffer < _seeded.N_BUFFERS:
+            return self._host[buffer]
+        return (next(self._loader),)
+
+
+def batches(files: Files, batch_size: int, threads: int) -> Iterator[Array]:
+    """Endless batches in canonical layout, decoded by threads while others are computed.
+
+    For frameworks without a loader of their own: decoders release the interpreter's lock.
+    """
+    import numpy as np
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
+        ahead: list[list[Future[Array]]] = []
+        start = 0
+        while True:
+            while len(ahead) <= BATCHES_AHEAD:
+                indices = range(start, start + batch_size)
+                ahead.append([pool.submit(files.__getitem__, i) for i in indices])
+                start += batch_size
+            yield np.stack([sample.result() for sample in ahead.pop(0)])
+
+
+def torch_loader(torch: Any, files: Files, batch_size: int, threads: int, *, pin: bool) -> Any:  # noqa: ANN401
+    """PyTorch's DataLoader, with a process a CPU thread; endless in practice."""
+    loader = torch.utils.data.DataLoader(
+        files,
+        batch_size=batch_size,
+        num_workers=threads,
+        prefetch_factor=BATCHES_AHEAD,
+        pin_memory=pin,
+        # A fork of a process with a framework's threads in it may hang.
+        multiprocessing_context="spawn",
+        collate_fn=_collate,
+    )
+    return iter(loader)
+
+
+def _collate(samples: list[Array]) -> Any:  # noqa: ANN401 - a tensor
+    import numpy as np
+    import torch
+
+    return torch.from_numpy(np.stack(samples))
