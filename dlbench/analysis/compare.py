@@ -15,13 +15,20 @@ from dlbench.core import stats
 from dlbench.core.errors import GateError
 from dlbench.core.metrics import seconds_per_sample
 from dlbench.core.stats import RatioEstimate, Verdict
-from dlbench.core.types import Absent, Case, CaseResult, Run
+from dlbench.core.types import Absent, Case, CaseResult, DataMode, Run
 
-VARIED = ("framework", "policy", "precision", "device")
+VARIED = ("framework", "policy", "precision", "device", "data_mode")
 """What two cases of one run may differ in, one at a time, to be worth a comparison."""
 
-NAMES = {"pytorch": "PyTorch", "tensorflow": "TensorFlow", "cpu": "CPU"}
-"""How frameworks and devices write their own names."""
+NAMES = {
+    "pytorch": "PyTorch",
+    "tensorflow": "TensorFlow",
+    "cpu": "CPU",
+    "synthetic": "resident inputs",
+    "host": "inputs copied from the host",
+    "pipeline": "inputs decoded from files",
+}
+"""How frameworks and devices write their own names; data modes in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +49,21 @@ class Comparison:
     flags: tuple[str, ...]
 
     @property
+    def _data_stated(self) -> bool:
+        return self.varied != "data_mode" and self.a.data_mode is not DataMode.SYNTHETIC
+
+    @property
     def what(self) -> str:
         """The task that both did: ``resnet50 training, cpu, fp32, batch 4``."""
         case = self.a
         parts = [f"{case.workload} {case.mode}"]
         parts += [case.arrivals] if case.arrivals else []
+        parts += [] if self.varied == "framework" else [_name(case.framework)]
         parts += [] if self.varied == "device" else [case.device]
         parts += [] if self.varied == "precision" else [str(case.precision)]
         parts += [f"batch {case.batch_size}"]
         parts += [str(case.policy)] if self.varied != "policy" and case.policy != "base" else []
+        parts += [f"{case.data_mode} data"] if self._data_stated else []
         parts += [case.variant] if case.variant != "full" else []
         return ", ".join(parts)
 

@@ -29,6 +29,7 @@ def compare(
 
     Example: dlbench compare results/a.json results/b.json
     """
+    from dlbench.analysis import bottleneck
     from dlbench.analysis import compare as comparing
     from dlbench.cli import show
     from dlbench.store import runs as store
@@ -53,6 +54,7 @@ def compare(
         for pair in pairs:
             show.environment_differences(pair, MOST_DIFFERENCES)
         show.comparisons(comparisons)
+        show.bottlenecks([b for run in runs for b in bottleneck.find(run)])
         for pair in pairs:
             show.refusals(pair)
 

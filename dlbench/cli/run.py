@@ -312,6 +312,7 @@ def _used(plan: Plan, devices: Sequence[DeviceInfo]) -> tuple[list[DeviceInfo], 
 
 def _close(finished: Finished, selection: Selection, report: Path | None, *, as_json: bool) -> None:
     """Show what was measured, and end with the exit code that says how it went."""
+    from dlbench.analysis import bottleneck
     from dlbench.analysis import compare as comparing
     from dlbench.cli import show
     from dlbench.cli.report import write
@@ -327,6 +328,7 @@ def _close(finished: Finished, selection: Selection, report: Path | None, *, as_
     else:
         show.run_table(run_)
         show.comparisons(comparing.within(run_))
+        show.bottlenecks(bottleneck.find(run_))
         show.where(finished.path, page, interrupted=finished.interrupted)
     code = exit_code(run_, selection, interrupted=finished.interrupted)
     if code:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from dlbench.analysis.bottleneck import Bottleneck
     from dlbench.analysis.compare import Across, Comparison
     from dlbench.doctor import Finding
     from dlbench.plan import TimeEstimate
@@ -259,7 +260,8 @@ def _task(case: Case) -> tuple[str, ...]:
 
 
 def _choice(case: Case) -> tuple[str, ...]:
-    return (case.framework, case.device, str(case.precision), str(case.policy))
+    data = "" if case.data_mode == "synthetic" else f"{case.data_mode} data"
+    return (case.framework, case.device, str(case.precision), str(case.policy), data)
 
 
 def _common(rows: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
@@ -435,6 +437,13 @@ def comparisons(found: Sequence[Comparison]) -> None:
         out.print(f"[{style}]{word:<11}[/] {clean(sentence(comparison))}{flags}", soft_wrap=True)
     for basis in dict.fromkeys(c.basis for c in found):
         out.print(f"[dim]basis: {clean(basis)}; 95 % intervals[/]", soft_wrap=True)
+
+
+def bottlenecks(found: Sequence[Bottleneck]) -> None:
+    """What each case waits for."""
+    out = console()
+    for one in found:
+        out.print(f"[cyan]{one.name:<11}[/] {clean(one.sentence)}", soft_wrap=True)
 
 
 def markdown(found: Sequence[Comparison]) -> None:

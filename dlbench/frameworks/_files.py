@@ -96,7 +96,7 @@ def _make_picture(path: Path, generator: Any) -> None:  # noqa: ANN401
     image.fromarray(total.clip(0, 255).astype(np.uint8)).save(path, "JPEG", quality=QUALITY)
 
 
-GRAIN = 12.0
+GRAIN = 20.0
 """Standard deviation of the noise, of 256 levels; it decides the size of the file."""
 
 

@@ -1,0 +1,62 @@
+"""What bounds a case, from trials whose times can be said beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dlbench.analysis import bottleneck
+from dlbench.core.types import CaseResult, DataMode, Mode, Run
+from tests import builders
+
+BASE = builders.case(mode=Mode.TRAINING, scenario=None)
+
+
+def _run(seconds: dict[DataMode, float], jitter: float = 0.002) -> Run:
+    """Eight trials of each data mode; their times differ by ``jitter``, the same way in each mode."""
+    results = []
+    for k, (mode, median_s) in enumerate(seconds.items()):
+        case = replace(BASE, data_mode=mode)
+        trials = tuple(
+            builders.trial(case, i, median_s * (1 + jitter * ((i * (k + 3)) % 5 - 2)))
+            for i in range(8)
+        )
+        results.append(CaseResult(case=case, trials=trials, stop_reason="enough"))
+    run = builders.sealed_run()
+    return replace(run, results=tuple(results))
+
+
+CASES = {
+    "data": ({"synthetic": 0.010, "host": 0.010, "pipeline": 0.020}, "data", 0.5),
+    "copy": ({"synthetic": 0.010, "host": 0.0125, "pipeline": 0.0125}, "host-to-device", 0.2),
+    "both, data first": ({"synthetic": 0.010, "host": 0.0125, "pipeline": 0.025}, "data", 0.5),
+    "compute": ({"synthetic": 0.010, "host": 0.010, "pipeline": 0.010}, "compute", None),
+    "no host": ({"synthetic": 0.010, "pipeline": 0.040}, "data", 0.75),
+    "no pipeline": ({"synthetic": 0.010, "host": 0.020}, "host-to-device", 0.5),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_name_and_its_share_of_each_step(name: str) -> None:
+    """The first thing from the far end that costs time; its share would go if it were free."""
+    seconds, expected, share = CASES[name]
+    (found,) = bottleneck.find(_run({DataMode(k): v for k, v in seconds.items()}))
+    assert found.name == expected
+    assert found.share == (None if share is None else pytest.approx(share, abs=0.01))
+    assert found.case == BASE
+    assert ("50 % of each step" in found.sentence.replace("50%", "50 %")) == (share == 0.5)
+
+
+def test_noise_is_no_bottleneck() -> None:
+    """Nor is it the absence of one."""
+    run = _run({DataMode.SYNTHETIC: 0.010, DataMode.HOST: 0.0105}, jitter=0.2)
+    (found,) = bottleneck.find(run)
+    assert found.name == "cannot tell"
+    assert found.share is None
+
+
+def test_without_resident_inputs_nothing_is_said() -> None:
+    """Nor with them alone."""
+    assert bottleneck.find(_run({DataMode.HOST: 0.01, DataMode.PIPELINE: 0.02})) == ()
+    assert bottleneck.find(_run({DataMode.SYNTHETIC: 0.01})) == ()
