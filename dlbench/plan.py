@@ -198,7 +198,7 @@ class _Matrix:
                 self.device_ids(framework),
                 self.selection.precisions or (Precision.FP32,),
                 self.selection.policies or (Policy.BASE,),
-                self.selection.data_modes or (DataMode.SYNTHETIC,),
+                self.selection.data_modes or workload.data_modes[:1],
             ):
                 case = Case(
                     workload=workload.name,
@@ -325,15 +325,15 @@ def _no_scenario(workload: workloads.Workload, case: Case) -> Outcome | None:
 
 def _no_data(workload: workloads.Workload, case: Case) -> Outcome | None:
     """Why its inputs cannot come from where the data mode says, or None."""
-    if case.data_mode is DataMode.SYNTHETIC:
-        return None
-    if case.scenario is Scenario.SERVER:
+    if case.scenario is Scenario.SERVER and case.data_mode is not DataMode.SYNTHETIC:
         return _unsupported("a server's queries are resident: it has data mode synthetic only")
-    if case.data_mode is DataMode.HOST:
-        return None
-    if workload.files is None:
-        return _unsupported(f"{workload.name} has no files to decode", "--data synthetic,host")
-    if importlib.util.find_spec("PIL") is None:
+    if case.data_mode not in workload.data_modes:
+        lacks = "files to decode" if case.data_mode is DataMode.PIPELINE else case.data_mode
+        known = ",".join(workload.data_modes)
+        return _unsupported(f"{workload.name} has no {lacks}", f"--data {known}")
+    if DataMode.SYNTHETIC not in workload.data_modes and case.device == "cpu":
+        return _unsupported("the CPU's memory is the host's: there is nothing to copy")
+    if case.data_mode is DataMode.PIPELINE and importlib.util.find_spec("PIL") is None:
         return Outcome(
             kind=OutcomeKind.MISSING_DEPENDENCY,
             message="Pillow, which makes and decodes the files of a pipeline, is not installed",

@@ -25,6 +25,7 @@ from dlbench.core.errors import UsageError
 from dlbench.core.types import (
     Absent,
     Case,
+    DataMode,
     Mode,
     Precision,
     Scenario,
@@ -51,6 +52,7 @@ TOP_KEYS = {
     "bytes_per_sample": int,
     "distinct_samples": int,
     "files": str,
+    "data_modes": list,
     "optimizer": dict,
     "tolerance": dict,
     "dataset": dict,
@@ -62,6 +64,7 @@ OPTIONAL_KEYS = {
     "bytes_per_sample",
     "distinct_samples",
     "files",
+    "data_modes",
     "optimizer",
 }
 
@@ -113,6 +116,14 @@ class Workload:
         """The kind of files that its inputs are decoded from, one of ``FILES``, if there is any."""
         kind: str | None = self.table.get("files")
         return kind
+
+    @property
+    def data_modes(self) -> tuple[DataMode, ...]:
+        """Where its inputs may come from; the first is the default."""
+        if "data_modes" in self.table:
+            return tuple(DataMode(mode) for mode in self.table["data_modes"])
+        files = (DataMode.PIPELINE,) if self.files else ()
+        return (DataMode.SYNTHETIC, DataMode.HOST, *files)
 
     def info(self, variant: str) -> WorkloadInfo:
         """The facts that a document copies."""
@@ -306,6 +317,8 @@ def _validate(table: dict[str, Any], folder: Path) -> None:
     _members(path, "modes", table["modes"], [m.value for m in Mode])
     _members(path, "scenarios", table["scenarios"], [s.value for s in Scenario])
     _numbers(path, "tolerance", table["tolerance"], [p.value for p in Precision])
+    if "data_modes" in table:
+        _members(path, "data_modes", table["data_modes"], [m.value for m in DataMode])
     if "files" in table:
         _members(path, "files", [table["files"]], list(FILES))
     trained = Mode.TRAINING in table["modes"]

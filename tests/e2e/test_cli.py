@@ -80,6 +80,7 @@ BAD = {
     "a negative batch": (["run", "-b", "-3", "-n"], 2, "a batch of -3 samples cannot be run"),
     "a batch of words": (["run", "-b", "many"], 2, "'many' is not a whole number"),
     "a budget of words": (["run", "--time-budget", "soon"], 2, "'soon' is not a time"),
+    "an unknown data mode": (["run", "--data", "disk"], 2, "--data 'disk' is not known"),
     "a limit of words": (["run", "--latency-limit", "soon"], 2, "'soon' is not a time"),
     "a negative limit": (["run", "--latency-limit", "-5ms"], 2, "'-5ms' is not a time"),
     "an option without value": (["run", "-o", "x"], 2, "'x' has no value"),

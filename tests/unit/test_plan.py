@@ -15,6 +15,7 @@ from dlbench.core.errors import DlbenchError, MissingError, NothingToRunError, U
 from dlbench.core.protocols import Capability
 from dlbench.core.types import (
     Absent,
+    DataMode,
     DeviceInfo,
     Mode,
     OutcomeKind,
@@ -143,6 +144,36 @@ def test_a_server_without_loadgen_is_skipped_with_the_install_line(
     (skip,) = planned.skips
     assert skip.outcome.kind is OutcomeKind.MISSING_DEPENDENCY
     assert skip.outcome.advice == "pip install 'dlbench[loadgen]'"
+
+
+def test_data_modes_are_cases_of_their_own_where_the_workload_has_them() -> None:
+    """lstm_lm has no files; resident inputs are the default, and a server's only ones."""
+    every = tuple(DataMode)
+    common = {"frameworks": ("pytorch",), "modes": (Mode.INFERENCE,)}
+    planned = _plan(workloads=("resnet50", "lstm_lm"), data_modes=every, **common)
+    found = {(c.workload, c.data_mode) for c in planned.cases}
+    assert found == {("resnet50", mode) for mode in every} | {
+        ("lstm_lm", DataMode.SYNTHETIC),
+        ("lstm_lm", DataMode.HOST),
+    }
+    (skip,) = planned.skips
+    assert skip.outcome.message == "lstm_lm has no files to decode"
+    plain = _plan(workloads=("resnet50",), **common)
+    assert [c.data_mode for c in plain.cases] == [DataMode.SYNTHETIC]
+    served = _plan(
+        workloads=("resnet50",), data_modes=every, scenarios=(Scenario.SERVER,), **common
+    )
+    assert [c.data_mode for c in served.cases] == [DataMode.SYNTHETIC]
+    assert {s.outcome.message for s in served.skips} == {
+        "a server's queries are resident: it has data mode synthetic only"
+    }
+
+
+def test_copies_to_the_device_are_measured_where_there_are_any() -> None:
+    """From the host by default; on the CPU there is nothing to copy."""
+    found = _error(workloads=("host_to_device",), frameworks=("pytorch",))
+    assert isinstance(found, NothingToRunError)
+    assert "the CPU's memory is the host's" in found.message
 
 
 def test_the_seed_decides_the_order_and_nothing_else() -> None:

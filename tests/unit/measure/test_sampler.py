@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dlbench.core.types import Case, Mode, Profile, Scenario
+from dlbench.core.types import Case, DataMode, Mode, Profile, Scenario
 from dlbench.measure import sampler
 from tests import builders
 from tests.unit.measure.clockwork import Clock, Clockwork
@@ -107,6 +107,23 @@ def test_offline_queries_are_the_batches(clock: Clock) -> None:
     """One query a value, where a value is one step."""
     samples = _sample(Clockwork(clock, lambda _: 0.06))
     assert samples.queries_s == pytest.approx([0.06] * 20, abs=1e-6)
+
+
+def test_inputs_come_from_the_host_before_each_step_and_only_if_asked(clock: Clock) -> None:
+    """The same buffer that is stepped on next; in a pipeline the one beyond, after the first step."""
+    resident = Clockwork(clock, lambda _: 0.06)
+    _sample(resident)
+    assert resident.refilled == []
+    host = Clockwork(clock, lambda _: 0.06)
+    _sample(host, builders.case(batch_size=4, data_mode=DataMode.HOST))
+    assert host.refilled == list(enumerate(host.buffers))
+    assert set(host.buffers) == {0, 1, 2, 3}
+    pipeline = Clockwork(clock, lambda _: 0.06)
+    samples = _sample(pipeline, builders.case(batch_size=4, data_mode=DataMode.PIPELINE))
+    assert pipeline.buffers[0] == 0
+    assert set(pipeline.buffers[1:]) == {pipeline.n_buffers}
+    assert pipeline.refilled == [(i, 4) for i in range(1, len(pipeline.buffers))]
+    assert samples.last_buffer == pipeline.n_buffers
 
 
 def test_single_stream_times_each_query_to_its_end(clock: Clock) -> None:
