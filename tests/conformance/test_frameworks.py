@@ -79,6 +79,31 @@ def test_a_broken_package_is_a_missing_dependency(name: str, tmp_path: Path, res
     assert "built for another CPU | pip install 'dlbench[" in done.stdout, done.stderr
 
 
+@pytest.mark.frameworks
+def test_openvinos_converter_tells_nobody() -> None:
+    """It would send an event of each conversion over the network."""
+    pytest.importorskip("openvino")
+    program = (
+        "from openvino_telemetry import main\n"
+        "from openvino_telemetry.utils.opt_in_checker import ConsentCheckResult as Consent\n"
+        "real, found = main.Telemetry.init, []\n"
+        "def init(self, *a, **k):\n"
+        "    real(self, *a, **k)\n"
+        "    found.append(self.consent)\n"
+        "main.Telemetry.init = init\n"
+        "from dlbench.core import registry\n"
+        "from tests.conformance.test_frameworks import request_for\n"
+        "registry.framework('openvino').open_subject(request_for('openvino', 'ncf'))\n"
+        "print('CONSENT', found)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True
+    )
+    (line,) = [x for x in done.stdout.splitlines() if x.startswith("CONSENT")] or [done.stderr]
+    assert "False" in line
+    assert "True" not in line
+
+
 def test_a_cpu_build_of_pytorch_says_why_it_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its version ends in +cpu; one without that may run on nvidia."""
     adapter = registry.framework("pytorch")

@@ -24,7 +24,7 @@ class Positions(layers.Layer):  # type: ignore[misc]
         self.table = self.add_weight(shape=(self.longest, shape[-1]), name="weight")
 
     def call(self, x: Any) -> Any:
-        """(N, width) to the same."""
+        """(N, 1, width) to the same."""
         return x + self.table[self.place]
 
 
@@ -37,11 +37,11 @@ def build(spec: Mapping[str, Any]) -> keras.Model:
     embedding = layers.ReversibleEmbedding(
         settings["vocabulary"], settings["width"], reverse_dtype="float32", name="embedding"
     )
-    x = embedding(token)[:, 0]
-    x = Positions(settings["longest"], cache.shape[4], name="positions")(x)
+    x = embedding(token)
+    x = Positions(settings["longest"], cache.shape[3], name="positions")(x)
     for i in range(settings["depth"]):
-        x = _layer(x, cache[:, i, 0], cache[:, i, 1], f"layers-{i}")
-    x = _normalise(x, "norm")
+        x = _layer(x, cache[:, 2 * i], cache[:, 2 * i + 1], f"layers-{i}")
+    x = _normalise(x, "norm")[:, 0]
     return keras.Model([token, cache], embedding(x, reverse=True), name=spec["name"])
 
 
@@ -69,5 +69,5 @@ def _attend(x: Any, keys: Any, values: Any, name: str) -> Any:
     new = ops.sum(query * key, axis=2, keepdims=True)
     weights = ops.softmax(ops.concatenate([old, new], axis=2) / math.sqrt(size), axis=2)
     attended = ops.matmul(weights[:, :, None, :length], values)[:, :, 0]
-    attended = layers.Reshape((width,))(attended + weights[:, :, length:] * value)
+    attended = layers.Reshape((1, width))(attended + weights[:, :, length:] * value)
     return layers.Dense(width, name=f"{name}-output")(attended)

@@ -25,14 +25,14 @@ class Attention(nn.Module):
         self.output = nn.Linear(width, width)
 
     def forward(self, x: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """(N, width), and (N, heads, T, width / heads) of the cache twice, to (N, width)."""
-        query, key, value = (y.unflatten(1, (self.heads, -1)) for y in self.qkv(x).chunk(3, dim=1))
+        """(N, 1, width), and (N, heads, T, width / heads) of the cache twice, to (N, 1, width)."""
+        query, key, value = self.qkv(x).unflatten(2, (3, self.heads, -1))[:, 0].unbind(1)
         length, size = keys.shape[2:]
         old = torch.matmul(keys, query[..., None])[..., 0]
         new = (query * key).sum(dim=2, keepdim=True)
         weights = functional.softmax(torch.cat([old, new], dim=2) / math.sqrt(size), dim=2)
         attended = torch.matmul(weights[:, :, None, :length], values)[:, :, 0]
-        return self.output((attended + weights[:, :, length:] * value).flatten(1))
+        return self.output((attended + weights[:, :, length:] * value).flatten(1)[:, None])
 
 
 class Layer(nn.Module):
@@ -47,7 +47,7 @@ class Layer(nn.Module):
         self.outer = nn.Linear(4 * width, width)
 
     def forward(self, x: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """(N, width) to the same."""
+        """(N, 1, width) to the same."""
         x = x + self.attention(self.norm1(x), keys, values)
         return x + self.outer(functional.gelu(self.inner(self.norm2(x)), approximate="tanh"))
 
@@ -65,11 +65,14 @@ class Decoder(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, token: torch.Tensor, cache: torch.Tensor) -> torch.Tensor:
-        """(N, 1) tokens, and (N, depth, 2, heads, T, width / heads) keys and values, to logits."""
-        x = self.embedding(token[:, 0]) + self.positions.weight[cache.shape[4]]
+        """(N, 1) tokens and the cache to (N, vocabulary) logits.
+
+        The cache has keys, values, keys, ... of each layer: (N, 2 depth, heads, T, width / heads).
+        """
+        x = self.embedding(token) + self.positions.weight[cache.shape[3]]
         for i, layer in enumerate(self.layers):
-            x = layer(x, cache[:, i, 0], cache[:, i, 1])
-        return functional.linear(self.norm(x), self.embedding.weight)
+            x = layer(x, cache[:, 2 * i], cache[:, 2 * i + 1])
+        return functional.linear(self.norm(x)[:, 0], self.embedding.weight)
 
 
 def build(spec: Mapping[str, Any]) -> nn.Module:
