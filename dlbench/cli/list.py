@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from dlbench.core.types import Absent
+from dlbench.core.protocols import Capability
+from dlbench.core.types import Absent, WorkloadInfo
 
 
 def list_workloads(
@@ -26,9 +27,8 @@ def list_workloads(
 
     found = [workloads.read(folder) for folder in workloads.folders(workloads_folder).values()]
     frameworks = registry.names("frameworks")
-    installed = {
-        name: not isinstance(registry.framework(name).probe(), Absent) for name in frameworks
-    }
+    probes = {name: registry.framework(name).probe() for name in frameworks}
+    installed = {name: not isinstance(found, Absent) for name, found in probes.items()}
     cells = {
         (workload.name, name): registry.framework(name).MODEL_FILE in workload.model_files
         for workload in found
@@ -44,13 +44,17 @@ def list_workloads(
                         "version": workload.version,
                         "task": workload.task,
                         "sample": workload.sample,
+                        "modes": list(workload.modes),
+                        "scenarios": list(workload.scenarios),
+                        "data_modes": list(workload.data_modes),
                         "parameters": workload.info("full").parameters,
                         "flops_per_sample": workload.info("full").flops,
+                        "variants": {v: _sizes(workload.info(v)) for v in workload.variants},
                         "frameworks": [n for n in frameworks if cells[workload.name, n]],
                     }
                     for workload in found
                 ],
-                "frameworks": installed,
+                "frameworks": {name: _able(probe) for name, probe in probes.items()},
                 "suites": {name: list(members) for name, members in suites.items()},
             }
         )
@@ -72,6 +76,28 @@ def list_workloads(
         ("suite", "workloads"),
         [(name, ", ".join(members)) for name, members in sorted(suites.items())],
     )
+
+
+def _sizes(info: WorkloadInfo) -> dict[str, Any]:
+    return {
+        "parameters": info.parameters,
+        "flops_per_sample": info.flops,
+        "tokens_per_sample": info.tokens_per_sample,
+    }
+
+
+def _able(probe: Capability | Absent) -> dict[str, Any]:
+    """What an installed framework can do here, or how it would get here."""
+    if isinstance(probe, Absent):
+        return {"installed": False, "reason": probe.reason, "remedy": probe.remedy}
+    return {
+        "installed": True,
+        "version": probe.version,
+        "modes": list(probe.modes),
+        "precisions": {kind: list(found) for kind, found in probe.precisions.items()},
+        "policies": dict(probe.policies),
+        "reasons": dict(probe.reasons),
+    }
 
 
 def _count(number: int) -> str:

@@ -28,12 +28,13 @@ class Capability:
     """What an installed framework can do here, found without importing it.
 
     ``precisions`` maps a device kind (``cpu``, ``nvidia``) to what the adapter runs on it; a kind
-    that is missing cannot be used, and ``reasons`` says why.
+    that is missing cannot be used, and ``reasons`` says why. ``policies`` maps each policy that the
+    adapter offers to what it turns on.
     """
 
     version: str
     precisions: Mapping[str, tuple[Precision, ...]]
-    policies: tuple[Policy, ...]
+    policies: Mapping[Policy, str]
     reasons: Mapping[str, str]
     modes: tuple[Mode, ...] = (Mode.TRAINING, Mode.INFERENCE)
 

@@ -61,13 +61,16 @@ PHASE_OF_STEP = {0: "first_step", 1: "warm_up", 12: "running"}
 
 NOT_REAL = Absent(reason="the fake device has no memory")
 
+POLICIES = {Policy.BASE: "nothing", Policy.TUNED: "nothing"}
+"""What each policy turns on, for `dlbench list` and the docs."""
+
 
 def probe() -> Capability | Absent:
     """It is always there, and runs on the fake device only."""
     return Capability(
         version="1",
         precisions={"fake": (Precision.FP32,)},
-        policies=(Policy.BASE, Policy.TUNED),
+        policies=POLICIES,
         reasons={"cpu": "the fake framework runs on the fake device only"},
     )
 

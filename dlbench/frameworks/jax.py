@@ -42,6 +42,13 @@ MATMUL_PRECISIONS = {Precision.FP32: "highest", Precision.TF32: "tensorfloat32"}
 
 SMALLER = "Use a smaller --batch-size."
 
+POLICIES = {
+    Policy.BASE: "one `jax.jit` of the whole step of a Keras model, its state donated: nobody uses JAX "
+    "uncompiled",
+    Policy.TUNED: "nothing more: the same program",
+}
+"""What each policy turns on, for `dlbench list` and the docs."""
+
 
 def probe() -> Capability | Absent:
     """Version and devices of the installed packages, without importing them."""
@@ -61,7 +68,7 @@ def probe() -> Capability | Absent:
     return Capability(
         version=version,
         precisions=precisions,
-        policies=(Policy.BASE, Policy.TUNED),
+        policies=POLICIES,
         reasons=reasons,
     )
 

@@ -26,6 +26,9 @@ INSTALL = "pip install 'dlbench[keras]'"
 CPU_PRECISIONS = (Precision.FP32, Precision.BF16)
 CUDA_PRECISIONS = (Precision.FP32, Precision.TF32, Precision.BF16, Precision.FP16)
 
+POLICIES = {Policy.BASE: "Keras on PyTorch, eager, Keras's own optimiser"}
+"""What each policy turns on, for `dlbench list` and the docs."""
+
 
 def probe() -> Capability | Absent:
     """Version and devices of the installed packages, without importing them."""
@@ -42,7 +45,7 @@ def probe() -> Capability | Absent:
     return Capability(
         version=version,
         precisions={kind: known[kind] for kind in below.precisions},
-        policies=(Policy.BASE,),
+        policies=POLICIES,
         reasons=below.reasons,
     )
 

@@ -43,6 +43,12 @@ SMALLER = "Use a smaller --batch-size."
 
 OUT_OF_MEMORY = ("Failed to allocate memory", "bad allocation", "CUDA out of memory", "bad_alloc")
 
+POLICIES = {
+    Policy.BASE: "exported from the PyTorch model (opset 18), all graph optimisations, as the library "
+    "comes; int8 by static quantisation"
+}
+"""What each policy turns on, for `dlbench list` and the docs."""
+
 
 def probe() -> Capability | Absent:
     """Version and devices of the installed packages, without importing them."""
@@ -61,7 +67,7 @@ def probe() -> Capability | Absent:
     return Capability(
         version=version,
         precisions=precisions,
-        policies=(Policy.BASE,),
+        policies=POLICIES,
         reasons=reasons,
         modes=(Mode.INFERENCE,),
     )

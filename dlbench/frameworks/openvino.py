@@ -29,6 +29,9 @@ HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16"}
 
 OUT_OF_MEMORY = ("bad allocation", "bad_alloc", "Cannot allocate memory", "could not allocate")
 
+POLICIES = {Policy.BASE: "converted from the PyTorch model, one stream, arithmetic set by name"}
+"""What each policy turns on, for `dlbench list` and the docs."""
+
 
 def probe() -> Capability | Absent:
     """Version of the installed package, without importing it."""
@@ -42,7 +45,7 @@ def probe() -> Capability | Absent:
     return Capability(
         version=version,
         precisions={"cpu": tuple(HINTS)},
-        policies=(Policy.BASE,),
+        policies=POLICIES,
         reasons={"nvidia": "OpenVINO does not run on NVIDIA GPUs"},
         modes=(Mode.INFERENCE,),
     )

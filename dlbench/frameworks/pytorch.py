@@ -41,6 +41,13 @@ SMALLER = "Use a smaller --batch-size."
 
 LOST_WORDS = ("device-side assert", "unspecified launch failure", "device lost", "is lost")
 
+POLICIES = {
+    Policy.BASE: "eager, contiguous tensors; bf16 and fp16 by autocast, fp16 with loss scaling",
+    Policy.TUNED: "`torch.compile` (default mode), channels-last images; on CUDA the fused optimiser "
+    "and cuDNN's search for the fastest algorithm",
+}
+"""What each policy turns on, for `dlbench list` and the docs."""
+
 
 def probe() -> Capability | Absent:
     """Version and devices of the installed build, without importing it."""
@@ -58,7 +65,7 @@ def probe() -> Capability | Absent:
     return Capability(
         version=version,
         precisions=precisions,
-        policies=(Policy.BASE, Policy.TUNED),
+        policies=POLICIES,
         reasons=reasons,
     )
 

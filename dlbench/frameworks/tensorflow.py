@@ -36,6 +36,12 @@ CUDA_PRECISIONS = (Precision.FP32, Precision.TF32, Precision.BF16, Precision.FP1
 
 SMALLER = "Use a smaller --batch-size."
 
+POLICIES = {
+    Policy.BASE: "`tf.function` graphs of a Keras model; oneDNN as TensorFlow comes",
+    Policy.TUNED: "XLA (`jit_compile=True`)",
+}
+"""What each policy turns on, for `dlbench list` and the docs."""
+
 
 def probe() -> Capability | Absent:
     """Version and devices of the installed package, without importing it."""
@@ -55,7 +61,7 @@ def probe() -> Capability | Absent:
     return Capability(
         version=version,
         precisions=precisions,
-        policies=(Policy.BASE, Policy.TUNED),
+        policies=POLICIES,
         reasons=reasons,
     )
 

@@ -266,6 +266,11 @@ def test_list_shows_the_matrix_with_its_empty_cells() -> None:
     real = [name for name in registry.names("frameworks") if name != "fake"]
     assert by_name["resnet50"]["frameworks"] == real
     assert by_name["fake"]["frameworks"] == ["fake"]
+    assert by_name["bert_base"]["variants"]["seq384"]["tokens_per_sample"] == 384
+    fake = listed["frameworks"]["fake"]
+    assert fake["installed"]
+    assert fake["precisions"] == {"fake": ["fp32"]}
+    assert set(fake["policies"]) == {"base", "tuned"}
     done = dlbench("list", COLUMNS="80")
     assert "resnet50" in done.stdout
     assert max(len(line.rstrip()) for line in done.stdout.splitlines()) <= 80

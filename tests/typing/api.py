@@ -66,7 +66,10 @@ class MyFramework:
 
     def probe(self) -> Capability | Absent:
         return Capability(
-            version="1", precisions={"cpu": (Precision.FP32,)}, policies=(Policy.BASE,), reasons={}
+            version="1",
+            precisions={"cpu": (Precision.FP32,)},
+            policies={Policy.BASE: "nothing"},
+            reasons={},
         )
 
     def open_subject(self, request: SubjectRequest) -> Subject:

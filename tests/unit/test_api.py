@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import dlbench
-from dlbench import workloads
 from dlbench.core import errors, metrics, units
+from scripts import docs_tables
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,16 +30,20 @@ def test_importing_the_package_imports_nothing() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", [n for n in workloads.folders() if n != "fake"])
-def test_the_readmes_table_is_current(name: str) -> None:
-    """Each workload with its size and its modes."""
-    workload = workloads.read(workloads.folders()[name])
-    info = workload.info("full")
-    row = (
-        f"| {name} | {workload.task} | {info.parameters:,} | {units.scaled(info.flops, 'FLOP')} "
-        f"| {', '.join(workload.modes)} |"
-    )
-    assert row in (ROOT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", ["README.md", "docs/workloads.md"])
+def test_tables_of_workloads_are_current(page: str) -> None:
+    """Made anew they are the same: each workload, its sizes, its modes, its sources."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert docs_tables.MARKED.search(text)
+    assert docs_tables.filled(text) == text
+
+
+@pytest.mark.frameworks
+def test_the_table_of_policies_is_current() -> None:
+    """What each framework's policies turn on, as its adapter says."""
+    text = (ROOT / "docs/how-it-measures.md").read_text(encoding="utf-8")
+    assert "<!-- table: policies -->" in text
+    assert docs_tables.filled(text) == text
 
 
 def test_every_exit_code_is_documented() -> None:

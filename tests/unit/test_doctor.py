@@ -245,7 +245,7 @@ def test_frameworks_are_listed_with_what_they_lack() -> None:
         "pytorch": Capability(
             version="2.8.0+cpu",
             precisions={"cpu": (Precision.FP32, Precision.BF16)},
-            policies=(Policy.BASE,),
+            policies={Policy.BASE: "plain"},
             reasons={"nvidia": "a CPU build"},
         ),
         "tensorflow": Absent(reason="not installed", remedy="pip install tensorflow"),

@@ -44,7 +44,7 @@ BOTH = Capability(
         "cpu": (Precision.FP32, Precision.BF16),
         "nvidia": (Precision.FP32, Precision.BF16),
     },
-    policies=(Policy.BASE, Policy.TUNED),
+    policies={Policy.BASE: "plain", Policy.TUNED: "all"},
     reasons={},
 )
 

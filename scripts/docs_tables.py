@@ -1,0 +1,125 @@
+"""Write the tables of workloads and frameworks into the docs, from what they describe.
+
+    python scripts/docs_tables.py
+
+Each stands between ``<!-- table: NAME -->`` and ``<!-- end -->``. A test fails when one is out of date.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from dlbench import workloads
+from dlbench.core import registry, units
+from dlbench.core.types import Absent, Mode, Policy
+from dlbench.workloads import Workload
+
+ROOT = Path(__file__).parent.parent
+
+PAGES = ("README.md", "docs/how-it-measures.md", "docs/workloads.md")
+
+TEST_NAME = "fake"
+
+DEVICE_NAMES = {"cpu": "CPU", "nvidia": "NVIDIA GPU"}
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def found() -> list[Workload]:
+    """Every workload but the test's."""
+    return [workloads.read(f) for name, f in workloads.folders().items() if name != TEST_NAME]
+
+
+def short() -> str:
+    """What is measured, a line a workload."""
+    rows = []
+    for workload in found():
+        info = workload.info("full")
+        size = (f"{info.parameters:,}", units.scaled(info.flops, "FLOP"))
+        rows.append((workload.name, workload.task, *size, ", ".join(workload.modes)))
+    return table(("workload", "task", "parameters", "a sample", "modes"), rows)
+
+
+def variants() -> str:
+    """A line a variant, the tests' tiny ones left out."""
+    rows = []
+    for workload in found():
+        for variant in workload.variants:
+            if variant == "tiny":
+                continue
+            info = workload.info(variant)
+            tokens = str(info.tokens_per_sample or "-")
+            size = (f"{info.parameters:,}", units.scaled(info.flops, "FLOP"), tokens)
+            rows.append((f"{workload.name} {variant}", *size, *_batches(workload, variant)))
+    modes = [f"batch, {mode}" for mode in Mode]
+    return table(("workload and variant", "parameters", "a sample", "tokens", *modes), rows)
+
+
+def _batches(workload: Workload, variant: str) -> Iterable[str]:
+    sizes = workload.table["variants"][variant]["batch"]
+    for mode in Mode:
+        kinds = sizes.get(mode, {})
+        yield ", ".join(f"{n} ({DEVICE_NAMES[k]})" for k, n in kinds.items()) or "-"
+
+
+def sources() -> str:
+    """What each stands for, where its sizes come from, and the data set of time-to-train."""
+    rows = []
+    for workload in found():
+        data = workload.table["dataset"]
+        stated = [data["name"]]
+        if "samples" in data:
+            stated.append(f"{data['samples']:,} samples")
+        if "epochs" in data:
+            stated.append(f"{data['epochs']} epochs")
+        rows.append(
+            (workload.name, workload.sample, workload.table["reference"], ", ".join(stated))
+        )
+    return table(("workload", "a sample", "reference", "data set"), rows)
+
+
+def policies() -> str:
+    """What each policy of each framework turns on; all must be installed."""
+    rows = []
+    for name in registry.names("frameworks"):
+        if name == TEST_NAME:
+            continue
+        able = registry.framework(name).probe()
+        if isinstance(able, Absent):
+            raise SystemExit(f"{name}: {able.reason} ({able.remedy})")
+        texts = [able.policies.get(policy, "not offered") for policy in Policy]
+        rows.append((name, ", ".join(able.modes), *texts))
+    return table(("framework", "runs", "`base`", "`tuned` adds"), rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "short": short,
+    "variants": variants,
+    "sources": sources,
+    "policies": policies,
+}
+
+MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def filled(text: str) -> str:
+    """The page with each table made anew."""
+    return MARKED.sub(lambda m: f"{m[1]}\n{TABLES[m[2]]()}\n\n{m[3]}", text)
+
+
+def main() -> None:
+    """Write the pages."""
+    for page in PAGES:
+        path = ROOT / page
+        path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
+        print(page)
+
+
+if __name__ == "__main__":
+    main()
