@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import dlbench
-from dlbench.cli import check, compare, devices, doctor, report, run
+from dlbench.cli import catalog, check, compare, devices, doctor, report, run
 from dlbench.cli import list as list_
 from dlbench.core.errors import DlbenchError
 
@@ -26,6 +26,7 @@ app.command("check")(check.check)
 app.command("list")(list_.list_workloads)
 app.command("devices")(devices.devices)
 app.command("doctor")(doctor.doctor)
+app.add_typer(catalog.app, name="catalog")
 
 
 def _version(value: bool) -> None:

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import cast
 
 from dlbench.core.errors import UsageError
+from dlbench.core.fetching import Provider
 from dlbench.core.protocols import Device, Framework
 
 _PACKAGE_FOLDER = Path(__file__).parent.parent
@@ -44,3 +45,8 @@ def framework(name: str) -> Framework:
 def device_kind(name: str) -> Device:
     """The device adapter of that name."""
     return cast("Device", load("devices", name))
+
+
+def provider(name: str) -> Provider:
+    """The source of offers of that name."""
+    return cast("Provider", load("providers", name))

@@ -1,0 +1,168 @@
+"""The catalog as it stands for a user: shipped rows, what ``update`` fetched, and their own files.
+
+Later sources win row by row: shipped, then fetched, then the user's. A fetched file that cannot be read
+becomes a problem that is told, and loses nothing else; a user's own file that is wrong is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from dlbench.catalog import stored
+from dlbench.core import catalog_rows
+from dlbench.core.catalog import Catalog, Offer, Region
+from dlbench.core.errors import DlbenchError, UsageError
+from dlbench.core.types import Absent
+
+PRICES = ("ondemand_usd_per_h", "spot_usd_per_h")
+
+
+@cache
+def shipped() -> Catalog:
+    """The catalog of the package alone; works offline, and is read once."""
+    folder = resources.files("dlbench.catalog") / "data"
+    return Catalog(
+        accelerators=catalog_rows.accelerators(
+            (folder / "accelerators.csv").read_bytes(), "accelerators.csv"
+        ),
+        offers=catalog_rows.offers(
+            (folder / "offers.csv").read_bytes(), "offers.csv", origin="shipped"
+        ),
+        regions=catalog_rows.regions((folder / "regions.csv").read_bytes(), "regions.csv"),
+        sources=("shipped with dlbench",),
+    )
+
+
+def load(files: Sequence[Path] = ()) -> Catalog:
+    """The shipped catalog, with fetched rows over it, and the user's added and given files over those.
+
+    Raises:
+        UsageError: a user's file is wrong, or two of them give different prices of one offer.
+        StoreError: a file cannot be read.
+    """
+    catalog = _with_fetched(shipped())
+    own = [*stored.user_files(), *files]
+    tables = [(path, read_user_file(path, catalog)) for path in dict.fromkeys(own)]
+    refuse_contradictions(tables)
+    for path, offers in tables:
+        catalog = merged(catalog, offers, f"{path} (yours)")
+        catalog = replace(catalog, regions=(*catalog.regions, *_own_places(path, catalog)))
+    return catalog
+
+
+def _with_fetched(catalog: Catalog) -> Catalog:
+    for path in stored.fetched_files():
+        try:
+            data = catalog_rows.read_bytes(path)
+            stored.verify(path, data)
+            offers = catalog_rows.offers(data, path.name, origin=f"fetched: {path.stem}")
+        except DlbenchError as error:
+            problem = f"{error.message}. {error.advice}".strip()
+            catalog = replace(catalog, problems=(*catalog.problems, problem))
+            continue
+        catalog = merged(catalog, offers, f"{path} (fetched)")
+    return catalog
+
+
+def read_user_file(path: Path, catalog: Catalog) -> tuple[Offer, ...]:
+    """A user's offers, their accelerators under the catalog's names.
+
+    Raises:
+        UsageError: a row is wrong; the message names the field and the remedy.
+    """
+    offers = catalog_rows.offers(
+        catalog_rows.read_bytes(path), path.name, origin=f"user: {path.name}"
+    )
+    return tuple(_canonical(offer, catalog, path.name) for offer in offers)
+
+
+def _canonical(offer: Offer, catalog: Catalog, file: str) -> Offer:
+    if offer.accelerator is None:
+        return offer
+    device = catalog.accelerator(offer.accelerator)
+    if device is None:
+        raise UsageError(
+            f"{file}: accelerator {offer.accelerator!r} of {offer.name} is not in the catalog",
+            "dlbench catalog list accelerators shows the names and aliases that are known.",
+        )
+    return replace(offer, accelerator=device.name)
+
+
+def refuse_contradictions(tables: Sequence[tuple[Path, Sequence[Offer]]]) -> None:
+    """Two files of a user that give two prices of one offer: nobody can say which is right.
+
+    Raises:
+        UsageError: naming both files, the offer and the field.
+    """
+    seen: dict[tuple[str, str, str, str], tuple[Path, Offer]] = {}
+    for path, offers in tables:
+        for offer in offers:
+            if offer.key not in seen:
+                seen[offer.key] = (path, offer)
+                continue
+            other_path, other = seen[offer.key]
+            for field in PRICES:
+                a, b = getattr(other, field), getattr(offer, field)
+                if not isinstance(a, Absent) and not isinstance(b, Absent) and a != b:
+                    raise UsageError(
+                        f"{other_path} and {path} contradict each other on {offer.name}: "
+                        f"{field.replace('_per_h', '_h')} is {a:g} in the one and {b:g} in the other",
+                        "Correct one of them, or take it away: dlbench catalog add --remove NAME.",
+                    )
+
+
+def merged(catalog: Catalog, offers: Sequence[Offer], source: str) -> Catalog:
+    """The catalog with ``offers`` in place of rows of the same key, and after all others.
+
+    A row without any price stands for a whole provider (as MaxCloudON's does) until that provider has
+    a row with one.
+    """
+    rows = {offer.key: offer for offer in catalog.offers}
+    rows |= {offer.key: offer for offer in offers}
+    priced = {o.provider for o in offers if not isinstance(o.ondemand_usd_per_h, Absent)}
+    kept = tuple(o for o in rows.values() if not (o.provider in priced and _is_placeholder(o)))
+    return replace(catalog, offers=kept, sources=(*catalog.sources, source))
+
+
+def _is_placeholder(offer: Offer) -> bool:
+    return (
+        offer.origin == "shipped"
+        and isinstance(offer.ondemand_usd_per_h, Absent)
+        and isinstance(offer.spot_usd_per_h, Absent)
+    )
+
+
+def _own_places(path: Path, catalog: Catalog) -> tuple[Region, ...]:
+    """Places that a user's file names with their country: with that country's carbon where known."""
+    codes = catalog_rows.countries(catalog_rows.read_bytes(path), path.name)
+    return tuple(
+        _place_in(provider, region, country, path, catalog)
+        for (provider, region), country in codes.items()
+        if catalog.region(provider, region) is None
+    )
+
+
+def _place_in(provider: str, region: str, country: str, path: Path, catalog: Catalog) -> Region:
+    unknown = Absent(reason=f"no carbon figure of {country} is in the catalog")
+    average = next(
+        (r for r in catalog.regions if r.provider == "country" and r.country == country), None
+    )
+    if average is not None:
+        return replace(average, provider=provider, region=region, location=region)
+    return Region(
+        provider=provider,
+        region=region,
+        location=region,
+        country=country,
+        low_g_per_kwh=unknown,
+        high_g_per_kwh=unknown,
+        intensity_year="",
+        pue=unknown,
+        source=f"{path.name} (user)",
+        pue_source="",
+        as_of="",
+    )

@@ -1,0 +1,203 @@
+"""The linter of offers: what looks wrong in a price table, each rule one function.
+
+A finding is an error where the row must not be believed, a warning where a person should look.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from dlbench.catalog import ages
+from dlbench.core.catalog import Catalog, Offer, oldest_date
+from dlbench.core.types import Absent
+
+Severity = Literal["error", "warning"]
+
+PLACEHOLDER_USD_PER_H = 700.0
+"""What a large cloud's table says of accelerators that it does not sell in a region."""
+
+MOST_USD_PER_ACCELERATOR_H = 100.0
+"""No single accelerator was for rent above a fifth of this in any table read."""
+
+FAMILY_FACTOR = 4.0
+"""Between the cheapest and the dearest honest seller of one device lies about a factor of eight, so a
+factor of four from the median on either side."""
+
+MEMORY_GIB = (0.5, 32 * 1024.0)
+"""Below is megabytes read as gigabytes; above is MiB in a GiB column."""
+
+LEAST_OFFERS_OF_A_FAMILY = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is wrong with one offer."""
+
+    severity: Severity
+    rule: str
+    offer: str
+    sentence: str
+
+
+Rule = Callable[[Catalog, date], Iterator[Finding]]
+
+
+def check(catalog: Catalog, today: date, max_price_age: int | None = None) -> tuple[Finding, ...]:
+    """All findings, errors first; with ``max_price_age`` an older price is an error."""
+    found = [finding for rule in RULES for finding in rule(catalog, today)]
+    found += _old(catalog, today, max_price_age)
+    return tuple(sorted(found, key=lambda f: (f.severity, f.rule, f.offer)))
+
+
+def _finding(severity: Severity, rule: str, offer: Offer, sentence: str) -> Finding:
+    return Finding(severity=severity, rule=rule, offer=offer.name, sentence=sentence)
+
+
+def _no_price(catalog: Catalog, _: date) -> Iterator[Finding]:
+    for offer in catalog.offers:
+        if isinstance(offer.ondemand_usd_per_h, Absent) and isinstance(
+            offer.spot_usd_per_h, Absent
+        ):
+            yield _finding(
+                "warning", "no-price", offer, "no price: listed, never recommended until it has one"
+            )
+
+
+def _placeholder(catalog: Catalog, _: date) -> Iterator[Finding]:
+    for offer in catalog.offers:
+        for field in ("ondemand_usd_per_h", "spot_usd_per_h"):
+            price = getattr(offer, field)
+            if isinstance(price, Absent):
+                continue
+            each = price / max(_count(offer), 1.0)
+            if price == PLACEHOLDER_USD_PER_H or each > MOST_USD_PER_ACCELERATOR_H:
+                yield _finding(
+                    "error", "placeholder-price", offer, f"{field} is {price:g}: a placeholder"
+                )
+
+
+def _spot(catalog: Catalog, _: date) -> Iterator[Finding]:
+    for offer in catalog.offers:
+        full, spot = offer.ondemand_usd_per_h, offer.spot_usd_per_h
+        if isinstance(full, Absent) or isinstance(spot, Absent):
+            continue
+        if spot >= full:
+            sentence = f"spot {spot:g} is not below on-demand {full:g}: no discount, or no data"
+            yield _finding("error", "spot-equals-on-demand", offer, sentence)
+
+
+def _family(catalog: Catalog, _: date) -> Iterator[Finding]:
+    """A price an accelerator (or a vCPU) far from the median of its kind."""
+    families: dict[tuple[str, str], list[tuple[Offer, float]]] = defaultdict(list)
+    for offer in catalog.offers:
+        price = offer.ondemand_usd_per_h
+        size = _count(offer) if offer.accelerator else offer.vcpus
+        if not isinstance(price, Absent) and not isinstance(size, Absent) and size > 0:
+            families[offer.accelerator or "vCPU", _tier(offer)].append((offer, price / size))
+    for (name, tier), members in families.items():
+        if len(members) < LEAST_OFFERS_OF_A_FAMILY:
+            continue
+        median = statistics.median(each for _, each in members)
+        for offer, each in members:
+            if not median / FAMILY_FACTOR <= each <= median * FAMILY_FACTOR:
+                sentence = (
+                    f"{each:.3g} USD/h a {name} is {each / median:.2g} times "
+                    f"the median {median:.3g} of {tier}"
+                )
+                yield _finding("warning", "far-from-family", offer, sentence)
+
+
+def _host_apart(catalog: Catalog, _: date) -> Iterator[Finding]:
+    for offer in catalog.offers:
+        if offer.price_scope in {"accelerator", "host"}:
+            yield _finding(
+                "warning",
+                "host-apart",
+                offer,
+                f"the price is the {offer.price_scope}'s alone; host and accelerator must be summed",
+            )
+
+
+def _memory(catalog: Catalog, _: date) -> Iterator[Finding]:
+    low, high = MEMORY_GIB
+    for offer in catalog.offers:
+        memory = offer.memory_gib
+        if not isinstance(memory, Absent) and not low <= memory <= high:
+            yield _finding("error", "memory-unit", offer, f"memory_gib is {memory:g}: wrong unit?")
+
+
+def _accelerators(catalog: Catalog, _: date) -> Iterator[Finding]:
+    known = {device.name for device in catalog.accelerators}
+    for offer in catalog.offers:
+        if offer.accelerator is not None and offer.accelerator not in known:
+            sentence = f"accelerator {offer.accelerator!r} is in no table: alias missing?"
+            yield _finding("error", "unknown-accelerator", offer, sentence)
+        count = offer.accelerator_count
+        if offer.accelerator is None and not isinstance(count, Absent) and count > 0:
+            yield _finding(
+                "error", "accelerator-without-name", offer, f"{count:g} accelerators without a name"
+            )
+
+
+def _regions(catalog: Catalog, _: date) -> Iterator[Finding]:
+    places = {(r.provider, r.region): r for r in catalog.regions}
+    for offer in catalog.offers:
+        place = places.get((offer.provider, offer.region))
+        if place is None:
+            yield _finding(
+                "error", "unknown-region", offer, f"region {offer.region!r} is in no table"
+            )
+        elif not place.country:
+            sentence = "the source does not say where it stands: no carbon, no data residency"
+            yield _finding("warning", "place-not-stated", offer, sentence)
+
+
+def _sources(catalog: Catalog, today: date) -> Iterator[Finding]:
+    for offer in catalog.offers:
+        if not offer.source:
+            yield _finding("error", "no-source", offer, "no source is given")
+        day = oldest_date(offer.as_of)
+        if day is None or day > today:
+            yield _finding("error", "bad-date", offer, f"as_of is {offer.as_of!r}")
+
+
+def _old(catalog: Catalog, today: date, limit: int | None) -> Iterable[Finding]:
+    severity: Severity = "warning" if limit is None else "error"
+    for offer in catalog.offers:
+        for spot in (False, True):
+            price = offer.spot_usd_per_h if spot else offer.ondemand_usd_per_h
+            sentence = (
+                ""
+                if isinstance(price, Absent)
+                else ages.stale(offer, today, spot=spot, limit=limit)
+            )
+            if sentence:
+                yield _finding(severity, "old-price", offer, sentence)
+
+
+def _tier(offer: Offer) -> str:
+    """Large clouds ask two to four times what others do for the same device."""
+    return "hyperscalers" if ages.kind(offer.provider) == "hyperscaler" else "other sellers"
+
+
+def _count(offer: Offer) -> float:
+    count = offer.accelerator_count
+    return 0.0 if isinstance(count, Absent) else count
+
+
+RULES: tuple[Rule, ...] = (
+    _no_price,
+    _placeholder,
+    _spot,
+    _family,
+    _host_apart,
+    _memory,
+    _accelerators,
+    _regions,
+    _sources,
+)

@@ -1,0 +1,134 @@
+"""The user's own catalog on disk: what ``catalog update`` fetched and what ``catalog add`` was given.
+
+$DLBENCH_CATALOG_DIR, else $XDG_DATA_HOME/dlbench/catalog, else ~/.local/share/dlbench/catalog
+    fetched/<source>.csv       one file a source, with <source>.json beside it: when, from where, hash
+    user/<name>.csv            the user's files, as they were added
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dlbench.core import catalog_rows
+from dlbench.core.catalog import Offer
+from dlbench.core.errors import StoreError, UsageError
+
+FOLDER_VARIABLE = "DLBENCH_CATALOG_DIR"
+
+MAX_RECEIPT_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """When a file was fetched, from where, and the SHA-256 of what was stored and of what came."""
+
+    source: str
+    fetched_on: str
+    rows: int
+    sha256: str
+    raw_sha256: str
+
+
+def folder() -> Path:
+    """Where the user's catalog lies; it need not exist."""
+    given = os.environ.get(FOLDER_VARIABLE)
+    if given:
+        return Path(given)
+    data = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(data) / "dlbench" / "catalog"
+
+
+def fetched_files() -> tuple[Path, ...]:
+    """What ``catalog update`` stored, in the order of names."""
+    return tuple(sorted((folder() / "fetched").glob("*.csv")))
+
+
+def user_files() -> tuple[Path, ...]:
+    """What ``catalog add`` stored, in the order of names."""
+    return tuple(sorted((folder() / "user").glob("*.csv")))
+
+
+def write_fetched(name: str, offers: Sequence[Offer], receipt: Receipt) -> Path:
+    """Replace what is stored of one source; the others stay as they are."""
+    path = folder() / "fetched" / f"{name}.csv"
+    _write(path.with_suffix(".json"), json.dumps(_plain(receipt), indent=1) + "\n")
+    _write(path, catalog_rows.offers_csv(offers))
+    return path
+
+
+def receipt_of(offers: Sequence[Offer], *, source: str, fetched_on: str, raw: bytes) -> Receipt:
+    """The receipt of offers as they would be stored."""
+    return Receipt(
+        source=source,
+        fetched_on=fetched_on,
+        rows=len(offers),
+        sha256=hashlib.sha256(catalog_rows.offers_csv(offers).encode()).hexdigest(),
+        raw_sha256=hashlib.sha256(raw).hexdigest(),
+    )
+
+
+def _plain(receipt: Receipt) -> dict[str, str | int]:
+    return {
+        "source": receipt.source,
+        "fetched_on": receipt.fetched_on,
+        "rows": receipt.rows,
+        "sha256": receipt.sha256,
+        "raw_sha256": receipt.raw_sha256,
+    }
+
+
+def verify(path: Path, data: bytes) -> None:
+    """A fetched file must be as it was stored.
+
+    Raises:
+        StoreError: it was changed since, or its receipt is missing.
+    """
+    remedy = "Fetch it again: dlbench catalog update; or keep your changes: dlbench catalog add."
+    raw = catalog_rows.read_bytes(path.with_suffix(".json"), MAX_RECEIPT_BYTES)
+    try:
+        receipt = json.loads(raw)
+        stored_hash = receipt["sha256"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise StoreError(f"the receipt of {path} cannot be read", remedy) from None
+    if stored_hash != hashlib.sha256(data).hexdigest():
+        raise StoreError(f"{path} was changed after it was fetched, and is left out", remedy)
+
+
+def add(source: Path, data: bytes) -> Path:
+    """Keep a user's file, which was read and found good, under its own name."""
+    path = folder() / "user" / f"{source.stem}.csv"
+    _write(path, data.decode("utf-8-sig"))
+    return path
+
+
+def remove(name: str) -> Path:
+    """Take away a file that was added.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    stem = Path(name).stem
+    for path in user_files():
+        if path.stem == stem:
+            path.unlink()
+            return path
+    known = ", ".join(path.stem for path in user_files()) or "none"
+    raise UsageError(f"no file {stem!r} was added", f"Added so far: {known}.")
+
+
+def _write(path: Path, text: str) -> None:
+    """All of a file or nothing of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.replace(path)
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be written: {error.strerror}", f"Set {FOLDER_VARIABLE}."
+        ) from error

@@ -1,0 +1,299 @@
+"""``dlbench catalog``: what can be rented or used, at which price, of which date."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dlbench.core.errors import DlbenchError, GateError, StoreError, UsageError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Accelerators, offers with dated prices, regions. Works offline; only `update` may connect.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+Files = Annotated[
+    list[Path] | None, typer.Option("--catalog", help="Your own price file, over all others.")
+]
+
+
+class What(StrEnum):
+    """What can be listed."""
+
+    OFFERS = "offers"
+    ACCELERATORS = "accelerators"
+    REGIONS = "regions"
+
+
+def today() -> date:
+    """The day that ages are counted to."""
+    return datetime.now(UTC).date()
+
+
+@app.command("list")
+def list_catalog(  # noqa: PLR0913, PLR0917 - one parameter an option
+    what: Annotated[What, typer.Argument(help="offers, accelerators or regions.")] = What.OFFERS,
+    provider: Annotated[str, typer.Option(help="One provider only.")] = "",
+    accelerator: Annotated[str, typer.Option(help="One accelerator, by any of its names.")] = "",
+    region: Annotated[str, typer.Option(help="A region, or a country such as DE.")] = "",
+    cpu: Annotated[bool, typer.Option("--cpu", help="Machines without accelerators.")] = False,
+    max_usd_per_h: Annotated[float | None, typer.Option(help="Largest price an hour.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Rows to print; --json prints all.")] = 40,
+    files: Files = None,
+    json: Json = False,
+) -> None:
+    """List offers, the cheapest an hour first; or accelerators, or regions.
+
+    Example: dlbench catalog list --accelerator A100-80GB --region US
+    """
+    from dlbench import catalog
+    from dlbench.catalog import query
+    from dlbench.cli import show, show_catalog
+
+    loaded = catalog.load(files or [])
+    if what is What.ACCELERATORS:
+        if json:
+            show.as_json([asdict(a) for a in loaded.accelerators])
+        else:
+            show_catalog.accelerators(loaded.accelerators)
+        return
+    if what is What.REGIONS:
+        if json:
+            show.as_json([asdict(r) for r in loaded.regions])
+        else:
+            show_catalog.regions(loaded.regions)
+        return
+    wanted = query.Filter(
+        provider=provider,
+        accelerator=accelerator,
+        region=region,
+        cpu_only=cpu,
+        max_usd_per_h=max_usd_per_h,
+    )
+    found = query.offers(loaded, wanted)
+    if json:
+        show.as_json([asdict(offer) for offer in found])
+    else:
+        show_catalog.offers(found, limit, today())
+        show_catalog.problems(loaded.problems)
+
+
+@app.command("show")
+def show_one(
+    name: Annotated[str, typer.Argument(help="An accelerator by any name, or an instance type.")],
+    files: Files = None,
+    json: Json = False,
+) -> None:
+    """Show all that is known of one accelerator or instance type, with sources and dates.
+
+    Example: dlbench catalog show "NVIDIA A100-SXM4-80GB"
+    """
+    from dlbench import catalog
+    from dlbench.catalog import lint, query
+    from dlbench.cli import show, show_catalog
+
+    loaded = catalog.load(files or [])
+    offers = tuple(o for o in loaded.offers if o.instance_type.lower() == name.lower())
+    device = loaded.accelerator(name)
+    if not offers and device is None:
+        device = query.known_accelerator(loaded, name)
+    if device is not None and not offers:
+        offers = query.offers(loaded, query.Filter(accelerator=device.name))
+    names = {offer.name for offer in offers}
+    findings = [f for f in lint.check(loaded, today()) if f.offer in names]
+    if json:
+        show.as_json(
+            {
+                "accelerator": asdict(device) if device else None,
+                "offers": [asdict(offer) for offer in offers],
+                "findings": [asdict(finding) for finding in findings],
+            }
+        )
+        return
+    if device is not None:
+        show_catalog.accelerator(device)
+    show_catalog.offers(offers, len(offers), today(), sources=device is None)
+    show_catalog.findings(findings, limit=len(findings))
+
+
+@app.command("check")
+def check(
+    max_price_age: Annotated[
+        int | None, typer.Option(min=0, help="Days; an older price is an error.")
+    ] = None,
+    files: Files = None,
+    json: Json = False,
+    verbose: Annotated[bool, typer.Option("--all", help="Print each finding.")] = False,
+) -> None:
+    """Check the catalog: placeholders, odd prices, unknown names and places, old prices.
+
+    Ends with exit code 5 if a row must not be believed.
+
+    Example: dlbench catalog check --catalog prices.csv --max-price-age 90
+    """
+    from dlbench import catalog
+    from dlbench.catalog import lint
+    from dlbench.cli import show, show_catalog
+
+    loaded = catalog.load(files or [])
+    found = lint.check(loaded, today(), max_price_age)
+    if json:
+        show.as_json({"findings": [asdict(f) for f in found], "problems": list(loaded.problems)})
+    else:
+        show_catalog.findings(found, limit=len(found) if verbose else show_catalog.FEW)
+        show_catalog.problems(loaded.problems)
+    errors = sum(f.severity == "error" for f in found)
+    if errors:
+        raise GateError(
+            f"{errors} rows of the catalog must not be believed",
+            "dlbench catalog check --all names them; correct them in a file of yours: "
+            "dlbench catalog add",
+        )
+
+
+@app.command("diff")
+def diff(
+    file: Annotated[
+        Path | None, typer.Argument(help="A price file; default: all of yours.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show how prices differ from the shipped ones: what was fetched and added, or one file.
+
+    Example: dlbench catalog diff prices.csv
+    """
+    from dlbench import catalog
+    from dlbench.catalog import query
+    from dlbench.cli import show, show_catalog
+
+    shipped = catalog.shipped()
+    if file is None:
+        after = catalog.load().offers
+    else:
+        after = catalog.merged(shipped, catalog.read_user_file(file, shipped), str(file)).offers
+    changes = query.changes(shipped.offers, after)
+    if json:
+        show.as_json([{**asdict(c), "ratio": c.ratio} for c in changes])
+    else:
+        show_catalog.changes(changes)
+
+
+@app.command("update")
+def update(
+    source: Annotated[str, typer.Option("--source", help="gpuhunt, skypilot or file.")] = "",
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--from", help="A path or https address of a price table; may be repeated."),
+    ] = None,
+    seller: Annotated[str, typer.Option(help="Whose prices, such as aws.")] = "",
+    as_of: Annotated[
+        str, typer.Option(help="Day of prices that carry none; default: the file's, or today.")
+    ] = "",
+    json: Json = False,
+) -> None:
+    """Fetch prices into your own catalog: through gpuhunt, or from SkyPilot's tables.
+
+    The one command that may open a connection, and only when it is called. What fails loses nothing of
+    the others, and nothing that was there.
+
+    Example: dlbench catalog update --from catalogs/v8/gcp/vms.csv
+    """
+    from dlbench import catalog
+    from dlbench.catalog import stored
+    from dlbench.cli import show, show_catalog
+    from dlbench.core import registry
+    from dlbench.core.catalog import oldest_date
+
+    if as_of and oldest_date(as_of) is None:
+        raise UsageError(f"--as-of {as_of!r} is no date", "Write it like 2026-11-25.")
+    chosen = source or ("skypilot" if where or seller else "gpuhunt")
+    provider = registry.provider(chosen)
+    loaded = catalog.shipped()
+    done, failed = [], []
+    for place in where or [""]:
+        try:
+            day = as_of or _day_of(place)
+            for fetched in provider.fetch(place, loaded, day, seller):
+                receipt = stored.receipt_of(
+                    fetched.offers, source=fetched.source, fetched_on=str(today()), raw=fetched.raw
+                )
+                stored.write_fetched(fetched.name, fetched.offers, receipt)
+                done.append((fetched, receipt))
+        except DlbenchError as error:
+            failed.append((place or chosen, error))
+    if json:
+        show.as_json(
+            {
+                "stored": [
+                    {"name": f.name, **asdict(r), "problems": dict(f.problems)} for f, r in done
+                ],
+                "failed": [{"from": place, "error": e.message} for place, e in failed],
+            }
+        )
+    else:
+        show_catalog.updated(done, failed)
+    if failed and not done:
+        raise failed[0][1]
+
+
+def _day_of(place: str) -> str:
+    """The day of prices without one: a file's last change, or today for what comes over the net."""
+    if not place or "://" in place:
+        return str(today())
+    try:
+        changed = Path(place).stat().st_mtime
+    except OSError as error:
+        raise StoreError(f"{place} cannot be read: {error.strerror}", "Check the path.") from error
+    return str(datetime.fromtimestamp(changed, UTC).date())
+
+
+@app.command("add")
+def add(
+    file: Annotated[Path | None, typer.Argument(help="Your price file, CSV.")] = None,
+    remove: Annotated[str, typer.Option(help="Take away a file that was added, by name.")] = "",
+    json: Json = False,
+) -> None:
+    """Add a price file of your own: its rows win over all others from then on.
+
+    Columns: provider, instance_type, region, ondemand_usd_h, as_of; and for what is known: accelerator,
+    accelerator_count, vcpus, memory_gib, spot_usd_h, cpu_model, country, source, note. See
+    docs/catalog.md.
+
+    Example: dlbench catalog add prices.csv
+    """
+    from dlbench import catalog
+    from dlbench.catalog import lint, stored
+    from dlbench.cli import show, show_catalog
+    from dlbench.core import catalog_rows
+
+    if remove:
+        gone = stored.remove(remove)
+        if json:
+            show.as_json({"removed": str(gone)})
+        else:
+            show.line(f"{gone} is removed")
+        return
+    if file is None:
+        raise UsageError("no file is given", "dlbench catalog add prices.csv")
+    loaded = catalog.load()
+    offers = catalog.read_user_file(file, loaded)
+    others = [p for p in stored.user_files() if p.stem != file.stem]
+    catalog.refuse_contradictions(
+        [(p, catalog.read_user_file(p, loaded)) for p in others] + [(file, offers)]
+    )
+    kept = stored.add(file, catalog_rows.read_bytes(file))
+    names = {offer.name for offer in offers}
+    findings = [f for f in lint.check(catalog.load(), today()) if f.offer in names]
+    if json:
+        show.as_json(
+            {"added": str(kept), "rows": len(offers), "findings": [asdict(f) for f in findings]}
+        )
+        return
+    show.line(f"{len(offers)} row{'s' * (len(offers) != 1)} of {file} added as {kept}")
+    show_catalog.findings(findings, limit=show_catalog.FEW)

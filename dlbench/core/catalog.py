@@ -1,0 +1,160 @@
+"""The values of the catalog: what an accelerator is, what is for rent, and where it stands.
+
+They are facts with a source and a date. What a source does not say is an ``Absent`` with its reason; a
+price that nobody published is never 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date
+
+from dlbench.core.types import Absent
+
+Amount = float | Absent
+"""A quantity, or why it is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accelerator:
+    """One device as its data sheet has it; ``kind`` is gpu, tpu, asic, soc or cpu.
+
+    ``peak_tflops`` maps a precision to dense peak figures in 10^12 operations a second (int8:
+    TOPS), fp16 and bf16 with fp32 accumulation. Figures of processors are computed, a socket.
+    ``cores`` is physical cores a socket, of processors only.
+    """
+
+    name: str
+    vendor: str
+    kind: str
+    memory_gib: Amount
+    memory_bandwidth_gb_per_s: Amount
+    peak_tflops: dict[str, float]
+    tdp_w: Amount
+    release_year: int | Absent
+    interconnect: str
+    interconnect_gb_per_s: Amount
+    compute_capability: str
+    aliases: tuple[str, ...]
+    cores: int | Absent
+    note: str
+    disagreement: str
+    not_confirmed: str
+    source: str
+    as_of: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """One instance type in one region of one provider, with its prices in USD an hour.
+
+    ``accelerator`` is a canonical name of the catalog, or None for a machine with processors only.
+    ``accelerator_count`` below one is a slice of one. ``as_of`` is the date of the on-demand price
+    as its source gives it: a day, or only a year. ``origin`` says which file the row is from.
+    """
+
+    provider: str
+    instance_type: str
+    region: str
+    accelerator: str | None
+    accelerator_count: Amount
+    vcpus: Amount
+    memory_gib: Amount
+    ondemand_usd_per_h: Amount
+    spot_usd_per_h: Amount
+    cpu_model: str
+    price_scope: str
+    source: str
+    as_of: str
+    spot_source: str
+    spot_as_of: str
+    note: str
+    origin: str = "shipped"
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What a row of another file replaces: provider, type, region and accelerator."""
+        return (self.provider, self.instance_type, self.region, self.accelerator or "")
+
+    @property
+    def name(self) -> str:
+        """A name for people: provider, type and region."""
+        return f"{self.provider} {self.instance_type} ({self.region})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """Where a provider's machines stand, and what a kilowatt-hour emits there.
+
+    ``country`` is an ISO 3166 code of two letters, ``EU`` where only that is known, or empty. The
+    intensities are the lowest and highest over the sources read, in grams of CO2e a kWh.
+    """
+
+    provider: str
+    region: str
+    location: str
+    country: str
+    low_g_per_kwh: Amount
+    high_g_per_kwh: Amount
+    intensity_year: str
+    pue: Amount
+    source: str
+    pue_source: str
+    as_of: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """All that is known of what could be used: accelerators, offers and regions.
+
+    ``sources`` are the files that were read, in rising order of authority; ``problems`` are
+    sentences on files that could not be read, none of which lost the others.
+    """
+
+    accelerators: tuple[Accelerator, ...]
+    offers: tuple[Offer, ...]
+    regions: tuple[Region, ...]
+    sources: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    def accelerator(self, name: str) -> Accelerator | None:
+        """The accelerator of that name or alias, however it is spelled."""
+        wanted = spelled(name)
+        for device in self.accelerators:
+            if any(spelled(known) == wanted for known in (device.name, *device.aliases)):
+                return device
+        return None
+
+    def region(self, provider: str, region: str) -> Region | None:
+        """The place of that name at that provider; else the average of a country that it names."""
+        for place in self.regions:
+            if place.provider == provider and place.region.lower() == region.lower():
+                return place
+        named = country_in(region)
+        for place in self.regions:
+            if named and place.provider == "country" and place.country == named:
+                return replace(place, provider=provider, region=region)
+        return None
+
+
+def spelled(name: str) -> str:
+    """A name without case, spaces and punctuation: RTX-A6000, RTXA6000 and RTX A6000 are one."""
+    return "".join(c for c in name.lower() if c.isalnum())
+
+
+def country_in(region: str) -> str:
+    """The country that a region's name gives away: "US", or "Bavaria, DE, EU"; else ""."""
+    parts = [part.strip() for part in region.split(",")]
+    code = parts[0] if len(parts) == 1 else parts[-2]
+    return code if len(code) == len("DE") and code.isalpha() and code.isupper() else ""
+
+
+def oldest_date(as_of: str) -> date | None:
+    """The earliest day that a date, a month or a year can mean; None where it cannot be read."""
+    parts = as_of.strip().split("-")
+    try:
+        numbers = [int(part) for part in parts]
+        year, month, day = (*numbers, 1, 1)[:3]
+        return date(year, month, day)
+    except ValueError:
+        return None

@@ -1,0 +1,64 @@
+"""Which accelerator a seller means: names collapse, memory and form factor tell them apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from dlbench.core.catalog import Accelerator, Catalog, spelled
+from dlbench.core.types import Absent
+
+MEMORY_TOLERANCE = 0.12
+"""Sellers round: B300 is 262 GiB here and 288 GB there. A 48 GB card is never one of 24."""
+
+FAMILY = re.compile(r"(?<![A-Z0-9])(A100|H100|H200|V100|P100)(?![0-9])", re.IGNORECASE)
+"""Names that sellers use for several devices of different memory and form."""
+
+FORMS = {"sxm": "SXM", "pcie": "PCIE", "nvl": "NVL"}
+
+
+def resolve(
+    catalog: Catalog, name: str, hints: Sequence[str], memory_gib: float | None
+) -> tuple[Accelerator | None, str]:
+    """The device of a seller's name, with a remark or, if there is none, the reason why.
+
+    ``hints`` are other strings of the row (its type, its GPU's name) in which the form factor may
+    stand.
+    """
+    named = catalog.accelerator(name)
+    siblings = _family(catalog, name) or ([named] if named else [])
+    if not siblings:
+        return None, f"accelerator {name!r} is in no table"
+    fitting = [d for d in siblings if memory_gib is None or _fits(d, memory_gib)]
+    if not fitting:
+        return None, f"{name!r} with {memory_gib:.0f} GiB is not the {siblings[0].name} we know"
+    formed = _of_form(fitting, [name, *hints])
+    if formed:
+        return _preferred(formed, named), ""
+    remark = "form factor not stated" if len(fitting) > 1 else ""
+    return _preferred(fitting, named), remark
+
+
+def _family(catalog: Catalog, name: str) -> list[Accelerator]:
+    found = FAMILY.search(name.replace("_", " "))
+    if found is None:
+        return []
+    return [d for d in catalog.accelerators if spelled(d.name).startswith(spelled(found[1]))]
+
+
+def _fits(device: Accelerator, memory_gib: float) -> bool:
+    known = device.memory_gib
+    return isinstance(known, Absent) or abs(memory_gib / known - 1) <= MEMORY_TOLERANCE
+
+
+def _of_form(devices: list[Accelerator], texts: Sequence[str]) -> list[Accelerator]:
+    text = " ".join(texts).lower()
+    wanted = [mark for token, mark in FORMS.items() if token in text]
+    # An NVLink bridge joins PCIe cards: "PCIe-NVLink" is no NVL card.
+    if "PCIE" in wanted:
+        wanted = ["PCIE"]
+    return [d for d in devices if any(mark in d.name.upper() for mark in wanted)]
+
+
+def _preferred(devices: list[Accelerator], named: Accelerator | None) -> Accelerator:
+    return named if named is not None and named in devices else devices[0]

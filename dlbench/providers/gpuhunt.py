@@ -1,0 +1,154 @@
+"""Offers through gpuhunt (extra ``prices``), which asks sellers or reads dstack's daily collection.
+
+Each seller is asked on its own, so that one which fails loses nothing of the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from dlbench.core.catalog import Amount, Catalog, Offer
+from dlbench.core.errors import MissingError
+from dlbench.core.fetching import Fetched
+from dlbench.core.types import Absent
+from dlbench.providers import _accelerators
+
+SELLERS = (
+    "aws",
+    "azure",
+    "gcp",
+    "lambdalabs",
+    "nebius",
+    "oci",
+    "runpod",
+    "verda",
+    "vastai",
+    "jarvislabs",
+)
+"""Sellers that gpuhunt can read without anybody's credentials."""
+
+OUR_NAMES = {"lambdalabs": "lambda", "vastai": "vast", "datacrunch": "verda"}
+
+SOURCE = "gpuhunt"
+
+
+def fetch(where: str, catalog: Catalog, as_of: str, seller: str) -> tuple[Fetched, ...]:  # noqa: ARG001
+    """Ask gpuhunt for one seller, or for all.
+
+    Raises:
+        MissingError: gpuhunt is not installed, or none of the sellers answered.
+    """
+    hunt = _catalog()
+    theirs = {ours: name for name, ours in OUR_NAMES.items()}
+    wanted = (theirs.get(seller, seller),) if seller else SELLERS
+    fetched, failures = [], []
+    for name in wanted:
+        items = _items(hunt, name)
+        if isinstance(items, str):
+            failures.append((items, 1))
+        else:
+            fetched.append(read(items, catalog, as_of=as_of, seller=OUR_NAMES.get(name, name)))
+    if not fetched:
+        raise MissingError(
+            f"gpuhunt got nothing: {failures[0][0]}", "Check the connection, or use --from FILE."
+        )
+    first = replace(fetched[0], problems=(*fetched[0].problems, *failures))
+    return (first, *fetched[1:])
+
+
+def _catalog() -> Any:  # noqa: ANN401 - gpuhunt has no types of ours
+    try:
+        import gpuhunt
+    except ImportError as error:
+        raise MissingError(
+            "gpuhunt is not installed",
+            "pip install 'dlbench[prices]', or: dlbench catalog update --from FILE",
+        ) from error
+    try:
+        return gpuhunt.default_catalog()
+    except (OSError, RuntimeError, ValueError, gpuhunt.GPUHuntError) as error:
+        raise MissingError(
+            f"gpuhunt cannot load its catalog: {error}", "Check the connection, or use --from FILE."
+        ) from error
+
+
+def _items(hunt: Any, name: str) -> list[Any] | str:  # noqa: ANN401
+    """One seller's items, or a sentence; whatever a seller's code raises is that seller's alone."""
+    try:
+        return list(hunt.query(provider=name))
+    except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+        return f"{name}: {type(error).__name__}: {error}"
+
+
+def read(items: Iterable[Any], catalog: Catalog, *, as_of: str, seller: str) -> Fetched:
+    """Offers of gpuhunt's items: its on-demand and spot items of a type become one offer."""
+    found: dict[tuple[str, str, str, str], Offer] = {}
+    problems: dict[str, int] = {}
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(repr(item).encode())
+        offer = _offer(item, catalog, as_of, seller)
+        if isinstance(offer, str):
+            problems[offer] = problems.get(offer, 0) + 1
+            continue
+        other = found.get(offer.key)
+        found[offer.key] = offer if other is None else _joined(other, offer)
+    return Fetched(
+        name=f"gpuhunt-{seller}",
+        source=SOURCE,
+        offers=tuple(found.values()),
+        raw=digest.digest(),
+        problems=tuple(sorted(problems.items())),
+    )
+
+
+def _offer(item: Any, catalog: Catalog, as_of: str, seller: str) -> Offer | str:  # noqa: ANN401
+    name, remark = None, ""
+    count = float(item.gpu_count or 0)
+    if count:
+        device, remark = _accelerators.resolve(
+            catalog, str(item.gpu_name), [str(item.instance_name)], item.gpu_memory
+        )
+        if device is None:
+            return f"{remark}: left out"
+        name = device.name
+    price: Amount = (
+        float(item.price) if item.price and item.price > 0 else Absent(reason="no price")
+    )
+    if isinstance(price, Absent):
+        return "price of 0, left out"
+    unknown = Absent(reason="not among gpuhunt's items")
+    return Offer(
+        provider=seller,
+        instance_type=str(item.instance_name),
+        region=str(item.location),
+        accelerator=name,
+        accelerator_count=count,
+        vcpus=float(item.cpu) if item.cpu else Absent(reason="gpuhunt does not say"),
+        memory_gib=float(item.memory) if item.memory else Absent(reason="gpuhunt does not say"),
+        ondemand_usd_per_h=unknown if item.spot else price,
+        spot_usd_per_h=price if item.spot else unknown,
+        cpu_model="",
+        price_scope="instance",
+        source=SOURCE,
+        as_of=as_of,
+        spot_source=SOURCE if item.spot else "",
+        spot_as_of=as_of if item.spot else "",
+        note=remark,
+        origin="fetched: gpuhunt",
+    )
+
+
+def _joined(a: Offer, b: Offer) -> Offer:
+    spot = b if isinstance(a.spot_usd_per_h, Absent) else a
+    full = b if isinstance(a.ondemand_usd_per_h, Absent) else a
+    return replace(
+        a,
+        ondemand_usd_per_h=full.ondemand_usd_per_h,
+        spot_usd_per_h=spot.spot_usd_per_h,
+        spot_source=spot.spot_source,
+        spot_as_of=spot.spot_as_of,
+    )

@@ -1,0 +1,352 @@
+"""The catalog: shipped rows, files of users, what was fetched, and the order among them."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from dlbench import catalog
+from dlbench.catalog import ages, lint, query, stored
+from dlbench.core import catalog_rows
+from dlbench.core.catalog import Catalog, Offer, country_in, oldest_date
+from dlbench.core.errors import StoreError, UsageError
+from dlbench.core.types import Absent
+
+TODAY = date(2026, 11, 25)
+HEADER = "provider,instance_type,region,accelerator,accelerator_count,ondemand_usd_h,as_of\n"
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A catalog folder of the test's own."""
+    monkeypatch.setenv(stored.FOLDER_VARIABLE, str(tmp_path / "mine"))
+
+
+def prices(tmp_path: Path, rows: str, name: str = "prices.csv", header: str = HEADER) -> Path:
+    """A user's price file."""
+    path = tmp_path / name
+    path.write_text(header + rows)
+    return path
+
+
+def find(loaded: Catalog, provider: str, kind: str) -> Offer:
+    """The one offer of that type."""
+    (offer,) = [o for o in loaded.offers if (o.provider, o.instance_type) == (provider, kind)]
+    return offer
+
+
+# --- what is shipped ------------------------------------------------------------------------
+
+
+def test_every_shipped_row_has_a_source_and_a_date_that_can_be_read() -> None:
+    """No fact without its origin."""
+    shipped = catalog.shipped()
+    assert len(shipped.accelerators) == 77
+    assert len(shipped.offers) == 631
+    origins = [(a.source, a.as_of) for a in shipped.accelerators]
+    origins += [(o.source, o.as_of) for o in shipped.offers]
+    for source, as_of in origins:
+        assert source
+        day = oldest_date(as_of)
+        assert day is not None
+        assert day <= TODAY
+
+
+def test_the_linter_finds_no_error_in_the_shipped_rows() -> None:
+    """What it found in the tables they came from was corrected; docs/catalog.md has the list."""
+    found = lint.check(catalog.shipped(), TODAY)
+    assert [f for f in found if f.severity == "error"] == []
+    far = {f.offer for f in found if f.rule == "far-from-family"}
+    assert "aws g4dn.16xlarge (us-east-1)" in far
+    assert len(far) < 8
+
+
+def test_no_shipped_price_is_zero_and_no_spot_price_reaches_the_full_one() -> None:
+    """The two commonest placeholders."""
+    for offer in catalog.shipped().offers:
+        full, spot = offer.ondemand_usd_per_h, offer.spot_usd_per_h
+        assert isinstance(full, Absent) or full > 0
+        assert isinstance(spot, Absent) or isinstance(full, Absent) or 0 < spot < full
+
+
+def test_one_table_knows_the_names_of_drivers_and_of_clouds() -> None:
+    """All of them lead to one canonical name, however they are spelled."""
+    shipped = catalog.shipped()
+    names = {
+        "A100-80GB": "A100-SXM4-80GB",
+        "A100-80G-PCIe": "A100-PCIE-80GB",
+        "A100-80GB-SXM": "A100-SXM4-80GB",
+        "NVIDIA A100-SXM4-80GB": "A100-SXM4-80GB",
+        "NVIDIA H100 80GB HBM3": "H100-SXM5-80GB",
+        "RTXA6000": "RTX-A6000",
+        "RTX-A6000": "RTX-A6000",
+        "rtx a6000": "RTX-A6000",
+        "A6000": "RTX-A6000",
+    }
+    for name, canonical in names.items():
+        device = shipped.accelerator(name)
+        assert device is not None
+        assert device.name == canonical
+
+
+def test_no_name_means_two_accelerators() -> None:
+    """An alias that two rows claim would make the answer depend on their order."""
+    from dlbench.core.catalog import spelled
+
+    owners: dict[str, str] = {}
+    for device in catalog.shipped().accelerators:
+        for name in (device.name, *device.aliases):
+            assert owners.setdefault(spelled(name), device.name) == device.name
+
+
+def test_maxcloudon_is_listed_with_its_price_unknown_until_the_user_adds_one(
+    tmp_path: Path,
+) -> None:
+    """It rents GPU servers and publishes no price; a price of one's own takes the row's place."""
+    row = find(catalog.load(), "maxcloudon", "gpu-server")
+    assert isinstance(row.ondemand_usd_per_h, Absent)
+    mine = prices(tmp_path, "maxcloudon,GPU-1080Ti,bulgaria,RTX-3090,1,0.5,2026-11-20\n")
+    loaded = catalog.load([mine])
+    types = [o.instance_type for o in loaded.offers if o.provider == "maxcloudon"]
+    assert types == ["GPU-1080Ti"]
+
+
+# --- files of users -------------------------------------------------------------------------
+
+
+def test_a_users_row_wins_over_the_shipped_one_and_leaves_the_others(tmp_path: Path) -> None:
+    """Row by row, by provider, type, region and accelerator; aliases are resolved first."""
+    path = prices(tmp_path, "aws,g6.xlarge,us-east-1,NVIDIA L4,1,0.123,2026-11-24\n")
+    loaded = catalog.load([path])
+    offer = find(loaded, "aws", "g6.xlarge")
+    assert offer.ondemand_usd_per_h == 0.123
+    assert offer.origin == "user: prices.csv"
+    assert len(loaded.offers) == len(catalog.shipped().offers)
+
+
+def test_two_files_that_contradict_each_other_are_refused_with_field_and_remedy(
+    tmp_path: Path,
+) -> None:
+    """Nobody can say which of two prices is right; the sentence names both."""
+    a = prices(tmp_path, "aws,g6.xlarge,us-east-1,L4,1,0.5,2026-11-24\n", "a.csv")
+    b = prices(tmp_path, "aws,g6.xlarge,us-east-1,NVIDIA L4,1,0.6,2026-11-24\n", "b.csv")
+    with pytest.raises(UsageError) as caught:
+        catalog.load([a, b])
+    assert "a.csv and" in caught.value.message
+    assert "ondemand_usd_h is 0.5 in the one and 0.6 in the other" in caught.value.message
+    assert "Correct one of them" in caught.value.advice
+
+
+def test_two_files_that_agree_are_fine(tmp_path: Path) -> None:
+    """The same price twice contradicts nothing."""
+    row = "aws,g6.xlarge,us-east-1,L4,1,0.5,2026-11-24\n"
+    loaded = catalog.load([prices(tmp_path, row, "a.csv"), prices(tmp_path, row, "b.csv")])
+    assert find(loaded, "aws", "g6.xlarge").ondemand_usd_per_h == 0.5
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("aws,x,us-east-1,L4,1,0.00,2026-11-24", "row 2: ondemand_usd_h is 0.00"),
+        ("aws,x,us-east-1,L4,1,-3,2026-11-24", "ondemand_usd_h is -3"),
+        ("aws,x,us-east-1,L4,1,nan,2026-11-24", "ondemand_usd_h is nan"),
+        ("aws,x,us-east-1,L4,1,1e999,2026-11-24", "ondemand_usd_h is 1e999"),
+        ("aws,x,us-east-1,L4,1,cheap,2026-11-24", "ondemand_usd_h is no number"),
+        ("aws,x,us-east-1,L4,,1,2026-11-24", "accelerator_count is missing for L4"),
+        ("aws,x,us-east-1,L4000,1,1,2026-11-24", "accelerator 'L4000' of aws x (us-east-1)"),
+        ("aws,x,us-east-1,L4,1,1,yesterday", "as_of is no date: 'yesterday'"),
+        ("aws,x,us-east-1,L4,1,1,", "as_of is empty"),
+        (",x,us-east-1,L4,1,1,2026-11-24", "provider is empty"),
+        ("aws,x\x1b[2J,us-east-1,L4,1,1,2026-11-24", "control characters"),
+        ("aws,x,us-east-1,L4,1,1", "has 6 cells where the header has 7"),
+    ],
+)
+def test_a_bad_row_is_refused_in_a_sentence_that_names_row_and_field(
+    tmp_path: Path, row: str, words: str
+) -> None:
+    """Files come from strangers, and typing errors from everybody."""
+    with pytest.raises(UsageError) as caught:
+        catalog.load([prices(tmp_path, row + "\n")])
+    assert words in caught.value.message
+    assert "prices.csv" in caught.value.message
+    assert caught.value.advice
+
+
+def test_a_row_without_a_price_is_unknown_not_free(tmp_path: Path) -> None:
+    """An empty price is allowed: it is listed, and the linter says what is missing."""
+    path = prices(tmp_path, "me,box,here,L4,1,,2026-11-24\n")
+    loaded = catalog.load([path])
+    assert isinstance(find(loaded, "me", "box").ondemand_usd_per_h, Absent)
+    found = [f for f in lint.check(loaded, TODAY) if f.offer == "me box (here)"]
+    assert {f.rule for f in found} == {"no-price", "unknown-region"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (HEADER.replace("region", "regoin"), "has no column 'region'"),
+        (HEADER.strip() + ",color\n", "unknown column 'color'"),
+        (HEADER.strip() + ",as_of\n", "has the column 'as_of' twice"),
+        (HEADER + 'aws,"x', "is no CSV table"),
+    ],
+)
+def test_a_bad_table_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    """Columns are checked before the first row."""
+    path = tmp_path / "prices.csv"
+    path.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        catalog.load([path])
+    assert words in caught.value.message
+
+
+def test_a_huge_file_and_a_folder_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    """Sizes are capped, and only plain files are opened."""
+    path = tmp_path / "big.csv"
+    with path.open("wb") as file:
+        file.truncate(catalog_rows.MAX_BYTES + 1)
+    with pytest.raises(StoreError, match="larger than 16 MiB"):
+        catalog.load([path])
+    with pytest.raises(StoreError, match="is no file"):
+        catalog.load([tmp_path])
+
+
+def test_a_repeated_row_is_refused(tmp_path: Path) -> None:
+    """One file that contradicts itself."""
+    row = "aws,g6.xlarge,us-east-1,L4,1,0.5,2026-11-24\n"
+    with pytest.raises(UsageError, match=r"row 3: instance_type repeats"):
+        catalog.load([prices(tmp_path, row + row)])
+
+
+def test_a_users_own_place_gets_its_countrys_carbon(tmp_path: Path) -> None:
+    """A column ``country`` is enough to place a region that nobody else knows."""
+    header = HEADER.strip() + ",country\n"
+    path = prices(tmp_path, "me,box,cellar,L4,1,0.2,2026-11-24,de\n", header=header)
+    place = catalog.load([path]).region("me", "cellar")
+    assert place is not None
+    assert (place.country, place.low_g_per_kwh) == ("DE", 380.9)
+
+
+# --- what was fetched -----------------------------------------------------------------------
+
+
+def test_a_fetched_file_that_was_changed_or_broken_loses_nothing_else(tmp_path: Path) -> None:
+    """Its hash is in its receipt; the others and the shipped rows stay."""
+    path = prices(tmp_path, "aws,g6.xlarge,us-east-1,L4,1,0.5,2026-11-24\n")
+    offers = catalog.read_user_file(path, catalog.shipped())
+    receipt = stored.receipt_of(offers, source="x", fetched_on="2026-11-25", raw=b"raw")
+    good = stored.write_fetched("good", offers, receipt)
+    bad = stored.write_fetched("bad", offers, receipt)
+    assert find(catalog.load(), "aws", "g6.xlarge").ondemand_usd_per_h == 0.5
+    bad.write_text(bad.read_text().replace("0.5", "0.1"))
+    loaded = catalog.load()
+    assert find(loaded, "aws", "g6.xlarge").ondemand_usd_per_h == 0.5
+    assert len(loaded.problems) == 1
+    assert "was changed after it was fetched" in loaded.problems[0]
+    good.with_suffix(".json").write_text("{" * 100_000)
+    assert len(catalog.load().problems) == 2
+    assert len(catalog.load().offers) == len(catalog.shipped().offers)
+
+
+def test_offers_survive_the_way_to_a_file_and_back() -> None:
+    """What is written is what was fetched."""
+    offers = catalog.shipped().offers
+    text = catalog_rows.offers_csv(offers).encode()
+    assert catalog_rows.offers(text, "x.csv", origin="shipped") == offers
+
+
+# --- questions ------------------------------------------------------------------------------
+
+
+def test_unknown_price_sorts_last_and_never_as_nothing() -> None:
+    """The cheapest offer is never one without a price."""
+    found = query.offers(catalog.load(), query.Filter())
+    assert not isinstance(found[0].ondemand_usd_per_h, Absent)
+    assert isinstance(found[-1].ondemand_usd_per_h, Absent)
+    cheap = query.offers(catalog.load(), query.Filter(max_usd_per_h=0.2))
+    assert all(
+        not isinstance(o.ondemand_usd_per_h, Absent) and o.ondemand_usd_per_h <= 0.2 for o in cheap
+    )
+
+
+def test_filters_by_country_alias_and_processor() -> None:
+    """A country finds the regions in it; an alias finds the canonical name."""
+    loaded = catalog.load()
+    german = query.offers(loaded, query.Filter(region="de"))
+    assert german
+    for offer in german:
+        place = loaded.region(offer.provider, offer.region)
+        assert place is not None
+        assert place.country == "DE"
+    assert {o.accelerator for o in query.offers(loaded, query.Filter(accelerator="A6000"))} == {
+        "RTX-A6000"
+    }
+    assert all(o.accelerator is None for o in query.offers(loaded, query.Filter(cpu_only=True)))
+
+
+def test_unknown_names_are_refused_with_the_nearest() -> None:
+    """A typing error is one sentence away from its correction."""
+    with pytest.raises(UsageError) as caught:
+        query.offers(catalog.load(), query.Filter(accelerator="RTX-4900"))
+    assert "RTX-4090" in caught.value.advice
+    with pytest.raises(UsageError, match="no provider 'amazon'"):
+        query.offers(catalog.load(), query.Filter(provider="amazon"))
+
+
+def test_diff_tells_new_gone_and_repriced_rows(tmp_path: Path) -> None:
+    """With the ratio of prices."""
+    shipped = catalog.shipped()
+    before = find(shipped, "aws", "g6.xlarge").ondemand_usd_per_h
+    assert isinstance(before, float)
+    path = prices(
+        tmp_path,
+        f"aws,g6.xlarge,us-east-1,L4,1,{2 * before},2026-11-24\nme,box,here,L4,1,0.2,2026-11-24\n",
+    )
+    changes = query.changes(shipped.offers, catalog.load([path]).offers)
+    assert [(c.kind, c.offer) for c in changes] == [
+        ("new", "me box (here)"),
+        ("price", "aws g6.xlarge (us-east-1)"),
+    ]
+    assert changes[1].ratio == pytest.approx(2.0)
+
+
+# --- ages -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("provider", "as_of", "old"),
+    [
+        ("vast", "2026-11-18", False),
+        ("vast", "2026-11-17", True),
+        ("lambda", "2026-10-26", False),
+        ("lambda", "2026-10-25", True),
+        ("aws", "2026-08-27", False),
+        ("aws", "2026-08-26", True),
+        ("aws", "2026", True),
+    ],
+)
+def test_prices_age_by_the_kind_of_seller(provider: str, as_of: str, old: bool) -> None:
+    """7, 30 and 90 days; a bare year counts from its first day."""
+    from dataclasses import replace
+
+    offer = replace(catalog.shipped().offers[0], provider=provider, as_of=as_of)
+    assert bool(ages.stale(offer, TODAY)) is old
+
+
+def test_a_given_limit_replaces_the_kinds_and_makes_it_an_error() -> None:
+    """``--max-price-age``."""
+    offer = find(catalog.shipped(), "aws", "g6.xlarge")
+    assert "limit 10, --max-price-age" in ages.stale(offer, TODAY, limit=10)
+    assert ages.stale(offer, TODAY, limit=1000) == ""
+    found = lint.check(catalog.shipped(), TODAY, max_price_age=30)
+    assert {f.severity for f in found if f.rule == "old-price"} == {"error"}
+
+
+def test_regions_name_their_country_where_they_can() -> None:
+    """Two capitals, or the last but one part; a cloud's region is no country."""
+    assert country_in("US") == "US"
+    assert country_in("Bavaria, DE, EU") == "DE"
+    assert country_in("US, NA") == "US"
+    assert country_in("us-east-1") == ""
+    assert country_in("any") == ""

@@ -1,0 +1,124 @@
+"""``dlbench catalog`` as a user calls it: values on stdout, sentences on stderr, exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlbench.__main__ import main
+from dlbench.catalog import stored
+
+HEADER = "provider,instance_type,region,accelerator,accelerator_count,ondemand_usd_h,as_of\n"
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A catalog folder of the test's own."""
+    monkeypatch.setenv(stored.FOLDER_VARIABLE, str(tmp_path / "mine"))
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The exit code of one command."""
+    monkeypatch.setattr("sys.argv", ["dlbench", "catalog", *arguments])
+    try:
+        main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def test_list_prints_the_cheapest_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As JSON, all of them; as a table, as many as asked for."""
+    assert call(monkeypatch, "list", "--accelerator", "A100-80GB", "--json") == 0
+    found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+    prices = [o["ondemand_usd_per_h"] for o in found]
+    assert prices == sorted(prices)
+    assert {o["accelerator"] for o in found} == {"A100-SXM4-80GB"}
+    assert call(monkeypatch, "list", "--limit", "3") == 0
+    assert "more: --limit" in capsys.readouterr().out
+    assert call(monkeypatch, "list", "accelerators", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)) == 77
+    assert call(monkeypatch, "list", "regions", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)) > 118
+
+
+def test_show_has_sources_and_finds_by_any_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An accelerator by its driver's name; an instance type by its own; neither is refused."""
+    assert call(monkeypatch, "show", "NVIDIA A100-SXM4-80GB", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["accelerator"]["name"] == "A100-SXM4-80GB"
+    assert answer["accelerator"]["memory_gib"] == 80
+    assert call(monkeypatch, "show", "g6.xlarge") == 0
+    assert "karpenter" in capsys.readouterr().out
+    assert call(monkeypatch, "show", "RTX-4900") == 2
+    assert "RTX-4090" in capsys.readouterr().err
+
+
+def test_check_ends_with_a_code_of_its_own_when_a_row_must_not_be_believed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The shipped rows pass; a placeholder does not."""
+    assert call(monkeypatch, "check") == 0
+    assert "warning: old-price" in capsys.readouterr().out
+    path = tmp_path / "prices.csv"
+    path.write_text(HEADER + "aws,g6.xlarge,us-east-1,L4,1,700,2026-11-24\n")
+    assert call(monkeypatch, "check", "--catalog", str(path), "--json") == 5
+    captured = capsys.readouterr()
+    rules = {f["rule"] for f in json.loads(captured.out)["findings"] if f["severity"] == "error"}
+    assert rules == {"placeholder-price"}
+    assert "1 rows of the catalog" in captured.err
+    assert call(monkeypatch, "check", "--max-price-age", "1") == 5
+
+
+def test_add_keeps_a_file_and_remove_takes_it_away(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """From then on its rows win, in every command."""
+    path = tmp_path / "mine.csv"
+    path.write_text(HEADER + "maxcloudon,GPU-3090,bulgaria,RTX-3090,1,0.45,2026-11-24\n")
+    assert call(monkeypatch, "add", str(path), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == 1
+    assert call(monkeypatch, "list", "--provider", "maxcloudon", "--json") == 0
+    (offer,) = json.loads(capsys.readouterr().out)
+    assert offer["ondemand_usd_per_h"] == 0.45
+    assert call(monkeypatch, "diff", "--json") == 0
+    assert {c["kind"] for c in json.loads(capsys.readouterr().out)} == {"new"}
+    other = tmp_path / "other.csv"
+    other.write_text(path.read_text().replace("0.45", "0.55"))
+    assert call(monkeypatch, "add", str(other)) == 2
+    assert "contradict" in " ".join(capsys.readouterr().err.split())
+    assert call(monkeypatch, "add", "--remove", "mine") == 0
+    assert call(monkeypatch, "add", str(other)) == 0
+    assert call(monkeypatch, "add", "--remove", "mine") == 2
+    assert "Added so far: other" in capsys.readouterr().err
+
+
+def test_update_stores_what_it_got_and_tells_what_failed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """One broken table loses nothing of the other; nothing at all is an error."""
+    good = tmp_path / "aws_v9_vms.csv"
+    good.write_text("InstanceType,vCPUs,Price,SpotPrice,Region\nx9.large,2,0.05,,us-east-1\n")
+    bad = tmp_path / "gcp_v8_vms.csv"
+    bad.write_bytes(b"\xff\xfe\x00")
+    arguments = ["--from", str(bad), "--from", str(good), "--as-of", "2026-11-20", "--json"]
+    assert call(monkeypatch, "update", *arguments) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert [s["name"] for s in answer["stored"]] == ["skypilot-aws"]
+    assert answer["stored"][0]["fetched_on"]
+    assert len(answer["stored"][0]["sha256"]) == 64
+    assert "is not UTF-8" in answer["failed"][0]["error"]
+    assert call(monkeypatch, "show", "x9.large", "--json") == 0
+    (offer,) = json.loads(capsys.readouterr().out)["offers"]
+    assert offer["as_of"] == "2026-11-20"
+    assert call(monkeypatch, "update", "--from", str(bad)) == 2
+    assert call(monkeypatch, "update", "--from", str(tmp_path / "aws_nothing.csv")) == 7
+    assert call(monkeypatch, "update", "--source", "nobody") == 2
+    assert call(monkeypatch, "update", "--from", str(good), "--as-of", "soon") == 2

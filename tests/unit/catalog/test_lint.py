@@ -1,0 +1,61 @@
+"""Each rule of the linter finds what it is for, and nothing in a clean row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+
+from dlbench import catalog
+from dlbench.catalog import lint
+from dlbench.core.types import Absent
+
+TODAY = date(2026, 11, 25)
+
+
+def rules(**changes: Any) -> set[str]:
+    """The rules that a good row breaks after ``changes``."""
+    shipped = catalog.shipped()
+    good = next(o for o in shipped.offers if o.instance_type == "g6.xlarge")
+    changed = replace(good, as_of="2026-11-24", **changes)
+    others = tuple(o for o in shipped.offers if o is not good)
+    found = lint.check(replace(shipped, offers=(*others, changed)), TODAY)
+    return {f.rule for f in found if f.offer == changed.name}
+
+
+def test_a_good_row_breaks_no_rule() -> None:
+    """Or the others would prove nothing."""
+    assert rules() == set()
+
+
+@pytest.mark.parametrize(
+    ("rule", "changes"),
+    [
+        ("placeholder-price", {"ondemand_usd_per_h": 700.0}),
+        ("placeholder-price", {"ondemand_usd_per_h": 101.0}),
+        ("spot-equals-on-demand", {"ondemand_usd_per_h": 0.8, "spot_usd_per_h": 0.8}),
+        ("far-from-family", {"ondemand_usd_per_h": 0.1}),
+        ("far-from-family", {"ondemand_usd_per_h": 9.0}),
+        ("host-apart", {"price_scope": "accelerator"}),
+        ("memory-unit", {"memory_gib": 65536.0}),
+        ("memory-unit", {"memory_gib": 0.016}),
+        ("unknown-accelerator", {"accelerator": "L4000"}),
+        ("accelerator-without-name", {"accelerator": None}),
+        ("unknown-region", {"region": "mars-north-1"}),
+        ("no-price", {"ondemand_usd_per_h": Absent(reason="")}),
+        ("no-source", {"source": ""}),
+    ],
+)
+def test_each_rule_finds_what_it_is_for(rule: str, changes: dict[str, Any]) -> None:
+    """One fault a row, by name."""
+    assert rule in rules(**changes)
+
+
+def test_a_date_in_the_future_is_an_error() -> None:
+    """A clock that is wrong, or a row that is."""
+    shipped = catalog.shipped()
+    late = replace(shipped.offers[0], as_of="2027-01-01")
+    found = lint.check(replace(shipped, offers=(late,)), TODAY)
+    assert "bad-date" in {f.rule for f in found}

@@ -1,0 +1,86 @@
+"""gpuhunt's items become offers; a seller that fails loses no other."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dlbench import catalog
+from dlbench.core.errors import MissingError
+from dlbench.core.types import Absent
+from dlbench.providers import gpuhunt
+
+
+@dataclass
+class Item:
+    """The fields of gpuhunt's CatalogItem (0.1.34) that are read."""
+
+    provider: str = "aws"
+    instance_name: str = "g6.xlarge"
+    location: str = "us-east-1"
+    price: float = 0.8
+    cpu: int = 4
+    memory: float = 16.0
+    gpu_count: int = 1
+    gpu_name: str | None = "L4"
+    gpu_memory: float | None = 24.0
+    spot: bool = False
+
+
+class Hunt:
+    """A catalog of gpuhunt's in which one seller is broken."""
+
+    def query(self, *, provider: str) -> list[Item]:
+        """Items of one seller, or its failure."""
+        if provider == "azure":
+            raise ValueError("schema changed")
+        return [Item(provider=provider)] if provider == "aws" else []
+
+
+def test_on_demand_and_spot_items_of_a_type_are_one_offer() -> None:
+    """There is an item for each."""
+    fetched = gpuhunt.read(
+        [Item(), Item(spot=True, price=0.3)], catalog.shipped(), as_of="2026-11-25", seller="aws"
+    )
+    (offer,) = fetched.offers
+    assert (offer.ondemand_usd_per_h, offer.spot_usd_per_h) == (0.8, 0.3)
+    assert (offer.accelerator, offer.vcpus) == ("L4", 4)
+
+
+def test_a_price_of_zero_and_an_unknown_card_are_left_out_and_told() -> None:
+    """Neither becomes an offer."""
+    items = [Item(price=0.0), Item(gpu_name="L4000"), Item(gpu_memory=48.0)]
+    fetched = gpuhunt.read(items, catalog.shipped(), as_of="2026-11-25", seller="aws")
+    assert fetched.offers == ()
+    assert sum(count for _, count in fetched.problems) == 3
+
+
+def test_a_machine_without_accelerator_and_unknown_sizes() -> None:
+    """Zero vCPUs is gpuhunt's way to say that it does not know."""
+    item = Item(gpu_count=0, gpu_name=None, gpu_memory=None, cpu=0)
+    (offer,) = gpuhunt.read([item], catalog.shipped(), as_of="2026-11-25", seller="aws").offers
+    assert offer.accelerator is None
+    assert isinstance(offer.vcpus, Absent)
+
+
+def test_one_broken_seller_loses_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is asked on its own; the failure is told beside what came."""
+    fake = SimpleNamespace(default_catalog=Hunt, GPUHuntError=RuntimeError)
+    monkeypatch.setitem(sys.modules, "gpuhunt", fake)
+    fetched = gpuhunt.fetch("", catalog.shipped(), "2026-11-25", "")
+    assert fetched[0].name == "gpuhunt-aws"
+    assert len(fetched[0].offers) == 1
+    assert ("azure: ValueError: schema changed", 1) in fetched[0].problems
+
+
+def test_without_gpuhunt_the_sentence_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is optional."""
+    missing: Any = None
+    monkeypatch.setitem(sys.modules, "gpuhunt", missing)
+    with pytest.raises(MissingError) as caught:
+        gpuhunt.fetch("", catalog.shipped(), "2026-11-25", "")
+    assert "dlbench[prices]" in caught.value.advice
