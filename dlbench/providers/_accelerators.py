@@ -25,8 +25,9 @@ def resolve(
     ``hints`` are other strings of the row (its type, its GPU's name) in which the form factor may
     stand.
     """
-    named = catalog.accelerator(name)
-    siblings = _family(catalog, name) or ([named] if named else [])
+    base = FAMILY.search(name.replace("_", " "))
+    named = catalog.accelerator(name) or (catalog.accelerator(base[1]) if base else None)
+    siblings = (_family(catalog, base[1]) if base else []) or ([named] if named else [])
     if not siblings:
         return None, f"accelerator {name!r} is in no table"
     fitting = [d for d in siblings if memory_gib is None or _fits(d, memory_gib)]
@@ -39,11 +40,8 @@ def resolve(
     return _preferred(fitting, named), remark
 
 
-def _family(catalog: Catalog, name: str) -> list[Accelerator]:
-    found = FAMILY.search(name.replace("_", " "))
-    if found is None:
-        return []
-    return [d for d in catalog.accelerators if spelled(d.name).startswith(spelled(found[1]))]
+def _family(catalog: Catalog, base: str) -> list[Accelerator]:
+    return [d for d in catalog.accelerators if spelled(d.name).startswith(spelled(base))]
 
 
 def _fits(device: Accelerator, memory_gib: float) -> bool:
