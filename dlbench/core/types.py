@@ -30,12 +30,16 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """A number that was measured; ``n`` independent observations stand behind it."""
+    """A number that was measured; ``n`` independent observations stand behind it.
+
+    ``coverage`` is the share of the time it speaks of that was really observed.
+    """
 
     value: float
     n: int
     source: str
     interval: Interval | None = None
+    coverage: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +54,14 @@ class Estimated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Absent:
-    """A number that is not known: why, and what would make it known."""
+    """A number that is not known: why, and what would make it known.
+
+    ``code`` is a word of ``core.reasons`` where telemetry is absent, for programs; else empty.
+    """
 
     reason: str
     remedy: str = ""
+    code: str = ""
 
 
 Metric = Measured | Estimated | Absent
@@ -199,7 +207,8 @@ class Profile:
     case may stop; ``max_values`` and ``max_steady_s`` bound one trial's steady part, which always
     has at least ``min_values`` values. Warm-up lasts ``min_warm_up_s`` at least, and a value is made
     long enough that ``max_values`` of them last ``min_steady_s``: twenty values of a millisecond would
-    be over before a neighbour's time slice is.
+    be over before a neighbour's time slice is. Where the device's energy can be read, it is measured
+    in ``energy_windows`` of ``energy_window_s`` after ``energy_idle_s`` of idling; 0 windows: never.
     """
 
     name: str
@@ -212,6 +221,9 @@ class Profile:
     time_budget_s: float | None
     min_warm_up_s: float = 1.0
     min_steady_s: float = 1.0
+    energy_window_s: float = 0.0
+    energy_windows: int = 0
+    energy_idle_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dlbench.core.reasons import Reason
 from dlbench.core.types import Absent
 
 
@@ -41,6 +42,7 @@ def visible(
                 reason="CUDA_VISIBLE_DEVICES holds an index, and CUDA need not count these GPUs in "
                 "the driver's order",
                 remedy="Set CUDA_DEVICE_ORDER=PCI_BUS_ID, or name GPUs by UUID (nvidia-smi -L).",
+                code=Reason.DEVICE_AMBIGUOUS,
             )
         position = _position(candidates, word)
         # CUDA ignores everything from the first entry on that names no device.
@@ -48,7 +50,9 @@ def visible(
             break
         chosen.append(position)
     return chosen or Absent(
-        reason=f"CUDA_VISIBLE_DEVICES={setting!r} hides every GPU", remedy="Unset it."
+        reason=f"CUDA_VISIBLE_DEVICES={setting!r} hides every GPU",
+        remedy="Unset it.",
+        code=Reason.DEVICE_HIDDEN,
     )
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from dlbench.core.reasons import Reason
 from dlbench.core.types import Absent
 
 LIBRARY_VARIABLE = "DLBENCH_NVML_LIBRARY"
@@ -28,6 +30,21 @@ REMEDIES = {
 }
 """What to do, by NVML's error code (nvmlReturn_t)."""
 
+CODES = {
+    1: Reason.UNINITIALISED,
+    3: Reason.NOT_SUPPORTED,
+    4: Reason.NO_PERMISSION,
+    6: Reason.DEVICE_NOT_FOUND,
+    9: Reason.DRIVER_NOT_LOADED,
+    10: Reason.TIMEOUT,
+    12: Reason.LIBRARY_MISSING,
+    13: Reason.FUNCTION_MISSING,
+    15: Reason.DEVICE_LOST,
+    16: Reason.RESET_REQUIRED,
+    18: Reason.DRIVER_MISMATCH,
+}
+"""Our word for an NVML error code; any other is ``nvml_error``."""
+
 VGPU_GUEST_MODE = 2
 """NVML_GPU_VIRTUALIZATION_MODE_VGPU: this machine holds a slice of a board of another machine."""
 
@@ -40,6 +57,7 @@ def load() -> ModuleType | Absent:
         return Absent(
             reason=f"the NVIDIA binding cannot be imported: {error}",
             remedy="pip install nvidia-ml-py",
+            code=Reason.BINDING_MISSING,
         )
     replaced = _replace_library(pynvml)
     if isinstance(replaced, Absent):
@@ -60,17 +78,44 @@ def _replace_library(pynvml: Any) -> Absent | None:  # noqa: ANN401
     remedy = f"Unset {LIBRARY_VARIABLE} to use the driver's own."
     if not Path(path).is_absolute():
         # The loader would search for a bare name, and find whichever library comes first.
-        return Absent(reason=f"{LIBRARY_VARIABLE}={path} is no absolute path", remedy=remedy)
+        return Absent(
+            reason=f"{LIBRARY_VARIABLE}={path} is no absolute path",
+            remedy=remedy,
+            code=Reason.LIBRARY_UNUSABLE,
+        )
     try:
         pynvml.nvmlLib = ctypes.CDLL(path)
     except OSError as error:
-        return Absent(reason=f"{LIBRARY_VARIABLE}={path} cannot be loaded: {error}", remedy=remedy)
+        return Absent(
+            reason=f"{LIBRARY_VARIABLE}={path} cannot be loaded: {error}",
+            remedy=remedy,
+            code=Reason.LIBRARY_UNUSABLE,
+        )
     return None
 
 
 def refusal(what: str, error: Any) -> Absent:  # noqa: ANN401 - an NVMLError
-    """A refusal in NVML's words, with the remedy for its code."""
-    return Absent(reason=f"{what}: {error}", remedy=REMEDIES.get(getattr(error, "value", 0), ""))
+    """A refusal in NVML's words, with the remedy and our word for its code."""
+    number = getattr(error, "value", None)
+    # An older binding lacks a function as an older library does.
+    unknown = Reason.NVML_ERROR if number is not None else Reason.FUNCTION_MISSING
+    return Absent(
+        reason=f"{what}: {error}",
+        remedy=REMEDIES.get(number or 0, ""),
+        code=CODES.get(number or 0, unknown),
+    )
+
+
+VALUE_MEMBERS = {
+    0: "dVal",
+    1: "uiVal",
+    2: "ulVal",
+    3: "ullVal",
+    4: "sllVal",
+    5: "siVal",
+    6: "usVal",
+}
+"""The member of nvmlValue_t that a valueType (nvmlValueType_t) fills."""
 
 
 class Gpu:
@@ -95,7 +140,9 @@ class Gpu:
     def constant(self, name: str) -> int | Absent:
         """A constant of the binding, which older ones may lack."""
         found = getattr(self._nvml, name, None)
-        return found if isinstance(found, int) else Absent(reason=f"the binding has no {name}")
+        if isinstance(found, int):
+            return found
+        return Absent(reason=f"the binding has no {name}", code=Reason.FUNCTION_MISSING)
 
     def uuid(self) -> str | Absent:
         """``GPU-...`` or ``MIG-...``: the name that means the same to CUDA."""
@@ -105,13 +152,39 @@ class Gpu:
         """What NVIDIA calls it; a slice's name says its profile."""
         return words(self.ask("nvmlDeviceGetName"))
 
-    def shares_its_board(self) -> str | None:
-        """Why the board's energy is not this device's, or None where it is."""
+    def shares_its_board(self, what: str) -> Absent | None:
+        """Why the board's energy or power (``what``) is not this device's, or None where it is."""
         if self.is_slice:
-            return "it is counted for the whole board, of which this is a MIG slice"
+            return Absent(
+                reason=f"{what}: it is counted for the whole board, of which this is a MIG slice",
+                remedy="Measure energy on a whole GPU.",
+                code=Reason.MIG_SLICE,
+            )
         if self.board.ask("nvmlDeviceGetVirtualizationMode") == VGPU_GUEST_MODE:
-            return "it is counted for the whole board, of which this is a virtual GPU"
+            return Absent(
+                reason=f"{what}: it is counted for the whole board, of which this is a virtual GPU",
+                remedy="Measure energy on a whole GPU.",
+                code=Reason.VIRTUAL_GPU,
+            )
         return None
+
+    def field(self, number: int, scope: int = 0) -> float | Absent:
+        """One field by its own return code: a call that succeeds may hold fields that did not."""
+        found = self.board.ask("nvmlDeviceGetFieldValues", [(number, scope)])
+        if isinstance(found, Absent):
+            return found
+        (item,) = found
+        if item.nvmlReturn:
+            error = refusal(f"field {number}", self._nvml.NVMLError(item.nvmlReturn))
+            unsupported = error.code in (Reason.NOT_SUPPORTED, Reason.DEVICE_LOST)
+            return error if unsupported else replace(error, code=Reason.FIELD_ERROR)
+        member = VALUE_MEMBERS.get(item.valueType)
+        if member is None:
+            return Absent(
+                reason=f"field {number}: a value of an unknown type {item.valueType}",
+                code=Reason.FIELD_ERROR,
+            )
+        return float(getattr(item.value, member))
 
 
 def boards(nvml: Any) -> list[Gpu | Absent] | Absent:  # noqa: ANN401

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from dlbench.core.reasons import Reason
 from dlbench.core.types import Absent, DeviceInfo, Reading
 from dlbench.devices import _nvml
 from dlbench.devices._nvml import Gpu, known
@@ -112,8 +113,9 @@ class NvmlMeter:
     def __init__(self, gpu: Gpu, device_id: str) -> None:
         self._gpu = gpu
         self._source = f"nvml:{device_id}"
-        self._shared = gpu.shares_its_board()
-        self._last_mj: int | None = None
+        self._energy_shared = gpu.shares_its_board("energy")
+        self._power_shared = gpu.shares_its_board("power")
+        self._last_mj: float | None = None
         self._reset: Absent | None = None
         self._quantities: dict[str, Callable[[], Answer]] = {
             "energy_counter_j": self._energy_j,
@@ -140,19 +142,23 @@ class NvmlMeter:
 
     def _energy_j(self) -> Answer:
         """The counter since the driver was loaded; once it ran backwards, nothing more."""
-        if self._shared:
-            return Absent(reason=f"energy: {self._shared}")
+        if self._energy_shared is not None:
+            return self._energy_shared
         counter_mj = self._gpu.ask("nvmlDeviceGetTotalEnergyConsumption")
         if isinstance(counter_mj, Absent):
             return counter_mj
         if self._last_mj is not None and counter_mj < self._last_mj:
-            self._reset = Absent(reason="the energy counter was reset while it was read")
+            self._reset = Absent(
+                reason="the energy counter was reset while it was read",
+                remedy="The driver was reloaded: run again.",
+                code=Reason.COUNTER_RESET,
+            )
         self._last_mj = counter_mj
         return self._reset or counter_mj / 1000
 
     def _power_w(self) -> Answer:
-        if self._shared:
-            return Absent(reason=f"power: {self._shared}")
+        if self._power_shared is not None:
+            return self._power_shared
         return _number(known(self._gpu.ask("nvmlDeviceGetPowerUsage"), lambda mw: mw / 1000))
 
     def _temperature_c(self) -> Answer:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from dlbench.core.reasons import Reason
 from dlbench.core.types import Absent, Reading
 
 POWERCAP_VARIABLE = "DLBENCH_POWERCAP_ROOT"
@@ -40,6 +41,7 @@ def package_zones(root: Path) -> list[Path] | Absent:
         return Absent(
             reason="no RAPL interface (a virtual machine, or no powercap driver)",
             remedy="On real hardware: sudo modprobe intel_rapl_msr.",
+            code=Reason.NO_RAPL,
         )
     zones = [
         zone for zone in sorted(root.glob("intel-rapl:*")) if zone_name(zone).startswith("package")
@@ -47,6 +49,7 @@ def package_zones(root: Path) -> list[Path] | Absent:
     return zones or Absent(
         reason="no RAPL package in the powercap interface (a virtual machine, or no driver)",
         remedy="On real hardware: sudo modprobe intel_rapl_msr.",
+        code=Reason.NO_RAPL,
     )
 
 
@@ -97,7 +100,9 @@ class _Package:
         if counter_uj < last_uj:
             step_j = unwrap_j(last_uj / 1e6, counter_uj / 1e6, range_uj / 1e6)
             if step_j > MOST_PACKAGE_W * (now_s - last_s):
-                self._reset = Absent(reason="the RAPL counter was reset while it was read")
+                self._reset = Absent(
+                    reason="the RAPL counter was reset while it was read", code=Reason.COUNTER_RESET
+                )
             self._wrapped_uj += range_uj
         self._last = (now_s, counter_uj)
         return self._reset or (self._wrapped_uj + counter_uj) / 1e6
@@ -112,9 +117,15 @@ def _raw_uj(zone: Path) -> tuple[int, int] | Absent:
         return Absent(
             reason="RAPL may be read by root only (Linux 5.10 and later)",
             remedy=f"sudo chmod a+r {zone}/energy_uj",
+            code=Reason.RAPL_PERMISSION,
         )
     except (OSError, ValueError) as error:
-        return Absent(reason=f"RAPL cannot be read: {error}")
+        return Absent(reason=f"RAPL cannot be read: {error}", code=Reason.RAPL_MALFORMED)
+    if not 0 <= counter_uj <= range_uj or range_uj == 0:
+        return Absent(
+            reason=f"RAPL states {counter_uj} of a range of {range_uj} uJ, which cannot be",
+            code=Reason.RAPL_MALFORMED,
+        )
     return counter_uj, range_uj
 
 

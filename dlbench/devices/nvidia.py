@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dlbench.core.reasons import Reason
 from dlbench.core.types import Absent, DeviceInfo, Precision
 from dlbench.devices import _nvml, _nvml_meters
 from dlbench.devices._cuda_visible import Candidate, visible
@@ -106,15 +107,20 @@ def _order_known(candidates: Sequence[Candidate], silent: Sequence[Absent]) -> b
 
 def _nothing_usable(boards: Sequence[Gpu | Absent], silent: Sequence[Absent]) -> Absent:
     if silent:
-        return Absent(reason="; ".join(s.reason for s in silent), remedy=silent[0].remedy)
+        first = silent[0]
+        return Absent(
+            reason="; ".join(s.reason for s in silent), remedy=first.remedy, code=first.code
+        )
     if boards:
         return Absent(
             reason="the GPU is in MIG mode and has no slice",
             remedy="Make one: sudo nvidia-smi mig -cgi <profile> -C, or ask who runs the machine.",
+            code=Reason.NO_DEVICE,
         )
     return Absent(
         reason="the NVIDIA driver is loaded and sees no GPU",
         remedy="In a container, give it the GPUs (--gpus all); else look at: dmesg | grep NVRM.",
+        code=Reason.NO_DEVICE,
     )
 
 

@@ -69,7 +69,7 @@ def test_a_gpu_is_described_by_what_the_driver_says(ask: Ask) -> None:
         "virtualisation": "none",
     }
     assert {name: device["facts"][name] for name in wanted} == wanted
-    assert device["facts"]["pcie_width"]["reason"] == "CurrPcieLinkWidth: Function Not Found"
+    assert device["facts"]["pcie_width"]["reason"] == "CurrPcieLinkWidth: Not Supported"
 
 
 def test_energy_is_the_counters_difference(ask: Ask) -> None:
@@ -231,6 +231,7 @@ def test_the_only_gpu_lost_is_the_reason_for_none(ask: Ask) -> None:
     assert answer.absent == {
         "reason": "GPU 0: GPU is lost",
         "remedy": "The GPU has fallen off the bus: reboot the machine.",
+        "code": "device_lost",
     }
 
 
@@ -354,6 +355,7 @@ def test_a_setting_that_names_no_gpu_hides_all(ask: Ask, setting: str) -> None:
     assert answer.absent == {
         "reason": f"CUDA_VISIBLE_DEVICES={setting!r} hides every GPU",
         "remedy": "Unset it.",
+        "code": "device_hidden",
     }
 
 

@@ -4,9 +4,14 @@
  * text file named by DLBENCH_NVML_REPLAY, one statement a line, # for comments:
  *
  *   clock real | clock step MS     time since nvmlInit, or MS milliseconds more at each energy read
+ *   clock manual                   what replay_set_clock said last; replay_set_load begins and ends load
  *   gpu KEY VALUE ...              one more GPU; the keys are those of set() below
  *   slice KEY VALUE ...            one more MIG slice of the last GPU
- *   fail SYMBOL GPU FROM CODE      from the FROM-th call on, SYMBOL answers CODE on that GPU (or *)
+ *   trace PATH                     energy and power of the last GPU, see tests/energy/traces.py
+ *   missing SYMBOL                 answers FUNCTION_NOT_FOUND, as the binding does for an old library
+ *   hang SYMBOL FROM MS            from the FROM-th call on, SYMBOL takes MS milliseconds
+ *   fail SYMBOL GPU FROM CODE      from the FROM-th call on, SYMBOL answers CODE  on that GPU (or *)
+ *                                  a field of FieldValues fails as SYMBOL field186, its own code
  *
  * Energy is closed form: base_mj + power_mw * t, seen only every period_ms. A value that a scenario
  * does not set is answered as NVML answers what a device lacks: NOT_SUPPORTED (3). In values, _ stands
@@ -18,20 +23,24 @@
 #include <string.h>
 #include <time.h>
 
-enum { OK = 0, UNINITIALIZED = 1, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7 };
+#include "trace.h"
+
+enum { OK = 0, UNINITIALIZED = 1, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, FUNCTION_NOT_FOUND = 13 };
 enum { MOST_GPUS = 8, MOST_SLICES = 8, MOST_FAULTS = 64, MOST_PROCESSES = 8, ANY = -1 };
-enum { KEYS = 22 };
+enum { KEYS = 34 };
 
 /* Numbers that a GPU may be given; the order is free. */
 static const char *NAMES[KEYS] = {
     "memory_mib", "used_mib",  "power_mw",  "base_mj",     "period_ms",  "major", "minor",
     "cores",      "sm_mhz",    "mem_mhz",   "limit_mw",    "default_mw", "mig",   "ecc",
     "persistence", "reasons",  "celsius",   "utilisation", "virtual",    "pcie",
-    "celsius_v",  "events"};
+    "celsius_v",  "events",    "instant_mw", "average_mw", "module_mw", "arch", "reserved_mib",
+    "power_cap_us", "sw_thermal_us", "hw_thermal_us", "brake_us", "energy_field", "pcie_kbs", "width"};
 enum {
     MEMORY, USED, POWER, BASE, PERIOD, MAJOR, MINOR, CORES, SM, MEM, LIMIT, DEFAULT, MIG, ECC,
     PERSISTENCE, REASONS, CELSIUS, UTILISATION, VIRTUAL, PCIE,
-    CELSIUS_V, EVENTS
+    CELSIUS_V, EVENTS, INSTANT, AVERAGE, MODULE, ARCH, RESERVED,
+    POWER_CAP, SW_THERMAL, HW_THERMAL, BRAKE, ENERGY_FIELD, PCIE_KBS, WIDTH
 };
 
 struct gpu {
@@ -42,17 +51,18 @@ struct gpu {
     unsigned pid[MOST_PROCESSES];
     unsigned long long held_mib[MOST_PROCESSES];
     struct gpu *board, *slice[MOST_SLICES];
+    struct trace trace;
 };
 struct fault {
     char symbol[64];
-    int gpu, from, code, calls;
+    int gpu, from, code, calls, hang_ms;
 };
 
 static struct gpu gpus[MOST_GPUS];
 static struct gpu slices[MOST_GPUS * MOST_SLICES];
 static struct fault faults[MOST_FAULTS];
 static int n_gpus, n_slices, n_faults, started, loaded;
-static int stepping;
+static int stepping, manual;
 static double step_s, virtual_s, start_s;
 
 static double clock_s(void) {
@@ -103,8 +113,23 @@ static void statement(char *line) {
         board->slice[board->n_slices++] = s;
         set_all(s);
     } else if (!strcmp(word, "clock")) {
-        stepping = !strcmp(strtok(NULL, " \n"), "step");
+        word = strtok(NULL, " \n");
+        stepping = !strcmp(word, "step");
+        manual = !strcmp(word, "manual");
         if (stepping) step_s = atof(strtok(NULL, " \n")) / 1000;
+    } else if (!strcmp(word, "trace")) {
+        trace_read(&gpus[n_gpus - 1].trace, strtok(NULL, " \n"));
+    } else if (!strcmp(word, "missing")) {
+        struct fault *f = &faults[n_faults++];
+        snprintf(f->symbol, sizeof f->symbol, "%s", strtok(NULL, " \n"));
+        f->gpu = ANY;
+        f->code = FUNCTION_NOT_FOUND;
+    } else if (!strcmp(word, "hang")) {
+        struct fault *f = &faults[n_faults++];
+        snprintf(f->symbol, sizeof f->symbol, "%s", strtok(NULL, " \n"));
+        f->gpu = ANY;
+        f->from = atoi(strtok(NULL, " \n"));
+        f->hang_ms = atoi(strtok(NULL, " \n"));
     } else if (!strcmp(word, "fail")) {
         struct fault *f = &faults[n_faults++];
         snprintf(f->symbol, sizeof f->symbol, "%s", strtok(NULL, " \n"));
@@ -137,7 +162,10 @@ static int check(const char *symbol, const struct gpu *g) {
     for (int i = 0; i < n_faults; i++) {
         struct fault *f = &faults[i];
         if (strcmp(f->symbol, symbol) || (f->gpu != ANY && (!g || f->gpu != g->index))) continue;
-        if (++f->calls >= f->from) return f->code;
+        if (++f->calls < f->from) continue;
+        if (!f->hang_ms) return f->code;
+        struct timespec span = {f->hang_ms / 1000, f->hang_ms % 1000 * 1000000L};
+        nanosleep(&span, NULL);
     }
     return started ? OK : UNINITIALIZED;
 }
@@ -169,6 +197,20 @@ static int number(const struct gpu *g, int key, unsigned *out) {
         CHECK(g);                                                    \
         return number(g, type == 1 ? SM : MEM, out);                 \
     }
+
+/* --- time, which a test may set --- */
+
+void replay_set_clock(double now_s) { virtual_s = now_s; }
+void replay_set_load(int on, double at_s) {
+    for (int i = 0; i < n_gpus; i++) {
+        struct trace *t = &gpus[i].trace;
+        if (on) {
+            t->span[t->n_spans][0] = at_s;
+            t->span[t->n_spans++][1] = 1e18;
+        } else t->span[t->n_spans - 1][1] = at_s;
+    }
+}
+static double moment_s(void) { return manual || stepping ? virtual_s : clock_s() - start_s; }
 
 /* --- the library as a whole --- */
 
@@ -250,6 +292,19 @@ int nvmlDeviceGetMemoryInfo(struct gpu *g, unsigned long long *out) {
     out[1] = out[0] - out[2];
     return OK;
 }
+struct memory_v2 {
+    unsigned version;
+    unsigned long long total, reserved, free, used;
+};
+int nvmlDeviceGetMemoryInfo_v2(struct gpu *g, struct memory_v2 *out) {
+    CHECK(g);
+    if (!g->known[RESERVED]) return FUNCTION_NOT_FOUND;
+    out->total = (unsigned long long)g->value[MEMORY] << 20;
+    out->reserved = (unsigned long long)g->value[RESERVED] << 20;
+    out->used = (unsigned long long)g->value[USED] << 20;
+    out->free = out->total - out->used - out->reserved;
+    return OK;
+}
 int nvmlDeviceGetCudaComputeCapability(struct gpu *g, unsigned *major, unsigned *minor) {
     CHECK(g);
     int code = number(g, MAJOR, major);
@@ -269,16 +324,77 @@ BY_CLOCK(nvmlDeviceGetClockInfo)
 
 /* --- what it does --- */
 
-int nvmlDeviceGetTotalEnergyConsumption(struct gpu *g, unsigned long long *out) {
-    CHECK(g);
+static int energy_mj(struct gpu *g, unsigned long long *out) {
     if (!g->known[BASE]) return NOT_SUPPORTED;
-    double now_s = stepping ? (virtual_s += step_s) : clock_s() - start_s;
-    double period_s = (double)g->value[PERIOD] / 1000;
+    if (stepping) virtual_s += step_s;
+    double now_s = moment_s(), period_s = (double)g->value[PERIOD] / 1000;
+    if (g->trace.known) {
+        *out = (unsigned long long)((double)g->value[BASE] + trace_counter_mj(&g->trace, now_s));
+        return OK;
+    }
     if (period_s > 0) now_s = (double)(long long)(now_s / period_s + 1e-9) * period_s;
     *out = (unsigned long long)((double)g->value[BASE] + (double)g->value[POWER] * now_s + 0.5);
     return OK;
 }
-NUMBER(nvmlDeviceGetPowerUsage, POWER)
+int nvmlDeviceGetTotalEnergyConsumption(struct gpu *g, unsigned long long *out) {
+    CHECK(g);
+    return energy_mj(g, out);
+}
+static int sensor_mw(struct gpu *g, int key, unsigned *out) {
+    if (g->known[key] && g->trace.known) {
+        *out = (unsigned)(trace_sensor_mw(&g->trace, moment_s()) + 0.5);
+        return OK;
+    }
+    return number(g, key, out);
+}
+int nvmlDeviceGetPowerUsage(struct gpu *g, unsigned *out) {
+    CHECK(g);
+    return sensor_mw(g, POWER, out);
+}
+NUMBER(nvmlDeviceGetArchitecture, ARCH)
+NUMBER(nvmlDeviceGetCurrPcieLinkWidth, WIDTH)
+int nvmlDeviceGetPcieThroughput(struct gpu *g, unsigned counter, unsigned *out) {
+    (void)counter;
+    CHECK(g);
+    return number(g, PCIE_KBS, out);
+}
+
+/* --- fields: each has a code of its own --- */
+
+struct field {
+    unsigned id, scope;
+    long long timestamp, latency_us;
+    unsigned type;
+    int code;
+    union {
+        double d;
+        unsigned u;
+        unsigned long long ull;
+    } value;
+};
+static int field(struct gpu *g, struct field *f) {
+    char name[32];
+    snprintf(name, sizeof name, "field%u", f->id);
+    int code = check(name, g);
+    if (code != OK) return code;
+    f->type = 1; /* NVML_VALUE_TYPE_UNSIGNED_INT */
+    if (f->id == 186 && f->scope == 1) return number(g, MODULE, &f->value.u);
+    if (f->id == 186 && f->scope == 0) return sensor_mw(g, INSTANT, &f->value.u);
+    if (f->id == 185 && f->scope == 0) return sensor_mw(g, AVERAGE, &f->value.u);
+    f->type = 3; /* NVML_VALUE_TYPE_UNSIGNED_LONG_LONG */
+    if (f->id == 83 && g->known[ENERGY_FIELD]) return energy_mj(g, &f->value.ull);
+    int key = f->id == 74 ? POWER_CAP : f->id == 269 ? SW_THERMAL : f->id == 270 ? HW_THERMAL
+            : f->id == 271 ? BRAKE : -1;
+    if (key < 0 || !g->known[key]) return NOT_SUPPORTED;
+    /* Microseconds of throttling in each second; shown in nanoseconds. */
+    f->value.ull = (unsigned long long)((double)g->value[key] * moment_s() * 1e3);
+    return OK;
+}
+int nvmlDeviceGetFieldValues(struct gpu *g, int count, struct field *fields) {
+    CHECK(g);
+    for (int i = 0; i < count; i++) fields[i].code = field(g, &fields[i]);
+    return OK;
+}
 int nvmlDeviceGetTemperature(struct gpu *g, unsigned sensor, unsigned *out) {
     (void)sensor;
     CHECK(g);

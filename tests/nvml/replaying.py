@@ -97,7 +97,8 @@ def build(folder: Path) -> Path:
     library = folder / SONAME
     flags = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC"]
     subprocess.run(
-        [compiler, *flags, f"-Wl,-soname,{SONAME}", "-o", str(library), str(SOURCE)], check=True
+        [compiler, *flags, f"-Wl,-soname,{SONAME}", "-o", str(library), str(SOURCE), "-lm"],
+        check=True,
     )
     return library
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dlbench.core.reasons import Reason
 from dlbench.core.types import Absent
 from dlbench.devices import _rapl, cpu
 
@@ -127,7 +128,7 @@ def test_a_reset_is_told_from_a_wrap_and_stays_absent(tmp_path: Path) -> None:
     for raw_uj in (5, 1_000_000):
         (zone / "energy_uj").write_text(f"{raw_uj}\n")
         values += [reading.value for reading in meter.read()]
-    reset = Absent(reason="the RAPL counter was reset while it was read")
+    reset = Absent(reason="the RAPL counter was reset while it was read", code=Reason.COUNTER_RESET)
     assert values == [reset, reset]
 
 

@@ -1,0 +1,199 @@
+"""Energy windows: a phase of its own, in which the counter's ticks are seen to happen.
+
+    settle | idle ................... | tick | work .... | sync, idle .. tick | settle | tick | ...
+             tick tick tick ... tick          window 1                                  window 2
+
+The counter is polled while the device is idle (its period and the idle power are found there), the
+work begins right after a tick, and after it the device stays idle until the next one. Between
+the edges nothing is read here: a sampler in another process does that. Only the reads that bound a
+tick are kept. What they mean is computed by ``core.energy`` when a document is read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from dlbench.core import energy
+from dlbench.core.protocols import Meter
+from dlbench.core.types import Absent, Profile, Reading, Value, Window
+
+COUNTER = "energy_counter_j"
+
+POLL_S = 1e-3
+"""Between two polls of a counter: a tick is known to within half of that and the call's length."""
+
+LEAST_IDLE_TICKS = 3
+"""Idle power is a difference of two ticks; a third shows the period."""
+
+MOST_IDLE_S = 4.0
+"""A counter that did not tick three times in this time is taken to be frozen."""
+
+MOST_PERIODS = 3.0
+LEAST_WAIT_S = 0.25
+"""A tick is awaited this many periods, and never less than a quarter of a second: polls are late."""
+
+AVERAGING_S = 1.1
+"""Power readings of most cards since 2020 are averages over a second; they must have left the work
+behind before idle power is read, and be awaited after it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergyPlan:
+    """How energy is measured: ``n_windows`` of ``window_s``, after ``idle_s`` of idling.
+
+    ``settle_s`` is waited before idling and after each window.
+    """
+
+    window_s: float
+    n_windows: int
+    idle_s: float
+    settle_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergyRecord:
+    """What the energy phase leaves: windows, samples in each, and the reads that bound ticks."""
+
+    values: tuple[Value, ...]
+    windows: tuple[Window, ...]
+    readings: tuple[Reading, ...]
+
+
+Run = Callable[[float], int]
+"""Works for at least that many seconds, synchronised at its end; returns the samples done."""
+
+
+def plan_of(profile: Profile, *, counted: bool) -> EnergyPlan | None:
+    """The energy phase of a profile, or None where it has none.
+
+    Args:
+        profile: says how long and how often.
+        counted: whether there is an energy counter; without one windows last longer.
+    """
+    if not profile.energy_windows:
+        return None
+    least_s = 0.0 if counted else energy.LEAST_AVERAGED_S
+    if not counted and profile.energy_window_s < energy.LEAST_WINDOW_S:
+        # A quick profile has no time for it: the metric says so.
+        return None
+    return EnergyPlan(
+        window_s=max(profile.energy_window_s, least_s),
+        n_windows=profile.energy_windows,
+        idle_s=profile.energy_idle_s,
+        settle_s=AVERAGING_S,
+    )
+
+
+def measure(
+    plan: EnergyPlan,
+    run: Run,
+    meters: Sequence[Meter],
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> EnergyRecord:
+    """Idle, then run the windows; all on ``clock``. A meter that fails takes nothing along."""
+    watch = _Counters(meters=meters, clock=clock, sleep=sleep)
+    sleep(plan.settle_s)
+    start_s = clock()
+    watch.idle(plan.idle_s)
+    windows = [Window(name="idle", start_s=start_s, end_s=clock())]
+    values = []
+    for _ in range(plan.n_windows):
+        watch.await_tick()
+        begin_s = clock()
+        n_samples = run(plan.window_s)
+        end_s = clock()
+        watch.await_tick()
+        sleep(plan.settle_s)
+        values.append(Value(start_s=begin_s, duration_s=end_s - begin_s, n_samples=n_samples))
+        windows.append(Window(name="energy", start_s=begin_s, end_s=end_s))
+    return EnergyRecord(
+        values=tuple(values), windows=tuple(windows), readings=tuple(watch.readings)
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Counters:
+    """Polls the energy counters of some meters, and keeps the reads that bound their ticks."""
+
+    meters: Sequence[Meter]
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    readings: list[Reading] = field(default_factory=list)
+    period_s: float = 0.0
+
+    def idle(self, least_s: float) -> None:
+        """Poll for ``least_s`` and until each counter ticked thrice; keep first and last ticks."""
+        start_s = self.clock()
+        moves: dict[str, list[tuple[Reading, Reading]]] = {}
+        latest: dict[str, Reading] = {}
+        for source, before, now in self._polls():
+            latest[source] = now
+            found = moves.setdefault(source, [])
+            if _moved(before, now):
+                found.append((before, now))
+            elapsed_s = self.clock() - start_s
+            ticked = all(len(found) >= LEAST_IDLE_TICKS for found in moves.values())
+            if elapsed_s >= MOST_IDLE_S or (elapsed_s >= least_s and ticked):
+                break
+        for source, found in moves.items():
+            if not found:
+                # A counter that never moved is a fact too, and not the same as no counter.
+                self._keep(latest[source])
+            kept = dict.fromkeys([*found[: energy.FIRST_TICKS + 1], *found[-1:]])
+            for pair in kept:
+                self._keep(*pair)
+        points = {source: _points(found) for source, found in moves.items()}
+        periods_s = [energy.period_s(energy.ticks(p)) for p in points.values() if len(p) > 2]  # noqa: PLR2004
+        self.period_s = max((p for p in periods_s if p < MOST_IDLE_S), default=0.0)
+
+    def await_tick(self) -> None:
+        """Poll until each counter ticked once more, or for a few periods in vain."""
+        start_s = self.clock()
+        patience_s = max(LEAST_WAIT_S, MOST_PERIODS * self.period_s)
+        seen: dict[str, bool] = {}
+        for source, before, now in self._polls():
+            if not seen.setdefault(source, False) and _moved(before, now):
+                seen[source] = True
+                self._keep(before, now)
+            if all(seen.values()) or self.clock() - start_s >= patience_s:
+                return
+
+    def _polls(self) -> Iterator[tuple[str, Reading, Reading]]:
+        """Each counter's read with the one before it; for ever, while there is a counter."""
+        last: dict[str, Reading] = {}
+        while True:
+            found = [r for meter in self.meters for r in meter.read() if r.quantity == COUNTER]
+            alive = False
+            for reading in found:
+                before = last.get(reading.source)
+                last[reading.source] = reading
+                if isinstance(reading.value, Absent):
+                    if before is None or not isinstance(before.value, Absent):
+                        self.readings.append(reading)
+                    continue
+                alive = True
+                if before is not None:
+                    yield reading.source, before, reading
+            if not alive:
+                return
+            self.sleep(POLL_S)
+
+    def _keep(self, *pair: Reading) -> None:
+        self.readings += [r for r in pair if not self.readings or r is not self.readings[-1]]
+
+
+def _moved(before: Reading, now: Reading) -> bool:
+    both = not isinstance(before.value, Absent) and not isinstance(now.value, Absent)
+    return both and before.value != now.value
+
+
+def _points(pairs: Sequence[tuple[Reading, Reading]]) -> list[energy.Point]:
+    return [
+        (reading.t_s, reading.value)
+        for pair in pairs
+        for reading in pair
+        if not isinstance(reading.value, Absent)
+    ]
