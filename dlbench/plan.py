@@ -14,6 +14,7 @@ from dlbench.core import registry
 from dlbench.core.errors import DlbenchError, MissingError, NothingToRunError, UsageError
 from dlbench.core.protocols import Capability
 from dlbench.core.types import (
+    DRIVER_OPTION,
     LATENCY_LIMIT_OPTION,
     Absent,
     BatchRule,
@@ -272,6 +273,9 @@ class _Matrix:
         limit = given.pop(LATENCY_LIMIT_OPTION, DEFAULT_LATENCY_LIMIT_MS)
         if scenario is Scenario.SERVER:
             given[LATENCY_LIMIT_OPTION] = limit
+        if scenario in (None, Scenario.SERVER):
+            # Training has no queries; a server's are always LoadGen's.
+            given.pop(DRIVER_OPTION, None)
         return tuple(given.items())
 
     def default_batch(self, workload: workloads.Workload, case: Case) -> int:
@@ -314,19 +318,23 @@ def _no_scenario(workload: workloads.Workload, case: Case) -> Outcome | None:
     wanted = Scenario.SINGLE_STREAM if case.scenario in SINGLE_QUERIES else case.scenario
     if wanted is not None and wanted not in workload.scenarios:
         return _unsupported(f"{workload.name} has no scenario {case.scenario}", "dlbench list")
-    if case.scenario is Scenario.SERVER and importlib.util.find_spec("mlperf_loadgen") is None:
+    if _by_loadgen(case) and importlib.util.find_spec("mlperf_loadgen") is None:
         return Outcome(
             kind=OutcomeKind.MISSING_DEPENDENCY,
-            message="MLCommons LoadGen, which makes the queries of server, is not installed",
+            message="MLCommons LoadGen, which makes the queries, is not installed",
             advice="pip install 'dlbench[loadgen]'",
         )
     return None
 
 
+def _by_loadgen(case: Case) -> bool:
+    return case.scenario is Scenario.SERVER or DRIVER_OPTION in dict(case.options)
+
+
 def _no_data(workload: workloads.Workload, case: Case) -> Outcome | None:
     """Why its inputs cannot come from where the data mode says, or None."""
-    if case.scenario is Scenario.SERVER and case.data_mode is not DataMode.SYNTHETIC:
-        return _unsupported("a server's queries are resident: it has data mode synthetic only")
+    if _by_loadgen(case) and case.data_mode is not DataMode.SYNTHETIC:
+        return _unsupported("LoadGen's queries are resident: they have data mode synthetic only")
     if case.data_mode not in workload.data_modes:
         lacks = "files to decode" if case.data_mode is DataMode.PIPELINE else case.data_mode
         known = ",".join(workload.data_modes)
@@ -351,7 +359,10 @@ def _cannot(case: Case, device: DeviceInfo, capability: Capability) -> Outcome |
         return _unsupported(reason)
     if case.precision not in able:
         return _unsupported(
-            f"the {case.framework} adapter does not run {case.precision} on {device.kind}"
+            capability.reasons.get(
+                case.precision,
+                f"the {case.framework} adapter does not run {case.precision} on {device.kind}",
+            )
         )
     if case.precision not in device.precisions:
         return _unsupported(f"{device.name} has no native {case.precision} arithmetic")

@@ -33,6 +33,8 @@ from dlbench.core.plain import from_plain
 from dlbench.core.protocols import Meter, Subject, SubjectRequest
 from dlbench.core.requests import TrialRequest
 from dlbench.core.types import (
+    DRIVER_OPTION,
+    LOADGEN,
     Absent,
     Check,
     DeviceInfo,
@@ -45,7 +47,7 @@ from dlbench.core.types import (
     Trial,
     Window,
 )
-from dlbench.measure import conditions, gate, sampler, server
+from dlbench.measure import conditions, gate, loadgen, sampler, server
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -184,10 +186,13 @@ def _open(request: TrialRequest, workload: workloads.Workload) -> Subject:
 
 
 def _sample(subject: Subject, request: TrialRequest, progress: sampler.Progress) -> sampler.Samples:
-    if request.case.scenario is Scenario.SERVER:
-        seed = request.seed + SEEDS_A_TRIAL * request.position
-        return server.serve(subject, request.case, request.profile, progress, seed)
-    return sampler.sample(subject, request.case, request.profile, progress)
+    case, profile = request.case, request.profile
+    seed = request.seed + SEEDS_A_TRIAL * request.position
+    if case.scenario is Scenario.SERVER:
+        return server.serve(subject, case, profile, progress, seed)
+    if dict(case.options).get(DRIVER_OPTION) == LOADGEN:
+        return loadgen.drive(subject, case, profile, progress, seed)
+    return sampler.sample(subject, case, profile, progress)
 
 
 SEEDS_A_TRIAL = 1000

@@ -8,6 +8,7 @@ numbers are what every framework's outputs and first losses are compared with.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import statistics
@@ -44,8 +45,15 @@ def main() -> None:
         print(path)
 
 
+def made_from(workload: workloads.Workload, variant: str) -> str:
+    """The hash of what decides a reference: a stored one that differs is out of date."""
+    model = (workload.folder / "model_pytorch.py").read_bytes()
+    spec = json.dumps(workload.spec(variant), sort_keys=True)
+    return hashlib.sha256(spec.encode() + model).hexdigest()[:16]
+
+
 def _variant(workload: workloads.Workload, variant: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"made_from": made_from(workload, variant)}
     if Mode.INFERENCE in workload.modes:
         found["inference"] = _inference(workload, variant)
     if Mode.TRAINING in workload.modes:

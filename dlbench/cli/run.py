@@ -17,7 +17,9 @@ from dlbench.core.errors import (
     UsageError,
 )
 from dlbench.core.types import (
+    DRIVER_OPTION,
     LATENCY_LIMIT_OPTION,
+    LOADGEN,
     Absent,
     BatchRule,
     DataMode,
@@ -125,6 +127,14 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
             rich_help_panel=MATRIX,
         ),
     ] = None,
+    loadgen: Annotated[
+        bool,
+        typer.Option(
+            "--loadgen",
+            help="Let MLCommons LoadGen make the queries of offline and single_stream too.",
+            rich_help_panel=MATRIX,
+        ),
+    ] = False,
     batch_size: Annotated[
         list[str] | None,
         typer.Option(
@@ -246,7 +256,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
         time_budget_s=_seconds(time_budget),
         seed=seed,
         threads=threads,
-        options=(*_pairs(option), *_latency_limit(latency_limit)),
+        options=(*_pairs(option), *_latency_limit(latency_limit), *_driver(loadgen=loadgen)),
         tags=_listed(tag),
     )
     settings = session.Settings(
@@ -409,6 +419,11 @@ def _seconds(text: str | None) -> float | None:
         return float(number) * TIME_UNITS_S[unit]
     except ValueError:
         raise UsageError(f"--time-budget {text!r} is not a time", "Write 90s, 10m or 2h.") from None
+
+
+def _driver(*, loadgen: bool) -> tuple[tuple[str, str], ...]:
+    """As the option that a case of LoadGen's has it."""
+    return ((DRIVER_OPTION, LOADGEN),) if loadgen else ()
 
 
 def _latency_limit(text: str | None) -> tuple[tuple[str, str], ...]:

@@ -124,6 +124,10 @@ class DataMode(StrEnum):
 LATENCY_LIMIT_OPTION = "latency_limit_ms"
 """The option of a case that says within how many milliseconds 99 of 100 queries are answered."""
 
+DRIVER_OPTION = "driver"
+LOADGEN = "loadgen"
+"""The option of an offline or single_stream case whose queries LoadGen makes, and its value."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
@@ -158,7 +162,10 @@ class Case:
         """How queries arrive, for people: the limit too; nothing where they are just there."""
         if self.scenario is Scenario.SERVER:
             return f"server {dict(self.options).get(LATENCY_LIMIT_OPTION, '?')} ms"
-        return "single stream" if self.scenario is Scenario.SINGLE_STREAM else ""
+        plain = "single stream" if self.scenario is Scenario.SINGLE_STREAM else ""
+        if dict(self.options).get(DRIVER_OPTION) == LOADGEN:
+            return f"{plain or 'offline'} by LoadGen"
+        return plain
 
     @property
     def label(self) -> str:

@@ -148,8 +148,10 @@ class OnnxSubject:
             size_mib = path.stat().st_size / 2**20
             if case.precision is Precision.INT8:
                 quantised = Path(private) / "int8.onnx"
-                _quantise(path, quantised, batches)
-                drift = self._drift(ort, request, path, quantised, batches[0])
+                quantise(path, quantised, batches)
+                drift = rms_drift(
+                    *(self._outputs(ort, request, p, batches[0]) for p in (path, quantised))
+                )
                 path = quantised
             self._session = self._open(ort, request, path)
         self._ort = ort
@@ -202,23 +204,16 @@ class OnnxSubject:
             binding.bind_output(output.name, place, 0)
         return binding
 
-    def _drift(
+    def _outputs(
         self,
         ort: Any,  # noqa: ANN401
         request: SubjectRequest,
-        exact: Path,
-        quantised: Path,
+        path: Path,
         arrays: Sequence[Any],
-    ) -> float:
-        """Root mean square deviation of the int8 outputs over the spread of the fp32 ones."""
-        import numpy as np
-
-        both = []
-        for path in (exact, quantised):
-            session = self._open(ort, request, path)
-            names = [given.name for given in session.get_inputs()]
-            both.append(session.run(None, dict(zip(names, arrays, strict=True)))[0])
-        return float(np.sqrt(np.mean((both[1] - both[0]) ** 2)) / np.std(both[0]))
+    ) -> Any:  # noqa: ANN401
+        session = self._open(ort, request, path)
+        names = [given.name for given in session.get_inputs()]
+        return session.run(None, dict(zip(names, arrays, strict=True)))[0]
 
     # --- running ----------------------------------------------------------------------------
 
@@ -269,7 +264,14 @@ class OnnxSubject:
         self._bindings = []
 
 
-def _quantise(source: Path, target: Path, batches: Sequence[Sequence[Any]]) -> None:
+def rms_drift(exact: Any, quantised: Any) -> float:  # noqa: ANN401
+    """Root mean square deviation of the quantised outputs over the spread of the exact ones."""
+    import numpy as np
+
+    return float(np.sqrt(np.mean((quantised - exact) ** 2)) / np.std(exact))
+
+
+def quantise(source: Path, target: Path, batches: Sequence[Sequence[Any]]) -> None:
     """Static quantisation: weights and activations to int8 by minima and maxima of the inputs."""
     import logging
 

@@ -1,7 +1,8 @@
 """OpenVINO: inference of a model converted from the workload's PyTorch model, on the CPU.
 
 ``base`` is the library as it comes, with the arithmetic set by name: on processors with bf16 OpenVINO
-would otherwise use it without being asked.
+would otherwise use it without being asked. ``int8`` is ONNX Runtime's static quantisation of the
+exported model, whose pairs of quantising operations OpenVINO turns into int8 kernels of its own.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import os
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlbench.core.errors import HostOutOfMemoryError, MissingDependencyError, UnsupportedError
 from dlbench.core.protocols import Capability, SubjectRequest
 from dlbench.core.types import Absent, DataMode, Mode, PeakMemory, Policy, Precision
-from dlbench.frameworks import pytorch
+from dlbench.frameworks import onnxruntime, pytorch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +28,11 @@ MODEL_FILE = "model_pytorch"
 
 INSTALL = "pip install 'dlbench[openvino]'"
 
-HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16"}
+HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16", Precision.INT8: "f32"}
+"""Arithmetic of what is not quantised."""
+
+INT8_NEEDS = ("onnx", "onnxruntime")
+INSTALL_INT8 = "pip install 'dlbench[openvino,onnx]'"
 
 OUT_OF_MEMORY = ("bad allocation", "bad_alloc", "Cannot allocate memory", "could not allocate")
 
@@ -42,11 +49,17 @@ def probe() -> Capability | Absent:
         version = importlib.metadata.version("openvino")
     except importlib.metadata.PackageNotFoundError:
         return Absent(reason="an openvino without its metadata is on the path", remedy=INSTALL)
+    precisions = tuple(HINTS)
+    reasons = {"nvidia": "OpenVINO does not run on NVIDIA GPUs"}
+    missing = [package for package in INT8_NEEDS if importlib.util.find_spec(package) is None]
+    if missing:
+        precisions = tuple(p for p in precisions if p is not Precision.INT8)
+        reasons["int8"] = f"OpenVINO's int8 needs {' and '.join(missing)} ({INSTALL_INT8})"
     return Capability(
         version=version,
-        precisions={"cpu": tuple(HINTS)},
+        precisions={"cpu": precisions},
         policies=POLICIES,
-        reasons={"nvidia": "OpenVINO does not run on NVIDIA GPUs"},
+        reasons=reasons,
         modes=(Mode.INFERENCE,),
     )
 
@@ -83,6 +96,47 @@ def translated() -> Iterator[None]:
         raise HostOutOfMemoryError(text, "Use a smaller --batch-size.") from error
 
 
+def _quantised(
+    ov: Any,  # noqa: ANN401
+    torch: Any,  # noqa: ANN401
+    model: Any,  # noqa: ANN401
+    batches: Sequence[Sequence[Any]],
+    settings: Mapping[str, Any],
+    scratch: Path,
+) -> tuple[Any, float]:
+    """The model compiled for int8, and how far that moves its outputs.
+
+    Raises:
+        UnsupportedError: OpenVINO runs none of it in int8 here.
+    """
+    with tempfile.TemporaryDirectory(dir=scratch) as private:
+        exact, quantised = Path(private) / "model.onnx", Path(private) / "int8.onnx"
+        onnxruntime.export(torch, model, batches[0], exact)
+        onnxruntime.quantise(exact, quantised, batches)
+        core = ov.Core()
+        both = [core.compile_model(core.read_model(p), "CPU", settings) for p in (exact, quantised)]
+        drift = onnxruntime.rms_drift(*(compiled(list(batches[0]))[0] for compiled in both))
+    if _compute_dtype(both[1]) != "int8":
+        raise UnsupportedError("OpenVINO runs no operation of this model in int8 here")
+    return both[1], drift
+
+
+def _compute_dtype(compiled: Any) -> str:  # noqa: ANN401
+    """What the compiled program computes in: int8 where any layer with weights does."""
+    layers = [node.get_rt_info() for node in compiled.get_runtime_model().get_ordered_ops()]
+    if any(
+        layer["layerType"].value in WEIGHTED and layer["runtimePrecision"].value in ("i8", "u8")
+        for layer in layers
+    ):
+        return "int8"
+    hint = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    return {"f32": "float32", "bf16": "bfloat16"}[hint]
+
+
+WEIGHTED = ("Convolution", "FullyConnected", "MatMul", "Deconvolution")
+"""Kinds of layers, in the words of OpenVINO's CPU plug-in, that hold a model's arithmetic."""
+
+
 class OpenVinoSubject:
     """A compiled model with one inference request, and inputs that it reads in place."""
 
@@ -96,19 +150,21 @@ class OpenVinoSubject:
         batches = [
             _seeded.batch(request.spec, "inputs", i, case.batch_size) for i in range(self.n_buffers)
         ]
-        example = tuple(torch.from_numpy(a) for a in batches[0])
-        converted = ov.convert_model(
-            model, example_input=example, input=[list(a.shape) for a in batches[0]]
-        )
-        compiled = ov.Core().compile_model(
-            converted,
-            "CPU",
-            {
-                "INFERENCE_PRECISION_HINT": HINTS[case.precision],
-                "INFERENCE_NUM_THREADS": request.threads,
-                "NUM_STREAMS": 1,
-            },
-        )
+        settings = {
+            "INFERENCE_PRECISION_HINT": HINTS[case.precision],
+            "INFERENCE_NUM_THREADS": request.threads,
+            "NUM_STREAMS": 1,
+        }
+        drift: float | Absent = Absent(reason="only int8 changes the model's numbers")
+        if case.precision is Precision.INT8:
+            compiled, drift = _quantised(ov, torch, model, batches, settings, request.scratch)
+        else:
+            converted = ov.convert_model(
+                model,
+                example_input=tuple(torch.from_numpy(a) for a in batches[0]),
+                input=[list(a.shape) for a in batches[0]],
+            )
+            compiled = ov.Core().compile_model(converted, "CPU", settings)
         self._request = compiled.create_infer_request()
         self.inputs = [[ov.Tensor(a, shared_memory=True) for a in arrays] for arrays in batches]
         # Tensors share these arrays' memory, so that they must live as long.
@@ -123,14 +179,13 @@ class OpenVinoSubject:
             "threads": compiled.get_property("INFERENCE_NUM_THREADS"),
             "framework_version": importlib.metadata.version("openvino"),
             "derived_from": f"model_pytorch, PyTorch {torch.__version__}",
-            "parameter_dtype": "float32",
-            "compute_dtype": {"f32": "float32", "bf16": "bfloat16"}[
-                compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-            ],
+            "parameter_dtype": "int8" if case.precision is Precision.INT8 else "float32",
+            "compute_dtype": _compute_dtype(compiled),
             "compiled": True,
             "input_shape": " ".join("x".join(map(str, a.shape)) for a in batches[0]),
             "device": "cpu",
             "tf32": False,
+            "int8_drift": drift,
         }
 
     def refill(self, buffer: int) -> None:

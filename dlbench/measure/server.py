@@ -5,39 +5,24 @@
 MLCommons LoadGen makes the arrivals (a Poisson process) and judges each run: from when a query was due
 to when its answer was there, queueing included, so that a late start hides nothing. The search is a
 bisection of rates; LoadGen's early stopping says how many queries a claim about p99 needs.
-
-Queries are answered in the thread in which LoadGen issues them, one batch after the other: while one is
-answered others fall due, and those are issued next, together. No second thread fights for the
-interpreter.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import math
-import statistics
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from dlbench.core.errors import MissingDependencyError, UnsupportedError
+from dlbench.core.errors import UnsupportedError
 from dlbench.core.protocols import Subject
-from dlbench.core.types import LATENCY_LIMIT_OPTION, Case, Profile, Value, Window
-from dlbench.measure.sampler import PROGRESS_EVERY_S, Progress, Samples, Stepper
-
-INSTALL = "pip install 'dlbench[loadgen]'"
+from dlbench.core.types import LATENCY_LIMIT_OPTION, Case, Profile
+from dlbench.measure import loadgen
+from dlbench.measure.loadgen import LEAST_QUERIES, MOST_QUERIES, Begun, Record, Station
+from dlbench.measure.sampler import Progress, Samples, Stepper
 
 PERCENTILE = 0.99
-
-LEAST_QUERIES = 459
-"""Without one late query, so many are needed to claim p99 at 99 % confidence: ln 0.01 / ln 0.99."""
-
-MOST_QUERIES = 20_000
-"""Of one run: LoadGen's trace, from which latencies are read, has fifteen lines a query."""
 
 SEARCH_SHARE = 0.25
 """Of the steady part's time that one rate of the search gets."""
@@ -62,20 +47,15 @@ FALLS_BEHIND = 0.05
 LENGTH_OVER_LIMIT = 20
 """A run lasts so many times the limit, and at its end the queue is under a twentieth of it."""
 
-QUERIES_A_VALUE = 100
-"""The median over windows of n Poisson arrivals is 1 / (3 n) from their mean: 0.3 %."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """One run at one rate, as LoadGen judged it; latencies in the order in which queries were due."""
+    """One run at one rate, and whether the limit held."""
 
     rate_per_s: float
     in_time: bool
-    enough: bool
     p99_s: float
-    due_s: tuple[float, ...]
-    latencies_s: tuple[float, ...]
+    record: Record
 
 
 def latency_limit_s(case: Case) -> float:
@@ -90,65 +70,48 @@ def serve(subject: Subject, case: Case, profile: Profile, progress: Progress, se
         UnsupportedError: no rate holds the limit: one query alone takes too long, or the tail does.
         MissingDependencyError: LoadGen is not installed.
     """
-    loadgen = _loadgen()
     stepper = Stepper(subject=subject, case=case, profile=profile, progress=progress)
-    windows = []
-    start_s = time.monotonic()
-    progress("first_step", 0, None)
-    first_step_s = stepper.first_step()
-    windows.append(Window(name="first_step", start_s=start_s, end_s=time.monotonic()))
-    start_s = time.monotonic()
-    progress("warm_up", 0, None)
-    warm_up, steady = stepper.warm_up()
-    alone_s = statistics.median(v.duration_s / v.n_samples for v in warm_up) * case.batch_size
-    limit_s = latency_limit_s(case)
-    if alone_s > limit_s:
+    desk = _Desk(
+        station=Station(loadgen=loadgen.load(), subject=subject, case=case, progress=progress),
+        profile=profile,
+        limit_s=latency_limit_s(case),
+        seeds=itertools.count(seed),
+    )
+    begun = loadgen.begin(stepper, progress)
+    alone_s = begun.alone_s * case.batch_size
+    if alone_s > desk.limit_s:
         raise UnsupportedError(
-            f"one query alone takes {alone_s * 1e3:.3g} ms, the limit is {limit_s * 1e3:.3g} ms",
+            f"one query alone takes {alone_s * 1e3:.3g} ms, the limit is {desk.limit_s * 1e3:.3g} ms",
             "Give a --latency-limit above that.",
         )
-    station = _Station(
-        loadgen=loadgen, subject=subject, case=case, progress=progress, seeds=itertools.count(seed)
-    )
-    rate_per_s, probes = search(
-        lambda rate: station.run(rate, limit_s, SEARCH_SHARE * profile.max_steady_s, profile),
-        FIRST_LOAD * case.batch_size / alone_s,
-    )
-    windows.append(Window(name="warm_up", start_s=start_s, end_s=time.monotonic()))
-    for _ in range(MOST_STEADY_RUNS):
-        start_s = time.monotonic()
-        station.phase = "steady"
-        progress("steady", 0, None)
-        served = station.run(rate_per_s, limit_s, profile.max_steady_s, profile)
-        if served.in_time:
-            break
-        probes.append(served)
-        rate_per_s *= STEP_BACK
-    else:
-        raise UnsupportedError(
-            f"no rate held p99 within {limit_s * 1e3:.3g} ms twice: the last, {served.rate_per_s:.3g} "
-            f"a second, had {served.p99_s * 1e3:.3g} ms",
-            "The machine is too busy, or the --latency-limit too close to one query's time.",
-        )
-    values = as_values(served, station.began_s, profile)
-    last = values[-1]
-    end_s = max(time.monotonic(), last.start_s + last.duration_s)
-    windows.append(Window(name="steady", start_s=start_s, end_s=end_s))
+    rate_per_s, probes = search(desk.probe, FIRST_LOAD * case.batch_size / alone_s)
+    first, warm = begun.windows
+    begun = replace(begun, windows=(first, replace(warm, end_s=time.monotonic())))
+    start_s = time.monotonic()
+    served, late = desk.steady(rate_per_s)
+    return _samples(begun, desk, served, [*probes, *late], start_s)
+
+
+def _samples(
+    begun: Begun, desk: _Desk, served: Served, probes: Sequence[Served], start_s: float
+) -> Samples:
+    station = desk.station
+    values = loadgen.as_values(served.record.answers, station.began_s, desk.profile)
     return Samples(
-        first_step_s=first_step_s,
-        warm_up=tuple(warm_up),
+        first_step_s=begun.first_step_s,
+        warm_up=begun.warm_up,
         values=values,
-        queries_s=served.latencies_s,
-        windows=tuple(windows),
+        queries_s=served.record.latencies_s,
+        windows=(*begun.windows, loadgen.steady_window(start_s, values)),
         steps_per_value=1,
-        steady=steady,
+        steady=begun.steady,
         first_loss=None,
         last_loss=None,
         last_output=station.last_output,
         last_buffer=station.last_buffer,
-        flags=() if served.enough else ("few_queries",),
+        flags=() if served.record.enough else ("few_queries",),
         facts={
-            "latency_limit_s": limit_s,
+            "latency_limit_s": desk.limit_s,
             "offered_queries_per_s": served.rate_per_s,
             "p99_of_run_s": served.p99_s,
             "rates_tried": " ".join(
@@ -192,146 +155,66 @@ def search(run: Callable[[float], Served], first_per_s: float) -> tuple[float, l
     return held, tried
 
 
-def as_values(served: Served, began_s: float, profile: Profile) -> tuple[Value, ...]:
-    """The run cut into windows of about as many answers, from the first query's due time on."""
-    pairs = zip(served.due_s, served.latencies_s, strict=True)
-    done_s = sorted(due_s + latency_s for due_s, latency_s in pairs)
-    n = min(max(len(done_s) // QUERIES_A_VALUE, profile.min_values), profile.max_values)
-    n = min(n, len(done_s))
-    ends = [round((i + 1) * len(done_s) / n) for i in range(n)]
-    values, before, start_s = [], 0, 0.0
-    for end in ends:
-        duration_s = done_s[end - 1] - start_s
-        values.append(
-            Value(start_s=began_s + start_s, duration_s=duration_s, n_samples=end - before)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Desk:
+    """Offers queries at one rate after the other."""
+
+    station: Station
+    profile: Profile
+    limit_s: float
+    seeds: Iterator[int]
+
+    def probe(self, rate_per_s: float) -> Served:
+        """A short run of the search."""
+        least_s = SEARCH_SHARE * self.profile.max_steady_s
+        return self._run(rate_per_s, least_s, SEARCH_LONGEST_SHARE)
+
+    def steady(self, rate_per_s: float) -> tuple[Served, list[Served]]:
+        """The run that counts, at the rate found or a little less, and those that were late.
+
+        Raises:
+            UnsupportedError: the limit did not hold again.
+        """
+        station = self.station
+        late: list[Served] = []
+        for _ in range(MOST_STEADY_RUNS):
+            station.phase = "steady"
+            station.progress("steady", 0, None)
+            served = self._run(rate_per_s, self.profile.max_steady_s, STEADY_LONGEST_SHARE)
+            if served.in_time:
+                return served, late
+            late.append(served)
+            rate_per_s *= STEP_BACK
+        raise UnsupportedError(
+            f"no rate held p99 within {self.limit_s * 1e3:.3g} ms twice: the last, "
+            f"{late[-1].rate_per_s:.3g} a second, had {late[-1].p99_s * 1e3:.3g} ms",
+            "The machine is too busy, or the --latency-limit too close to one query's time.",
         )
-        before, start_s = end, done_s[end - 1]
-    return tuple(values)
 
-
-@dataclass(slots=True, kw_only=True)
-class _Station:
-    """Answers LoadGen's queries, and keeps what the gate looks at."""
-
-    loadgen: Any
-    subject: Subject
-    case: Case
-    progress: Progress
-    seeds: Any
-    phase: str = "warm_up"
-    began_s: float = 0.0
-    n_answered: int = 0
-    last_output: object = None
-    last_buffer: int = 0
-    progress_due_s: float = 0.0
-    failure: BaseException | None = field(default=None)
-
-    def run(self, rate_per_s: float, limit_s: float, least_s: float, profile: Profile) -> Served:
-        """One LoadGen run; an exception of the subject ends it and is raised from here."""
-        loadgen = self.loadgen
-        self.began_s, self.n_answered, self.failure = 0.0, 0, None
-        settings = loadgen.TestSettings()
-        settings.scenario = loadgen.TestScenario.Server
-        settings.mode = loadgen.TestMode.PerformanceOnly
+    def _run(self, rate_per_s: float, least_s: float, longest_share: float) -> Served:
+        settings = loadgen.new_settings(self.station.loadgen, "Server", next(self.seeds))
         settings.server_target_qps = rate_per_s
-        settings.server_target_latency_ns = int(limit_s * 1e9)
+        settings.server_target_latency_ns = int(self.limit_s * 1e9)
         settings.server_target_latency_percentile = PERCENTILE
-        settings.server_coalesce_queries = self.case.batch_size > 1
+        settings.server_coalesce_queries = self.station.case.batch_size > 1
         settings.min_query_count = LEAST_QUERIES
         settings.max_query_count = MOST_QUERIES
-        least_s = max(least_s, LENGTH_OVER_LIMIT * limit_s)
-        share = STEADY_LONGEST_SHARE if self.phase == "steady" else SEARCH_LONGEST_SHARE
-        longest_s = max(share * profile.max_steady_s, least_s)
+        least_s = max(least_s, LENGTH_OVER_LIMIT * self.limit_s)
+        longest_s = max(longest_share * self.profile.max_steady_s, least_s)
         settings.min_duration_ms = int(least_s * 1e3)
         settings.max_duration_ms = int(longest_s * 1e3)
-        settings.schedule_rng_seed = settings.sample_index_rng_seed = next(self.seeds)
-        with tempfile.TemporaryDirectory(prefix="dlbench-loadgen-") as folder:
-            output = loadgen.LogOutputSettings()
-            output.outdir, output.copy_summary_to_stdout = folder, False
-            logs = loadgen.LogSettings()
-            logs.log_output, logs.enable_trace = output, True
-            n = self.subject.n_buffers
-            queries = loadgen.ConstructQSL(n, n, _nothing, _nothing)
-            answers = loadgen.ConstructSUT(self.issue, _nothing_at_all)
-            try:
-                loadgen.StartTestWithLogSettings(answers, queries, settings, logs, "")
-            finally:
-                loadgen.DestroySUT(answers)
-                loadgen.DestroyQSL(queries)
-            if self.failure is not None:
-                raise self.failure
-            return read_logs(Path(folder), rate_per_s)
-
-    def issue(self, samples: Sequence[Any]) -> None:
-        """Answer what is due, a batch at a time."""
-        self.began_s = self.began_s or time.monotonic()
-        size = self.case.batch_size
-        for i in range(0, len(samples), size):
-            batch = samples[i : i + size]
-            self._answer(batch[0].index % self.subject.n_buffers)
-            response = self.loadgen.QuerySampleResponse
-            self.loadgen.QuerySamplesComplete([response(s.id, 0, 0) for s in batch])
-            self.n_answered += len(batch)
-        self._tell()
-
-    def _answer(self, buffer: int) -> None:
-        if self.failure is not None:
-            return
-        try:
-            self.last_output, self.last_buffer = self.subject.query(buffer), buffer
-            self.subject.synchronize()
-        except BaseException as error:  # noqa: BLE001 - nothing may pass through LoadGen's frames
-            self.failure = error
-
-    def _tell(self) -> None:
-        now_s = time.monotonic()
-        if now_s >= self.progress_due_s:
-            self.progress_due_s = now_s + PROGRESS_EVERY_S
-            per_query_s = (now_s - self.began_s) / self.n_answered
-            self.progress(self.phase, self.n_answered, per_query_s)
+        return judged(self.station.run(settings, trace=True), rate_per_s)
 
 
-def _nothing(_: object) -> None:
-    """Inputs are resident: there is nothing to load."""
-
-
-def _nothing_at_all() -> None:
-    """No query waits to be flushed."""
-
-
-def _loadgen() -> Any:  # noqa: ANN401 - the module
-    try:
-        import mlperf_loadgen
-    except Exception as error:
-        raise MissingDependencyError(
-            f"MLCommons LoadGen does not import: {type(error).__name__}: {error}", INSTALL
-        ) from error
-    return mlperf_loadgen
-
-
-MLLOG = ":::MLLOG "
-SAMPLE_BEGUN = '{"name":"Sample","cat":"default","ph":"b"'
-
-
-def read_logs(folder: Path, rate_per_s: float) -> Served:
-    """LoadGen's verdict, from its detail log, and each query's times, from its trace."""
-    lines = (folder / "mlperf_log_detail.txt").read_text(encoding="utf-8").splitlines()
-    records = [json.loads(x.removeprefix(MLLOG)) for x in lines if x.startswith(MLLOG)]
-    found: Mapping[str, Any] = {r["key"]: r["value"] for r in records}
-    # As a whole the trace is not valid JSON; its lines of samples are.
-    with (folder / "mlperf_log_trace.json").open(encoding="utf-8") as trace:
-        begun = [json.loads(line.rstrip(",\n")) for line in trace if line.startswith(SAMPLE_BEGUN)]
-    begun.sort(key=lambda event: float(event["ts"]))
-    first_us = float(begun[0]["ts"])
-    due_s = tuple((float(e["ts"]) - first_us) / 1e6 for e in begun)
-    latencies_s = tuple(float(e["args"]["complete_ns"]) / 1e9 for e in begun)
+def judged(record: Record, rate_per_s: float) -> Served:
+    """Whether 99 of 100 answers were in time, and the subject kept up."""
+    facts = record.facts
+    in_time = bool(facts["result_perf_constraints_met"])
     return Served(
         rate_per_s=rate_per_s,
-        in_time=bool(found["result_perf_constraints_met"]) and keeps_up(due_s, latencies_s),
-        enough=bool(found["early_stopping_met"]),
-        p99_s=float(found["result_99.00_percentile_latency_ns"]) / 1e9,
-        due_s=due_s,
-        latencies_s=latencies_s,
+        in_time=in_time and keeps_up(record.due_s, record.latencies_s),
+        p99_s=float(facts["result_99.00_percentile_latency_ns"]) / 1e9,
+        record=record,
     )
 
 

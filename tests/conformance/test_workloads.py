@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from dlbench import workloads
 from dlbench.core import registry
 from dlbench.core.types import Absent, Case, Mode, Precision, Scenario
+from scripts import make_references
+from tests.conformance.test_frameworks import request_for
 
 NAMES = sorted(workloads.folders())
 MODELS = [
@@ -83,6 +86,36 @@ def test_the_reference_tells_inputs_apart(name: str) -> None:
         for j in range(i):
             largest = max(abs(a - b) for a, b in zip(rows[i], rows[j], strict=True))
             assert largest > 100 * reference.tolerance * reference.spread
+
+
+@pytest.mark.parametrize(("name", "variant"), MODELS)
+def test_the_reference_is_of_this_model(name: str, variant: str) -> None:
+    """Made from the weights, inputs and model file that stand beside it."""
+    workload = _read(name)
+    stored = json.loads((workload.folder / "reference.json").read_text(encoding="utf-8"))
+    wanted = make_references.made_from(workload, variant)
+    assert stored[variant]["made_from"] == wanted, "run scripts/make_references.py"
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("name", sorted({name for name, _ in MODELS}))
+def test_pytorch_computes_the_reference(name: str) -> None:
+    """The outputs of the tiny variant, sample 0 of each buffer."""
+    pytest.importorskip("torch")
+    workload = _read(name)
+    request = request_for("pytorch", name)
+    reference = workload.reference(request.case)
+    assert not isinstance(reference, Absent)
+    subject = registry.framework("pytorch").open_subject(request)
+    limit = EXACT * reference.spread
+    for buffer, row in enumerate(reference.values):
+        output = subject.fetch(subject.query(buffer))[0].ravel()
+        got = [float(output[p]) for p in reference.positions]
+        assert got == pytest.approx(row, abs=limit)
+
+
+EXACT = 1e-5
+"""Of the outputs' spread: rounding, as libraries order their sums."""
 
 
 def test_suites_name_workloads_that_exist() -> None:

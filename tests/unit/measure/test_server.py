@@ -1,18 +1,17 @@
-"""The server scenario: the search on functions, the reading of logs, and LoadGen on a fake subject."""
+"""The server scenario: the search on functions, and LoadGen on a fake subject."""
 
 from __future__ import annotations
 
-import itertools
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dlbench.core.errors import DeviceOutOfMemoryError, UnsupportedError
 from dlbench.core.types import LATENCY_LIMIT_OPTION, Case, Profile, Scenario
-from dlbench.measure import server
+from dlbench.measure import loadgen, server
+from dlbench.measure.loadgen import Record
 from dlbench.measure.server import Served
 from tests import builders
 from tests.unit.measure.clockwork import Clock, Clockwork
@@ -22,14 +21,9 @@ QUICK: Profile = replace(PROFILE, max_steady_s=1.0, min_warm_up_s=0.05, max_warm
 
 
 def _served(rate_per_s: float, limit_per_s: float) -> Served:
-    return Served(
-        rate_per_s=rate_per_s,
-        in_time=rate_per_s <= limit_per_s,
-        enough=True,
-        p99_s=0.01,
-        due_s=(),
-        latencies_s=(),
-    )
+    record = Record(facts={}, due_s=(), latencies_s=())
+    in_time = rate_per_s <= limit_per_s
+    return Served(rate_per_s=rate_per_s, in_time=in_time, p99_s=0.01, record=record)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.69, 0.71, 0.9, 0.99])
@@ -51,54 +45,6 @@ def test_a_search_in_which_nothing_holds_says_so() -> None:
     """With the lowest rate that was tried."""
     with pytest.raises(UnsupportedError, match=r"at 5\.47 queries a second, the lowest rate tried"):
         server.search(lambda rate: _served(rate, 0.0), 0.7 * 250)
-
-
-def test_values_cover_the_run_and_count_every_answer() -> None:
-    """From the first due time to the last answer, whatever the order of answers."""
-    due_s = tuple(i * 0.01 for i in range(1000))
-    latencies_s = tuple(0.002 if i % 7 else 0.05 for i in range(1000))
-    served = Served(
-        rate_per_s=100.0,
-        in_time=True,
-        enough=True,
-        p99_s=0.05,
-        due_s=due_s,
-        latencies_s=latencies_s,
-    )
-    values = server.as_values(served, 50.0, PROFILE)
-    assert len(values) == 10
-    assert sum(v.n_samples for v in values) == 1000
-    assert values[0].start_s == 50.0
-    for before, after in itertools.pairwise(values):
-        assert after.start_s == pytest.approx(before.start_s + before.duration_s, abs=1e-9)
-    end_s = values[-1].start_s + values[-1].duration_s
-    assert end_s == pytest.approx(50.0 + max(map(sum, zip(due_s, latencies_s, strict=True))))
-
-
-DETAIL = """:::MLLOG {"key": "result_perf_constraints_met", "value": true, "time_ms": 1.0}
-:::MLLOG {"key": "early_stopping_met", "value": false, "time_ms": 1.0}
-:::MLLOG {"key": "result_99.00_percentile_latency_ns", "value": 12215217, "time_ms": 1.0}
-some other line
-"""
-
-TRACE = """{"traceEvents":[
-{"name":"LogDetail","ph":"X","pid":1,"tid":1,"ts":9850.252,"dur":10.736,"args":{"key":"unclosed,
-{"name":"Sample","cat":"default","ph":"b","pid":1,"id":1,"ts":201172.397,"args":{"sample_seq":1,"query_seq":1,"sample_idx":2,"issue_start_ns":180,"complete_ns":5000000}},
-{"name":"Sample","cat":"default","ph":"b","pid":1,"id":0,"ts":172.397,"args":{"sample_seq":0,"query_seq":0,"sample_idx":28,"issue_start_ns":180,"complete_ns":4142609}},
-{"name":"Sample","cat":"default","ph":"e", "pid":1,"id":0,"ts":4315.006},
-"""
-
-
-def test_loadgens_logs_are_read_line_by_line(tmp_path: Path) -> None:
-    """The trace as a whole is not JSON; queries come in the order in which they were due."""
-    (tmp_path / "mlperf_log_detail.txt").write_text(DETAIL)
-    (tmp_path / "mlperf_log_trace.json").write_text(TRACE)
-    served = server.read_logs(tmp_path, 94.0)
-    assert served.in_time
-    assert not served.enough
-    assert served.p99_s == pytest.approx(0.012215217)
-    assert served.latencies_s == pytest.approx((0.004142609, 0.005))
-    assert served.due_s == pytest.approx((0.0, 0.201))
 
 
 def test_falling_behind_shows_before_any_query_is_late() -> None:
@@ -151,7 +97,7 @@ def test_loadgen_finds_a_rate_below_what_the_subject_can_do() -> None:
     rate_per_s = samples.facts["offered_queries_per_s"]
     assert 50 < rate_per_s < 500
     n = sum(v.n_samples for v in samples.values)
-    assert n == len(samples.queries_s) >= server.LEAST_QUERIES
+    assert n == len(samples.queries_s) >= loadgen.LEAST_QUERIES
     seconds = sum(v.duration_s for v in samples.values)
     assert n / seconds == pytest.approx(rate_per_s, rel=0.2)
     in_time = [q for q in samples.queries_s if q <= 0.020]
