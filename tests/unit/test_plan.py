@@ -124,6 +124,23 @@ def test_a_servers_case_states_its_limit_and_no_other_does() -> None:
         assert f"server {limit} ms" in found[Scenario.SERVER].label
 
 
+def test_loadgen_drives_the_scenarios_that_are_not_its_own() -> None:
+    """The option stays on offline and single_stream; a server has it anyway, training never."""
+    planned = _plan(
+        workloads=("resnet50",),
+        frameworks=("pytorch",),
+        scenarios=tuple(Scenario),
+        options=(("driver", "loadgen"),),
+    )
+    found = {c.scenario: dict(c.options) for c in planned.cases}
+    assert found[Scenario.OFFLINE] == found[Scenario.SINGLE_STREAM] == {"driver": "loadgen"}
+    assert "driver" not in found[Scenario.SERVER]
+    assert found[None] == {}
+    labels = " ".join(c.label for c in planned.cases)
+    assert "offline by LoadGen" in labels
+    assert "single stream by LoadGen" in labels
+
+
 def test_a_server_without_loadgen_is_skipped_with_the_install_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -165,7 +182,7 @@ def test_data_modes_are_cases_of_their_own_where_the_workload_has_them() -> None
     )
     assert [c.data_mode for c in served.cases] == [DataMode.SYNTHETIC]
     assert {s.outcome.message for s in served.skips} == {
-        "a server's queries are resident: it has data mode synthetic only"
+        "LoadGen's queries are resident: they have data mode synthetic only"
     }
 
 
