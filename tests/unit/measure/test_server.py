@@ -97,7 +97,9 @@ def test_loadgen_finds_a_rate_below_what_the_subject_can_do() -> None:
     rate_per_s = samples.facts["offered_queries_per_s"]
     assert 50 < rate_per_s < 500
     n = sum(v.n_samples for v in samples.values)
-    assert n == len(samples.queries_s) >= loadgen.LEAST_QUERIES
+    assert n == len(samples.queries_s)
+    # On a busy machine a low rate may hold, and the run's time end before there are enough.
+    assert n >= loadgen.LEAST_QUERIES or samples.flags == ("few_queries",)
     seconds = sum(v.duration_s for v in samples.values)
     assert n / seconds == pytest.approx(rate_per_s, rel=0.2)
     in_time = [q for q in samples.queries_s if q <= 0.020]
