@@ -23,6 +23,10 @@ VARIED = ("framework", "policy", "precision", "device", "data_mode")
 NAMES = {
     "pytorch": "PyTorch",
     "tensorflow": "TensorFlow",
+    "jax": "JAX",
+    "keras": "Keras",
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
     "cpu": "CPU",
     "synthetic": "resident inputs",
     "host": "inputs copied from the host",
