@@ -38,7 +38,6 @@ from dlbench.core.types import (
     Absent,
     Check,
     DeviceInfo,
-    Mode,
     Outcome,
     OutcomeKind,
     PeakMemory,
@@ -47,7 +46,7 @@ from dlbench.core.types import (
     Trial,
     Window,
 )
-from dlbench.measure import conditions, gate, loadgen, sampler, server
+from dlbench.measure import conditions, evidence, gate, loadgen, sampler, server
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -140,13 +139,14 @@ def _measure(request: TrialRequest, trial: Trial, emit: Emit) -> Trial:
         memory = _peak_memory(subject, request.device)
         emit({"event": "phase", "phase": "gate"})
         gate_start_s = time.monotonic()
-        digest, checks = gate.examine(subject, case, samples, _expected(workload, request))
+        stated = _stated(workload, request)
+        found = evidence.gather(subject, samples, stated, watch.steady_clocks_s())
+        digest, checks = gate.digest(found), gate.judge(found)
         overhead_s = sampler.harness_overhead_s(subject, case, request.profile)
         gated = Window(name="gate", start_s=gate_start_s, end_s=time.monotonic())
         facts = dict(subject.info)
     finally:
         subject.close()
-    checks = (*checks, *_checks_of_speed(request, workload, samples, facts))
     facts |= {
         "harness_overhead_s_per_step": overhead_s,
         "steps_per_value": samples.steps_per_value,
@@ -208,6 +208,7 @@ class _Watch:
         self.readings: list[Reading] = []
         self._before: conditions.Snapshot | None = None
         self._after: conditions.Snapshot | None = None
+        self._clocks: list[tuple[float, float] | None] = [None, None]
 
     def progress(self, phase: str, n_values: int, per_sample_s: float | None) -> None:
         if n_values:
@@ -221,8 +222,10 @@ class _Watch:
             self.readings.clear()
             self._read()
             self._before = conditions.snapshot()
+            self._clocks[0] = conditions.clock_pair(sampler.now_s)
 
     def end(self) -> None:
+        self._clocks[1] = conditions.clock_pair(sampler.now_s)
         self._after = conditions.snapshot()
         self._read()
 
@@ -235,6 +238,13 @@ class _Watch:
             raise RuntimeError("the steady window was never entered")
         return self._before, self._after
 
+    def steady_clocks_s(self) -> tuple[float, float] | None:
+        """How long the steady window was by the clock of the values, and by the kernel's boot clock."""
+        if self._clocks[0] is None or self._clocks[1] is None:
+            return None
+        (ours, boot), (ours_later, boot_later) = self._clocks[0], self._clocks[1]
+        return ours_later - ours, boot_later - boot
+
     def foreign_share(self) -> float | Absent:
         share = conditions.foreign_share(*self.edges, os.cpu_count() or 1)
         return (
@@ -244,31 +254,29 @@ class _Watch:
         )
 
 
-def _expected(workload: workloads.Workload, request: TrialRequest) -> gate.Expected | Absent:
+def _stated(workload: workloads.Workload, request: TrialRequest) -> evidence.Stated:
+    from dlbench.frameworks import _seeded
+
+    spec = workload.spec(request.case.variant)
+    return evidence.Stated(
+        case=request.case,
+        device=request.device,
+        workload=workload.info(request.case.variant),
+        expected=_expected(workload, request),
+        seeded=lambda buffer: _seeded.batch(spec, "inputs", buffer, 1),
+        distinct_samples=_seeded.distinct_samples(spec),
+    )
+
+
+def _expected(workload: workloads.Workload, request: TrialRequest) -> evidence.Expected | Absent:
     reference = workload.reference(request.case)
     if isinstance(reference, Absent):
         return reference
-    return gate.Expected(
+    return evidence.Expected(
         values=reference.values,
         positions=reference.positions,
         tolerance=reference.tolerance,
         spread=reference.spread,
-    )
-
-
-def _checks_of_speed(
-    request: TrialRequest,
-    workload: workloads.Workload,
-    samples: sampler.Samples,
-    facts: dict[str, Any],
-) -> tuple[Check, ...]:
-    info = workload.info(request.case.variant)
-    # Training does at least twice the forward's work: a bound, so the smaller factor is right.
-    flops = info.flops * (2 if request.case.mode is Mode.TRAINING else 1)
-    return (
-        gate.parameters_check(facts.get("parameters"), info),
-        gate.flops_check(request.case, samples.values, flops, request.device),
-        gate.clocks_check(samples.values),
     )
 
 

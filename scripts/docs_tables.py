@@ -14,6 +14,7 @@ from pathlib import Path
 from dlbench import workloads
 from dlbench.core import registry, units
 from dlbench.core.types import Absent, Mode, Policy
+from dlbench.measure import gate
 from dlbench.workloads import Workload
 
 ROOT = Path(__file__).parent.parent
@@ -98,11 +99,19 @@ def policies() -> str:
     return table(("framework", "runs", "`base`", "`tuned` adds"), rows)
 
 
+def rules() -> str:
+    """The gate's, in the order in which they are applied."""
+    modes = {None: "both", Mode.TRAINING: "training", Mode.INFERENCE: "inference"}
+    rows = ((f"`{name}`", modes[r.mode], r.holds, r.blind) for name, r in gate.RULES.items())
+    return table(("rule", "mode", "holds when", "cannot see"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "short": short,
     "variants": variants,
     "sources": sources,
     "policies": policies,
+    "rules": rules,
 }
 
 MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -81,7 +81,11 @@ def case(**changes: Any) -> Case:
 def trial(of: Case, round_: int, median_s: float = 0.01, **changes: Any) -> Trial:
     """A trial whose five values all lasted ``median_s`` a sample."""
     values = tuple(
-        Value(start_s=i * 1.0, duration_s=median_s * of.batch_size, n_samples=of.batch_size)
+        Value(
+            start_s=i * median_s * of.batch_size,
+            duration_s=median_s * of.batch_size,
+            n_samples=of.batch_size,
+        )
         for i in range(5)
     )
     base: dict[str, Any] = {
@@ -177,9 +181,17 @@ def sealed_run() -> Run:
 def sealed_trial(of: Case, round_: int, median_s: float, position: int) -> Trial:
     """A trial with a window around its values, and a gate that it passed."""
     base = trial(of, round_, median_s, position=position)
+    value_s = median_s * of.batch_size
     return replace(
         base,
-        windows=(Window(name="steady", start_s=0.0, end_s=10.0),),
+        warm_up=tuple(
+            Value(start_s=-1.0 + i * value_s, duration_s=value_s, n_samples=of.batch_size)
+            for i in range(10)
+        ),
+        windows=(
+            Window(name="warm_up", start_s=-1.0, end_s=-1.0 + 10 * value_s),
+            Window(name="steady", start_s=0.0, end_s=5 * value_s),
+        ),
         first_step_s=0.5,
         queries_s=tuple(v.duration_s for v in base.values),
         memory=PeakMemory(

@@ -12,7 +12,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from dlbench.core.types import CaseResult, Check, Mode, OutcomeKind, Run, Scenario, Trial
+from dlbench.core.types import (
+    DRIVER_OPTION,
+    LOADGEN,
+    CaseResult,
+    Check,
+    Mode,
+    OutcomeKind,
+    Run,
+    Scenario,
+    Trial,
+)
+from dlbench.measure import gate
+from dlbench.measure.steady import is_steady
 
 Rule = Callable[[Run], Iterator[str]]
 
@@ -38,6 +50,34 @@ def rule(what: str) -> Callable[[Rule], Rule]:
 def check_run(run: Run) -> tuple[Check, ...]:
     """Every rule, passed or failed with the first violation."""
     return tuple(_apply(name, function, what, run) for name, (function, what) in RULES.items())
+
+
+def refusals(run: Run) -> tuple[Check, ...]:
+    """What the worker's gate refused in a document that says so: which case, by which rule, and why.
+
+    ``passed`` is None: such a trial has no speed, and the document is none the worse for it.
+    """
+    found = {}
+    for result in run.results:
+        for trial in result.trials:
+            if trial.outcome.kind is OutcomeKind.INVALID:
+                name = trial.outcome.detail
+                detail = f"{result.case.label}: {_of_check(trial, name)}. {explanation(name)}"
+                found[result.case.case_id, name] = Check(rule=name, passed=None, detail=detail)
+    return tuple(found.values())
+
+
+def explanation(name: str) -> str:
+    """What a rule of the gate holds and what it cannot see, in two sentences."""
+    known = gate.RULES.get(name)
+    if known is None:
+        return "This version knows no rule of that name."
+    return f"It holds when {known.holds}. It cannot see {known.blind}."
+
+
+def _of_check(trial: Trial, name: str) -> str:
+    details = (c.detail for c in trial.checks if c.rule == name)
+    return next(details, trial.outcome.message).rstrip(".")
 
 
 def content_check(stated: str, actual: str) -> Check:
@@ -158,13 +198,66 @@ def values_in_window(run: Run) -> Iterator[str]:
             yield f"{result.case.label} has values beyond their window"
 
 
+@rule("warm-up ended when its rule says: it was neither cut short nor drawn out for anybody")
+def warm_up_by_rule(run: Run) -> Iterator[str]:
+    """Replayed on the warm-up's own values: the first moment at which it had to end was its last."""
+    profile = run.plan.profile
+    for result, trial in _measured(run):
+        label, values = result.case.label, trial.warm_up
+        window = next((w for w in trial.windows if w.name == "warm_up"), None)
+        if window is None or not values:
+            yield f"{label} has a trial without warm-up"
+            continue
+        seconds = [v.duration_s / v.n_samples for v in values]
+        for n in range(1, len(values)):
+            # What had passed for sure: the sampler looked at its clock just after this.
+            passed_s = values[n - 1].start_s + values[n - 1].duration_s - values[0].start_s
+            steady = passed_s >= profile.min_warm_up_s and is_steady(seconds[:n])
+            if steady or passed_s >= profile.max_warm_up_s:
+                yield f"{label} was warm after {n} values and went on to {len(values)}"
+                break
+        least_s = profile.min_warm_up_s if is_steady(seconds) else profile.max_warm_up_s
+        if window.end_s - window.start_s < least_s:
+            yield f"{label} ended its warm-up before its rule held"
+
+
+@rule("values follow each other: none was taken and left out")
+def nothing_left_out(run: Run) -> Iterator[str]:
+    """Gaps in which a value would have had room; best-of-N flatters, and leaves them."""
+    for result, trial in _measured(run):
+        steady = next((w for w in trial.windows if w.name == "steady"), None)
+        if steady is None or not trial.values:
+            continue
+        values = trial.values
+        driven = dict(result.case.options).get(DRIVER_OPTION) == LOADGEN
+        if driven or result.case.scenario is Scenario.SERVER:
+            # LoadGen starts and writes its logs within the window.
+            edges = [values[0].start_s, values[-1].start_s + values[-1].duration_s]
+        else:
+            edges = [steady.start_s, steady.end_s]
+        ends = [edges[0], *(v.start_s + v.duration_s for v in values)]
+        starts = [*(v.start_s for v in values), edges[1]]
+        typical_s = max(statistics.median(v.duration_s for v in values), TOUCH_S)
+        gaps_s = [b - a for a, b in zip(ends, starts, strict=True)]
+        missing = sum(int(gap_s / typical_s) for gap_s in gaps_s if gap_s > 0)
+        if missing > max(LEFT_OUT_LEAST, LEFT_OUT_SHARE * len(values)):
+            yield (
+                f"{result.case.label} has a trial of {len(values)} values with room for {missing} "
+                "more between them"
+            )
+
+
+LEFT_OUT_LEAST, LEFT_OUT_SHARE = 2, 0.1
+"""A machine that others use holds a process up now and then; two pauses, or a tenth, are no sign."""
+
+
 @rule("every trial that counts passed its correctness gate")
 def gate_passed(run: Run) -> Iterator[str]:
     """No rule failed, and there was at least one that was applied."""
     for result, trial in _measured(run):
         failed = [c.rule for c in trial.checks if c.passed is False and c.rule != "clocks_agree"]
         if failed:
-            yield f"{result.case.label} counts although {failed[0]} failed"
+            yield f"{result.case.label} counts although {failed[0]} failed. {explanation(failed[0])}"
         if not any(c.passed for c in trial.checks):
             yield f"{result.case.label} counts although no rule was applied"
 

@@ -23,10 +23,6 @@ VARIED = ("framework", "policy", "precision", "device", "data_mode")
 NAMES = {
     "pytorch": "PyTorch",
     "tensorflow": "TensorFlow",
-    "jax": "JAX",
-    "keras": "Keras",
-    "onnxruntime": "ONNX Runtime",
-    "openvino": "OpenVINO",
     "cpu": "CPU",
     "synthetic": "resident inputs",
     "host": "inputs copied from the host",

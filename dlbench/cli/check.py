@@ -16,7 +16,11 @@ def check(
     files: Annotated[list[Path], typer.Argument(help="Result documents.")],
     json: Annotated[bool, typer.Option("--json", help="Print the rules as JSON.")] = False,
 ) -> None:
-    """Validate documents: each rule by name, passed or failed. Ends with 5 if any failed."""
+    """Validate documents: each rule by name, passed or failed. Ends with 5 if any failed.
+
+    Trials that the gate refused while they ran are named too, with what their rule holds and what it
+    cannot see; they have no speed, and do not count as failures of the document.
+    """
     from dlbench.cli import show
 
     found = {str(path): _checks(path) for path in files}
@@ -42,4 +46,4 @@ def _checks(path: Path) -> tuple[Check, ...]:
         return (Check(rule="readable", passed=False, detail=detail),)
     readable = Check(rule="readable", passed=True, detail="strictly decoded, schema version known")
     content = rules.content_check(*codec.stated_and_actual_sha256(data, str(path)))
-    return (readable, content, *rules.check_run(run))
+    return (readable, content, *rules.check_run(run), *rules.refusals(run))

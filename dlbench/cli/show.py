@@ -525,6 +525,6 @@ def checks(name: str, found: Sequence[Check]) -> None:
         f"[red]{failed} of {len(found)} rules failed[/]" if failed else "[green]all rules hold[/]"
     )
     out.print(f"[bold]{clean(name)}[/]: {state}", soft_wrap=True)
-    marks = {True: "[green]passed[/]", False: "[red]failed[/]", None: "[dim]not applied[/]"}
+    marks = {True: "[green]passed[/]", False: "[red]failed[/]", None: "[yellow]refused[/]"}
     for check in found:
         out.print(f"  {marks[check.passed]} {check.rule}: {clean(check.detail)}", soft_wrap=True)

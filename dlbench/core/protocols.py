@@ -93,6 +93,21 @@ class Subject(Protocol):
         """Copy a handle's contents to the host as float32, batch first, canonical layout."""
         ...
 
+    def read_inputs(self, buffer: int) -> tuple[np.ndarray[Any, Any], ...]:
+        """Copy what a buffer holds on the device now to the host, in canonical layout."""
+        ...
+
+    def copy_inputs(self, source: int, target: int) -> None:
+        """Put a copy of one buffer's inputs in another's place; the gate asks for it, after timing."""
+        ...
+
+    def places(self, handle: object) -> frozenset[str]:
+        """Kinds of device (``cpu``, ``nvidia``) where weights, inputs and a result really lie.
+
+        Asked of the tensors themselves, never of the request.
+        """
+        ...
+
     def synchronize(self) -> None:
         """Return when everything started so far has finished on the device."""
         ...

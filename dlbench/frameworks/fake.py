@@ -102,10 +102,13 @@ class FakeSubject:
         step_ms = float(options.get("step_ms", "2")) * float(options.get("factor", "1"))
         step_ms += batch_size * float(options.get("ms_per_sample", "0"))
         self._step_s = max(0.0, step_ms * 1e-3 * process_factor)
+        self._spec, self._batch_size = request.spec, batch_size
+        self._contents = list(range(self.n_buffers))
         self._due_s = 0.0
         self._n_steps = 0
         parameters = self._model.PARAMETERS - (kind == "fewer_parameters")
         self.info: dict[str, Any] = {"parameters": parameters, "threads": request.threads}
+        self.info["compute_dtype"] = "float32"
         self._model.build(request.spec)
         self._strike("load")
 
@@ -139,12 +142,30 @@ class FakeSubject:
             if self._fault == "nan":
                 loss = float("nan")
             return np.array([2.0 if self._fault == "constant_loss" else loss], dtype=np.float32)
-        outputs = self._model.outputs(0 if self._fault == "cached_outputs" else buffer)
+        source = 0 if self._fault == "cached_outputs" else self._contents[buffer]
+        outputs = self._model.outputs(source)
         if self._fault == "wrong_outputs":
             outputs = [x + 0.01 for x in outputs]
         if self._fault == "nan":
             outputs[-1] = float("nan")
-        return np.array([outputs], dtype=np.float32)
+        # Sample 0 is the model file's; the others of a batch are as different as samples are.
+        return np.array(
+            [[x + j for x in outputs] for j in range(self._batch_size)], dtype=np.float32
+        )
+
+    def read_inputs(self, buffer: int) -> tuple[np.ndarray[Any, Any], ...]:
+        """What the buffer pretends to hold."""
+        from dlbench.frameworks import _seeded
+
+        return _seeded.batch(self._spec, "inputs", self._contents[buffer], self._batch_size)
+
+    def copy_inputs(self, source: int, target: int) -> None:
+        """Remember whose inputs lie there."""
+        self._contents[target] = self._contents[source]
+
+    def places(self, handle: object) -> frozenset[str]:  # noqa: ARG002
+        """On the device that does not exist."""
+        return frozenset({"fake"})
 
     def synchronize(self) -> None:
         """Wait until the pretended device is done; sleeps coarsely, then spins to the moment."""

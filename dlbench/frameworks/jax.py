@@ -243,6 +243,26 @@ class JaxSubject:
         with translated(self._jax, cuda=self._cuda):
             return _keras.from_keras(np.asarray(handle, dtype=np.float32))
 
+    def read_inputs(self, buffer: int) -> tuple[np.ndarray[Any, Any], ...]:
+        """A buffer's inputs as they lie on the device."""
+        import numpy as np
+
+        from dlbench.frameworks import _keras
+
+        return tuple(_keras.from_keras(np.asarray(x)) for x in self.inputs[buffer])
+
+    def copy_inputs(self, source: int, target: int) -> None:
+        """As new arrays: JAX's cannot be written to."""
+        with translated(self._jax, cuda=self._cuda):
+            self.inputs[target] = [self._jax.numpy.array(x, copy=True) for x in self.inputs[source]]
+
+    def places(self, handle: object) -> frozenset[str]:
+        """Of weights, statistics, inputs and the result."""
+        kept = [*self._trained, *self._untrained]
+        every: list[Any] = [*kept, *(x for buffer in self.inputs for x in buffer), handle]
+        platforms = {device.platform for x in every for device in x.devices()}
+        return frozenset({"gpu": "nvidia", "cuda": "nvidia"}.get(p, p) for p in platforms)
+
     def synchronize(self) -> None:
         """Wait for what was started last; a device runs in order. On the CPU too JAX runs ahead."""
         with translated(self._jax, cuda=self._cuda):

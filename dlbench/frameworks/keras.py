@@ -184,6 +184,22 @@ class KerasSubject:
             tensor: Any = handle
             return _keras.from_keras(tensor.detach().float().cpu().numpy())
 
+    def read_inputs(self, buffer: int) -> tuple[np.ndarray[Any, Any], ...]:
+        """A buffer's inputs as they lie on the device."""
+        from dlbench.frameworks import _keras
+
+        return tuple(_keras.from_keras(x.cpu().numpy()) for x in self.inputs[buffer])
+
+    def copy_inputs(self, source: int, target: int) -> None:
+        """Into the same memory, so that nothing that remembers a tensor is fooled."""
+        for given, place in zip(self.inputs[source], self.inputs[target], strict=True):
+            place.copy_(given)
+
+    def places(self, handle: object) -> frozenset[str]:
+        """Of variables, inputs and the result."""
+        kept = [v.value for v in self._model.variables]
+        return pytorch.places(*kept, *(x for buffer in self.inputs for x in buffer), handle)
+
     def synchronize(self) -> None:
         """On the CPU every operation has finished when it returns."""
         if self._cuda:

@@ -155,9 +155,11 @@ class OnnxSubject:
                 path = quantised
             self._session = self._open(ort, request, path)
         self._ort = ort
-        self._bindings = [self._bind(ort, arrays) for arrays in batches]
+        self.inputs = [self._resident(arrays) for arrays in batches]
+        self._bindings = [self._bind(values) for values in self.inputs]
         self._feed = _files.Feed(request)
         if case.data_mode is DataMode.PIPELINE:
+            self.inputs.append(self.inputs[0])
             self._bindings.append(self._bindings[0])
         self.info: dict[str, str | int | float | bool | Absent] = {
             "parameters": pytorch.n_parameters(model),
@@ -193,13 +195,15 @@ class OnnxSubject:
             )
         return session
 
-    def _bind(self, ort: Any, arrays: Sequence[Any]) -> Any:  # noqa: ANN401
+    def _resident(self, arrays: Sequence[Any]) -> list[Any]:
+        place = "cuda" if self._cuda else "cpu"
+        return [self._ort.OrtValue.ortvalue_from_numpy(a, place, 0) for a in arrays]
+
+    def _bind(self, values: Sequence[Any]) -> Any:  # noqa: ANN401
         place = "cuda" if self._cuda else "cpu"
         binding = self._session.io_binding()
-        for given, array in zip(self._session.get_inputs(), arrays, strict=True):
-            binding.bind_ortvalue_input(
-                given.name, ort.OrtValue.ortvalue_from_numpy(array, place, 0)
-            )
+        for given, value in zip(self._session.get_inputs(), values, strict=True):
+            binding.bind_ortvalue_input(given.name, value)
         for output in self._session.get_outputs():
             binding.bind_output(output.name, place, 0)
         return binding
@@ -220,7 +224,11 @@ class OnnxSubject:
     def refill(self, buffer: int) -> None:
         """Copy a batch to the device, or bind it where it is on the CPU."""
         with translated(cuda=self._cuda):
-            self._bindings[buffer] = self._bind(self._ort, self._feed.batch(buffer))
+            self._fill(buffer, self._feed.batch(buffer))
+
+    def _fill(self, buffer: int, arrays: Sequence[Any]) -> None:
+        self.inputs[buffer] = self._resident(arrays)
+        self._bindings[buffer] = self._bind(self.inputs[buffer])
 
     def step(self, buffer: int) -> object:  # noqa: ARG002
         """It does not train."""
@@ -236,6 +244,24 @@ class OnnxSubject:
         """Outputs, batch first, on the host as float32."""
         value: Any = handle
         return value.numpy().astype("float32", copy=False)  # type: ignore[no-any-return]
+
+    def read_inputs(self, buffer: int) -> tuple[np.ndarray[Any, Any], ...]:
+        """A buffer's inputs as they lie on the device."""
+        import numpy as np
+
+        return tuple(np.array(value.numpy()) for value in self.inputs[buffer])
+
+    def copy_inputs(self, source: int, target: int) -> None:
+        """As new values, bound anew."""
+        with translated(cuda=self._cuda):
+            self._fill(target, self.read_inputs(source))
+
+    def places(self, handle: object) -> frozenset[str]:
+        """Of inputs and the result, and of the provider that runs the graph."""
+        every: list[Any] = [*(x for buffer in self.inputs for x in buffer), handle]
+        names = {value.device_name().lower() for value in every}
+        names.add(self._session.get_providers()[0].removesuffix("ExecutionProvider").lower())
+        return frozenset({"cuda": "nvidia"}.get(name, name) for name in names)
 
     def synchronize(self) -> None:
         """A run has finished when its call returns, on the GPU too."""
@@ -261,7 +287,7 @@ class OnnxSubject:
 
     def close(self) -> None:
         """The process ends next."""
-        self._bindings = []
+        self.inputs, self._bindings = [], []
 
 
 def rms_drift(exact: Any, quantised: Any) -> float:  # noqa: ANN401

@@ -165,6 +165,7 @@ class OpenVinoSubject:
                 input=[list(a.shape) for a in batches[0]],
             )
             compiled = ov.Core().compile_model(converted, "CPU", settings)
+        self._compiled = compiled
         self._request = compiled.create_infer_request()
         self.inputs = [[ov.Tensor(a, shared_memory=True) for a in arrays] for arrays in batches]
         # Tensors share these arrays' memory, so that they must live as long.
@@ -190,7 +191,9 @@ class OpenVinoSubject:
 
     def refill(self, buffer: int) -> None:
         """The device is the host: the request is pointed at the batch."""
-        arrays = self._feed.batch(buffer)
+        self._fill(buffer, self._feed.batch(buffer))
+
+    def _fill(self, buffer: int, arrays: Any) -> None:  # noqa: ANN401
         self.inputs[buffer] = [self._ov.Tensor(a, shared_memory=True) for a in arrays]
         self._kept[buffer] = arrays
 
@@ -212,6 +215,20 @@ class OpenVinoSubject:
 
         tensor: Any = handle
         return np.array(tensor.data, dtype=np.float32)
+
+    def read_inputs(self, buffer: int) -> tuple[np.ndarray[Any, Any], ...]:
+        """A buffer's inputs: copies of what the request reads in place."""
+        import numpy as np
+
+        return tuple(np.array(tensor.data) for tensor in self.inputs[buffer])
+
+    def copy_inputs(self, source: int, target: int) -> None:
+        """As new arrays, which the request is pointed at."""
+        self._fill(target, self.read_inputs(source))
+
+    def places(self, handle: object) -> frozenset[str]:  # noqa: ARG002
+        """Of the compiled model: its tensors are the host's."""
+        return frozenset(x.lower() for x in self._compiled.get_property("EXECUTION_DEVICES"))
 
     def synchronize(self) -> None:
         """A request has finished when ``infer`` returns."""

@@ -162,6 +162,11 @@ def allocator_peaks(torch: Any, *, cuda: bool) -> PeakMemory:  # noqa: ANN401
     )
 
 
+def places(*tensors: Any) -> frozenset[str]:  # noqa: ANN401
+    """Kinds of device on which PyTorch's tensors lie."""
+    return frozenset({"cuda": "nvidia"}.get(x.device.type, x.device.type) for x in tensors)
+
+
 def _is_image(tensor: torch.Tensor) -> bool:
     return bool(tensor.ndim == 4)  # noqa: PLR2004 - N, C, H, W
 
@@ -374,6 +379,20 @@ class TorchSubject:
         with translated(self._torch):
             tensor: Any = handle
             return tensor.detach().float().cpu().numpy()  # type: ignore[no-any-return]
+
+    def read_inputs(self, buffer: int) -> tuple[np.ndarray[Any, Any], ...]:
+        """A buffer's inputs as they lie on the device."""
+        return tuple(x.contiguous().cpu().numpy() for x in self.inputs[buffer])
+
+    def copy_inputs(self, source: int, target: int) -> None:
+        """Into the same memory, so that nothing that remembers a tensor is fooled."""
+        for given, place in zip(self.inputs[source], self.inputs[target], strict=True):
+            place.copy_(given)
+
+    def places(self, handle: object) -> frozenset[str]:
+        """Of parameters, statistics, inputs and the result."""
+        kept = [*self.model.parameters(), *self.model.buffers()]
+        return places(*kept, *(x for buffer in self.inputs for x in buffer), handle)
 
     def synchronize(self) -> None:
         """On the CPU every operation has finished when it returns."""

@@ -252,6 +252,24 @@ class TensorFlowSubject:
         with translated(self._tf, cuda=self._cuda):
             return _keras.from_keras(self._tf.cast(handle, "float32").numpy())
 
+    def read_inputs(self, buffer: int) -> tuple[np.ndarray[Any, Any], ...]:
+        """A buffer's inputs as they lie on the device."""
+        from dlbench.frameworks import _keras
+
+        return tuple(_keras.from_keras(x.numpy()) for x in self.inputs[buffer])
+
+    def copy_inputs(self, source: int, target: int) -> None:
+        """As new tensors: TensorFlow's cannot be written to."""
+        with translated(self._tf, cuda=self._cuda), self._tf.device(self._place):
+            self.inputs[target] = [self._tf.identity(x) for x in self.inputs[source]]
+
+    def places(self, handle: object) -> frozenset[str]:
+        """Of variables, inputs and the result, by the device string that each carries."""
+        kept = [v.value for v in self._model.variables]
+        every: list[Any] = [*kept, *(x for buffer in self.inputs for x in buffer), handle]
+        types = {self._tf.DeviceSpec.from_string(x.device).device_type for x in every}
+        return frozenset({"GPU": "nvidia"}.get(kind, kind.lower()) for kind in types)
+
     def synchronize(self) -> None:
         """Wait for the device's stream; on the CPU a graph has run when its call returns."""
         if self._cuda:

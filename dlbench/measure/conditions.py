@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import resource
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,26 @@ class Snapshot:
     involuntary_switches: int
     busy_cpu_s: float | None
     steal_s: float | None
+
+
+TRIES = 5
+
+
+def clock_pair(clock: Callable[[], float]) -> tuple[float, float] | None:
+    """A clock and the kernel's boot clock at one moment, seconds; None where there is no boot clock.
+
+    Of several tries the one with the least time around it: a thread may be held up between two reads.
+    """
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return None
+    tries = []
+    for _ in range(TRIES):
+        before_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+        ours_s = clock()
+        after_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+        tries.append((after_s - before_s, ours_s, before_s))
+    _, ours_s, boot_s = min(tries)
+    return ours_s, boot_s
 
 
 def snapshot(root: Path = Path("/")) -> Snapshot:

@@ -64,6 +64,11 @@ class Samples:
     facts: Mapping[str, str | float] = field(default_factory=dict)
 
 
+def now_s() -> float:
+    """The clock that values are read from."""
+    return time.monotonic()
+
+
 def clock_resolution_s() -> float:
     """The smallest step by which the monotonic clock is seen to move."""
     steps = []
@@ -288,6 +293,9 @@ class _NullSubject:
         self.elapsed_s = real.elapsed_s
         self.fetch = real.fetch
         self.peak_memory = real.peak_memory
+        self.read_inputs = real.read_inputs
+        self.copy_inputs = real.copy_inputs
+        self.places = real.places
 
     def step(self, buffer: int) -> object:
         return buffer

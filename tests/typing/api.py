@@ -39,6 +39,14 @@ class MySubject:
     def fetch(self, handle: object) -> np.ndarray[Any, Any]:
         raise NotImplementedError
 
+    def read_inputs(self, buffer: int) -> tuple[np.ndarray[Any, Any], ...]:
+        raise NotImplementedError
+
+    def copy_inputs(self, source: int, target: int) -> None: ...
+
+    def places(self, handle: object) -> frozenset[str]:
+        return frozenset({"cpu"})
+
     def synchronize(self) -> None: ...
 
     def mark(self) -> object | None:

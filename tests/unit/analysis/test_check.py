@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from dlbench.analysis import check
-from dlbench.core.types import CaseResult, Outcome, OutcomeKind, Run, Trial, Value, Window
+from dlbench.core.types import CaseResult, Check, Outcome, OutcomeKind, Run, Trial, Value, Window
 from tests import builders
 
 RUN = builders.sealed_run()
 LAST = RUN.results[1].trials
+FIRST = RUN.results[0].trials[0]
 
 
 def _trial(**changes: Any) -> Run:
@@ -51,11 +52,22 @@ VIOLATIONS: dict[str, Run] = {
     ),
     "interleaved": _trial(round=9),
     "values_plausible": _values(n_samples=3),
-    "enough_values": _trial(values=RUN.results[0].trials[0].values[:2]),
-    "values_in_window": _values(start_s=-1.0),
+    "enough_values": _trial(
+        values=FIRST.values[:2],
+        windows=(FIRST.windows[0], Window(name="steady", start_s=0.0, end_s=0.04)),
+    ),
+    "values_in_window": _values(start_s=-0.001),
+    "warm_up_by_rule": _trial(warm_up=FIRST.warm_up * 2),
+    "nothing_left_out": _trial(
+        values=tuple(
+            replace(v, start_s=v.start_s * 4, duration_s=0.8 * v.duration_s) for v in FIRST.values
+        ),
+        windows=(FIRST.windows[0], Window(name="steady", start_s=0.0, end_s=0.4)),
+    ),
     "gate_passed": _trial(checks=()),
     "flops_possible": _trial(
-        values=tuple(Value(start_s=float(i), duration_s=1e-7, n_samples=2) for i in range(5))
+        values=tuple(Value(start_s=i * 1e-7, duration_s=1e-7, n_samples=2) for i in range(5)),
+        windows=(FIRST.windows[0], Window(name="steady", start_s=0.0, end_s=6e-7)),
     ),
     "failures_explained": replace(
         RUN,
@@ -89,8 +101,10 @@ def test_each_violation_fails_its_own_rule_and_no_other(rule: str) -> None:
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda t: replace(t, windows=()),
-        lambda t: replace(t, windows=(Window(name="steady", start_s=0.0, end_s=1.0),)),
+        lambda t: replace(t, windows=t.windows[:1]),
+        lambda t: replace(
+            t, windows=(t.windows[0], Window(name="steady", start_s=0.0, end_s=0.09))
+        ),
         lambda t: replace(t, values=(t.values[1], *t.values[1:])),
     ],
 )
@@ -101,6 +115,79 @@ def test_values_outside_of_their_window_or_over_each_other(
     first = RUN.results[0]
     run = _first(replace(first, trials=(spoil(first.trials[0]), *first.trials[1:])))
     assert _failed(run) == ["values_in_window"]
+
+
+def _warmed(seconds: list[float], window_s: float | None = None) -> Run:
+    """The sound run with a first trial that warmed up in steps of these lengths; the cap is 1 s."""
+    starts = [sum(seconds[:i]) for i in range(len(seconds))]
+    values = tuple(
+        Value(start_s=start, duration_s=s, n_samples=2)
+        for start, s in zip(starts, seconds, strict=True)
+    )
+    end_s = sum(seconds) if window_s is None else window_s
+    window = Window(name="warm_up", start_s=0.0, end_s=end_s)
+    return _trial(warm_up=values, windows=(window, FIRST.windows[1]))
+
+
+FALLING = [0.05 * 0.95**i for i in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("run", "sound"),
+    [
+        (_warmed([0.01] * 10), True),
+        (_warmed([0.01] * 11), False),
+        (_warmed([0.05] * 5 + [0.01] * 8), True),
+        (_warmed([0.01] * 9), False),
+        (_warmed([]), False),
+        (_warmed(FALLING), False),
+        (_warmed(FALLING, window_s=1.0), True),
+        (_warmed([0.05 * 1.05**i for i in range(15)]), True),
+        (_warmed([0.05 * 1.05**i for i in range(16)]), False),
+    ],
+)
+def test_warm_up_ends_when_two_windows_agree_or_at_its_cap(run: Run, sound: bool) -> None:
+    """Not a value sooner, not a value later."""
+    assert _failed(run) == ([] if sound else ["warm_up_by_rule"])
+
+
+@pytest.mark.parametrize(("pauses", "sound"), [([], True), ([1, 3], True), ([1, 2, 3], False)])
+def test_a_process_may_be_held_up_now_and_then(pauses: list[int], sound: bool) -> None:
+    """Two pauses as long as a value are no sign of values left out; three of five are."""
+    values, start_s = [], 0.0
+    for i, value in enumerate(FIRST.values):
+        start_s += value.duration_s * 1.2 if i in pauses else 0.0
+        values.append(replace(value, start_s=start_s))
+        start_s += value.duration_s
+    window = Window(name="steady", start_s=0.0, end_s=start_s)
+    run = _trial(values=tuple(values), windows=(FIRST.windows[0], window))
+    assert _failed(run) == ([] if sound else ["nothing_left_out"])
+
+
+def test_a_refused_trial_is_explained_by_its_rule() -> None:
+    """Which case, what was found, what the rule holds and what it cannot see; not a failure."""
+    outcome = Outcome(kind=OutcomeKind.INVALID, detail="synchronises", message="refused")
+    late = Check(rule="synchronises", passed=False, detail="98.0% of a burst's time")
+    run = _trial(outcome=outcome, checks=(late,))
+    (found,) = check.refusals(run)
+    assert (found.rule, found.passed) == ("synchronises", None)
+    for part in (RUN.results[0].case.label, "98.0% of a burst's time. It holds when", "cannot see"):
+        assert part in found.detail
+    assert "synchronises" not in _failed(run)
+    assert check.refusals(RUN) == ()
+
+
+def test_a_refused_trial_that_is_made_to_count_fails_with_the_same_explanation() -> None:
+    """Somebody edited its outcome."""
+    late = Check(rule="synchronises", passed=False, detail="98 %")
+    (failed,) = [c for c in check.check_run(_trial(checks=(late,))) if c.passed is False]
+    assert failed.rule == "gate_passed"
+    assert "counts although synchronises failed. It holds when" in failed.detail
+
+
+def test_a_refusal_by_a_rule_of_another_version_says_so() -> None:
+    """And does not guess what it held."""
+    assert check.explanation("from_the_future") == "This version knows no rule of that name."
 
 
 def test_an_edit_is_seen_by_the_hash() -> None:

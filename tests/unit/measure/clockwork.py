@@ -61,6 +61,15 @@ class Clockwork:
         assert isinstance(handle, tuple)
         return np.array([[handle[0] * 10.0 + i for i in range(8)]])
 
+    def read_inputs(self, buffer: int) -> tuple[np.ndarray[Any, Any], ...]:
+        return (np.full((1, 3), float(buffer)),)
+
+    def copy_inputs(self, source: int, target: int) -> None:
+        raise NotImplementedError
+
+    def places(self, handle: object) -> frozenset[str]:
+        return frozenset({"fake"})
+
     def mark(self) -> object | None:
         return None if self.device_clock_rate is None else (self.clock.now_s + self.pending_s,)
 

@@ -3,120 +3,171 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dlbench.core.types import Absent, Check, Mode, Value
+from dlbench.core.types import Absent, DataMode, Mode, Precision, Value
 from dlbench.measure import gate
-from dlbench.measure.sampler import Samples
+from dlbench.measure.evidence import Evidence, Expected, Stated
 from tests import builders
-from tests.unit.measure.clockwork import Clock, Clockwork
 
-EXPECTED = gate.Expected(
+EXPECTED = Expected(
     values=tuple((b * 10.0, b * 10.0 + 5.0) for b in range(4)),
     positions=(0, 5),
     tolerance=1e-3,
     spread=10.0,
 )
-TRAINING = builders.case(mode=Mode.TRAINING, scenario=None)
-LOSS = gate.Expected(values=((2.0,),), positions=(), tolerance=1e-3, spread=2.0)
+LOSS = Expected(values=((2.0,),), positions=(), tolerance=1e-3, spread=2.0)
+
+STATED = Stated(
+    case=builders.case(batch_size=2),
+    device=builders.CPU,
+    workload=builders.WORKLOAD,
+    expected=EXPECTED,
+    seeded=lambda buffer: (np.full((1, 3), buffer + 1.0),),
+    distinct_samples=64,
+)
+TRAINING = replace(
+    STATED, case=builders.case(mode=Mode.TRAINING, scenario=None, batch_size=2), expected=LOSS
+)
 
 
-class Answers(Clockwork):
-    """A subject with given outputs for each buffer."""
-
-    def __init__(self, outputs: dict[int, np.ndarray[Any, Any]]) -> None:
-        super().__init__(Clock(), lambda _: 0.0)
-        self.outputs = outputs
-
-    def query(self, buffer: int) -> object:
-        return buffer
-
-    def fetch(self, handle: object) -> np.ndarray[Any, Any]:
-        assert isinstance(handle, int)
-        return self.outputs[handle]
+def _outputs(buffer: int) -> np.ndarray[Any, Any]:
+    """Two samples of eight numbers."""
+    one = [buffer * 10.0 + i for i in range(8)]
+    return np.array([one, [x + 0.5 for x in one]], dtype=np.float32)
 
 
-def _right() -> dict[int, np.ndarray[Any, Any]]:
-    return {b: np.array([[b * 10.0 + i for i in range(8)]], dtype=np.float32) for b in range(4)}
-
-
-def _samples(**changes: Any) -> Samples:
+def _evidence(stated: Stated = STATED, **changes: Any) -> Evidence:
     base: dict[str, Any] = {
-        "first_step_s": 1.0,
-        "warm_up": (),
-        "values": (),
-        "queries_s": (),
-        "windows": (),
-        "steps_per_value": 1,
-        "steady": True,
-        "first_loss": None,
-        "last_loss": None,
-        "last_output": 2,
-        "last_buffer": 2,
+        "stated": stated,
+        "facts": {"parameters": 10, "compute_dtype": "float32"},
+        "values": (Value(start_s=0, duration_s=1e-3, n_samples=2),),
+        "places": frozenset({"fake"}),
+        "timed": 2,
+        "inputs": (np.full((2, 3), 3.0),),
+        "late_share": 0.0,
+        "steady_clocks_s": (1.0, 1.001),
     }
-    return Samples(**{**base, **changes})
+    if stated.case.mode is Mode.TRAINING:
+        base["losses"] = (2.0, 1.5)
+    else:
+        base["outputs"] = {b: _outputs(b) for b in range(4)}
+        base |= {"source": 3, "target": 2, "exchanged": _outputs(3)}
+    return Evidence(**{**base, **changes})
 
 
-def _refused(checks: tuple[Check, ...]) -> list[str]:
-    return [c.rule for c in checks if c.passed is False]
+def _with(buffer: int, spoilt: np.ndarray[Any, Any]) -> dict[int, np.ndarray[Any, Any]]:
+    return {**{b: _outputs(b) for b in range(4)}, buffer: spoilt}
 
 
-def _infer(outputs: dict[int, np.ndarray[Any, Any]]) -> tuple[Check, ...]:
-    return gate.examine(Answers(outputs), builders.case(), _samples(), EXPECTED)[1]
+def _spoilt(buffer: int, position: int, value: float) -> dict[int, np.ndarray[Any, Any]]:
+    outputs = _outputs(buffer)
+    outputs[0, position] = value
+    return _with(buffer, outputs)
 
 
-def _train(first: float, last: float) -> tuple[Check, ...]:
-    outputs = {0: np.array([first]), 1: np.array([last])}
-    samples = _samples(first_loss=0, last_loss=1)
-    return gate.examine(Answers(outputs), TRAINING, samples, LOSS)[1]
+def _refused(evidence: Evidence) -> list[str]:
+    return [c.rule for c in gate.judge(evidence) if c.passed is False]
 
 
-def test_right_outputs_pass_every_rule() -> None:
-    """And the digest is the reference's, row by row."""
-    digest, checks = gate.examine(Answers(_right()), builders.case(), _samples(), EXPECTED)
-    assert [c.passed for c in checks] == [True, True, True]
-    assert digest == tuple(x for row in EXPECTED.values for x in row)
+def _of(evidence: Evidence, rule: str) -> tuple[bool | None, str]:
+    (check,) = [c for c in gate.judge(evidence) if c.rule == rule]
+    return check.passed, check.detail
+
+
+@pytest.mark.parametrize("stated", [STATED, TRAINING])
+def test_what_is_right_passes_every_rule(stated: Stated) -> None:
+    """Rules of the other mode do not appear; only the second clock is not there to be asked."""
+    checks = gate.judge(_evidence(stated))
+    mode = stated.case.mode
+    assert [c.rule for c in checks] == [n for n, r in gate.RULES.items() if r.mode in (None, mode)]
+    assert [c.rule for c in checks if c.passed is not True] == ["clocks_agree"]
+
+
+def test_the_digest_is_the_references_row_by_row_or_the_losses() -> None:
+    """And empty where one is no number, since a document holds none."""
+    assert gate.digest(_evidence()) == tuple(x for row in EXPECTED.values for x in row)
+    assert gate.digest(_evidence(TRAINING)) == (2.0, 1.5)
+    assert gate.digest(_evidence(TRAINING, losses=(2.0, math.nan))) == ()
+    assert gate.digest(_evidence(outputs=_spoilt(1, 5, math.inf))) == ()
+    assert gate.digest(_evidence(replace(STATED, expected=Absent(reason="none")))) == ()
+
+
+def test_every_rule_says_what_it_holds_and_what_it_cannot_see() -> None:
+    """For whoever is refused."""
+    for rule in gate.RULES.values():
+        assert len(rule.holds) > 20
+        assert len(rule.blind) > 20
 
 
 def test_a_wrong_output_is_refused() -> None:
     """Off by 1 % of the spread, at a tolerance of 0.1 %."""
-    outputs = _right()
-    outputs[3][0, 5] += 0.1
-    assert _refused(_infer(outputs)) == ["outputs_match_reference"]
+    assert _refused(_evidence(outputs=_spoilt(1, 5, 15.1))) == ["outputs_match_reference"]
 
 
-def test_cached_outputs_are_refused() -> None:
-    """The same answer to every input differs from the reference and from nothing else."""
-    outputs = dict.fromkeys(range(4), _right()[2])
-    assert _refused(_infer(outputs)) == ["outputs_match_reference", "outputs_differ_between_inputs"]
+def test_the_same_answer_to_every_input_is_refused() -> None:
+    """It differs from the reference and from nothing else, whatever lies in the buffer."""
+    outputs = dict.fromkeys(range(4), _outputs(2))
+    assert _refused(_evidence(outputs=outputs, exchanged=_outputs(2))) == [
+        "outputs_match_reference",
+        "outputs_differ_between_inputs",
+        "outputs_follow_inputs",
+    ]
+
+
+def test_outputs_remembered_for_each_buffer_are_refused() -> None:
+    """Right for every buffer, and not computed from what lies there."""
+    assert _refused(_evidence(exchanged=_outputs(2))) == ["outputs_follow_inputs"]
+
+
+def test_outputs_that_follow_need_no_reference() -> None:
+    """They are compared with the subject's own."""
+    stated = replace(STATED, expected=Absent(reason="no tolerance for int8"))
+    assert _refused(_evidence(stated)) == []
+    assert _refused(_evidence(stated, exchanged=_outputs(2))) == ["outputs_follow_inputs"]
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_outputs_that_are_no_numbers_are_refused(bad: float) -> None:
-    """Even one, even at a position that the digest does not look at; and no NaN is recorded."""
-    outputs = _right()
-    outputs[1][0, 7] = bad
-    assert _refused(_infer(outputs)) == ["outputs_finite"]
-    outputs[1][0, 5] = bad
-    digest, checks = gate.examine(Answers(outputs), builders.case(), _samples(), EXPECTED)
-    assert "outputs_match_reference" in _refused(checks)
-    assert digest == ()
+    """Even one, even at a position that the digest does not look at."""
+    assert _refused(_evidence(outputs=_spoilt(1, 7, bad))) == ["outputs_finite"]
+    assert "outputs_match_reference" in _refused(_evidence(outputs=_spoilt(1, 5, bad)))
 
 
 def test_truncated_outputs_are_refused() -> None:
-    """Positions beyond the end of what came back do not match anything."""
-    outputs = {b: x[:, :3] for b, x in _right().items()}
-    assert "outputs_match_reference" in _refused(_infer(outputs))
+    """By the rule that counts them: what is there is right."""
+    outputs = {b: _outputs(b)[:, :3] for b in range(4)}
+    assert _refused(_evidence(outputs=outputs, exchanged=outputs[3])) == ["outputs_complete"]
+
+
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_another_number_of_outputs_than_samples_is_refused(n: int) -> None:
+    """Fewer or more."""
+    more = {b: np.concatenate([_outputs(b), _outputs(b) + 1])[:n] for b in range(4)}
+    assert "batch_as_stated" in _refused(_evidence(outputs=more, exchanged=more[3]))
+
+
+def test_a_batch_filled_up_with_copies_is_refused() -> None:
+    """Half computed, half copied."""
+    copied = {b: np.repeat(_outputs(b)[:1], 2, axis=0) for b in range(4)}
+    assert _refused(_evidence(outputs=copied, exchanged=copied[3])) == ["batch_as_stated"]
+
+
+def test_samples_that_the_seed_repeats_may_repeat() -> None:
+    """A batch larger than its distinct samples."""
+    copied = {b: np.repeat(_outputs(b)[:1], 2, axis=0) for b in range(4)}
+    stated = replace(STATED, distinct_samples=1)
+    assert _refused(_evidence(stated, outputs=copied, exchanged=copied[3])) == []
 
 
 def test_without_a_reference_the_rule_says_why_it_was_not_applied() -> None:
     """Not passed, not failed."""
-    absent = Absent(reason="no reference for this batch")
-    _, checks = gate.examine(Answers(_right()), builders.case(), _samples(), absent)
-    assert (checks[1].passed, checks[1].detail) == (None, "no reference for this batch")
+    evidence = _evidence(replace(STATED, expected=Absent(reason="no reference for this batch")))
+    assert _of(evidence, "outputs_match_reference") == (None, "no reference for this batch")
 
 
 @pytest.mark.parametrize(
@@ -131,25 +182,115 @@ def test_without_a_reference_the_rule_says_why_it_was_not_applied() -> None:
 )
 def test_training_rules(first: float, last: float, refused: list[str]) -> None:
     """The first loss is the reference's, the last one lower, and both are numbers."""
-    assert _refused(_train(first, last)) == refused
+    assert _refused(_evidence(TRAINING, losses=(first, last))) == refused
+
+
+def test_a_loaders_losses_need_not_fall() -> None:
+    """Its batches never repeat."""
+    case = replace(TRAINING.case, data_mode=DataMode.PIPELINE)
+    assert _refused(_evidence(replace(TRAINING, case=case), losses=(2.0, 2.5))) == []
+
+
+@pytest.mark.parametrize(("share", "refused"), [(0.2, []), (0.3, ["synchronises"])])
+def test_work_left_over_is_refused(share: float, refused: list[str]) -> None:
+    """Beyond a quarter of a burst."""
+    assert _refused(_evidence(late_share=share)) == refused
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        (np.zeros((2, 3)),),
+        (np.full((2, 3), 3.1),),
+        (np.full((1, 3), 3.0),),
+        (np.full((2, 4), 3.0),),
+        (np.full((2, 3), math.nan),),
+        (),
+    ],
+)
+def test_other_inputs_than_the_seeds_are_refused(inputs: tuple[np.ndarray[Any, Any], ...]) -> None:
+    """Zeros, others, fewer samples, another shape, no numbers, none."""
+    assert _refused(_evidence(inputs=inputs)) == ["inputs_as_seeded"]
+
+
+def test_inputs_may_be_kept_in_sixteen_bits() -> None:
+    """bf16 rounds them by up to 0.4 %."""
+    assert _refused(_evidence(inputs=(np.full((2, 3), 3.0 * 1.004),))) == []
+
+
+def _off_by(relative: float) -> dict[int, np.ndarray[Any, Any]]:
+    return {b: _outputs(b) + np.float32(relative * 10.0) for b in range(4)}
+
+
+@pytest.mark.parametrize(
+    ("precision", "deviation", "said", "refused"),
+    [
+        ("fp32", 1e-5, "float32", False),
+        ("fp32", 5e-4, "float32", True),
+        ("fp32", 0.0, "bfloat16", True),
+        ("tf32", 5e-4, "float32", False),
+        ("tf32", 1e-6, "float32", False),
+        ("bf16", 5e-3, "bfloat16", False),
+        ("bf16", 1e-6, "bfloat16", True),
+        ("fp16", 5e-4, "float16", False),
+        ("fp16", 1e-6, "float16", True),
+        ("fp16", 5e-4, "float32", True),
+        ("int8", 9e-3, "int8", False),
+    ],
+)
+def test_a_precision_has_a_fingerprint(
+    precision: str, deviation: float, said: str, refused: bool
+) -> None:
+    """Results closer to fp32 than 16 bits can be, or farther than fp32 is, are not what was asked."""
+    case = replace(STATED.case, precision=Precision(precision))
+    stated = replace(STATED, case=case, expected=replace(EXPECTED, tolerance=1e-2))
+    facts = {"parameters": 10, "compute_dtype": said, "tf32": precision == "tf32"}
+    outputs = _off_by(deviation)
+    evidence = _evidence(stated, facts=facts, outputs=outputs, exchanged=outputs[3])
+    assert _refused(evidence) == (["precision_as_asked"] if refused else [])
+
+
+def test_outputs_that_do_not_match_have_no_fingerprint() -> None:
+    """They are refused for what they are, once."""
+    outputs = _off_by(0.1)
+    evidence = _evidence(outputs=outputs, exchanged=outputs[3])
+    assert _refused(evidence) == ["outputs_match_reference"]
+    assert _of(evidence, "precision_as_asked")[0] is None
+
+
+@pytest.mark.parametrize("places", [{"cpu"}, {"cpu", "fake"}, set()])
+def test_tensors_elsewhere_are_refused(places: set[str]) -> None:
+    """On another device, or partly, or nowhere."""
+    assert _refused(_evidence(places=frozenset(places))) == ["device_as_asked"]
+
+
+@pytest.mark.parametrize(
+    ("clocks_s", "passed"),
+    [((1.0, 1.014), True), ((0.8, 1.0), False), ((1.2, 1.0), False), (None, None)],
+)
+def test_a_clock_that_runs_wrong_is_refused(
+    clocks_s: tuple[float, float] | None, passed: bool | None
+) -> None:
+    """Slow or fast, where there is another to hold it against."""
+    assert _of(_evidence(steady_clocks_s=clocks_s), "clock_true")[0] is passed
 
 
 @pytest.mark.parametrize(("duration_s", "passed"), [(1e-3, True), (1e-7, False)])
 def test_no_result_beats_the_devices_peak(duration_s: float, passed: bool) -> None:
     """1 MFLOP in 0.1 us is 10 TFLOP/s, on a device of 1."""
-    values = [Value(start_s=0, duration_s=duration_s, n_samples=1)]
-    assert gate.flops_check(builders.case(), values, 1e6, builders.CPU).passed is passed
+    values = (Value(start_s=0, duration_s=duration_s, n_samples=1),)
+    assert _of(_evidence(values=values), "flops_possible")[0] is passed
 
 
 @pytest.mark.parametrize(("device_s", "passed"), [(1.01, True), (0.9, False), (None, None)])
 def test_clocks_agree_within_two_percent(device_s: float | None, passed: bool | None) -> None:
     """Where there are two clocks."""
-    values = [Value(start_s=0, duration_s=1.0, n_samples=1, device_s=device_s)]
-    assert gate.clocks_check(values).passed is passed
+    values = (Value(start_s=0, duration_s=1.0, n_samples=1, device_s=device_s),)
+    assert _of(_evidence(values=values), "clocks_agree")[0] is passed
 
 
-def test_fewer_parameters_than_stated_are_refused() -> None:
+@pytest.mark.parametrize("built", [9, 11, None])
+def test_another_number_of_parameters_than_stated_is_refused(built: int | None) -> None:
     """A model with a layer missing has another number of them."""
-    assert gate.parameters_check(10, builders.WORKLOAD).passed is True
-    assert gate.parameters_check(9, builders.WORKLOAD).passed is False
-    assert gate.parameters_check(None, builders.WORKLOAD).passed is False
+    facts = {"parameters": built, "compute_dtype": "float32"}
+    assert _refused(_evidence(facts=facts)) == ["parameters_as_stated"]

@@ -1,0 +1,172 @@
+"""What the gate judges by: asked of the subject itself, right after it was timed.
+
+Nothing here is inside a timed value. It costs one step more (the burst that looks for work left over),
+one query for each buffer, one more with inputs exchanged, and the copies to the host.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dlbench.core.protocols import Subject
+from dlbench.core.types import Absent, Case, DeviceInfo, Mode, Value, WorkloadInfo
+from dlbench.measure.sampler import Samples
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
+BURSTS = (1, 2, 4, 8, 16)
+"""Steps of a burst; the first is enough where nothing is left over. Short steps need longer bursts."""
+
+LATE_SHARE = 0.25
+"""A quarter of a burst's time may lie behind its synchronisation: jitter of a few microseconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What the fp32 reference gave, and how far this precision may be from it.
+
+    ``values`` has one row a buffer in inference (sample 0's outputs at ``positions``), and one row
+    of one loss in training. ``tolerance`` is relative to ``spread``, the reference's own scale.
+    """
+
+    values: tuple[tuple[float, ...], ...]
+    positions: tuple[int, ...]
+    tolerance: float
+    spread: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stated:
+    """What the trial claims to be, and what that means.
+
+    ``seeded`` gives sample 0 of a buffer's inputs as the seed makes it; ``distinct_samples`` of a
+    batch differ from each other, later ones repeat them.
+    """
+
+    case: Case
+    device: DeviceInfo
+    workload: WorkloadInfo
+    expected: Expected | Absent
+    seeded: Callable[[int], tuple[Array, ...]]
+    distinct_samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What was found.
+
+    ``outputs`` are those of each seeded buffer (inference), ``exchanged`` the outputs of buffer
+    ``target`` while the inputs of buffer ``source`` lay in it. ``losses`` are the first and the last of
+    the same batch (training). ``inputs`` is what buffer ``timed`` held. ``late_share`` is the share of
+    a burst's time that passed between its synchronisation and its result. ``steady_clocks_s`` is how
+    long the steady window was by the clock of the values and by the kernel's boot clock, or None where
+    there is none.
+    """
+
+    stated: Stated
+    facts: Mapping[str, str | int | float | bool | Absent]
+    values: tuple[Value, ...]
+    places: frozenset[str]
+    timed: int
+    inputs: tuple[Array, ...]
+    late_share: float
+    steady_clocks_s: tuple[float, float] | None
+    losses: tuple[float, ...] = ()
+    outputs: Mapping[int, Array] = field(default_factory=dict)
+    source: int = 0
+    target: int = 0
+    exchanged: Array | None = None
+
+
+def gather(
+    subject: Subject,
+    samples: Samples,
+    stated: Stated,
+    steady_clocks_s: tuple[float, float] | None,
+) -> Evidence:
+    """Ask the subject for its results, and for how it came by them.
+
+    Args:
+        subject: as it was timed.
+        samples: what the sampler saw.
+        stated: what the trial claims.
+        steady_clocks_s: length of the steady window by the clock of the values and the boot clock.
+    """
+    training = stated.case.mode is Mode.TRAINING
+    timed = samples.last_buffer if samples.last_buffer < subject.n_buffers else 0
+    outputs: dict[int, Array] = {}
+    losses: tuple[float, ...] = ()
+    if training:
+        handles = (samples.first_loss, samples.last_loss)
+        losses = tuple(float(subject.fetch(x).mean()) for x in handles)
+    else:
+        outputs = _outputs(subject, samples)
+    begin = subject.step if training else subject.query
+    share, handle = late_share(subject, lambda: begin(timed))
+    places = subject.places(handle)
+    # A copy of our own: what an adapter shows may be a view of what is exchanged next.
+    inputs = tuple(x.copy() for x in subject.read_inputs(timed))
+    source = (timed + 1) % subject.n_buffers
+    exchanged = None if training else _exchanged(subject, source, timed)
+    return Evidence(
+        stated=stated,
+        facts=dict(subject.info),
+        values=samples.values,
+        places=places,
+        timed=timed,
+        inputs=inputs,
+        late_share=share,
+        steady_clocks_s=steady_clocks_s,
+        losses=losses,
+        outputs=outputs,
+        source=source,
+        target=timed,
+        exchanged=exchanged,
+    )
+
+
+def _outputs(subject: Subject, samples: Samples) -> dict[int, Array]:
+    """The last timed query's first; what a loader brought has no reference, so those are seeded."""
+    found = {}
+    if samples.last_buffer < subject.n_buffers:
+        found[samples.last_buffer] = subject.fetch(samples.last_output)
+    for buffer in range(subject.n_buffers):
+        if buffer not in found:
+            found[buffer] = subject.fetch(subject.query(buffer))
+    return dict(sorted(found.items()))
+
+
+def _exchanged(subject: Subject, source: int, target: int) -> Array:
+    """The outputs of a buffer that holds another's inputs; its own are lost."""
+    subject.copy_inputs(source, target)
+    return subject.fetch(subject.query(target))
+
+
+def late_share(subject: Subject, begin: Callable[[], object]) -> tuple[float, object]:
+    """The smallest share of a burst that came after its synchronisation, and the last handle.
+
+    A result that is there can be fetched as fast the first time as the second. Whatever the first
+    fetch takes longer was waiting for work that ``synchronize`` should have waited for.
+    """
+    smallest, handle = 1.0, None
+    for n_steps in BURSTS:
+        start = time.perf_counter()
+        for _ in range(n_steps):
+            handle = begin()
+        subject.synchronize()
+        synchronised = time.perf_counter()
+        subject.fetch(handle)
+        fetched = time.perf_counter()
+        subject.fetch(handle)
+        again = time.perf_counter()
+        late_s = (fetched - synchronised) - (again - fetched)
+        smallest = min(smallest, max(0.0, late_s) / (fetched - start))
+        if smallest <= LATE_SHARE:
+            break
+    return smallest, handle

@@ -1,0 +1,127 @@
+"""What the gate asks of a subject: the burst that finds work left over, and the exchange of inputs."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dlbench.core.types import Absent, Mode
+from dlbench.measure import evidence
+from dlbench.measure.sampler import Samples
+from tests import builders
+from tests.unit.measure.clockwork import Clock, Clockwork
+
+STEP_S = 0.005
+
+
+class Working(Clockwork):
+    """Work takes real time, passed where somebody waits; buffers hold whose inputs they are told."""
+
+    def __init__(self, *, honest: bool = True) -> None:
+        super().__init__(Clock(), lambda _: 0.0)
+        self.honest = honest
+        self.left_s = 0.0
+        self.contents = [0, 1, 2, 3]
+
+    def query(self, buffer: int) -> object:
+        self.left_s += STEP_S
+        return (self.contents[buffer], len(self.buffers))
+
+    step = query
+
+    def synchronize(self) -> None:
+        if self.honest:
+            self._work()
+
+    def fetch(self, handle: object) -> np.ndarray[Any, Any]:
+        self._work()
+        return super().fetch(handle)
+
+    def copy_inputs(self, source: int, target: int) -> None:
+        self.contents[target] = self.contents[source]
+
+    def _work(self) -> None:
+        time.sleep(self.left_s)
+        self.left_s = 0.0
+
+
+def _samples(**changes: Any) -> Samples:
+    base: dict[str, Any] = {
+        "first_step_s": 1.0,
+        "warm_up": (),
+        "values": (),
+        "queries_s": (),
+        "windows": (),
+        "steps_per_value": 1,
+        "steady": True,
+        "first_loss": (5, 0),
+        "last_loss": (4, 9),
+        "last_output": (2, 9),
+        "last_buffer": 2,
+    }
+    return Samples(**{**base, **changes})
+
+
+def _stated(**changes: Any) -> evidence.Stated:
+    return evidence.Stated(
+        case=builders.case(**changes),
+        device=builders.CPU,
+        workload=builders.WORKLOAD,
+        expected=Absent(reason="not needed"),
+        seeded=lambda buffer: (np.full((1, 3), float(buffer)),),
+        distinct_samples=64,
+    )
+
+
+@pytest.mark.parametrize(("honest", "least", "most"), [(True, 0.0, 0.25), (False, 0.5, 1.0)])
+def test_work_left_over_shows_in_the_first_fetch(honest: bool, least: float, most: float) -> None:
+    """All of a burst, or nothing of it."""
+    subject = Working(honest=honest)
+    share, handle = evidence.late_share(subject, lambda: subject.query(1))
+    assert least <= share <= most
+    assert handle == (1, 0)
+
+
+def test_an_honest_subject_is_asked_for_one_step() -> None:
+    """The burst grows only while work seems to be left over."""
+    steps: list[int] = []
+    subject = Working()
+
+    def begin() -> object:
+        steps.append(1)
+        return subject.query(0)
+
+    evidence.late_share(subject, begin)
+    assert len(steps) == 1
+    subject.honest = False
+    evidence.late_share(subject, begin)
+    assert len(steps) == 1 + sum(evidence.BURSTS)
+
+
+def test_inference_brings_outputs_of_every_buffer_and_of_exchanged_inputs() -> None:
+    """The last timed output is not computed again; buffer 2 is asked with buffer 3's inputs."""
+    found = evidence.gather(Working(), _samples(), _stated(), (2.5, 2.6))
+    assert [x[0, 0] for x in found.outputs.values()] == [0.0, 10.0, 20.0, 30.0]
+    assert (found.source, found.target) == (3, 2)
+    assert found.exchanged is not None
+    assert found.exchanged[0, 0] == 30.0
+    assert found.steady_clocks_s == (2.5, 2.6)
+    assert found.losses == ()
+
+
+def test_training_brings_first_and_last_loss() -> None:
+    """And nothing of inference."""
+    stated = _stated(mode=Mode.TRAINING, scenario=None)
+    found = evidence.gather(Working(), _samples(), stated, None)
+    assert found.losses == (53.5, 43.5)
+    assert (found.outputs, found.exchanged) == ({}, None)
+
+
+def test_a_loaders_batch_is_not_looked_at() -> None:
+    """Its buffer lies beyond the seeded ones: the first of those stands in."""
+    found = evidence.gather(Working(), _samples(last_buffer=4), _stated(), None)
+    assert (found.timed, found.target, found.source) == (0, 0, 1)
+    assert list(found.outputs) == [0, 1, 2, 3]
