@@ -11,18 +11,18 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from dlbench.analysis.contests import PROPER_NAMES, contests
 from dlbench.core import stats
 from dlbench.core.errors import GateError
 from dlbench.core.metrics import seconds_per_sample
 from dlbench.core.stats import RatioEstimate, Verdict
-from dlbench.core.types import Absent, Case, CaseResult, DataMode, Run
+from dlbench.core.types import Absent, Case, CaseResult, DataMode, Interval, Run
 
 VARIED = ("framework", "policy", "precision", "device", "data_mode")
 """What two cases of one run may differ in, one at a time, to be worth a comparison."""
 
 NAMES = {
-    "pytorch": "PyTorch",
-    "tensorflow": "TensorFlow",
+    **PROPER_NAMES,
     "cpu": "CPU",
     "synthetic": "resident inputs",
     "host": "inputs copied from the host",
@@ -116,6 +116,8 @@ def sentence(comparison: Comparison) -> str:
 
 def within(run: Run) -> tuple[Comparison, ...]:
     """All pairs of cases of a run that differ in exactly one of ``VARIED``, paired by round."""
+    if run.plan.pairings:
+        return _of_pairs(run)
     found = []
     results = sorted(run.results, key=lambda r: r.case.label)
     for a, b in itertools.combinations(results, 2):
@@ -123,6 +125,34 @@ def within(run: Run) -> tuple[Comparison, ...]:
         if varied is not None and a.measured and b.measured:
             found.append(_paired(a, b, varied, run))
     return tuple(found)
+
+
+def _of_pairs(run: Run) -> tuple[Comparison, ...]:
+    """The contests of a document of ``dlbench ab`` that have a verdict."""
+    return tuple(
+        Comparison(
+            a=c.a,
+            b=c.b,
+            a_name=c.names[0],
+            b_name=c.names[1],
+            varied=next((name for name in VARIED if getattr(c.a, name) != getattr(c.b, name)), ""),
+            estimate=RatioEstimate(
+                ratio=c.judgement.ratio,
+                interval=c.judgement.interval
+                if isinstance(c.judgement.interval, Interval)
+                else None,
+                n=c.judgement.n,
+            ),
+            verdict=c.judgement.verdict,
+            basis=PAIRED_BASIS,
+            flags=c.flags,
+        )
+        for c in contests(run)
+        if not c.refusal and c.judgement.n
+    )
+
+
+PAIRED_BASIS = "pairs in random order, exact signed-rank test at looks of 8, 16, 32 and 64"
 
 
 def _only_difference(a: Case, b: Case) -> str | None:

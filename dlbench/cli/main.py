@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import dlbench
-from dlbench.cli import catalog, check, compare, devices, doctor, report, run
+from dlbench.cli import ab, catalog, check, compare, devices, doctor, report, run
 from dlbench.cli import list as list_
 from dlbench.core.errors import DlbenchError
 
@@ -20,6 +20,7 @@ app = typer.Typer(
     help="Measure deep learning on any machine, and choose hardware from what was measured.",
 )
 app.command("run")(run.run)
+app.command("ab")(ab.ab)
 app.command("compare")(compare.compare)
 app.command("report")(report.report)
 app.command("check")(check.check)

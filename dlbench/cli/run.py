@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dlbench.cli.parsing import TEST_DEVICE
+from dlbench.cli.parsing import asks_for_fake as _asks_for_fake
+from dlbench.cli.parsing import choices as _choices
+from dlbench.cli.parsing import find_devices as _devices
+from dlbench.cli.parsing import listed as _listed
+from dlbench.cli.parsing import pairs as _pairs
+from dlbench.cli.parsing import seconds as _seconds
+from dlbench.cli.parsing import used as _used
+from dlbench.cli.parsing import whole_numbers as _whole_numbers
 from dlbench.core.errors import (
     EXIT_INTERRUPTED,
     EXIT_NOTHING_RAN,
@@ -20,13 +28,10 @@ from dlbench.core.types import (
     DRIVER_OPTION,
     LATENCY_LIMIT_OPTION,
     LOADGEN,
-    Absent,
     BatchRule,
     DataMode,
-    DeviceInfo,
     Mode,
     OutcomeKind,
-    Plan,
     Policy,
     Precision,
     Run,
@@ -35,16 +40,8 @@ from dlbench.core.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from dlbench.cli.progress import Progress
     from dlbench.session import Finished, Settings
-
-Choice = TypeVar("Choice", bound=StrEnum)
-
-TEST_DEVICE = "fake"
-"""Framework and device of this name are used only when asked for."""
-
-TIME_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 MATRIX = "What to run"
 HOW = "How to measure"
@@ -263,7 +260,8 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
         folder=out, wait=wait, phase_timeout_s=phase_timeout, workload_folder=workloads_folder
     )
     if resume is not None:
-        _close(_resume(resume, settings, as_json=json), selection, report, as_json=json)
+        finished = resume_session(resume, settings, Progress(show.console(stderr=json)))
+        _close(finished, selection, report, as_json=json)
         return
     devices, absent = _devices(fake=_asks_for_fake(selection))
     usable = environments.usable_threads(threads)
@@ -283,12 +281,10 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
     _close(finished, selection, report, as_json=json)
 
 
-def _resume(journal_or_last: str, settings: Settings, *, as_json: bool) -> Finished:
+def resume_session(journal_or_last: str, settings: Settings, progress: Progress) -> Finished:
     """Go on with a journal; what to run and how stands in it."""
     from dlbench import environment as environments
     from dlbench import session
-    from dlbench.cli import show
-    from dlbench.cli.progress import Progress
     from dlbench.store import journal, runs
 
     path = (
@@ -297,27 +293,8 @@ def _resume(journal_or_last: str, settings: Settings, *, as_json: bool) -> Finis
     plan = journal.read_journal(path).header.plan
     devices, _ = _devices(fake=any(c.device == TEST_DEVICE for c in plan.cases))
     environment = environments.gather(*_used(plan, devices))
-    with Progress(show.console(stderr=as_json)) as progress:
+    with progress:
         return session.resume(path, environment, devices, settings, progress)
-
-
-def _devices(*, fake: bool) -> tuple[tuple[DeviceInfo, ...], dict[str, Absent]]:
-    """What is on this machine; the fake device only if it was asked for."""
-    from dlbench import environment as environments
-    from dlbench.core import registry
-
-    devices, absent = environments.find_devices()
-    pretended = registry.device_kind(TEST_DEVICE).find() if fake else ()
-    if not isinstance(pretended, Absent):
-        devices += pretended
-    return devices, absent
-
-
-def _used(plan: Plan, devices: Sequence[DeviceInfo]) -> tuple[list[DeviceInfo], list[str]]:
-    """The devices and the frameworks that a plan measures: they make its environment."""
-    ids = {case.device for case in plan.cases}
-    frameworks = sorted({case.framework for case in plan.cases})
-    return [device for device in devices if device.id in ids], frameworks
 
 
 def _close(finished: Finished, selection: Selection, report: Path | None, *, as_json: bool) -> None:
@@ -363,33 +340,6 @@ def exit_code(run_: Run, selection: Selection, *, interrupted: bool) -> int:
 # --- parsing --------------------------------------------------------------------------------
 
 
-def _listed(given: list[str] | None) -> tuple[str, ...]:
-    """Repeats and commas alike, each once, in the order given."""
-    words = [word.strip() for text in given or () for word in text.split(",")]
-    return tuple(dict.fromkeys(word for word in words if word))
-
-
-def _choices(kind: type[Choice], given: list[str] | None, option: str) -> tuple[Choice, ...]:
-    found = []
-    for word in _listed(given):
-        try:
-            found.append(kind(word))
-        except ValueError:
-            known = ", ".join(kind)
-            raise UsageError(f"{option} {word!r} is not known", f"Known: {known}.") from None
-    return tuple(found)
-
-
-def _whole_numbers(given: list[str] | None, option: str) -> tuple[int, ...]:
-    found = []
-    for word in _listed(given):
-        try:
-            found.append(int(word))
-        except ValueError:
-            raise UsageError(f"{option} {word!r} is not a whole number", f"{option} 8") from None
-    return tuple(found)
-
-
 def _batch_rule(given: list[str] | None) -> BatchRule | None:
     """``auto`` or ``sweep``, which stand alone."""
     words = _listed(given)
@@ -399,26 +349,6 @@ def _batch_rule(given: list[str] | None) -> BatchRule | None:
             f"--batch-size {','.join(words)} mixes {rules[0]} with others", "Give it alone."
         )
     return BatchRule(rules[0]) if rules else None
-
-
-def _pairs(given: list[str] | None) -> tuple[tuple[str, str], ...]:
-    found = []
-    for text in given or ():
-        name, sign, value = text.partition("=")
-        if not sign:
-            raise UsageError(f"--option {text!r} has no value", "--option NAME=VALUE")
-        found.append((name.strip(), value.strip()))
-    return tuple(found)
-
-
-def _seconds(text: str | None) -> float | None:
-    if text is None:
-        return None
-    number, unit = (text[:-1], text[-1]) if text[-1:] in TIME_UNITS_S else (text, "s")
-    try:
-        return float(number) * TIME_UNITS_S[unit]
-    except ValueError:
-        raise UsageError(f"--time-budget {text!r} is not a time", "Write 90s, 10m or 2h.") from None
 
 
 def _driver(*, loadgen: bool) -> tuple[tuple[str, str], ...]:
@@ -438,7 +368,3 @@ def _latency_limit(text: str | None) -> tuple[tuple[str, str], ...]:
     if not 0 < limit_ms < math.inf:
         raise UsageError(f"--latency-limit {text!r} is not a time", "Write 50ms or 2s.")
     return ((LATENCY_LIMIT_OPTION, f"{limit_ms:g}"),)
-
-
-def _asks_for_fake(selection: Selection) -> bool:
-    return TEST_DEVICE in (*selection.frameworks, *selection.devices)

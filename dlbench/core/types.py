@@ -315,12 +315,30 @@ class BatchSearch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pairing:
+    """Two cases that run in interleaved pairs, the question of ``dlbench ab``.
+
+    ``a`` and ``b`` are case_ids; ``zone`` is the relative difference below which it makes none.
+    ``a_versions`` and ``b_versions`` are there where each has a Python environment of its own.
+    """
+
+    a: str
+    b: str
+    a_name: str
+    b_name: str
+    zone: float
+    a_versions: dict[str, str | Absent] = field(default_factory=dict)
+    b_versions: dict[str, str | Absent] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What will run, in which order, under which rules. Decided before the first measurement.
 
     ``cases`` are in seeded random order; ``sentinel`` is the case_id of the case that is run again
     between and last to see whether the machine itself changed. ``searches`` say how batch sizes were
-    found where they were asked for as ``auto``.
+    found where they were asked for as ``auto``. Where there are ``pairings``, cases run in pairs, and
+    the profile's looks are numbers of pairs.
     """
 
     cases: tuple[Case, ...]
@@ -333,6 +351,7 @@ class Plan:
     threads: int
     tags: tuple[str, ...] = ()
     searches: tuple[BatchSearch, ...] = ()
+    pairings: tuple[Pairing, ...] = ()
 
 
 # --- the machine ----------------------------------------------------------------------------

@@ -30,6 +30,11 @@ def duration(seconds: float) -> str:
     return f"{hours} h {rest_min:02d} min"
 
 
+def percent(share: float) -> str:
+    """A share with two significant digits: 0.66 %, 3.1 %, 120 %."""
+    return f"{significant(100 * share, 2)} %"
+
+
 def scaled(value: float, unit: str) -> str:
     """A large number with a decimal prefix: 8.18 GFLOP, 25.6 M."""
     for factor, prefix in _PREFIXES:

@@ -90,13 +90,14 @@ def launch(
     deadlines: Deadlines,
     on_event: OnEvent,
     stop: Stop,
+    python: str = sys.executable,
 ) -> WorkerExit:
     """Run one trial in a fresh process and return when it and its group are gone."""
     before = oom_kills()
     read_fd, write_fd = os.pipe()
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "dlbench.worker", "--events", str(write_fd)],
+            [python, "-m", "dlbench.worker", "--events", str(write_fd)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import dlbench
 from dlbench import plan as planning
 from dlbench import workloads
-from dlbench.core.errors import DocumentError, GateError, InterruptedSearchError
+from dlbench.core.errors import DocumentError, GateError, InterruptedSearchError, UsageError
 from dlbench.core.types import (
     BatchProbe,
     Case,
@@ -175,6 +175,11 @@ def resume(
     header = journal.read_journal(path).header
     _same_machine(header.environment, environment)
     _same_workloads(header.plan, settings.workload_folder)
+    if any(p.a_versions or p.b_versions for p in header.plan.pairings):
+        raise UsageError(
+            "a comparison of two Python environments cannot be resumed: where they lie is not recorded",
+            "Start it anew with dlbench ab.",
+        )
     settings = replace(settings, folder=path.parent)
     with _locks(header.plan, settings):
         book, contents = journal.Journal.resume(path)

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from dlbench.core import stats
 from dlbench.core.metrics import trial_seconds_per_sample
 from dlbench.core.types import Absent, Case, Plan, Trial
+from dlbench.paired.standing import standings
+from dlbench.session.pairs import next_of_pairs, pairs_stop_reason
 
 SENTINEL_DRIFT = 0.03
 """A sentinel that moves by more than 3 % says that the machine changed during the session."""
@@ -52,6 +54,17 @@ def next_trial(
         lost_devices: ids of devices that must not be used any more.
     """
     position = len(trials)
+    if plan.pairings:
+        found = next_of_pairs(
+            plan,
+            trials,
+            elapsed_s=elapsed_s,
+            spans_s=spans_s or {},
+            lost_devices=lost_devices,
+        )
+        if found is None:
+            return None
+        return Next(case=found[0], round=found[1], role="measure", position=position)
     active = [c for c in plan.cases if stop_reason(plan, c, trials, lost_devices) is None]
     sentinel = next((c for c in plan.cases if c.case_id == plan.sentinel), None)
     watched = _watched(sentinel, trials, lost_devices)
@@ -77,6 +90,12 @@ def stop_reason(
     lost_devices: frozenset[str] = frozenset(),
 ) -> str | None:
     """Why a case needs no further trial, or None while it does."""
+    if plan.pairings:
+        cases = {c.case_id: c for c in plan.cases}
+        standing = next(
+            s for s in standings(plan, trials) if case.case_id in (s.pairing.a, s.pairing.b)
+        )
+        return pairs_stop_reason(plan, standing, cases, lost_devices)
     own = _measured_so_far(case, trials)
     failed = next((t for t in own if not t.outcome.ok), None)
     if failed is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,8 @@ Launch = Callable[..., WorkerExit]
 class Settings:
     """How to run, apart from what: nothing here alters a result.
 
-    ``phase_timeout_s`` caps every phase's deadline; ``workload_folder`` is searched first.
+    ``phase_timeout_s`` caps every phase's deadline; ``workload_folder`` is searched first;
+    ``pythons`` are those of cases that run in another environment, by case_id.
     """
 
     folder: Path
@@ -37,6 +38,7 @@ class Settings:
     phase_timeout_s: float | None = None
     workload_folder: Path | None = None
     launch: Launch = local.launch
+    pythons: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +57,14 @@ class Workers:
         profile: Profile | None = None,
     ) -> tuple[Trial, bool]:
         """One trial, whatever happens to it, and whether its process could not be killed."""
+        python = self.settings.pythons.get(upcoming.case.case_id)
         ended = self.settings.launch(
             self._request(upcoming, profile or self.plan.profile),
             environment=child_environment(self.devices[upcoming.case.device], self.plan.threads),
             deadlines=self._deadlines(),
             on_event=on_event,
             stop=stop,
+            **({} if python is None else {"python": python}),
         )
         return _received(upcoming, ended), ended.returncode is None
 

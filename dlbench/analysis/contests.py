@@ -1,0 +1,213 @@
+"""What a document of ``dlbench ab`` says: one contest for each case that ran in pairs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dlbench import paired
+from dlbench.core.types import Absent, Case, Interval, Pairing, Policy, Run, Trial, Value
+from dlbench.core.units import percent, significant
+from dlbench.paired import Judgement
+from dlbench.paired.standing import standings
+
+PROPER_NAMES = {
+    "pytorch": "PyTorch",
+    "tensorflow": "TensorFlow",
+    "jax": "JAX",
+    "keras": "Keras",
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contest:
+    """One case in pairs. ``refusal`` says why there is no verdict, and is empty where there is one."""
+
+    a: Case
+    b: Case
+    pairing: Pairing
+    n_begun: int
+    n_lost: int
+    judgement: Judgement
+    refusal: str
+    flags: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What A and B are called."""
+        a, b = self.pairing.a_name, self.pairing.b_name
+        return PROPER_NAMES.get(a, a), PROPER_NAMES.get(b, b)
+
+    @property
+    def verdict(self) -> str:
+        """The verdict on B, or ``no verdict``."""
+        return "no verdict" if self.refusal else self.judgement.verdict
+
+
+def contests(run: Run) -> tuple[Contest, ...]:
+    """Every pairing of a document, judged anew from its trials."""
+    results = {r.case.case_id: r for r in run.results}
+    trials = sorted((t for r in run.results for t in r.trials), key=lambda t: t.position)
+    found = []
+    for standing in standings(run.plan, trials, ended=True):
+        a, b = results[standing.pairing.a], results[standing.pairing.b]
+        own = [t for t in trials if t.case_id in (standing.pairing.a, standing.pairing.b)]
+        found.append(
+            Contest(
+                a=a.case,
+                b=b.case,
+                pairing=standing.pairing,
+                n_begun=standing.n_begun,
+                n_lost=standing.n_lost,
+                judgement=standing.judgement,
+                refusal=_refusal(standing.n_begun, standing.n_lost, own)
+                if standing.unreliable
+                else "",
+                flags=tuple(sorted({*a.flags, *b.flags, *run.flags})),
+            )
+        )
+    return tuple(found)
+
+
+def _refusal(n_begun: int, n_lost: int, trials: Sequence[Trial]) -> str:
+    first = next(t.outcome for t in trials if not t.outcome.ok)
+    return f"{n_lost} of {n_begun} pairs failed ({first.message or first})"
+
+
+# --- in words -------------------------------------------------------------------------------
+
+
+def task(contest: Contest) -> str:
+    """What both sides did: ``resnet50 inference, cpu, fp32, batch 4``."""
+    a, b = contest.a, contest.b
+    same = [
+        (PROPER_NAMES.get(a.framework, a.framework), a.framework == b.framework),
+        (a.device, a.device == b.device),
+        (str(a.precision), a.precision == b.precision),
+        (f"batch {a.batch_size}", a.batch_size == b.batch_size),
+        (str(a.policy), a.policy == b.policy and a.policy is not Policy.BASE),
+        (f"{a.data_mode} data", a.data_mode == b.data_mode and a.data_mode != "synthetic"),
+        (a.variant, a.variant != "full"),
+    ]
+    words = [f"{a.workload} {a.mode}", a.arrivals, *(word for word, both in same if both)]
+    return ", ".join(filter(None, words))
+
+
+def sentence(contest: Contest) -> str:
+    """The verdict in words, as it may be quoted."""
+    said = contest.judgement
+    first, second = contest.names[1], contest.names[0]
+    if contest.refusal:
+        return f"{task(contest)}: no verdict on {second} and {first}: {contest.refusal}"
+    pairs = f"{said.n} pair{'s' * (said.n != 1)}"
+    lost = f", {contest.n_lost} more lost" if contest.n_lost else ""
+    how = f"({pairs}{lost}, p = {significant(said.p, 2)})"
+    ratio, bounds = said.ratio, said.interval
+    if said.verdict == "slower":
+        ratio, first, second = 1 / ratio, second, first
+        if isinstance(bounds, Interval):
+            bounds = Interval(low=1 / bounds.high, high=1 / bounds.low, level=bounds.level)
+    interval = f" [{bounds.low:.3f}, {bounds.high:.3f}]" if isinstance(bounds, Interval) else ""
+    if said.verdict in ("faster", "slower"):
+        return (
+            f"{task(contest)}: {first} has {ratio:.3f}x{interval} the throughput of {second} {how}"
+        )
+    if said.verdict == "equivalent":
+        return (
+            f"{task(contest)}: {second} and {first} are equally fast within +-{100 * contest.pairing.zone:g} %: "
+            f"ratio {ratio:.3f}{interval} {how}"
+        )
+    return (
+        f"{task(contest)}: cannot tell whether {second} or {first} is faster: "
+        f"ratio {ratio:.3f}{interval} {how}"
+    )
+
+
+def resolution_sentence(contest: Contest) -> str:
+    """What this machine resolves with these pairs, and what would be needed for more."""
+    said = contest.judgement
+    if contest.refusal:
+        return ""
+    if isinstance(said.resolves, Absent):
+        return f"what this machine resolves is not known: {said.resolves.reason}"
+    words = f"this machine resolves {percent(said.resolves)} with {said.n} pairs"
+    most = paired.LOOKS[-1]
+    if said.n < most:
+        words += f", {percent(paired.resolution_at(said.resolves, said.n, most))} with {most}"
+    if said.verdict == "cannot tell":
+        zone = contest.pairing.zone
+        needed = paired.pairs_needed(said.resolves, said.n, zone)
+        words += f"; about {max(needed, said.n + 1):,} pairs would be needed for {100 * zone:g} %"
+    return words
+
+
+def plain(contest: Contest) -> dict[str, Any]:
+    """A contest as ``--json`` prints it."""
+    said = contest.judgement
+    return {
+        "task": task(contest),
+        "a": contest.pairing.a_name,
+        "b": contest.pairing.b_name,
+        "a_case": asdict(contest.a),
+        "b_case": asdict(contest.b),
+        "a_versions": {k: _known(v) for k, v in contest.pairing.a_versions.items()},
+        "b_versions": {k: _known(v) for k, v in contest.pairing.b_versions.items()},
+        "verdict": contest.verdict,
+        "refusal": contest.refusal or None,
+        "ratio": None if contest.refusal or not said.n else said.ratio,
+        "interval": None
+        if contest.refusal or isinstance(said.interval, Absent)
+        else asdict(said.interval),
+        "p": None if contest.refusal else said.p,
+        "pairs": said.n,
+        "pairs_begun": contest.n_begun,
+        "pairs_lost": contest.n_lost,
+        "resolves": None if isinstance(said.resolves, Absent) else said.resolves,
+        "zone": contest.pairing.zone,
+        "flags": list(contest.flags),
+        "sentence": sentence(contest),
+        "resolution": resolution_sentence(contest),
+    }
+
+
+def _known(version: str | Absent) -> str | None:
+    return None if isinstance(version, Absent) else version
+
+
+# --- as a trace -----------------------------------------------------------------------------
+
+
+def trace(run: Run) -> list[str]:
+    """Every pair that counts as two JSON lines, in the form that benchmarks/aa_replay.py reads.
+
+    Values are milliseconds a sample; a workload's name has its mode if it ran in both.
+    """
+    trials = {(t.case_id, t.round): t for r in run.results for t in r.trials if t.outcome.ok}
+    found = contests(run)
+    names = [f"{c.a.workload}_{c.a.mode}".replace("-", "_") for c in found]
+    origin_s = min((t.values[0].start_s for t in trials.values() if t.values), default=0.0)
+    lines = []
+    for contest, name in zip(found, names, strict=True):
+        sides = {"A": contest.pairing.a, "B": contest.pairing.b}
+        rounds = sorted({r for case_id, r in trials if case_id in sides.values()})
+        for round_ in rounds:
+            for label, case_id in sides.items():
+                trial = trials.get((case_id, round_))
+                if trial is None:
+                    continue
+                row = {
+                    "pair": round_,
+                    "label": label,
+                    "t_s": trial.values[0].start_s - origin_s,
+                    f"{name}_ms": {"warm": _ms(trial.warm_up), "values": _ms(trial.values)},
+                }
+                lines.append(json.dumps(row))
+    return lines
+
+
+def _ms(values: Sequence[Value]) -> list[float]:
+    return [1e3 * v.duration_s / v.n_samples for v in values]

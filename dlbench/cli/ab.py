@@ -1,0 +1,341 @@
+"""``dlbench ab``: which of two is faster, here and now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dlbench.core.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_NOTHING_RAN,
+    EXIT_REFUSED,
+    EXIT_SOME_FAILED,
+    UsageError,
+)
+from dlbench.core.types import DataMode, Mode, Precision, Run, Scenario, Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dlbench.analysis.contests import Contest
+    from dlbench.analysis.fail_if import Condition
+    from dlbench.cli.ab_progress import AbProgress
+    from dlbench.session import Finished, Settings
+
+COMMON = "What is the same on both sides"
+HOW = "How to measure"
+WHERE = "Where results go"
+
+
+def ab(  # noqa: PLR0913, PLR0917 - a command line is its options
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="One side: framework=pytorch,policy=tuned ...")
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="The other side; the verdict is on it.")],
+    command: Annotated[
+        bool,
+        typer.Option("--command", "-c", help="A and B are whole commands to time (no shell)."),
+    ] = False,
+    workload: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--workload", "-w", help="Workloads, default lstm_lm.", rich_help_panel=COMMON
+        ),
+    ] = None,
+    framework: Annotated[
+        list[str] | None,
+        typer.Option("--framework", "-f", help="pytorch, tensorflow, ...", rich_help_panel=COMMON),
+    ] = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option("--device", "-d", help="cpu, nvidia, nvidia:0, ...", rich_help_panel=COMMON),
+    ] = None,
+    mode: Annotated[
+        list[str] | None,
+        typer.Option(help="training, inference; default both.", rich_help_panel=COMMON),
+    ] = None,
+    precision: Annotated[
+        list[str] | None, typer.Option(help="fp32 (default), bf16, ...", rich_help_panel=COMMON)
+    ] = None,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(help="offline (default), single_stream, server.", rich_help_panel=COMMON),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="synthetic (default), host, pipeline.", rich_help_panel=COMMON),
+    ] = None,
+    batch_size: Annotated[
+        list[str] | None,
+        typer.Option("--batch-size", "-b", help="Samples a step.", rich_help_panel=COMMON),
+    ] = None,
+    variant: Annotated[
+        str, typer.Option(help="full, or tiny for a quick trial.", rich_help_panel=COMMON)
+    ] = "full",
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-o", help="NAME=VALUE for adapters.", rich_help_panel=COMMON),
+    ] = None,
+    workloads_folder: Annotated[
+        Path | None,
+        typer.Option("--workloads", help="A folder of your own.", rich_help_panel=COMMON),
+    ] = None,
+    pairs: Annotated[
+        int, typer.Option(help="At most so many: 8, 16, 32 or 64.", rich_help_panel=HOW)
+    ] = 64,
+    zone: Annotated[
+        str, typer.Option(help="Differences below it make none.", rich_help_panel=HOW)
+    ] = "2%",
+    profile: Annotated[
+        str, typer.Option(help="How long a trial is: quick, standard.", rich_help_panel=HOW)
+    ] = "quick",
+    time_budget: Annotated[
+        str | None,
+        typer.Option(help="Begin no pair that ends after it: 10m, 2h.", rich_help_panel=HOW),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.", rich_help_panel=HOW)] = None,
+    seed: Annotated[
+        int, typer.Option(help="Of the lot that says who is first.", rich_help_panel=HOW)
+    ] = 0,
+    timeout: Annotated[
+        float | None,
+        typer.Option(help="Seconds for a phase, or a command.", rich_help_panel=HOW),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for a device in use.", rich_help_panel=HOW)
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Show the plan and stop.", rich_help_panel=HOW)
+    ] = False,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Exit code 5 if: slower:3%, faster:3%, different, cannot-tell, unresolved:3%.",
+            rich_help_panel=WHERE,
+        ),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder for the document.", rich_help_panel=WHERE)
+    ] = Path("results"),
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            help="File for all pairs, as benchmarks/aa_replay.py reads them.",
+            rich_help_panel=WHERE,
+        ),
+    ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JOURNAL|last", help="Go on; A and B are ignored.", rich_help_panel=WHERE
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Compare A with B in interleaved pairs of fresh processes until it can be told.
+
+    A and B set any of framework, device, precision, policy, data, batch, option.NAME, and python (that of
+    another environment); name says what to call a side.
+
+    Example: dlbench ab framework=pytorch framework=tensorflow -w resnet50 --mode inference
+
+    Example: dlbench ab python=old/bin/python python=new/bin/python -f pytorch --fail-if slower:3%
+
+    Example: dlbench ab --command "python old.py" "python new.py"
+    """
+    from dlbench.analysis import fail_if as failing
+    from dlbench.cli import parsing
+
+    conditions = [failing.parse(text) for text in fail_if or ()]
+    share = failing.relative(zone, "--zone")
+    budget_s = parsing.seconds(time_budget)
+    if command:
+        _commands((a, b), pairs, share, budget_s, timeout, seed, trace, conditions, as_json=json)
+        return
+    common = Selection(
+        workloads=parsing.listed(workload) or (DEFAULT_WORKLOAD,),
+        frameworks=parsing.listed(framework),
+        devices=parsing.listed(device),
+        precisions=parsing.choices(Precision, precision, "--precision"),
+        modes=parsing.choices(Mode, mode, "--mode"),
+        scenarios=parsing.choices(Scenario, scenario, "--scenario"),
+        batch_sizes=parsing.whole_numbers(batch_size, "--batch-size"),
+        data_modes=parsing.choices(DataMode, data, "--data"),
+        variant=variant,
+        profile=profile,
+        time_budget_s=budget_s,
+        seed=seed,
+        threads=threads,
+        options=parsing.pairs(option),
+    )
+    from dlbench import session
+
+    settings = session.Settings(
+        folder=out, wait=wait, phase_timeout_s=timeout, workload_folder=workloads_folder
+    )
+    if resume is None:
+        finished = _measure((a, b), common, settings, pairs, share, dry_run=dry_run, as_json=json)
+    else:
+        from dlbench.cli.run import resume_session
+
+        finished = resume_session(resume, settings, _progress(as_json=json))
+        if not finished.run.plan.pairings:
+            raise UsageError(f"{finished.path} is no comparison of pairs", "dlbench run --resume")
+    if finished is not None:
+        _close(finished, trace, conditions, as_json=json)
+
+
+DEFAULT_WORKLOAD = "lstm_lm"
+"""The smallest that has both modes and a model file in every framework family."""
+
+
+def _progress(*, as_json: bool) -> AbProgress:
+    from dlbench.cli import show
+    from dlbench.cli.ab_progress import AbProgress
+
+    return AbProgress(show.console(stderr=as_json))
+
+
+def _measure(  # what the command line gives
+    sides: tuple[str, str],
+    common: Selection,
+    settings: Settings,
+    pairs: int,
+    zone: float,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> Finished | None:
+    """Plan, show what it may take, and run; None where that was all that was asked."""
+    from dataclasses import replace
+
+    from dlbench import arms, session
+    from dlbench import environment as environments
+    from dlbench import plan as planning
+    from dlbench.cli import parsing, show, show_ab
+
+    a, b = (arms.parse(text) for text in sides)
+    asked = [arms.selected(arm, common) for arm in (a, b)]
+    fake = any(parsing.asks_for_fake(selection) for selection in asked)
+    devices, absent = parsing.find_devices(fake=fake)
+    machine = arms.Machine(
+        devices=devices,
+        absent_devices=absent,
+        threads=environments.usable_threads(common.threads),
+        workload_folder=settings.workload_folder,
+    )
+    plan = arms.make_pairs(a, b, common, machine, zone=zone, most_pairs=pairs)
+    estimate = planning.estimate_time(plan, devices)
+    if dry_run and as_json:
+        show.as_json(show.plan_summary(plan, estimate))
+    elif dry_run or not as_json:
+        show_ab.plan(plan, estimate)
+    if dry_run:
+        return None
+    environment = environments.gather(*parsing.used(plan, devices))
+    settings = replace(settings, pythons=arms.pythons(plan, a, b))
+    with _progress(as_json=as_json) as progress:
+        return session.run_plan(plan, environment, devices, settings, progress)
+
+
+def _close(
+    finished: Finished, trace: Path | None, conditions: Sequence[Condition], *, as_json: bool
+) -> None:
+    """Show the verdicts, and end with the exit code that says how it went."""
+    from dlbench.analysis import contests as judging
+    from dlbench.cli import show, show_ab
+
+    found = judging.contests(finished.run)
+    if trace is not None:
+        _write(trace, judging.trace(finished.run))
+    broken = _broken(found, conditions)
+    if as_json:
+        show.as_json(
+            {
+                "run_id": finished.run.run_id,
+                "path": str(finished.path),
+                "interrupted": finished.interrupted,
+                "contests": [judging.plain(c) for c in found],
+                "failed_conditions": broken,
+            }
+        )
+    else:
+        show_ab.contests(found)
+        show_ab.conditions(broken)
+        show.where(finished.path, None, interrupted=finished.interrupted)
+    code = exit_code(finished.run, found, broken, interrupted=finished.interrupted)
+    if code:
+        raise typer.Exit(code)
+
+
+def _broken(found: Sequence[Contest], conditions: Sequence[Condition]) -> list[str]:
+    """Conditions of ``--fail-if`` that hold, in words."""
+    from dlbench.analysis.contests import task
+
+    return [
+        f"{condition.words}: {task(contest)}"
+        for contest in found
+        for condition in conditions
+        if not contest.refusal and condition.holds(contest.judgement)
+    ]
+
+
+def exit_code(
+    run: Run, found: Sequence[Contest], broken: Sequence[str], *, interrupted: bool
+) -> int:
+    """What the process ends with: failures before verdicts, verdicts before conditions."""
+    if interrupted:
+        return EXIT_INTERRUPTED
+    if not any(t.outcome.ok for r in run.results for t in r.trials):
+        return EXIT_NOTHING_RAN
+    if any(c.refusal for c in found):
+        return EXIT_SOME_FAILED
+    return EXIT_REFUSED if broken else 0
+
+
+def _write(path: Path, lines: Sequence[str]) -> None:
+    from dlbench.core.errors import StoreError
+
+    try:
+        path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}", "Choose another.") from None
+
+
+def _commands(  # noqa: PLR0913, PLR0917 - what the command line gives
+    sides: tuple[str, str],
+    pairs: int,
+    zone: float,
+    budget_s: float | None,
+    timeout_s: float | None,
+    seed: int,
+    trace: Path | None,
+    conditions: Sequence[Condition],
+    *,
+    as_json: bool,
+) -> None:
+    """Time whole commands in pairs."""
+    from dlbench.cli import show, show_ab
+    from dlbench.session import commands
+
+    request = commands.request(
+        sides, most_pairs=pairs, zone=zone, budget_s=budget_s, timeout_s=timeout_s, seed=seed
+    )
+    found = commands.run(request, show_ab.command_watcher(request, stderr=as_json))
+    if trace is not None:
+        _write(trace, commands.trace(found))
+    refusal = found.refusal()
+    broken = [c.words for c in conditions if not refusal and c.holds(found.judgement)]
+    if as_json:
+        show.as_json({**commands.plain(found), "failed_conditions": broken})
+    else:
+        show_ab.commands_verdict(found)
+        show_ab.conditions(broken)
+    if found.interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if refusal:
+        raise typer.Exit(EXIT_SOME_FAILED)
+    if broken:
+        raise typer.Exit(EXIT_REFUSED)

@@ -1,0 +1,110 @@
+"""What commands have in common: words of the command line as values, and the devices they name."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeVar
+
+from dlbench.core.errors import UsageError
+from dlbench.core.types import Absent, DeviceInfo, Plan, Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+TEST_DEVICE = "fake"
+"""Framework and device of this name are used only when asked for."""
+
+TIME_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def listed(given: list[str] | None) -> tuple[str, ...]:
+    """Repeats and commas alike, each once, in the order given."""
+    words = [word.strip() for text in given or () for word in text.split(",")]
+    return tuple(dict.fromkeys(word for word in words if word))
+
+
+def choices(kind: type[Choice], given: list[str] | None, option: str) -> tuple[Choice, ...]:
+    """The members of an enumeration that are named.
+
+    Raises:
+        UsageError: a word is none of them.
+    """
+    found = []
+    for word in listed(given):
+        try:
+            found.append(kind(word))
+        except ValueError:
+            known = ", ".join(kind)
+            raise UsageError(f"{option} {word!r} is not known", f"Known: {known}.") from None
+    return tuple(found)
+
+
+def whole_numbers(given: list[str] | None, option: str) -> tuple[int, ...]:
+    """Whole numbers.
+
+    Raises:
+        UsageError: a word is none.
+    """
+    found = []
+    for word in listed(given):
+        try:
+            found.append(int(word))
+        except ValueError:
+            raise UsageError(f"{option} {word!r} is not a whole number", f"{option} 8") from None
+    return tuple(found)
+
+
+def pairs(given: list[str] | None) -> tuple[tuple[str, str], ...]:
+    """Each ``NAME=VALUE`` as a pair.
+
+    Raises:
+        UsageError: a word has no ``=``.
+    """
+    found = []
+    for text in given or ():
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise UsageError(f"--option {text!r} has no value", "--option NAME=VALUE")
+        found.append((name.strip(), value.strip()))
+    return tuple(found)
+
+
+def seconds(text: str | None) -> float | None:
+    """A span such as 90s, 10m or 2h, in seconds.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if text is None:
+        return None
+    number, unit = (text[:-1], text[-1]) if text[-1:] in TIME_UNITS_S else (text, "s")
+    try:
+        return float(number) * TIME_UNITS_S[unit]
+    except ValueError:
+        raise UsageError(f"--time-budget {text!r} is not a time", "Write 90s, 10m or 2h.") from None
+
+
+def asks_for_fake(selection: Selection) -> bool:
+    """Whether the pretended framework or device was asked for by name."""
+    return TEST_DEVICE in (*selection.frameworks, *selection.devices)
+
+
+def find_devices(*, fake: bool) -> tuple[tuple[DeviceInfo, ...], dict[str, Absent]]:
+    """What is on this machine; the fake device only if it was asked for."""
+    from dlbench import environment as environments
+    from dlbench.core import registry
+
+    devices, absent = environments.find_devices()
+    pretended = registry.device_kind(TEST_DEVICE).find() if fake else ()
+    if not isinstance(pretended, Absent):
+        devices += pretended
+    return devices, absent
+
+
+def used(plan: Plan, devices: Sequence[DeviceInfo]) -> tuple[list[DeviceInfo], list[str]]:
+    """The devices and the frameworks that a plan measures: they make its environment."""
+    ids = {case.device for case in plan.cases}
+    frameworks = sorted({case.framework for case in plan.cases})
+    return [device for device in devices if device.id in ids], frameworks
