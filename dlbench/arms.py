@@ -245,7 +245,7 @@ def _names(a: Arm, b: Arm) -> tuple[str, str]:
     left, right = (dict((*arm.settings, *arm.options)) for arm in (a, b))
     differing = [key for key in {**left, **right} if left.get(key) != right.get(key)]
     words = [" ".join(_word(key, side.get(key)) for key in differing) for side in (left, right)]
-    if a.python != b.python and not differing:
+    if (a.python or b.python) and not differing:
         words = ["environment A", "environment B"]
     if not any(words):
         words = ["A", "B"]

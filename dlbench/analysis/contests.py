@@ -117,8 +117,9 @@ def sentence(contest: Contest) -> str:
             f"{task(contest)}: {first} has {ratio:.3f}x{interval} the throughput of {second} {how}"
         )
     if said.verdict == "equivalent":
+        zone = f"+-{100 * contest.pairing.zone:g} %"
         return (
-            f"{task(contest)}: {second} and {first} are equally fast within +-{100 * contest.pairing.zone:g} %: "
+            f"{task(contest)}: {second} and {first} are equally fast within {zone}: "
             f"ratio {ratio:.3f}{interval} {how}"
         )
     return (

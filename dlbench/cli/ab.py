@@ -136,8 +136,8 @@ def ab(  # noqa: PLR0913, PLR0917 - a command line is its options
 ) -> None:
     """Compare A with B in interleaved pairs of fresh processes until it can be told.
 
-    A and B set any of framework, device, precision, policy, data, batch, option.NAME, and python (that of
-    another environment); name says what to call a side.
+    A and B set any of framework, device, precision, policy, data, batch, option.NAME, and python
+    (that of another environment); name says what to call a side.
 
     Example: dlbench ab framework=pytorch framework=tensorflow -w resnet50 --mode inference
 

@@ -62,7 +62,7 @@ def test_list_imports_no_framework() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "compare", "report", "check", "list", "devices", "doctor"]
+    "command", ["run", "ab", "compare", "report", "check", "list", "devices", "doctor"]
 )
 def test_every_command_explains_itself_and_has_json(command: str) -> None:
     """Help at 80 columns, with the option that machines need."""

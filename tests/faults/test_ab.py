@@ -1,0 +1,91 @@
+"""``dlbench ab`` with real worker processes: a verdict, a refusal, another Python, a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dlbench import paired
+from dlbench.analysis import check, contests
+from dlbench.core.types import Case, Pairing, Plan
+from dlbench.session import Settings, run_plan
+from dlbench.store import runs
+from tests import sessions
+
+
+def _pairs(a: Case, b: Case) -> Plan:
+    pairing = Pairing(a=a.case_id, b=b.case_id, a_name="left", b_name="right", zone=0.02)
+    planned = sessions.plan([a, b], pairings=(pairing,))
+    return replace(planned, profile=replace(planned.profile, looks=paired.LOOKS[:1]))
+
+
+def test_a_true_difference_is_found_and_the_document_holds_every_rule(results: Path) -> None:
+    """B takes half as long again; eight pairs of processes say so."""
+    finished = sessions.run(_pairs(sessions.fake_case(), sessions.fake_case(factor="1.5")), results)
+    run = runs.read_run(finished.path)
+    (found,) = contests.contests(run)
+    assert found.verdict == "slower"
+    assert found.judgement.n == 8
+    assert found.judgement.ratio == pytest.approx(1 / 1.5, rel=0.1)
+    assert [c for c in check.check_run(run) if c.passed is False] == []
+
+
+def test_a_side_that_crashes_gets_no_verdict(results: Path) -> None:
+    """Three pairs are tried, then it is said."""
+    broken = sessions.fake_case(fault="segv@load")
+    run = sessions.run(_pairs(sessions.fake_case(), broken), results).run
+    (found,) = contests.contests(run)
+    assert found.verdict == "no verdict"
+    assert "3 of 3 pairs failed" in found.refusal
+    assert "SIGSEGV" in found.refusal
+
+
+def test_each_side_runs_in_its_own_python(results: Path, tmp_path: Path) -> None:
+    """The other side's worker is started by the Python that was given for it."""
+    wrapper = tmp_path / "python"
+    mark = tmp_path / "used"
+    wrapper.write_text(f'#!/bin/sh\necho x >> {mark}\nexec {sys.executable} "$@"\n')
+    wrapper.chmod(0o755)
+    a, b = sessions.fake_case(), sessions.fake_case(factor="1.5")
+    settings = Settings(folder=results, pythons={b.case_id: str(wrapper)})
+    run_plan(_pairs(a, b), sessions.surroundings(), sessions.devices(), settings)
+    assert len(mark.read_text().splitlines()) == 8
+
+
+def _ab(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dlbench", "ab", *arguments, "--out", str(folder)]
+    variables = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+    return subprocess.run(command, capture_output=True, text=True, env=variables, timeout=300)
+
+
+def test_the_command_line_ends_as_its_conditions_say(results: Path) -> None:
+    """A crash is exit code 4 and JSON without a number; a bad side is exit code 2."""
+    common = ("-w", "fake", "-f", "fake", "--mode", "inference", "--json")
+    done = _ab("option.factor=1", "option.fault=abort@load", *common, folder=results)
+    assert done.returncode == 4, done.stderr
+    (said,) = json.loads(done.stdout)["contests"]
+    assert said["verdict"] == "no verdict"
+    assert said["ratio"] is None
+    done = _ab("factor=1", "policy=base", *common, folder=results)
+    assert done.returncode == 2
+    assert "has no 'factor'" in json.loads(done.stderr)["error"]
+
+
+def test_commands_from_the_command_line(results: Path, tmp_path: Path) -> None:
+    """A slower command fails a job that asked for it; the trace holds all pairs."""
+    trace = tmp_path / "trace.jsonl"
+    done = _ab(
+        "--command", "sleep 0.02", "sleep 0.2", "--pairs", "8", "--fail-if", "slower:3%",
+        "--trace", str(trace), folder=results,
+    )  # fmt: skip
+    assert done.returncode == 5, done.stderr
+    assert "B is slower than A" in done.stdout
+    assert "--fail-if slower:3%" in done.stdout
+    assert len(trace.read_text().splitlines()) == 16
+    assert list(results.iterdir()) == []

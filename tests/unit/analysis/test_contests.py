@@ -1,0 +1,169 @@
+"""What a document of pairs says, in words, as data, as a trace, and as an exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from dlbench import paired
+from dlbench.analysis import compare, contests, fail_if
+from dlbench.core.errors import UsageError
+from dlbench.core.types import Absent, CaseResult, OutcomeKind, Pairing, Run
+from dlbench.store import codec
+from tests import builders
+
+A = builders.case(framework="pytorch", batch_size=4)
+B = builders.case(framework="tensorflow", batch_size=4)
+
+
+def run_of(
+    a_s: Sequence[float], b_s: Sequence[float], failed: Sequence[int] = (), zone: float = 0.02
+) -> Run:
+    """A document of one pairing; B failed in some rounds."""
+    pairing = Pairing(a=A.case_id, b=B.case_id, a_name="pytorch", b_name="tensorflow", zone=zone)
+    trials = [
+        [builders.trial(A, r, s, position=2 * r) for r, s in enumerate(a_s)],
+        [
+            replace(builders.failed(B, r, OutcomeKind.CRASHED), position=2 * r + 1)
+            if r in failed
+            else builders.trial(B, r, s, position=2 * r + 1)
+            for r, s in enumerate(b_s)
+        ],
+    ]
+    plan = builders.plan([A, B], sentinel=None, pairings=(pairing,))
+    plan = replace(plan, profile=replace(plan.profile, looks=paired.LOOKS))
+    results = [
+        CaseResult(case=c, trials=tuple(t), stop_reason="enough")
+        for c, t in zip((A, B), trials, strict=True)
+    ]
+    return builders.run(results, plan=plan)
+
+
+WOBBLE = (1.0, 1.01, 0.99, 1.005, 0.995, 1.002, 0.998, 1.001)
+FASTER = run_of([0.02 * w for w in WOBBLE], [0.01] * 8)
+SAME = run_of([0.01 * (1 + (w - 1) / 10) for w in WOBBLE], [0.01] * 8)
+WILD = run_of([0.01 * w**20 for w in WOBBLE], [0.01] * 8)
+
+
+def test_the_faster_side_is_named_with_its_ratio() -> None:
+    """B took half of the time: twice the throughput."""
+    (found,) = contests.contests(FASTER)
+    assert found.verdict == "faster"
+    words = contests.sentence(found)
+    assert words.startswith("fake inference, fake, fp32, batch 4: TensorFlow has 2.000x [1.")
+    assert words.endswith("the throughput of PyTorch (8 pairs, p = 0.031)")
+
+
+def test_the_same_document_the_other_way_round() -> None:
+    """Slower is said as how much faster the other is."""
+    (found,) = contests.contests(run_of([0.01] * 8, [0.02 * w for w in WOBBLE]))
+    assert found.verdict == "slower"
+    assert "PyTorch has 2.000x" in contests.sentence(found)
+
+
+def test_equivalent_says_within_what() -> None:
+    """And what could have been found."""
+    (found,) = contests.contests(SAME)
+    assert found.verdict == "equivalent"
+    assert "PyTorch and TensorFlow are equally fast within +-2 %" in contests.sentence(found)
+    words = contests.resolution_sentence(found)
+    assert words.startswith("this machine resolves 0.")
+    assert "% with 64" in words
+    assert "needed" not in words
+
+
+def test_cannot_tell_says_how_many_pairs_would_be_needed() -> None:
+    """The figure is the rule's own sum."""
+    (found,) = contests.contests(WILD)
+    assert found.verdict == "cannot tell"
+    said = found.judgement
+    assert isinstance(said.resolves, float)
+    needed = paired.pairs_needed(said.resolves, 8, 0.02)
+    assert f"about {needed:,} pairs would be needed for 2 %" in contests.resolution_sentence(found)
+
+
+def test_half_of_the_pairs_failed_is_a_sentence_and_no_number() -> None:
+    """Neither ratio, interval nor p-value leave the program."""
+    run = run_of([0.02] * 8, [0.01] * 8, failed=(0, 2, 4, 6))
+    (found,) = contests.contests(run)
+    assert found.verdict == "no verdict"
+    assert "4 of 8 pairs failed (it broke)" in contests.sentence(found)
+    plain = contests.plain(found)
+    assert plain["ratio"] is plain["interval"] is plain["p"] is None
+    assert contests.resolution_sentence(found) == ""
+    assert compare.within(run) == ()
+
+
+def test_compare_and_report_read_it_as_the_contest_it_was() -> None:
+    """The verdict is that of the exact test, not another one from the same trials."""
+    (comparison,) = compare.within(FASTER)
+    assert comparison.verdict == "faster"
+    assert comparison.varied == "framework"
+    assert "signed-rank" in comparison.basis
+    assert comparison.estimate.ratio == pytest.approx(2.0, rel=0.01)
+
+
+def test_a_document_of_pairs_is_written_and_read() -> None:
+    """Pairings survive the store, the versions of other environments too."""
+    pairing = replace(
+        FASTER.plan.pairings[0], a_versions={"torch": "2.8.0", "jax": Absent(reason="not there")}
+    )
+    run = replace(FASTER, plan=replace(FASTER.plan, pairings=(pairing,)))
+    assert codec.decode_run(codec.encode_run(run), "x") == run
+    assert contests.plain(contests.contests(run)[0])["a_versions"] == {
+        "torch": "2.8.0",
+        "jax": None,
+    }
+
+
+def test_a_trace_is_what_the_replays_read() -> None:
+    """Two lines a pair, milliseconds a sample, in the order of pairs."""
+    rows = [json.loads(line) for line in contests.trace(FASTER)]
+    assert len(rows) == 16
+    assert [(r["pair"], r["label"]) for r in rows[:3]] == [(0, "A"), (0, "B"), (1, "A")]
+    assert rows[1]["fake_inference_ms"]["values"] == pytest.approx([10.0] * 5)
+
+
+@pytest.mark.parametrize(
+    ("condition", "run", "holds"),
+    [
+        ("faster:50%", FASTER, True),
+        ("faster:150%", FASTER, None),
+        ("faster", FASTER, True),
+        ("slower:3%", FASTER, False),
+        ("different", FASTER, True),
+        ("different", SAME, False),
+        ("cannot-tell", WILD, True),
+        ("cannot-tell", SAME, False),
+        ("unresolved:0.03", WILD, True),
+        ("unresolved:3%", SAME, False),
+    ],
+)
+def test_conditions_for_ci(condition: str, run: Run, holds: bool | None) -> None:
+    """Each holds where it says, and shares of 100 % and more are refused."""
+    if holds is None:
+        with pytest.raises(UsageError, match="is not a share"):
+            fail_if.parse(condition)
+        return
+    assert fail_if.parse(condition).holds(contests.contests(run)[0].judgement) is holds
+
+
+def test_slower_by_less_than_the_threshold_does_not_fail() -> None:
+    """Surely slower, by 2.5 %: slower:3% lets it pass, slower:2% does not."""
+    run = run_of([0.01 * (1 + (w - 1) / 10) for w in WOBBLE], [0.01025] * 8)
+    said = contests.contests(run)[0].judgement
+    assert said.verdict == "slower"
+    assert not fail_if.parse("slower:3%").holds(said)
+    assert fail_if.parse("slower:2%").holds(said)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "worse:3%", "slower:x", "slower:-3%", "unresolved", "slower:0"]
+)
+def test_conditions_that_make_no_sense(text: str) -> None:
+    """A sentence, before anything is measured."""
+    with pytest.raises(UsageError):
+        fail_if.parse(text)

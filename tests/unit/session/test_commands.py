@@ -1,0 +1,90 @@
+"""Whole commands in pairs: timed from outside, ended with all they started, judged or refused."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dlbench.core.errors import UsageError
+from dlbench.session import commands
+
+QUICK = f"{sys.executable} -S -c pass"
+
+
+def _contest(a: str, b: str, **options: object) -> commands.CommandContest:
+    rules = {"most_pairs": 8, "zone": 0.02, "budget_s": None, "timeout_s": None, "seed": 1}
+    return commands.run(commands.request((a, b), **{**rules, **options}))  # type: ignore[arg-type]
+
+
+def test_a_slower_command_is_found() -> None:
+    """Fifty milliseconds against ten times as many."""
+    found = _contest("sleep 0.02", "sleep 0.2")
+    assert found.refusal() == ""
+    assert found.judgement.verdict == "slower"
+    assert found.judgement.ratio < 0.4
+    assert "B is slower than A" in found.sentence()
+    assert len(found.timed) == 16
+    assert {t.label for t in found.timed[::2]} == {"A", "B"}
+
+
+def test_a_command_that_fails_half_of_its_pairs_gets_no_verdict(tmp_path: Path) -> None:
+    """It fails every other time it is run; the sentence says how."""
+    counter = tmp_path / "n"
+    counter.write_text("0")
+    program = tmp_path / "flaky.py"
+    program.write_text(
+        f"import pathlib, sys\np = pathlib.Path({str(counter)!r})\n"
+        "n = int(p.read_text()) + 1\np.write_text(str(n))\nsys.exit(3 * (n % 2))\n"
+    )
+    found = _contest("true", f"{sys.executable} -S {program}")
+    assert "pairs failed (B ended with exit code 3)" in found.refusal()
+    assert found.n_lost == 3
+    plain = commands.plain(found)
+    assert plain["verdict"] == "no verdict"
+    assert plain["ratio"] is plain["p"] is plain["interval"] is None
+
+
+def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
+    """Its grandchild is gone too, and the pair is lost."""
+    mark = tmp_path / "alive"
+    began_s = time.monotonic()
+    hangs = f"sh -c '(sleep 1.5; touch {mark}) & sleep 60'"
+    found = _contest(hangs, "true", timeout_s=0.3)
+    assert "took longer than 0.3 s" in found.refusal()
+    time.sleep(max(0.0, 2.5 - (time.monotonic() - began_s)))
+    assert not mark.exists()
+
+
+def test_a_time_budget_ends_it_with_what_is_there() -> None:
+    """One pair is always run, and nothing is claimed from it."""
+    found = _contest("sleep 0.1", "sleep 0.1", budget_s=0.1)
+    assert len(found.pairs) == 1
+    assert found.judgement.verdict == "cannot tell"
+    assert "too few" in found.resolution_sentence()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("", "empty"), ("python 'x", "cannot be split"), ("no-such-program-here", "no program")],
+)
+def test_commands_that_make_no_sense(text: str, message: str) -> None:
+    """A sentence before anything is run."""
+    with pytest.raises(UsageError, match=message):
+        commands.request(
+            (text, "true"), most_pairs=8, zone=0.02, budget_s=None, timeout_s=None, seed=0
+        )
+
+
+def test_a_signal_is_told_by_name_and_the_trace_has_whole_pairs_only() -> None:
+    """What ended a command stands in its sentence."""
+    found = _contest("true", f"{sys.executable} -S -c 'import os; os.kill(os.getpid(), 9)'")
+    assert "was ended by SIGKILL" in found.refusal()
+    assert commands.trace(found) == []
+    good = _contest(QUICK, QUICK, budget_s=0.2)
+    rows = [json.loads(line) for line in commands.trace(good)]
+    assert len(rows) == 2 * len(good.differences)
+    assert set(rows[0]) == {"pair", "label", "t_s", "command_ms"}
