@@ -8,15 +8,24 @@ EXTRAS := $(subst pytorch,torch,$(subst onnxruntime,onnx,$(FRAMEWORKS)))
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: bench test check report clean
+.PHONY: bench test browser check report clean
 
 # Measure the quick suite on every device found, and write the report of that run.
 bench: $(VENV)/.bench
 	$(BIN)/dlbench run quick --framework $(FRAMEWORKS) --report reports
 
 # All tests: unit, property, fault, conformance, golden, frameworks, end to end.
-test: $(VENV)/.dev
+test: $(VENV)/.dev browser
 	$(BIN)/python -m pytest
+
+# The report's tests need a Chromium: found, else installed where that is allowed, else said.
+BROWSERS := chromium chromium-browser google-chrome google-chrome-stable microsoft-edge chrome
+browser:
+	@for name in $(BROWSERS); do command -v $$name >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing Chromium for the report's tests"; \
+		apt-get install -y -qq chromium >/dev/null && exit 0; fi; \
+	echo "no Chromium: the report's browser tests will be skipped (Debian: apt install chromium)"
 
 # Style, types, layers.
 check: $(VENV)/.dev

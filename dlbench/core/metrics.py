@@ -176,22 +176,32 @@ def latency_p50_s(result: CaseResult, run: Run) -> Metric:
 
 
 @metric(unit="s", direction="lower")
+def latency_p90_s(result: CaseResult, run: Run) -> Metric:  # noqa: ARG001
+    """Seconds within which 90 of 100 queries are answered, queries of all trials pooled."""
+    return _pooled_percentile(result, 0.9)
+
+
+@metric(unit="s", direction="lower")
 def latency_p99_s(result: CaseResult, run: Run) -> Metric:  # noqa: ARG001
     """Seconds within which 99 of 100 queries are answered, queries of all trials pooled."""
+    return _pooled_percentile(result, 0.99)
+
+
+def _pooled_percentile(result: CaseResult, q: float) -> Metric:
     if result.case.mode is not Mode.INFERENCE:
         return NOT_INFERENCE
     queries = sorted(q_s for t in result.measured for q_s in t.queries_s)
     if not queries:
         return NOT_TIMED
-    interval = stats.percentile_interval(queries, 0.99)
+    interval = stats.percentile_interval(queries, q)
     if interval is None:
         return Absent(
-            reason=f"n too small: {len(queries)} queries cannot bound p99",
+            reason=f"n too small: {len(queries)} queries cannot bound p{q:.0%}".rstrip("%"),
             remedy="--scenario single_stream, or --profile standard",
         )
     # The interval is an order statistic's; it takes queries of one process for independent.
     return Measured(
-        value=stats.percentile(queries, 0.99),
+        value=stats.percentile(queries, q),
         interval=interval,
         n=len(queries),
         source="host clock",

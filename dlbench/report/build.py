@@ -1,7 +1,7 @@
 """Build one self-contained HTML file from documents: byte-stable, offline, safe to open.
 
-Everything from a document is escaped; scripts run by the hash of their text only, and nothing is
-fetched: a document from a stranger cannot make this page do anything.
+Everything from a document is escaped; script and style run by the hash of their text only, and
+nothing is fetched: a document from a stranger cannot make this page do anything.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from pathlib import Path
 from markupsafe import Markup
 
 import dlbench
-from dlbench.analysis.compare import Comparison, sentence
+from dlbench.analysis.compare import sentence
 from dlbench.core.errors import UsageError
 from dlbench.core.types import Run
-from dlbench.report import sections
-from dlbench.report.render import render
-from dlbench.report.sections import verdict
+from dlbench.report import content as contents
+from dlbench.report import filters, sections
+from dlbench.report.content import Compared, Content
+from dlbench.report.render import json_for_script, render
 
 _FOLDER = Path(__file__).parent
 
 
-def build(runs: Sequence[Run]) -> str:
+def build(runs: Sequence[Run], *, side_by_side: bool = False) -> str:
     """The whole page.
 
     Raises:
@@ -32,27 +33,31 @@ def build(runs: Sequence[Run]) -> str:
     """
     if not runs:
         raise UsageError("there is nothing to report on", "Give at least one result document.")
-    from plotly.offline import get_plotlyjs
+    return page(contents.of(runs, side_by_side=side_by_side))
 
-    plotly, js = get_plotlyjs(), _own("report.js")
+
+def page(content: Content) -> str:
+    """The whole page of a content."""
+    css, js = _own("report.css"), _own("report.js")
     parts = [
         {"id": section.__name__.rpartition(".")[2], "title": section.TITLE, "html": markup}
         for section in sections.all_sections()
-        if (markup := section.html(runs)) is not None
+        if (markup := section.html(content)) is not None
     ]
     return str(
         render(
             _own("template.html"),
-            policy=content_security_policy(plotly, js),
-            title=f"dlbench: {headline(runs)}",
-            headline=headline(runs),
-            facts=facts(runs),
+            policy=content_security_policy(css, js),
+            title=f"dlbench: {headline(content)}",
+            headline=headline(content),
+            facts=facts(content),
             sections=parts,
-            css=Markup(_own("report.css")),  # noqa: S704 - our own files
-            plotly=Markup(plotly),  # noqa: S704
+            facets=filters.facets(content.rows),
+            filters=json_for_script(filters.index(content.rows)),
+            css=Markup(css),  # noqa: S704 - our own files
             js=Markup(js),  # noqa: S704
             version=dlbench.__version__,
-            n_documents=f"{len(runs)} result document{'s' * (len(runs) != 1)}",
+            n_documents=f"{content.n_documents:,} result document{'s' * (content.n_documents != 1)}",
         )
     )
 
@@ -61,41 +66,47 @@ def _own(name: str) -> str:
     return (_FOLDER / name).read_text(encoding="utf-8")
 
 
-def content_security_policy(*scripts: str) -> str:
-    """Nothing but these scripts, by hash; styles inline, since plotly sets them on its elements."""
-    hashes = " ".join(
-        f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'"
-        for s in scripts
-    )
+def content_security_policy(css: str, js: str) -> str:
+    """Nothing but this style and this script, each by its hash."""
     return (
-        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
-        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {_hash(js)}; style-src {_hash(css)}; "
+        "base-uri 'none'; form-action 'none'"
     )
 
 
-def headline(runs: Sequence[Run]) -> str:
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def headline(content: Content) -> str:
     """The verdict in a line: the clearest difference, or that there is none to be told."""
-    comparisons = verdict.found(runs)
-    clear = [c for c in comparisons if c.verdict in {"faster", "slower"}]
-    if len(comparisons) == 1:
-        return sentence(comparisons[0]).rpartition(" (")[0]
+    compared = content.compared
+    clear = [f for f in compared if f.comparison.verdict in {"faster", "slower"}]
+    if len(compared) == 1:
+        return sentence(compared[0].comparison).rpartition(" (")[0]
     if clear:
-        return _winners(clear, len(comparisons))
-    if comparisons:
-        return f"No clear winner in {len(comparisons)} comparisons"
-    measured = sum(bool(r.measured) for run in runs for r in run.results)
+        return _winners(clear, len(compared))
+    if compared:
+        return f"No clear winner in {len(compared)} comparisons"
+    measured = sum(row.n_trials > 0 for row in content.rows)
+    if not measured:
+        return "Nothing was measured"
     return f"{measured} case{'s' * (measured != 1)} measured"
 
 
-def _winners(clear: Sequence[Comparison], n_all: int) -> str:
+MOST_TASKS = 4
+"""A headline names this many tasks of a winner, then counts."""
+
+
+def _winners(clear: Sequence[Compared], n_all: int) -> str:
     """Who wins what: ``TensorFlow is faster for a and b; PyTorch for c``."""
     wins: dict[str, list[str]] = {}
-    for c in clear:
+    for c in (found.comparison for found in clear):
         winner = c.b_name if c.verdict == "faster" else c.a_name
         wins.setdefault(winner, []).append(f"{c.a.workload} {c.a.mode}")
     parts = [
         f"{winner} {'is faster ' if i == 0 else ''}for {_joined(list(dict.fromkeys(tasks)))}"
-        for i, (winner, tasks) in enumerate(wins.items())
+        for i, (winner, tasks) in enumerate(list(wins.items())[:MOST_TASKS])
     ]
     undecided = n_all - len(clear)
     rest = f"; {undecided} of {n_all} undecided" if undecided else ""
@@ -103,16 +114,26 @@ def _winners(clear: Sequence[Comparison], n_all: int) -> str:
 
 
 def _joined(words: list[str]) -> str:
+    if len(words) > MOST_TASKS:
+        return f"{len(words)} tasks"
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def facts(runs: Sequence[Run]) -> str:
+def facts(content: Content) -> str:
     """One line on what stands behind it."""
-    machines = ", ".join(dict.fromkeys(run.environment.machine for run in runs))
-    devices = ", ".join(dict.fromkeys(d.name for run in runs for d in run.environment.devices))
-    trials = sum(len(r.measured) for run in runs for r in run.results)
-    cases = sum(len(run.results) for run in runs)
-    return (
-        f"{machines} ({devices}) · {runs[0].created_utc[:10]} · {cases} cases · "
-        f"{trials} trials, each a fresh process"
-    )
+    machines = _counted(content.machines, "machines")
+    devices = _counted(list(dict.fromkeys(row.device_name for row in content.rows)), "devices")
+    dates = sorted({row.created_utc[:10] for row in content.rows})
+    when = " to ".join(dict.fromkeys([dates[0], dates[-1]])) if dates else ""
+    cases, trials = len(content.rows), sum(row.n_trials for row in content.rows)
+    parts = [
+        f"{machines} ({devices})" if machines else "",
+        when,
+        f"{cases:,} case{'s' * (cases != 1)}",
+        f"{trials:,} trial{'s' * (trials != 1)}, each a fresh process" if trials else "",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _counted(names: Sequence[str], word: str) -> str:
+    return ", ".join(names) if len(names) <= MOST_TASKS else f"{len(names)} {word}"

@@ -1,40 +1,143 @@
 "use strict";
 (function () {
   const root = document.documentElement;
-  const style = (name) => getComputedStyle(root).getPropertyValue(name).trim();
+  const all = (selector, from) => Array.from((from || document).querySelectorAll(selector));
+  const byId = (id) => document.getElementById(id);
+  const data = (id) => { const e = byId("data-" + id); return e && JSON.parse(e.textContent); };
+  all("[data-script]").forEach((element) => { element.hidden = false; });
 
-  function draw(name) {
-    const place = document.getElementById("chart-" + name);
-    const data = document.getElementById("data-" + name);
-    if (!place || !data || !window.Plotly) return;
-    const figure = JSON.parse(data.textContent);
-    const layout = figure.layout;
-    const axis = { gridcolor: style("--line"), linecolor: style("--line"), zerolinecolor: style("--soft") };
-    Object.keys(layout).filter((key) => /^[xy]axis/.test(key)).forEach((key) => Object.assign(layout[key], axis));
-    Object.assign(layout, {
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", width: place.clientWidth,
-      font: { color: style("--ink"), size: 13, family: getComputedStyle(document.body).fontFamily },
-    });
-    figure.data.forEach((trace) => { if (trace.error_x) trace.error_x.color = style("--ink"); });
-    // Long labels would leave no room for bars on a phone, so there they break before the numbers.
-    if (place.clientWidth < 560) figure.data.forEach((trace) => {
-      trace.y = trace.y.map((label) => label.replace(/ (fp32|tf32|bf16|fp16|int8) /, "<br>$1 "));
-    });
-    window.Plotly.react(place, figure.data, layout, { displaylogo: false, displayModeBar: false });
+  // --- light and dark ---
+  const prefersDark = matchMedia("(prefers-color-scheme: dark)");
+  const isDark = () => root.dataset.theme ? root.dataset.theme === "dark" : prefersDark.matches;
+  function sayTheme() { byId("theme-word").textContent = isDark() ? "Light" : "Dark"; }
+  byId("theme").addEventListener("click", () => { root.dataset.theme = isDark() ? "light" : "dark"; sayTheme(); });
+  prefersDark.addEventListener("change", sayTheme);
+  sayTheme();
+
+  // --- the view: what is filtered, chosen and set; kept in the address ---
+  const index = data("filters") || { facets: [], rows: [] };
+  const form = byId("filters");
+  const marked = all("[data-r]").map((element) => ({ element, rows: element.dataset.r.split(" ").filter(Boolean).map(Number) }));
+  const lines = all("[data-any]").map((element) => ({ element, rows: element.dataset.any.split(" ").map(Number) }));
+  const panels = all("[data-panel]").map((element) => ({ element, marks: all("[data-r]", element) }));
+  const sliders = all("input[type=range][data-limit]");
+  const trial = byId("trial");
+  const figures = all("[data-trial]");
+
+  function chosen() {
+    return index.facets.map((facet) => new Set(
+      all('input[name="' + facet.name + '"]:checked', form).map((box) => Number(box.value))));
   }
 
-  function drawAll() {
-    document.querySelectorAll('script[type="application/json"]').forEach((data) => draw(data.id.replace("data-", "")));
+  function filter() {
+    const sets = form ? chosen() : [];
+    const shows = index.rows.map((row) => sets.every((set, i) => set.has(row[i])));
+    marked.forEach(({ element, rows }) => {
+      if ("trial" in element.dataset) return;
+      element.toggleAttribute("hidden", rows.length > 0 && !rows.every((n) => shows[n]));
+    });
+    lines.forEach(({ element, rows }) => element.toggleAttribute("hidden", !rows.some((n) => shows[n])));
+    panels.forEach(({ element, marks }) => { element.hidden = marks.length > 0 && marks.every((m) => m.hasAttribute("hidden")); });
+    const n = shows.filter(Boolean).length;
+    if (byId("shown")) byId("shown").textContent = n === shows.length ? "all " + n + " cases are shown" : n + " of " + shows.length + " cases are shown";
+    chooseTrial(shows);
   }
 
-  const button = document.getElementById("theme");
-  button.hidden = false;
-  button.addEventListener("click", () => {
-    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-    root.dataset.theme = dark ? "light" : "dark";
-    drawAll();
+  function chooseTrial(shows) {
+    if (!trial) return;
+    const allowed = figures.map((figure) => shows[Number(figure.dataset.r)] !== false);
+    Array.from(trial.options).forEach((option, i) => { option.hidden = option.disabled = !allowed[i]; });
+    if (!allowed[trial.selectedIndex]) trial.selectedIndex = allowed.indexOf(true);
+    figures.forEach((figure, i) => figure.toggleAttribute("hidden", i !== trial.selectedIndex));
+  }
+
+  function state() {
+    const params = new URLSearchParams();
+    index.facets.forEach((facet) => {
+      const boxes = all('input[name="' + facet.name + '"]', form);
+      if (boxes.some((box) => !box.checked)) {
+        const on = boxes.filter((box) => box.checked).map((box) => facet.values[Number(box.value)]);
+        params.set(facet.name, JSON.stringify(on));
+      }
+    });
+    sliders.forEach((slider) => { if (slider.value !== slider.defaultValue) params.set(slider.id, slider.value); });
+    if (trial && trial.selectedIndex > 0) params.set("trial", figures[trial.selectedIndex].dataset.r);
+    return params;
+  }
+
+  let at = "";
+  function remember() {
+    const params = state();
+    if (at) params.set("at", at);
+    const text = params.toString();
+    history.replaceState(null, "", text ? "#" + text : location.pathname + location.search);
+  }
+
+  // An address is read with care: names and values that this page does not have are passed over.
+  function restore() {
+    const hash = location.hash.slice(1);
+    if (!hash.includes("=")) { at = byId(hash) ? hash : ""; return; }
+    const params = new URLSearchParams(hash);
+    index.facets.forEach((facet) => {
+      let wanted = null;
+      try { wanted = JSON.parse(params.get(facet.name)); } catch { wanted = null; }
+      all('input[name="' + facet.name + '"]', form).forEach((box) => {
+        box.checked = !Array.isArray(wanted) || wanted.includes(facet.values[Number(box.value)]);
+      });
+    });
+    sliders.forEach((slider) => { const v = params.get(slider.id); if (v !== null && isFinite(v)) slider.value = v; });
+    if (trial && params.has("trial")) {
+      const i = figures.findIndex((figure) => figure.dataset.r === params.get("trial"));
+      if (i >= 0) trial.selectedIndex = i;
+    }
+    at = params.get("at") || "";
+    const place = at && all("main section").find((section) => section.id === at);
+    if (place) place.scrollIntoView();
+  }
+
+  if (form) {
+    form.addEventListener("change", () => { filter(); remember(); });
+    form.addEventListener("reset", () => setTimeout(() => { filter(); remember(); }));
+    form.addEventListener("submit", (event) => event.preventDefault());
+  }
+  if (trial) trial.addEventListener("change", () => { filter(); remember(); });
+  addEventListener("hashchange", () => {
+    const plain = !location.hash.includes("=");
+    restore();
+    if (plain && state().toString()) remember();
+    filter(); rank();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
-  addEventListener("resize", drawAll);
-  drawAll();
+
+  // --- the recommendation: a deadline and a budget, ranked again ---
+  function rank() {}
+
+  // --- saving what is in the page ---
+  // A cell that a spreadsheet would take for a formula is made text by a quote before it.
+  function csvCell(value) {
+    if (value === null || value === undefined) return "";
+    if (typeof value === "number") return String(value);
+    const text = /^[=+\-@\t\r]/.test(value) ? "'" + value : String(value);
+    return /[",\n\r]/.test(text) ? '"' + text.replace(/"/g, '""') + '"' : text;
+  }
+  function asCsv(table) {
+    return [table.columns, ...table.rows].map((row) => row.map(csvCell).join(",")).join("\r\n") + "\r\n";
+  }
+  function asObjects(table) {
+    return JSON.stringify(table.rows.map((row) => Object.fromEntries(row.map((v, i) => [table.columns[i], v]))), null, 1) + "\n";
+  }
+  function save(button) {
+    const text = byId("data-" + button.dataset.save).textContent;
+    const made = { csv: () => asCsv(JSON.parse(text)), json: () => asObjects(JSON.parse(text)), text: () => text }[button.dataset.as]();
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([made], { type: button.dataset.as === "csv" ? "text/csv" : "application/json" }));
+    link.download = button.dataset.name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  }
+  all("[data-save]").forEach((button) => button.addEventListener("click", () => save(button)));
+
+  restore();
+  filter();
+  rank();
+  root.dataset.ready = "yes";
 })();

@@ -1,99 +1,329 @@
-"""The report in a real browser: charts drawn, nothing hostile run, nothing requested."""
+"""The report in a real browser: what it shows, what it does, and what it never does."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import re
-import shutil
-import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from dlbench.core.types import Run
+from dlbench.report import browser as installed
 from dlbench.report import build
-from tests import builders
-from tests.unit.report.test_build import hostile_run
+from dlbench.store import codec
+from tests import builders, documents
 
-BROWSER = next(
-    (
-        path
-        for name in ("chromium", "chromium-browser", "google-chrome")
-        if (path := shutil.which(name))
-    ),
-    None,
-)
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Dialog, Page
+
+BROWSER = installed.find()
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(BROWSER is None, reason="no Chromium here (Debian: apt install chromium)"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--enable-logging=stderr",
-    "--virtual-time-budget=5000",
-)
+TIMEOUT_MS = 15_000
 
 
-def _open(tmp_path: Path, run: Run, *flags: str) -> tuple[str, str]:
-    """The page's DOM once its scripts have run, and what the browser logged."""
-    page = tmp_path / "report.html"
-    page.write_text(build.build([run]), encoding="utf-8")
-    assert BROWSER is not None
-    done = subprocess.run(
-        [
-            BROWSER,
-            *FLAGS,
-            f"--user-data-dir={tmp_path / 'profile'}",
-            *flags,
-            "--dump-dom",
-            page.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
+class Visit:
+    """A page with everything it logged, threw and requested."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.messages: list[str] = []
+        self.requests: list[str] = []
+        page.set_default_timeout(TIMEOUT_MS)
+        page.on("console", lambda message: self.messages.append(message.text))
+        page.on("pageerror", lambda error: self.messages.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("dialog", self._refuse)
+
+    def _refuse(self, dialog: Dialog) -> None:
+        self.messages.append(dialog.message)
+        dialog.dismiss()
+
+    def shown(self, selector: str) -> int:
+        """How many elements of that kind can be seen."""
+        return self.page.locator(f"{selector}:visible").count()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests here."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as started:
+        flags = [*installed.FLAGS, "--no-sandbox"]  # containers run tests as root
+        running = started.chromium.launch(executable_path=BROWSER, args=flags)
+        yield running
+        running.close()
+
+
+Opened = Callable[..., Visit]
+
+
+@pytest.fixture
+def visit(browser: Browser, tmp_path: Path) -> Iterator[Opened]:
+    """Open the report of some runs in a fresh profile."""
+    contexts = []
+
+    def opened(*runs: Run, fragment: str = "", **settings: Any) -> Visit:
+        path = tmp_path / "report.html"
+        path.write_text(build.build(runs or (documents.rich_run(),)), encoding="utf-8")
+        context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **settings})
+        contexts.append(context)
+        visit = Visit(context.new_page())
+        visit.page.goto(path.as_uri() + fragment)
+        if settings.get("java_script_enabled", True):
+            visit.page.wait_for_selector("html[data-ready]", state="attached")
+        return visit
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+def _clean(visit: Visit) -> None:
+    """Nothing logged, nothing thrown, and only the file itself was opened."""
+    assert visit.messages == []
+    assert [r for r in visit.requests if not r.startswith("blob:")] == visit.requests[:1]
+    assert visit.requests[0].startswith("file://")
+
+
+def test_every_section_is_rendered(visit: Opened) -> None:
+    """Each has a heading and content of some height, and bars, curves and whiskers are drawn."""
+    v = visit()
+    sections = v.page.locator("main > section")
+    assert sections.count() >= 15
+    assert all(box["height"] > 40 for box in (s.bounding_box() for s in sections.all()) if box)
+    assert v.shown("section h2") == sections.count()
+    assert v.shown(".bar.measured .fill") > 10
+    assert v.shown(".bar.estimated .fill") >= 1
+    assert v.shown(".bar.absent") >= 1
+    assert v.shown(".area path.line") >= 4
+    widths = [
+        box["width"] for b in v.page.locator("#throughput .fill").all() if (box := b.bounding_box())
+    ]
+    assert max(widths) > 100
+    _clean(v)
+
+
+def test_a_bar_is_as_long_as_its_number(visit: Opened) -> None:
+    """Half the throughput is half the width, in pixels."""
+    v = visit(builders.sealed_run())
+    rows = v.page.locator("#throughput tbody tr:has(.fill)").all()
+    numbers = [float(row.locator("span.measured").first.inner_text()) for row in rows]
+    boxes = [row.locator(".fill").bounding_box() for row in rows]
+    widths = [box["width"] for box in boxes if box]
+    assert widths[1] / widths[0] == pytest.approx(numbers[1] / numbers[0], rel=0.02)
+
+
+def test_the_filter_does_what_it_says(visit: Opened) -> None:
+    """Rows of the other framework go, in tables, charts and comparisons; the count says so."""
+    v = visit()
+    before = v.shown("#throughput tbody tr")
+    v.page.locator("#filters summary").click()
+    v.page.get_by_role("checkbox", name="TensorFlow").uncheck()
+    assert v.page.locator("#shown").inner_text() == "12 of 14 cases are shown"
+    assert v.shown("#throughput tbody tr") == before - 2
+    assert v.shown("#throughput th:has-text('TensorFlow')") == 0
+    assert v.shown("#comparisons td:has-text('TensorFlow')") == 0
+    v.page.get_by_role("checkbox", name="training").uncheck()
+    assert v.shown("#throughput h3:has-text('resnet50 training')") == 0
+    v.page.get_by_role("button", name="Show all").click()
+    v.page.get_by_text("all 14 cases are shown").wait_for()
+    assert v.shown("#throughput tbody tr") == before
+    _clean(v)
+
+
+def test_a_view_can_be_sent_as_a_link(visit: Opened) -> None:
+    """The address holds the filter and the trial; opened again it shows the same."""
+    v = visit()
+    v.page.locator("#filters summary").click()
+    v.page.get_by_role("checkbox", name="PyTorch").uncheck()
+    choices = v.page.locator("#trial option:not([disabled])")
+    v.page.locator("#trial").select_option(choices.nth(1).get_attribute("value"))
+    fragment = "#" + v.page.url.partition("#")[2]
+    assert "framework=" in fragment
+    again = visit(fragment=fragment)
+    assert again.page.locator("#shown").inner_text() == v.page.locator("#shown").inner_text()
+    assert again.page.locator("#trial").input_value() == v.page.locator("#trial").input_value()
+    assert again.shown("#throughput th:has-text('PyTorch')") == 0
+    for nonsense in ("#framework=%5B&trial=-1&at=../x", "#framework=7&a=b=c", "#%E0%A4%A"):
+        assert visit(fragment=nonsense).messages == []
+
+
+def test_another_trial_can_be_chosen(visit: Opened) -> None:
+    """Exactly one is in view, and it is the chosen one."""
+    v = visit()
+    assert v.shown("figure.trial") == 1
+    v.page.locator("#trial").select_option(index=3)
+    chosen = v.page.locator("#trial option:checked").inner_text()
+    assert v.shown("figure.trial") == 1
+    caption = v.page.locator("figure.trial:visible figcaption").inner_text()
+    assert caption.startswith(chosen)
+
+
+def test_dark_mode_follows_the_system_and_the_switch(visit: Opened) -> None:
+    """Ground, text and bars change; the button says what it would do."""
+
+    def look(v: Visit) -> list[str]:
+        return [
+            v.page.evaluate(f"getComputedStyle(document.querySelector('{s}')).{p}")
+            for s, p in (("body", "backgroundColor"), ("h1", "color"), (".fill", "fill"))
+        ]
+
+    light, dark = visit(color_scheme="light"), visit(color_scheme="dark")
+    in_light, in_dark = look(light), look(dark)
+    assert all(a != b for a, b in zip(in_light, in_dark, strict=True))
+    button = light.page.get_by_role("button", name="Dark")
+    button.click()
+    assert look(light) == in_dark
+    light.page.get_by_role("button", name="Light").click()
+    assert look(light) == in_light
+
+
+def test_print_is_light_without_controls(visit: Opened) -> None:
+    """On paper: dark ink, no filter, no button; and it fits the page."""
+    v = visit(color_scheme="dark")
+    v.page.emulate_media(media="print")
+    assert (
+        v.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     )
-    return done.stdout, done.stderr
+    assert v.shown("button") == v.shown("nav") == v.shown("#filters") == 0
+    assert v.page.pdf(format="A4").startswith(b"%PDF-")
 
 
-def _console_errors(log: str) -> list[str]:
-    return [line for line in log.splitlines() if "CONSOLE" in line]
+@pytest.mark.parametrize("width", [360, 768, 1920, 3840])
+def test_the_page_never_scrolls_sideways(visit: Opened, width: int) -> None:
+    """From a phone to 4K; wide tables scroll in their own region."""
+    v = visit(viewport={"width": width, "height": 900})
+    assert v.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_the_chart_is_drawn_without_a_console_message(tmp_path: Path) -> None:
-    """Bars with whiskers in an SVG, and the theme button is there."""
-    dom, log = _open(tmp_path, builders.sealed_run())
-    assert "main-svg" in dom
-    assert len(re.findall(r'class="point"', dom)) >= 2
-    assert 'class="errorbar"' in dom
-    assert _console_errors(log) == []
-    assert re.search(r'<button[^>]*id="theme"[^>]*hidden', dom) is None
+def test_without_javascript_verdict_and_tables_stand(visit: Opened) -> None:
+    """And charts too; nothing that would not work is offered."""
+    v = visit(java_script_enabled=False)
+    assert v.shown(".verdicts li") >= 1
+    assert v.shown("#throughput tbody tr") >= 10
+    assert v.shown(".area path.line") >= 1
+    assert v.shown("button") == 0
+    assert v.shown("#filters") == 0
 
 
-def test_hostile_documents_run_nothing(tmp_path: Path) -> None:
-    """The title is the canary; the policy has nothing to refuse because nothing tried."""
-    dom, log = _open(tmp_path, hostile_run())
-    title = re.search(r"<title>(.*?)</title>", dom, flags=re.DOTALL)
-    assert title is not None
-    assert title[1].startswith("dlbench: ")
-    assert "main-svg" in dom
-    assert _console_errors(log) == []
+def test_the_data_can_be_saved(visit: Opened, tmp_path: Path) -> None:
+    """CSV and JSON agree, and the document is the sealed one."""
+    run = documents.rich_run()
+    v = visit(run)
+    saved = {}
+    for name in ("Save as CSV", "Save as JSON", "Save document"):
+        with v.page.expect_download() as download:
+            v.page.get_by_role("button", name=name).click()
+        path = tmp_path / download.value.suggested_filename
+        download.value.save_as(path)
+        saved[name] = path.read_bytes()
+    rows = json.loads(saved["Save as JSON"])
+    table = list(csv.DictReader(io.StringIO(saved["Save as CSV"].decode(), newline="")))
+    assert len(rows) == len(table) == 14
+    for row, line in zip(rows, table, strict=True):
+        assert {k: "" if x is None else x for k, x in row.items() if isinstance(x, str | None)} == {
+            k: line[k] for k, x in row.items() if isinstance(x, str | None)
+        }
+        speed = row["throughput_samples_per_s"]
+        assert (
+            line["throughput_samples_per_s"] == ""
+            if speed is None
+            else float(line["throughput_samples_per_s"]) == pytest.approx(speed)
+        )
+    assert codec.decode_run(saved["Save document"], "saved") == run
+    _clean(v)
 
 
-def test_dark_mode_changes_the_charts_ink(tmp_path: Path) -> None:
-    """Text in the chart follows the page's colours."""
-    light, _ = _open(tmp_path, builders.sealed_run(), "--blink-settings=preferredColorScheme=1")
-    dark, _ = _open(tmp_path, builders.sealed_run(), "--blink-settings=preferredColorScheme=0")
-    ink = {
-        name: set(re.findall(r"fill: (rgb\([^)]*\))", dom))
-        for name, dom in (("light", light), ("dark", dark))
-    }
-    assert "rgb(27, 31, 36)" in ink["light"]
-    assert "rgb(233, 236, 239)" in ink["dark"]
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r"])
+def test_a_formula_is_saved_as_text(visit: Opened, tmp_path: Path, first: str) -> None:
+    """A spreadsheet that opens the CSV runs nothing of what a stranger wrote."""
+    v = visit(documents.strange_run(first + "cmd|' /C calc'!A0"))
+    with v.page.expect_download() as download:
+        v.page.get_by_role("button", name="Save as CSV").click()
+    path = tmp_path / "saved.csv"
+    download.value.save_as(path)
+    cells = [c for row in csv.reader(path.open(encoding="utf-8", newline="")) for c in row]
+    assert "'" + first + "cmd|' /C calc'!A0" in cells
+    assert not any(c[:1] == first and "cmd" in c for c in cells)
+
+
+def test_hostile_documents_run_nothing(visit: Opened) -> None:
+    """No script of theirs runs, no style of theirs holds, no request leaves, no policy is needed."""
+    v = visit(documents.hostile_run(), documents.other_machine())
+    assert v.page.title().startswith("dlbench: ")
+    assert "pwned" not in v.page.evaluate("String(window.name) + document.cookie")
+    v.page.get_by_role("button", name="Dark").click()
+    v.page.locator("#filters summary").click()
+    v.page.locator("#filters input").first.uncheck()
+    v.page.hover("main h2 >> nth=2")
+    assert v.page.title().startswith("dlbench: ")
+    assert v.page.locator("img, iframe, link, a:not([href^='#'])").count() == 0
+    assert v.shown("main h2") > 5
+    _clean(v)
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 360), ("dark", 1200)])
+def test_axe_finds_no_violation(visit: Opened, scheme: str, width: int) -> None:
+    """WCAG 2.2 A and AA, and the good practices that axe knows."""
+    axe = pytest.importorskip("axe_playwright_python.base", reason="axe is not installed")
+    v = visit(
+        documents.rich_run(),
+        documents.other_machine(),
+        color_scheme=scheme,
+        viewport={"width": width, "height": 900},
+    )
+    v.page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true })")
+    # Evaluated by the browser's debugger, which the page's policy does not bind.
+    v.page.evaluate(axe.AXE_SCRIPT)
+    found = v.page.evaluate(
+        "axe.run({runOnly: ['wcag2a','wcag2aa','wcag21a','wcag21aa','wcag22aa','best-practice']})"
+    )
+    violations = [
+        (x["id"], x["help"], [n["html"][:200] for n in x["nodes"][:3]]) for x in found["violations"]
+    ]
+    assert violations == []
+    assert len(found["passes"]) > 20
+
+
+def test_all_of_it_can_be_reached_by_keyboard(visit: Opened) -> None:
+    """The skip link first, a visible focus, and a filter that works by keys."""
+    v = visit()
+    v.page.keyboard.press("Tab")
+    assert v.page.evaluate("document.activeElement.className") == "skip"
+    assert v.page.locator(".skip").bounding_box() is not None
+    v.page.keyboard.press("Tab")
+    outline = v.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+    v.page.locator("#filters summary").focus()
+    v.page.keyboard.press("Enter")
+    v.page.keyboard.press("Tab")
+    v.page.keyboard.press("Space")
+    assert re.match(r"\d+ of 14", v.page.locator("#shown").inner_text())
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        documents.empty_run(),
+        builders.run([builders.sealed_run().results[2]]),
+        documents.strange_run(documents.SCRIPTS),
+    ],
+    ids=["no results", "only failures", "every script"],
+)
+def test_bad_input_gives_a_good_page(visit: Opened, run: Run) -> None:
+    """A verdict in words, no error, and nothing that runs out of the window of a phone."""
+    v = visit(run, viewport={"width": 360, "height": 780})
+    assert len(v.page.locator("#verdict").inner_text()) > 40
+    assert v.page.evaluate("document.documentElement.scrollWidth") <= 360
+    _clean(v)

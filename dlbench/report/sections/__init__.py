@@ -1,4 +1,4 @@
-"""One file a section: ``ORDER``, ``TITLE`` and ``html(runs)``; the file name is the registration.
+"""One file a section: ``ORDER``, ``TITLE`` and ``html(content)``; the file name is the registration.
 
 ``html`` returns escaped markup, or None when there is nothing to say.
 """

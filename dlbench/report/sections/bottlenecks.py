@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from markupsafe import Markup
 
 from dlbench.analysis import bottleneck
-from dlbench.core.types import Run
+from dlbench.report.content import Content
 from dlbench.report.render import render
 
 ORDER = 35
@@ -24,7 +22,7 @@ are decoded from files: the files lie in the page cache, so that no disk is meas
 """
 
 
-def html(runs: Sequence[Run]) -> Markup | None:
+def html(content: Content) -> Markup | None:
     """The list, if data modes were compared."""
-    found = [b for run in runs for b in bottleneck.find(run)]
+    found = [b for run in content.runs for b in bottleneck.find(run)]
     return render(TEMPLATE, found=found) if found else None

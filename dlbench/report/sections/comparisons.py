@@ -1,39 +1,83 @@
-"""Every comparison as a row: ratio, interval, verdict."""
+"""Every comparison as a row: ratio, interval on one scale, verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from markupsafe import Markup
 
-from dlbench.core.types import Run
+from dlbench.analysis.compare import Comparison
+from dlbench.report import svg
+from dlbench.report.content import Compared, Content
 from dlbench.report.render import render
-from dlbench.report.sections import verdict
+from dlbench.report.sections.verdict import CSS, SIGNS
 
-ORDER = 30
+ORDER = 40
 TITLE = "Comparisons"
 
+MOST = 400
+
+ZONE = 0.02
+"""Half the width of the band in which two throughputs count as equal."""
+
 TEMPLATE = """
-<div class="scroll" tabindex="0" role="region" aria-label="Comparisons"><table>
+<p>How many times the throughput of A case B has. An interval that crosses 1 decides nothing; one inside
+the shaded band (±2 %) says that they are equal. Across documents no verdict is given below 10 %.</p>
+<div class="scroll" tabindex="0" role="region" aria-label="Table: comparisons"><table class="forest">
 <thead><tr><th scope="col">What</th><th scope="col">A</th><th scope="col">B</th>
-<th scope="col" class="number">B over A</th><th scope="col" class="number">95 % interval</th>
+<td class="chart-cell"></td><th scope="col" class="number">B over A</th>
+<th scope="col" class="number">95 % interval</th>
 <th scope="col" class="number">Trials</th><th scope="col">Verdict on B</th></tr></thead>
 <tbody>
-{% for c in comparisons %}
-<tr><th scope="row">{{ c.what }}</th><td>{{ c.a_name }}</td><td>{{ c.b_name }}</td>
-<td class="number">{{ '%.3f' | format(c.estimate.ratio) }}</td>
+{% for found in shown %}
+{% set c = found.comparison %}
+<tr data-r="{{ found.row_numbers }}"><th scope="row">{{ c.what }}</th><td>{{ c.a_name }}</td><td>{{ c.b_name }}</td>
+<td class="chart-cell">{{ mark(c) }}</td>
+<td class="number"><span class="measured">{{ '%.3f' | format(c.estimate.ratio) }}</span></td>
 <td class="number">{% if c.estimate.interval %}
-{{ '%.3f' | format(c.estimate.interval.low) }} – {{ '%.3f' | format(c.estimate.interval.high) }}
+<span class="interval">{{ '%.3f' | format(c.estimate.interval.low) }} – {{ '%.3f' | format(c.estimate.interval.high) }}</span>
 {% else %}<span class="absent">too few trials</span>{% endif %}</td>
-<td class="number">{{ c.estimate.n }}</td><td>{{ c.verdict }}</td></tr>
+<td class="number">{{ c.estimate.n }}</td><td class="verdict {{ css[c.verdict] }}"><span aria-hidden="true">{{ sign[c.verdict] }}</span> {{ c.verdict }}</td></tr>
 {% endfor %}
-</tbody></table></div>
-<p class="note">A ratio above 1 means that B has the higher throughput. Equivalent: the whole interval lies
-within ±2 %. Across documents no verdict is given below 10 %.</p>
+</tbody>
+<tfoot><tr><td></td><td></td><td></td><td class="chart-cell">{{ axis }}</td><td></td><td></td><td></td><td></td></tr></tfoot>
+</table></div>
+{% if n_more %}<p>{{ n_more }} further comparisons are in the data, not here.</p>{% endif %}
 """
 
 
-def html(runs: Sequence[Run]) -> Markup | None:
-    """The table, if there is anything to compare."""
-    comparisons = verdict.found(runs)
-    return render(TEMPLATE, comparisons=comparisons) if comparisons else None
+def html(content: Content) -> Markup | None:
+    """The table with its drawing, if there is anything to compare."""
+    if not content.compared:
+        return None
+    shown = content.compared[:MOST]
+    scale = _scale(shown)
+    return render(
+        TEMPLATE,
+        shown=shown,
+        n_more=len(content.compared) - len(shown),
+        mark=lambda c: _mark(c, scale),
+        axis=svg.axis_row(scale, lambda x: f"{x:g}"),
+        css=CSS,
+        sign=SIGNS,
+    )
+
+
+def _scale(shown: tuple[Compared, ...]) -> svg.Scale:
+    """One logarithmic scale around 1 for all."""
+    ends = [1.0 / 1.2, 1.2]
+    for found in shown:
+        estimate = found.comparison.estimate
+        ends.append(estimate.ratio)
+        ends += [estimate.interval.low, estimate.interval.high] if estimate.interval else []
+    return svg.around([min(max(x, 0.01), 100.0) for x in ends], log=True)
+
+
+def _mark(comparison: Comparison, scale: svg.Scale) -> Markup:
+    estimate = comparison.estimate
+    bounds = (estimate.interval.low, estimate.interval.high) if estimate.interval else None
+    return Markup('<svg class="bar ratio {}" aria-hidden="true">{}{}{}{}</svg>').format(
+        CSS[comparison.verdict],
+        svg.band(scale.at(1 - ZONE), scale.at(1 + ZONE), "zone"),
+        svg.rule(x=scale.at(1.0), css="one"),
+        svg.whisker(bounds, scale),
+        Markup('<circle class="dot" cx="{}%" cy="50%" r="4.5"/>').format(scale.at(estimate.ratio)),
+    )

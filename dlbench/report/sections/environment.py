@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from markupsafe import Markup
 
-from dlbench.core.types import Absent, Run
+from dlbench.core.types import Absent
+from dlbench.report.content import Content
 from dlbench.report.render import render
 
 ORDER = 60
 TITLE = "Environment"
+
+MOST = 20
+"""Machines of more documents than this are not all printed; they are in the data."""
 
 TEMPLATE = """
 {% for run in runs %}
 <h3>{{ run.environment.machine }}</h3>
 <p>{{ run.created_utc }} to {{ run.finished_utc }}, {{ run.plan.threads }} CPU threads, run {{ run.run_id }}
 {%- if run.plan.tags %}, tags {{ run.plan.tags | join(', ') }}{% endif %}</p>
-<div class="scroll" tabindex="0" role="region" aria-label="Devices of {{ run.environment.machine }}"><table>
+<div class="scroll" tabindex="0" role="region" aria-label="Table: devices of {{ run.environment.machine }}, document {{ loop.index }}"><table>
 <thead><tr><th scope="col">Device</th><th scope="col">Name</th><th scope="col">Native precisions</th></tr></thead>
 <tbody>{% for device in run.environment.devices %}
 <tr><th scope="row">{{ device.id }}</th><td>{{ device.name }}</td><td>{{ device.precisions | join(', ') }}</td></tr>
 {% endfor %}</tbody></table></div>
 <details><summary>Software and kernel</summary>
-<div class="scroll" tabindex="0" role="region" aria-label="Software of {{ run.environment.machine }}"><table>
+<div class="scroll" tabindex="0" role="region" aria-label="Table: software of {{ run.environment.machine }}, document {{ loop.index }}"><table>
+<thead><tr><th scope="col">What</th><th scope="col">As found</th></tr></thead>
 <tbody>
 {% for name, value in run.environment.versions.items() %}
 <tr><th scope="row">{{ name }}</th><td>{{ show(value) }}</td></tr>
@@ -33,12 +36,15 @@ TEMPLATE = """
 {% endfor %}
 </tbody></table></div></details>
 {% endfor %}
+{% if n_more > 0 %}<p>{{ n_more }} further documents are in the data, not here.</p>{% endif %}
 """
 
 
-def html(runs: Sequence[Run]) -> Markup | None:
+def html(content: Content) -> Markup | None:
     """Devices in view, the rest folded."""
-    return render(TEMPLATE, runs=runs, show=_show)
+    if not content.runs:
+        return None
+    return render(TEMPLATE, runs=content.runs[:MOST], n_more=len(content.runs) - MOST, show=_show)
 
 
 def _show(value: object) -> Markup:

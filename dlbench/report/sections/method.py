@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
 
 from markupsafe import Markup
 
 from dlbench.core import units
 from dlbench.core.types import Run
+from dlbench.report.content import Content
 from dlbench.report.render import render
 
 ORDER = 70
 TITLE = "Method and caveats"
 
+MOST = 20
+
 TEMPLATE = """
+<p class="kinds"><span class="measured">Measured</span> numbers are bold with their 95 % interval beside them; <span class="estimated">≈ estimated</span>
+ones are slanted, hatched in charts, and derived through a model or a bound; <span class="absent">absent</span> ones are words, with the
+reason under the table, and never zero.</p>
 <ul>
 <li>Each trial is a fresh process: load, first step (timed apart), warm-up until two windows of five values
-differ by under 2 %, then steady values on the host's monotonic clock with the device synchronised.</li>
+differ by under 2 %, then steady values on the host's monotonic clock with the device synchronised.</li>
 <li>Trials of all cases are interleaved in seeded random order. Comparisons inside a run are paired by
 round.</li>
 <li>The unit of the statistics is the trial (the median of its steady values); nothing is removed. Each
-look at the data was paid for, so intervals keep 95 %.</li>
+look at the data was paid for, so intervals keep 95 %.</li>
 <li>All frameworks hold the same seeded weights and inputs, and each trial's results were compared with one
 fp32 reference; a trial that fails a rule has no speed.</li>
-<li>Data mode: {{ data_modes | join(', ') }} (inputs lie on the device; loading and decoding are not in the
-numbers).</li>
+{% if synthetic %}
+<li>Where nothing else is said, inputs lie on the device: loading and decoding are not in the numbers.</li>
+{% endif %}
 {% for run in runs %}
 <li>Run {{ run.run_id }}: profile {{ run.plan.profile.name }} (target ±{{ '%.0f' | format(100 *
 run.plan.profile.target_half_width) }} %), seed {{ run.plan.seed }}
 {%- if drift(run) %}; the sentinel moved by {{ drift(run) }} during the run
-{%- if 'drift' in run.flags %}, more than 3 %: the machine itself changed{% endif %}{% endif %}.
+{%- if 'drift' in run.flags %}, more than 3 %: the machine itself changed{% endif %}{% endif %}.
 The harness's own cost is {{ overhead(run) }} a step.</li>
 {% endfor %}
 <li>A result holds for this machine, these versions and these settings. Another day on the same kind of
@@ -39,10 +45,19 @@ machine may differ by several per cent.</li>
 """
 
 
-def html(runs: Sequence[Run]) -> Markup | None:
+def html(content: Content) -> Markup | None:
     """The method, with this run's own figures."""
-    modes = sorted({str(r.case.data_mode) for run in runs for r in run.results})
-    return render(TEMPLATE, runs=runs, data_modes=modes, drift=_drift, overhead=_overhead)
+    return render(
+        TEMPLATE,
+        runs=content.runs[:MOST],
+        synthetic=_synthetic(content),
+        drift=_drift,
+        overhead=_overhead,
+    )
+
+
+def _synthetic(content: Content) -> bool:
+    return any(row.case.data_mode == "synthetic" for row in content.rows)
 
 
 def _drift(run: Run) -> str:

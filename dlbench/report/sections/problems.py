@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from markupsafe import Markup
 
-from dlbench.core.types import Run
+from dlbench.report.content import Content
 from dlbench.report.render import render
 
 ORDER = 50
 TITLE = "Not measured"
 
 TEMPLATE = """
-<div class="scroll" tabindex="0" role="region" aria-label="Not measured"><table>
-<thead><tr><th scope="col">Case</th><th scope="col">Outcome</th><th scope="col">Why</th>
+<div class="scroll" tabindex="0" role="region" aria-label="Table: not measured"><table>
+<thead><tr><th scope="col">Case</th>{% if many %}<th scope="col">Machine</th>{% endif %}<th scope="col">Outcome</th><th scope="col">Why</th>
 <th scope="col">What to do</th></tr></thead><tbody>
-{% for case, outcome in rows %}
-<tr><th scope="row">{{ case.label }}</th><td>{{ outcome.kind }}
-{%- if outcome.detail and outcome.kind != 'skipped' %} ({{ outcome.detail }}){% endif %}</td>
-<td>{{ outcome.message }}</td><td>{{ outcome.advice }}</td></tr>
+{% for i, row in rows %}
+<tr data-r="{{ i }}"><th scope="row">{{ row.case.label }}</th>{% if many %}<td>{{ row.machine }}</td>{% endif %}<td class="failed">{{ (row.outcome.kind | string).replace('_', ' ') }}
+{%- if row.outcome.detail and row.outcome.kind != 'skipped' %} ({{ row.outcome.detail }}){% endif %}</td>
+<td>{{ row.outcome.message }}</td><td>{{ row.outcome.advice }}</td></tr>
 {% endfor %}
 </tbody></table></div>
 """
 
 
-def html(runs: Sequence[Run]) -> Markup | None:
+def html(content: Content) -> Markup | None:
     """The table, if anything was not measured."""
-    rows = [(r.case, r.outcome) for run in runs for r in run.results if not r.outcome.ok]
-    rows += [(skip.case, skip.outcome) for run in runs for skip in run.plan.skips]
-    return render(TEMPLATE, rows=rows) if rows else None
+    rows = [(i, row) for i, row in enumerate(content.rows) if not row.outcome.ok]
+    if not rows:
+        return None
+    return render(TEMPLATE, rows=rows, many=len(content.machines) > 1)

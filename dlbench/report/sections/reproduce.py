@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 
 from markupsafe import Markup
 
-from dlbench.core.types import Run
+from dlbench.core.types import LATENCY_LIMIT_OPTION, Case, Run
+from dlbench.report.content import Content
 from dlbench.report.render import render
 
 ORDER = 80
 TITLE = "Reproduce"
 
+MOST = 20
+
 TEMPLATE = """
 {% for command in commands %}<pre><code>{{ command }}</code></pre>{% endfor %}
+{% if n_more > 0 %}<p>{{ n_more }} further commands are not printed here.</p>{% endif %}
 """
 
 
-def html(runs: Sequence[Run]) -> Markup | None:
+def html(content: Content) -> Markup | None:
     """One command a run."""
-    return render(TEMPLATE, commands=[command(run) for run in runs])
+    commands = list(dict.fromkeys(command(run) for run in content.runs))
+    if not commands:
+        return None
+    return render(TEMPLATE, commands=commands[:MOST], n_more=len(commands) - MOST)
 
 
 def command(run: Run) -> str:
@@ -37,9 +45,28 @@ def command(run: Run) -> str:
     ):
         if values:
             words += [option, ",".join(sorted(values))]
-    variants = sorted({c.variant for c in cases})
-    if variants != ["full"]:
+    words += _if_unusual("--data", {str(c.data_mode) for c in cases}, "synthetic")
+    words += _limits(cases) + _batches(cases)
+    variants = sorted({c.variant for c in cases} - {"full"})
+    if variants:
         words += ["--variant", variants[0]]
     words += ["--profile", run.plan.profile.name, "--seed", str(run.plan.seed)]
     words += ["--threads", str(run.plan.threads)]
     return shlex.join(words)
+
+
+def _if_unusual(option: str, values: set[str], usual: str) -> list[str]:
+    return [option, ",".join(sorted(values))] if values - {usual} else []
+
+
+def _limits(cases: Sequence[Case]) -> list[str]:
+    found = sorted({dict(c.options).get(LATENCY_LIMIT_OPTION, "") for c in cases} - {""})
+    return ["--latency-limit", f"{found[0]}ms"] if found else []
+
+
+def _batches(cases: Sequence[Case]) -> list[str]:
+    """Named where a case has several; else a workload's own batch is what the command takes."""
+    alike = {replace(c, batch_size=1) for c in cases}
+    if len(alike) == len(cases):
+        return []
+    return ["--batch-size", ",".join(str(b) for b in sorted({c.batch_size for c in cases}))]

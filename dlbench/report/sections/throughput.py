@@ -1,32 +1,67 @@
-"""The chart of throughputs with intervals."""
+"""Throughput of every case, as bars with intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 from markupsafe import Markup
 
-from dlbench.core.types import Run
-from dlbench.report import charts
-from dlbench.report.render import json_for_script, render
+from dlbench.analysis.rows import Row
+from dlbench.core import units
+from dlbench.core.types import Absent, Metric
+from dlbench.report.content import Content
+from dlbench.report.panels import Column, Spec, panels
+from dlbench.report.render import absences, render, seconds_cell
 
 ORDER = 20
 TITLE = "Throughput"
 
-TEMPLATE = """
-<p>Samples a second in steady state; longer is better. Whiskers are 95 % intervals over processes.</p>
-<figure>
-<div id="chart-throughput" class="chart" role="img" aria-label="{{ alternative }}"></div>
-<figcaption class="note">The same numbers stand in the table of results.</figcaption>
-</figure>
-<script type="application/json" id="data-throughput">{{ figure }}</script>
-<noscript><p class="note">The chart needs JavaScript; the table below has all of it.</p></noscript>
+INTRODUCTION = """
+<p>Samples a second in steady state; longer is better. The line through the end of a bar is the 95 % interval over processes.</p>
 """
 
 
-def html(runs: Sequence[Run]) -> Markup | None:
-    """The chart's place and its data."""
-    figure = charts.throughput(runs)
-    if figure is None:
+def html(content: Content) -> Markup | None:
+    """A panel a task; cases that have no number are rows too."""
+    made = panels(
+        content,
+        Spec(
+            value_of=_throughput,
+            head="Samples/s",
+            caption="samples a second",
+            columns=tuple(_columns(content)),
+        ),
+    )
+    if not made.strip():
         return None
-    return render(TEMPLATE, figure=json_for_script(figure), alternative=charts.alternative(runs))
+    values = [("Throughput", _throughput(row)) for row in content.rows]
+    return render(INTRODUCTION) + made + absences(values)
+
+
+def _throughput(row: Row) -> Metric:
+    return row.metrics["throughput_samples_per_s"]
+
+
+def _columns(content: Content) -> list[Column]:
+    """Trials and first step always; tokens and bytes where a workload has them."""
+    found = [
+        Column(title=title, shown=_also(name))
+        for title, name in (
+            ("Tokens/s", "throughput_tokens_per_s"),
+            ("GB/s", "bandwidth_gb_per_s"),
+        )
+        if any(not isinstance(row.metrics[name], Absent) for row in content.rows)
+    ]
+    return [
+        *found,
+        Column(title="Trials", shown=lambda row: str(row.n_trials)),
+        Column(title="First step", shown=lambda row: seconds_cell(row.metrics["first_step_s"])),
+    ]
+
+
+def _also(name: str) -> Callable[[Row], str]:
+    def shown(row: Row) -> str:
+        value = row.metrics[name]
+        return "–" if isinstance(value, Absent) else units.significant(value.value, 4)
+
+    return shown

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from markupsafe import Markup
 
 from dlbench.analysis import compare
-from dlbench.analysis.compare import Comparison
-from dlbench.core.errors import GateError
-from dlbench.core.types import Run
+from dlbench.report.content import Content
 from dlbench.report.render import render
 
 ORDER = 10
 TITLE = "Verdict"
 
+MOST = 8
+"""More verdicts than this are read in the table of comparisons."""
+
 TEMPLATE = """
+{% if shown %}
 <ul class="verdicts">
-{% for c in comparisons %}
-<li class="{{ 'clear' if c.verdict in ('faster', 'slower') else 'open' }}">
-<span class="badge">{{ badge[c.verdict] }}</span> <span>{{ sentence(c) }}.
+{% for found in shown %}
+{% set c = found.comparison %}
+<li class="{{ css[c.verdict] }}" data-r="{{ found.row_numbers }}">
+<span class="badge"><span aria-hidden="true">{{ sign[c.verdict] }}</span> {{ badge[c.verdict] }}</span> <span>{{ sentence(c) }}.
 {% if c.flags %}<span class="flags">Flags: {{ c.flags | join(', ') }}.</span>{% endif %}</span></li>
 {% endfor %}
 </ul>
-{% if not comparisons %}
-<p>{{ n_measured }} of {{ n_cases }} cases were measured; no two of them differ in one thing only, so
-there is nothing to compare. The numbers stand below.</p>
+{% if n_more %}<p>{{ n_more }} more stand under <a href="#comparisons">Comparisons</a>.</p>{% endif %}
+<p class="note">{{ basis }}. Intervals have 95 % confidence and include the spread between processes.</p>
+{% elif not n_cases %}
+<p>The document holds no results: nothing was measured, and nothing can be said.</p>
+{% elif not n_measured %}
+<p>Nothing was measured: {{ n_cases }} case{{ 's' if n_cases != 1 }} failed or {{ 'were' if n_cases != 1 else 'was' }} skipped.
+Each stands with its reason under <a href="#problems">Not measured</a>.</p>
 {% else %}
-<p class="basis">{{ basis }}. Intervals have 95 % confidence and include the spread between processes.</p>
+<p>{{ n_measured }} of {{ n_cases }} case{{ 's' if n_cases != 1 }} {{ 'were' if n_measured != 1 else 'was' }} measured. No two of them differ in one thing only, so
+there is nothing to compare. The numbers stand below.</p>
 {% endif %}
 """
 
@@ -38,30 +44,22 @@ BADGES = {
     "cannot tell": "cannot tell",
 }
 
-FIRST = {"faster": 0, "slower": 0, "equivalent": 1, "cannot tell": 2}
+SIGNS = {"faster": "✓", "slower": "✓", "equivalent": "=", "cannot tell": "?"}
+
+CSS = {"faster": "clear", "slower": "clear", "equivalent": "equal", "cannot tell": "open"}
 
 
-def found(runs: Sequence[Run]) -> list[Comparison]:
-    """Comparisons inside each run, then across runs; clear ones first."""
-    inside = [c for run in runs for c in compare.within(run)]
-    between: list[Comparison] = []
-    if len(runs) > 1:
-        try:
-            between = [c for pair in compare.all_pairs(runs) for c in pair.comparisons]
-        except GateError:
-            between = []
-    return sorted([*inside, *between], key=lambda c: FIRST[c.verdict])
-
-
-def html(runs: Sequence[Run]) -> Markup | None:
-    """The verdicts as a list."""
-    comparisons = found(runs)
+def html(content: Content) -> Markup | None:
+    """The verdicts as a list, clear ones first."""
     return render(
         TEMPLATE,
-        comparisons=comparisons,
+        shown=content.compared[:MOST],
+        n_more=max(0, len(content.compared) - MOST),
         sentence=compare.sentence,
         badge=BADGES,
-        basis="; ".join(dict.fromkeys(c.basis for c in comparisons)).capitalize(),
-        n_measured=sum(bool(r.measured) for run in runs for r in run.results),
-        n_cases=sum(len(run.results) for run in runs),
+        sign=SIGNS,
+        css=CSS,
+        basis="; ".join(dict.fromkeys(f.comparison.basis for f in content.compared)).capitalize(),
+        n_measured=sum(row.n_trials > 0 for row in content.rows),
+        n_cases=len(content.rows),
     )

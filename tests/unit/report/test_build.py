@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,73 +15,55 @@ import pytest
 
 from dlbench.core.errors import UsageError
 from dlbench.core.types import Absent, Estimated, Interval, Measured, Run
-from dlbench.report import build, charts, render
+from dlbench.report import build, render
 from dlbench.report.sections import all_sections
-from tests import builders
+from dlbench.store import codec
+from tests import builders, documents
 
-RUN = builders.sealed_run()
+RUN = documents.rich_run()
 SKELETON = Path(__file__).parents[2] / "golden/report-skeleton.txt"
-
-HOSTILE = (
-    "<script>document.title='pwned'</script>",
-    '"><img src=x onerror="document.title=\'pwned\'">',
-    "</script><script>document.title='pwned'</script>",
-    "<a href='javascript:alert(1)'>x</a>",
-    "{{ 7 * 7 }}",
-    "\u2028\u2029\u202e\x00\x1b[2J",
-)
-
-
-def hostile_run() -> Run:
-    """A document whose every string was written by an enemy."""
-    bad = "".join(HOSTILE)
-    case = replace(RUN.results[0].case, framework=bad)
-    other = replace(RUN.results[1].case, framework="tensorflow")
-    results = (
-        replace(RUN.results[0], case=case, stop_reason=bad, flags=(bad,)),
-        replace(RUN.results[1], case=other),
-        replace(RUN.results[2], trials=(replace(RUN.results[2].trials[0], log=bad),)),
-    )
-    outcome = replace(RUN.plan.skips[0].outcome, message=bad, advice=bad)
-    skips = (replace(RUN.plan.skips[0], outcome=outcome),)
-    return replace(
-        RUN,
-        run_id=bad,
-        results=results,
-        environment=replace(
-            RUN.environment, machine=bad, facts={bad: bad}, versions={bad: Absent(reason=bad)}
-        ),
-        plan=replace(RUN.plan, skips=skips, tags=(bad,), cases=tuple(r.case for r in results)),
-    )
 
 
 class _Structure(HTMLParser):
-    """Tags, ids and attributes of a page, and the text of its scripts."""
+    """Tags, ids and attributes of a page, and the text of its scripts and styles."""
 
     def __init__(self) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.scripts: list[str] = []
-        self._in_script = False
+        self.raw: list[tuple[str, dict[str, str | None], str]] = []
+        self._in: str | None = None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
-        self._in_script = tag == "script"
-        if self._in_script:
-            self.scripts.append("")
+        self._in = tag if tag in {"script", "style"} else None
+        if self._in:
+            self.raw.append((tag, dict(attrs), ""))
 
     def handle_endtag(self, tag: str) -> None:
-        self._in_script = False
+        self._in = None
 
     def handle_data(self, data: str) -> None:
-        if self._in_script:
-            self.scripts[-1] += data
+        if self._in:
+            tag, attributes, text = self.raw[-1]
+            self.raw[-1] = (tag, attributes, text + data)
 
 
 def _parsed(page: str) -> _Structure:
     structure = _Structure()
     structure.feed(page)
     return structure
+
+
+def _section(page: str, name: str) -> str:
+    return page[page.index(f'<section id="{name}"') :].partition("</section>")[0]
+
+
+def _data(page: str, name: str) -> str:
+    structure = _parsed(page)
+    (text,) = [
+        t for tag, a, t in structure.raw if tag == "script" and a.get("id") == f"data-{name}"
+    ]
+    return text
 
 
 def test_no_runs_is_said() -> None:
@@ -96,64 +79,58 @@ def test_the_page_is_byte_stable() -> None:
 
 def test_the_verdict_is_the_headline() -> None:
     """Who is faster, by how much, with the interval, above everything else."""
-    page = build.build([RUN])
+    page = build.build([builders.sealed_run()])
     (headline,) = re.findall(r"<h1>(.*?)</h1>", page)
     assert headline.startswith("fake inference, fake, fp32, batch 2: PyTorch has 2.00x [")
     assert page.index("<h1>") < page.index('id="verdict"') < page.index('id="throughput"')
 
 
-def test_scripts_run_by_hash_only_and_nothing_is_fetched() -> None:
-    """Two scripts and data; the policy names exactly their hashes; no address anywhere."""
+def test_the_rich_document_fills_every_section_of_a_single_machine() -> None:
+    """What is shown only of several machines or of a need is not there."""
     page = build.build([RUN])
-    structure = _parsed(page)
+    shown = set(re.findall(r'<section id="(\w+)"', page))
+    names = {s.__name__.rpartition(".")[2] for s in all_sections()}
+    assert names - shown == {"machines"}
+
+
+def test_script_and_style_run_by_hash_only_and_nothing_is_fetched() -> None:
+    """One script, one style and data; the policy names exactly their hashes; no address anywhere."""
+    structure = _parsed(build.build([RUN]))
     policy = next(a["content"] or "" for t, a in structure.tags if a.get("http-equiv") is not None)
-    assert "default-src 'none'" in policy
-    assert "unsafe-eval" not in policy
-    assert "script-src 'unsafe-inline'" not in policy
-    scripts = [
-        text
-        for (tag, attributes), text in zip(
-            [x for x in structure.tags if x[0] == "script"], structure.scripts, strict=True
-        )
-        if attributes.get("type") != "application/json" and tag == "script"
-    ]
-    assert len(scripts) == 2
-    for text in scripts:
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy
+    code = [(tag, text) for tag, a, text in structure.raw if a.get("type") != "application/json"]
+    assert [tag for tag, _ in code] == ["style", "script"]
+    for tag, text in code:
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        assert f"'sha256-{digest}'" in policy
+        assert f"{tag}-src 'sha256-{digest}'" in policy
     for _, attributes in structure.tags:
-        assert not (attributes.get("src") or "").startswith("http")
+        assert not {"src", "srcdoc", "style", "action", "formaction"} & set(attributes)
         assert (attributes.get("href") or "#").startswith("#")
 
 
 def test_hostile_strings_stay_text() -> None:
-    """No tag, attribute or script more than in the harmless page; no template is evaluated."""
-    harmless, hostile = _parsed(build.build([RUN])), _parsed(build.build([hostile_run()]))
-    assert [t for t, _ in hostile.tags if t in {"script", "img", "iframe", "style"}] == [
-        t for t, _ in harmless.tags if t in {"script", "img", "iframe", "style"}
-    ]
-    for _, attributes in hostile.tags:
-        assert not any(name.startswith("on") for name in attributes)
-    page = build.build([hostile_run()])
-    assert "<img src=x" not in page
+    """No kind of element, attribute or id that a harmless document of the same shape has not."""
+    harmless = _parsed(build.build([documents.strange_run("x")]))
+    page = build.build([documents.hostile_run()])
+    hostile = _parsed(page)
+    kinds = {(tag, *sorted(attributes)) for tag, attributes in harmless.tags}
+    assert {(tag, *sorted(attributes)) for tag, attributes in hostile.tags} <= kinds
+    dangerous = {"script", "style", "meta", "a", "form", "input", "img", "link", "iframe", "base"}
+    assert Counter(t for t, _ in hostile.tags if t in dangerous) == Counter(
+        t for t, _ in harmless.tags if t in dangerous
+    )
     assert "{{ 7 * 7 }}" in page
-    assert "'javascript:" not in page.replace("&#39;javascript:", "")
+    ids = [a["id"] for _, a in hostile.tags if "id" in a]
+    assert ids == [a["id"] for _, a in harmless.tags if "id" in a]
+    assert len(ids) == len(set(ids))
 
 
 def test_json_in_a_script_cannot_end_it() -> None:
     """And is still the same JSON."""
-    text = render.json_for_script({"x": "".join(HOSTILE)})
+    text = render.json_for_script({"x": "".join(documents.HOSTILE)})
     assert not set("<>&\u2028\u2029") & set(text)
-    assert json.loads(text) == {"x": "".join(HOSTILE)}
-
-
-def test_labels_are_escaped_for_plotly() -> None:
-    """Plotly reads some HTML in labels."""
-    figure = charts.throughput([hostile_run()])
-    assert figure is not None
-    labels = [label for trace in figure["data"] for label in trace["y"]]
-    assert any("&lt;script&gt;" in label for label in labels)
-    assert not any("<script" in label or "<a " in label for label in labels)
+    assert json.loads(text) == {"x": "".join(documents.HOSTILE)}
 
 
 @pytest.mark.parametrize(
@@ -176,34 +153,120 @@ def test_each_kind_of_number_looks_different(
 
 
 def test_failures_and_skips_are_rows() -> None:
-    """With their reasons and what to do."""
+    """With their reasons and what to do, and where the number would have been."""
     page = build.build([RUN])
-    section = page[page.index('id="problems"') : page.index('id="environment"')]
+    section = _section(page, "problems")
     assert "crashed" in section
     assert "JAX is not installed" in section
     assert "install it" in section
+    assert re.search(
+        r'JAX .*?<span class="absent"[^>]*>crashed', _section(page, "throughput"), re.DOTALL
+    )
 
 
 def test_a_run_of_failures_only_is_a_good_page() -> None:
     """No chart, no comparison, but what went wrong and where."""
-    run = builders.run([RUN.results[2]])
-    page = build.build([run])
-    assert "<h1>0 cases measured</h1>" in page
+    page = build.build([builders.run([builders.sealed_run().results[2]])])
+    assert "<h1>Nothing was measured</h1>" in page
     assert 'id="throughput"' not in page
+    assert "1 case failed or was skipped" in page
     assert "it broke" in page
+
+
+def test_a_run_without_results_is_a_good_page() -> None:
+    """It says so, and has the environment and the method all the same."""
+    page = build.build([documents.empty_run()])
+    assert "<h1>Nothing was measured</h1>" in page
+    assert "The document holds no results" in page
+    assert 'id="environment"' in page
+
+
+def test_one_result_is_a_good_page() -> None:
+    """Its number, and that there is nothing to compare it with."""
+    page = build.build([builders.run([RUN.results[0]], plan=replace(RUN.plan, skips=()))])
+    assert "<h1>1 case measured</h1>" in page
+    assert "nothing to compare" in page
+    assert page.count('class="bar measured') >= 1
+
+
+def test_documents_of_all_schema_versions_go_together() -> None:
+    """Old and new documents in one report."""
+    folder = Path(__file__).parents[2] / "golden/documents"
+    runs = [
+        codec.decode_run(codec.read_bytes(path), str(path))
+        for path in sorted(folder.glob("*.json"))
+    ]
+    page = build.build([*runs, RUN])
+    assert f"from {len({r.run_id for r in [*runs, RUN]})} result document" in page
+
+
+def test_strings_of_every_script_are_shown_as_they_are() -> None:
+    """Escaped where HTML needs it, and not otherwise."""
+    page = build.build([documents.strange_run(documents.SCRIPTS)])
+    assert documents.SCRIPTS in page
+
+
+def test_machines_are_columns() -> None:
+    """Each case once, its ratio to the first machine, no p-value."""
+    section = _section(build.build([RUN, documents.other_machine()]), "machines")
+    assert "test-2c" in section
+    assert "other-4c" in section
+    assert "0.50×" in section
+
+
+def test_the_document_travels_inside_the_page() -> None:
+    """What is saved from the page is the sealed document, and its content hash still holds."""
+    text = _data(build.build([RUN]), "document-0")
+    assert codec.decode_run(text.encode(), "saved") == RUN
+
+
+def test_the_table_in_the_page_has_all_rows_and_no_invented_number() -> None:
+    """An absent number is null with its reason beside."""
+    table = json.loads(_data(build.build([RUN]), "table"))
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+    assert len(rows) == len(RUN.results) + len(RUN.plan.skips)
+    crashed = next(r for r in rows if r["outcome"] == "crashed")
+    assert crashed["throughput_samples_per_s"] is None
+    assert "it broke" in crashed["throughput_samples_per_s_reason"]
+    assert all(r["throughput_samples_per_s"] > 0 for r in rows if r["outcome"] == "ok")
+
+
+def test_the_share_of_the_ceiling_is_what_was_measured() -> None:
+    """8.2 GFLOP in 20 ms, against 6 GFLOP in 10 ms: two thirds, and an estimate."""
+    section = _section(build.build([RUN]), "ceiling")
+    row = re.search(r"TensorFlow.*?</tr>", section, re.DOTALL)
+    assert row is not None
+    assert re.search(r'class="estimated">≈ 6[678]\.\d%', row[0])
+
+
+def test_every_chart_has_words_and_every_mark_a_row() -> None:
+    """An image without a text alternative is nothing to those who do not see it."""
+    structure = _parsed(build.build([RUN]))
+    areas = [a for tag, a in structure.tags if tag == "svg" and a.get("role") == "img"]
+    assert len(areas) >= 5
+    assert all(len(a.get("aria-label") or "") > 40 for a in areas)
+    others = [a for tag, a in structure.tags if tag == "svg" and "role" not in a]
+    assert all("aria-hidden" in a or "viewbox" in a or "overflow" in a for a in others)
 
 
 def test_the_commands_to_reproduce_quote_what_must_be() -> None:
     """A hostile framework name cannot become a second command."""
     from dlbench.report.sections import reproduce
 
-    assert reproduce.command(RUN).startswith("dlbench run fake --framework pytorch,tensorflow")
-    assert "'" in reproduce.command(hostile_run())
+    assert reproduce.command(builders.sealed_run()).startswith(
+        "dlbench run fake --framework pytorch,tensorflow"
+    )
+    assert "'" in reproduce.command(documents.hostile_run())
 
 
 def test_the_structure_is_the_golden_one() -> None:
     """Sections, headings and ids; a change is a decision, made by updating the file."""
-    structure = _parsed(build.build([RUN]))
+    assert skeleton(RUN) == SKELETON.read_text(encoding="utf-8")
+
+
+def skeleton(run: Run) -> str:
+    """The ids and headings of a document's page, and all sections in order."""
+    structure = _parsed(build.build([run]))
     lines = [f"{tag} #{a['id']}" for tag, a in structure.tags if a.get("id")]
     lines += [f"section {s.ORDER} {s.TITLE}" for s in all_sections()]
-    assert "\n".join(lines) + "\n" == SKELETON.read_text(encoding="utf-8")
+    return "\n".join(lines) + "\n"

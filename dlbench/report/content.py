@@ -1,0 +1,140 @@
+"""What a report is made from, worked out once: rows, comparisons, groups of too many rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from dlbench.analysis import compare, rows
+from dlbench.analysis.compare import NAMES, Comparison
+from dlbench.analysis.rows import Row
+from dlbench.core.errors import GateError
+from dlbench.core.types import Case, Run
+
+MOST_ROWS = 1000
+"""More results than this are shown as groups: nobody reads a longer table, and no page holds it."""
+
+FIRST = {"faster": 0, "slower": 0, "equivalent": 1, "cannot tell": 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """A comparison, and the numbers of the two rows that it is about."""
+
+    comparison: Comparison
+    rows: tuple[int, ...]
+
+    @property
+    def row_numbers(self) -> str:
+        """As the page's filter reads them."""
+        return " ".join(str(n) for n in self.rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """Documents and what follows from them. ``runs`` may be empty where ``rows`` were packed."""
+
+    runs: tuple[Run, ...]
+    rows: tuple[Row, ...]
+    compared: tuple[Compared, ...]
+    numbers: dict[tuple[str, str], int] = field(repr=False)
+    side_by_side: bool = False
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """Each machine once, in the order in which it appears."""
+        return tuple(dict.fromkeys(row.machine for row in self.rows))
+
+    @property
+    def n_documents(self) -> int:
+        """How many documents stand behind the rows."""
+        return len({row.run_id for row in self.rows} | {run.run_id for run in self.runs})
+
+    def number(self, run: Run, case: Case) -> int:
+        """The row of a case of a run."""
+        return self.numbers[run.run_id, case.case_id]
+
+
+def of(runs: Sequence[Run], *, side_by_side: bool = False) -> Content:
+    """The content of documents that are few enough to be shown case by case."""
+    found = rows.of(runs)
+    numbers = {(row.run_id, row.case.case_id): i for i, row in enumerate(found)}
+    return Content(
+        runs=tuple(runs),
+        rows=found,
+        compared=_compared(runs, numbers),
+        numbers=numbers,
+        side_by_side=side_by_side,
+    )
+
+
+def _compared(runs: Sequence[Run], numbers: dict[tuple[str, str], int]) -> tuple[Compared, ...]:
+    """Inside each run, then across runs; clear ones first."""
+    found = [
+        Compared(comparison=c, rows=tuple(numbers[run.run_id, x.case_id] for x in (c.a, c.b)))
+        for run in runs
+        for c in compare.within(run)
+    ]
+    for pair in _pairs(runs):
+        for c in pair.comparisons:
+            a, b = numbers[pair.a_run.run_id, c.a.case_id], numbers[pair.b_run.run_id, c.b.case_id]
+            found.append(Compared(comparison=c, rows=(a, b)))
+    return tuple(sorted(found, key=lambda f: FIRST[f.comparison.verdict]))
+
+
+def _pairs(runs: Sequence[Run]) -> tuple[compare.Across, ...]:
+    if len(runs) < 2:  # noqa: PLR2004 - a pair
+        return ()
+    try:
+        return compare.all_pairs(runs)
+    except GateError:
+        return ()
+
+
+# --- words ----------------------------------------------------------------------------------
+
+
+def task(case: Case) -> str:
+    """What was done, whoever did it."""
+    words = [case.workload, str(case.mode)]
+    words += [case.arrivals] if case.arrivals else []
+    words += [case.variant] if case.variant != "full" else []
+    return " ".join(words)
+
+
+def framework(case: Case) -> str:
+    """The framework as it writes its own name."""
+    return NAMES.get(case.framework, case.framework)
+
+
+def setting(case: Case) -> str:
+    """Device, precision, batch, and what else was set."""
+    words = [case.device, str(case.precision), f"batch {case.batch_size}"]
+    words += [str(case.policy)] if case.policy != "base" else []
+    words += [NAMES.get(case.data_mode, case.data_mode)] if case.data_mode != "synthetic" else []
+    words += [f"{case.n_devices} devices"] if case.n_devices > 1 else []
+    return ", ".join(words)
+
+
+def doer(row: Row, *, many: bool) -> str:
+    """Who did it, in one line; the machine too where there are several."""
+    return ", ".join([framework(row.case), setting(row.case), *([row.machine] if many else [])])
+
+
+def without_batch(case: Case) -> Case:
+    """The case whatever its batch."""
+    return replace(case, batch_size=1)
+
+
+def by_task(content: Content) -> dict[str, list[tuple[int, Row]]]:
+    """Rows with their numbers, by task in the order of its name."""
+    panels: dict[str, list[tuple[int, Row]]] = {}
+    for i, row in enumerate(content.rows):
+        panels.setdefault(task(row.case), []).append((i, row))
+    return dict(sorted(panels.items()))
+
+
+def colours(content: Content) -> dict[str, int]:
+    """A colour's number for each framework, the same on the whole page."""
+    names = sorted({row.case.framework for row in content.rows})
+    return {name: i % 8 for i, name in enumerate(names)}

@@ -1,0 +1,56 @@
+"""Joules a sample, or why there are none."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from dlbench.analysis.rows import Row
+from dlbench.core.types import Absent, Metric
+from dlbench.report.content import Content
+from dlbench.report.panels import Column, Spec, panels
+from dlbench.report.render import absences, cell, reason, render
+
+ORDER = 26
+TITLE = "Energy"
+
+INTRODUCTION = """
+<p>Joules a sample in the steady window; shorter is better. Energy is derived from a meter's readings, so
+it is <span class="estimated">≈ estimated</span>, with bounds from the meter's own resolution.</p>
+"""
+
+NONE = """
+<p>No case has a figure for energy.</p>
+<ul>{% for line in reasons %}<li><span class="absent">absent</span> {{ line }}</li>{% endfor %}</ul>
+"""
+
+
+def html(content: Content) -> Markup | None:
+    """Panels; where no case was metered, the reasons."""
+    measured = [row for row in content.rows if row.n_trials]
+    if not measured:
+        return None
+    made = panels(
+        content,
+        Spec(
+            value_of=_energy,
+            head="J/sample",
+            caption="joules a sample",
+            columns=(
+                Column(
+                    title="Samples/s",
+                    shown=lambda row: cell(row.metrics["throughput_samples_per_s"]),
+                ),
+            ),
+            best_first=-1,
+            keep=lambda row: row.n_trials > 0,
+        ),
+    )
+    values: list[tuple[str, Metric]] = [("Energy", _energy(row)) for row in measured]
+    if made.strip():
+        return render(INTRODUCTION) + made + absences(values)
+    reasons = dict.fromkeys(reason(v) for _, v in values if isinstance(v, Absent))
+    return render(NONE, reasons=list(reasons))
+
+
+def _energy(row: Row) -> Metric:
+    return row.metrics["energy_j_per_sample"]

@@ -1,0 +1,135 @@
+"""How long a query waits: percentiles, and the whole distribution."""
+
+from __future__ import annotations
+
+import math
+
+from markupsafe import Markup
+
+from dlbench.analysis.rows import Row
+from dlbench.core import units
+from dlbench.core.types import Metric, Mode
+from dlbench.report import svg
+from dlbench.report.content import Content, colours, doer, task
+from dlbench.report.panels import Column, Spec, panels
+from dlbench.report.render import absences, render, seconds_cell
+
+ORDER = 22
+TITLE = "Latency"
+
+MOST_CURVES = 6
+MOST_POINTS = 120
+"""A curve is drawn through at most this many of its queries, evenly spread by rank."""
+
+INTRODUCTION = """
+<p>From a query's start to its outputs, at inference; shorter is better. p90 and p99: of 100 queries, 90
+or 99 are answered within.</p>
+"""
+
+CURVES = """
+<h3>Distribution</h3>
+<p class="note">The share of queries answered within a time: the further left and the steeper, the better.</p>
+<div class="grid">
+{% for title, chart, legend in curves %}
+<figure data-panel><figcaption>{{ title }}</figcaption>{{ legend }}{{ chart }}</figure>
+{% endfor %}
+</div>
+"""
+
+NAMES = {"latency_p50_s": "p50", "latency_p90_s": "p90", "latency_p99_s": "p99"}
+
+
+def html(content: Content) -> Markup | None:
+    """Panels by median, p90 and p99 beside, curves under them."""
+    made = panels(
+        content,
+        Spec(
+            value_of=lambda row: row.metrics["latency_p50_s"],
+            head="p50",
+            caption="seconds a query",
+            columns=(
+                Column(title="p90", shown=lambda row: seconds_cell(row.metrics["latency_p90_s"])),
+                Column(title="p99", shown=lambda row: seconds_cell(row.metrics["latency_p99_s"])),
+            ),
+            shown=seconds_cell,
+            form=svg.seconds,
+            best_first=-1,
+            keep=_asked,
+        ),
+    )
+    if not made.strip():
+        return None
+    curves = _curves(content)
+    values: list[tuple[str, Metric]] = [
+        (word, row.metrics[name])
+        for row in content.rows
+        if _asked(row)
+        for name, word in NAMES.items()
+    ]
+    shown = render(CURVES, curves=curves) if curves else Markup()
+    return render(INTRODUCTION) + made + absences(values) + shown
+
+
+def _asked(row: Row) -> bool:
+    return row.case.mode is Mode.INFERENCE and row.n_trials > 0
+
+
+def _curves(content: Content) -> list[tuple[str, Markup, Markup]]:
+    """By task: title, chart and legend of the distributions of its first cases."""
+    tasks: dict[str, list[tuple[int, list[float]]]] = {}
+    for run in content.runs:
+        for result in run.results:
+            queries = sorted(q_s for t in result.measured for q_s in t.queries_s)
+            if queries and result.case.mode is Mode.INFERENCE:
+                number = content.number(run, result.case)
+                tasks.setdefault(task(result.case), []).append((number, queries))
+    return [
+        (title, *_chart(content, title, sorted(found, key=_median)[:MOST_CURVES]))
+        for title, found in sorted(tasks.items())
+    ]
+
+
+def _median(entry: tuple[int, list[float]]) -> float:
+    return entry[1][len(entry[1]) // 2]
+
+
+def _chart(
+    content: Content, title: str, series: list[tuple[int, list[float]]]
+) -> tuple[Markup, Markup]:
+    hues, many = colours(content), len(content.machines) > 1
+    longest = max(queries[-1] for _, queries in series)
+    x, y = svg.Scale(low=0.0, high=longest * 1.02), svg.Scale(low=0.0, high=1.0)
+    marks = Markup().join(
+        Markup('<g data-r="{}">{}</g>').format(
+            number,
+            svg.path(
+                [(x.at(q_s), y.at(p)) for q_s, p in _steps(queries)],
+                colour=hues[content.rows[number].case.framework],
+                steps=True,
+            ),
+        )
+        for number, queries in series
+    )
+    words = [(number, doer(content.rows[number], many=many)) for number, _ in series]
+    return (
+        svg.plot(
+            marks,
+            svg.Axis(scale=x, title="time to the answer", form=svg.seconds),
+            svg.Axis(scale=y, title="queries answered", form=lambda p: f"{p:.0%}"),
+            f"Distribution of latency, {title}: "
+            + "; ".join(
+                f"{name} half within {units.duration(_median((0, queries)))}, all within "
+                f"{units.duration(queries[-1])}"
+                for (_, name), (_, queries) in zip(words, series, strict=True)
+            ),
+        ),
+        svg.legend([(hues[content.rows[n].case.framework], str(n), name) for n, name in words]),
+    )
+
+
+def _steps(queries: list[float]) -> list[tuple[float, float]]:
+    """Points of the empirical distribution function, thinned evenly by rank."""
+    n = len(queries)
+    every = math.ceil(n / MOST_POINTS)
+    ranks = sorted({*range(every - 1, n, every), n - 1})
+    return [(queries[0], 0.0), *((queries[i], (i + 1) / n) for i in ranks)]

@@ -1,0 +1,111 @@
+"""Throughput against the batch size."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from dlbench.analysis.rows import Row
+from dlbench.core.types import Case, Measured
+from dlbench.report import svg
+from dlbench.report.content import Content, framework, task, without_batch
+from dlbench.report.render import render
+
+ORDER = 28
+TITLE = "Scaling with the batch"
+
+LEAST_BATCHES = 2
+
+TEMPLATE = """
+<p>The same case with other batch sizes. Where the line flattens, a larger batch buys nothing.</p>
+<div class="grid">
+{% for title, chart, legend, table in charts %}
+<figure data-panel><figcaption>{{ title }}</figcaption>{{ legend }}{{ chart }}{{ table }}</figure>
+{% endfor %}
+</div>
+"""
+
+TABLE = """
+<div class="scroll" tabindex="0" role="region" aria-label="Table: batch sizes of {{ title }}"><table>
+<thead><tr><th scope="col">Case</th><th scope="col" class="number">Batch</th><th scope="col" class="number">Samples/s</th></tr></thead>
+<tbody>{% for number, name, batch, value in lines %}
+<tr data-r="{{ number }}"><th scope="row">{{ name }}</th><td class="number">{{ batch }}</td><td class="number">{{ value | cell }}</td></tr>
+{% endfor %}</tbody></table></div>
+"""
+
+Numbered = tuple[int, Row, Measured]
+
+
+def html(content: Content) -> Markup | None:
+    """A chart a task of which some case was measured with several batches."""
+    tasks: dict[str, list[list[Numbered]]] = {}
+    for series in _series(content).values():
+        if len({row.case.batch_size for _, row, _ in series}) >= LEAST_BATCHES:
+            tasks.setdefault(task(series[0][1].case), []).append(series)
+    if not tasks:
+        return None
+    many = len(content.machines) > 1
+    return render(
+        TEMPLATE, charts=[_figure(t, found, many=many) for t, found in sorted(tasks.items())]
+    )
+
+
+def _series(content: Content) -> dict[tuple[str, Case], list[Numbered]]:
+    found: dict[tuple[str, Case], list[Numbered]] = {}
+    for i, row in enumerate(content.rows):
+        value = row.metrics["throughput_samples_per_s"]
+        if isinstance(value, Measured):
+            found.setdefault((row.run_id, without_batch(row.case)), []).append((i, row, value))
+    for series in found.values():
+        series.sort(key=lambda entry: entry[1].case.batch_size)
+    return found
+
+
+def _name(row: Row, *, many: bool) -> str:
+    case = row.case
+    words = [framework(case), case.device, str(case.precision)]
+    words += [str(case.policy)] if case.policy != "base" else []
+    words += [f"{case.data_mode} data"] if case.data_mode != "synthetic" else []
+    return ", ".join(words + ([row.machine] if many else []))
+
+
+def _figure(
+    title: str, found: list[list[Numbered]], *, many: bool
+) -> tuple[str, Markup, Markup, Markup]:
+    batches = [row.case.batch_size for series in found for _, row, _ in series]
+    x = svg.around([float(b) for b in batches], log=True)
+    y = svg.from_zero([value.value for series in found for _, _, value in series])
+    marks = Markup().join(_line(series, i % 8, x, y) for i, series in enumerate(found))
+    lines = [
+        (number, _name(row, many=many), row.case.batch_size, value)
+        for series in found
+        for number, row, value in series
+    ]
+    words = "; ".join(f"{name}, batch {b}: {v.value:.4g}" for _, name, b, v in lines)
+    names = [(i % 8, _numbers(s), _name(s[0][1], many=many)) for i, s in enumerate(found)]
+    chart = svg.plot(
+        marks,
+        svg.Axis(scale=x, title="batch size", form=lambda b: f"{b:g}"),
+        svg.Axis(scale=y, title="samples/s"),
+        f"Throughput against batch size, {title}, samples/s: {words}",
+    )
+    return title, chart, svg.legend(names, dots=True), render(TABLE, title=title, lines=lines)
+
+
+def _numbers(series: list[Numbered]) -> str:
+    return " ".join(str(i) for i, _, _ in series)
+
+
+def _line(series: list[Numbered], colour: int, x: svg.Scale, y: svg.Scale) -> Markup:
+    at = [(x.at(row.case.batch_size), y.at(value.value)) for _, row, value in series]
+    dots = Markup().join(
+        svg.point(
+            left,
+            up,
+            colour=colour,
+            title=f"batch {row.case.batch_size}: {value.value:.4g} samples/s",
+            rows=str(number),
+        )
+        for (left, up), (number, row, value) in zip(at, series, strict=True)
+    )
+    path = Markup('<g data-any="{}">{}</g>').format(_numbers(series), svg.path(at, colour=colour))
+    return path + dots
