@@ -49,6 +49,9 @@ PROFILES = {
             max_steady_s=8.0,
             max_warm_up_s=8.0,
             time_budget_s=480.0,
+            energy_window_s=2.0,
+            energy_windows=1,
+            energy_idle_s=0.5,
         ),
         Profile(
             name="standard",
@@ -59,6 +62,9 @@ PROFILES = {
             max_steady_s=30.0,
             max_warm_up_s=30.0,
             time_budget_s=3600.0,
+            energy_window_s=5.0,
+            energy_windows=3,
+            energy_idle_s=1.0,
         ),
         Profile(
             name="strict",
@@ -69,6 +75,9 @@ PROFILES = {
             max_steady_s=120.0,
             max_warm_up_s=60.0,
             time_budget_s=None,
+            energy_window_s=10.0,
+            energy_windows=3,
+            energy_idle_s=2.0,
         ),
     )
 }
@@ -142,6 +151,7 @@ def make_plan(
         sentinel=_sentinel(cases, found),
         threads=threads,
         tags=selection.tags,
+        telemetry=selection.telemetry,
     )
 
 

@@ -20,17 +20,17 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dlbench import workloads
-from dlbench.core import registry
+from dlbench.core import registry, tracks
 from dlbench.core.errors import SubjectError
 from dlbench.core.plain import from_plain
-from dlbench.core.protocols import Meter, Subject, SubjectRequest
+from dlbench.core.protocols import Subject, SubjectRequest
 from dlbench.core.requests import TrialRequest
 from dlbench.core.types import (
     DRIVER_OPTION,
@@ -41,12 +41,12 @@ from dlbench.core.types import (
     Outcome,
     OutcomeKind,
     PeakMemory,
-    Reading,
     Scenario,
+    TelemetryLevel,
     Trial,
     Window,
 )
-from dlbench.measure import conditions, evidence, gate, loadgen, sampler, server
+from dlbench.measure import conditions, energy, evidence, gate, loadgen, sampler, server
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -127,13 +127,12 @@ def _of_subject_error(error: SubjectError) -> Outcome:
 def _measure(request: TrialRequest, trial: Trial, emit: Emit) -> Trial:
     case = request.case
     workload = workloads.read(Path(request.workload_folder))
-    meters = registry.device_kind(request.device.kind).meters(request.device)
-    emit({"event": "phase", "phase": "load"})
+    emit({"event": "phase", "phase": "load", "pid": os.getpid()})
     load_start_s = time.monotonic()
     subject = _open(request, workload)
     loaded = Window(name="load", start_s=load_start_s, end_s=time.monotonic())
     try:
-        watch = _Watch(emit, meters)
+        watch = _Watch(emit)
         samples = _sample(subject, request, watch.progress)
         watch.end()
         memory = _peak_memory(subject, request.device)
@@ -144,6 +143,7 @@ def _measure(request: TrialRequest, trial: Trial, emit: Emit) -> Trial:
         digest, checks = gate.digest(found), gate.judge(found)
         overhead_s = sampler.harness_overhead_s(subject, case, request.profile)
         gated = Window(name="gate", start_s=gate_start_s, end_s=time.monotonic())
+        record = _energy(subject, request, samples, watch.progress)
         facts = dict(subject.info)
     finally:
         subject.close()
@@ -158,15 +158,16 @@ def _measure(request: TrialRequest, trial: Trial, emit: Emit) -> Trial:
         outcome=_verdict(checks, watch),
         values=samples.values,
         warm_up=samples.warm_up,
-        windows=(loaded, *samples.windows, gated),
-        readings=tuple(watch.readings),
+        windows=(loaded, *samples.windows, gated, *record.windows),
+        readings=record.readings,
         first_step_s=samples.first_step_s,
         queries_s=_timeable(samples.queries_s),
         memory=memory,
         digest=digest,
         checks=checks,
-        flags=_flags(samples, checks, watch),
+        flags=_flags(samples, checks, watch, record),
         subject=facts,
+        energy=record.values,
     )
 
 
@@ -199,13 +200,41 @@ SEEDS_A_TRIAL = 1000
 """Each trial draws its own arrivals, or all would agree for the wrong reason."""
 
 
-class _Watch:
-    """Tells the parent how far it is, and takes readings at the edges of the steady window."""
+def _energy(
+    subject: Subject, request: TrialRequest, samples: sampler.Samples, progress: sampler.Progress
+) -> energy.EnergyRecord:
+    """The energy windows, where the profile has some and the device a sensor; else why there are none.
 
-    def __init__(self, emit: Emit, meters: tuple[Meter, ...]) -> None:
+    A server's queries come when they will: stepping without pause would measure something else.
+    """
+    off = request.telemetry in (None, TelemetryLevel.OFF) or not request.profile.energy_windows
+    if off or request.case.scenario is Scenario.SERVER or request.role != "measure":
+        return energy.NOTHING
+    found = energy.find_meters(request.device)
+    plan = energy.plan_of(
+        request.profile, counted=found.counted, averaging_s=found.averaging_s or 0.0
+    )
+    if plan is None or (not found.counted and found.averaging_s is None):
+        return replace(energy.NOTHING, readings=found.first)
+    progress("energy", 0, None)
+    stepper = sampler.Stepper(
+        subject=subject,
+        case=request.case,
+        profile=request.profile,
+        progress=progress,
+        steps_per_value=samples.steps_per_value,
+        # The seeded first batch of a pipeline has been used.
+        n_steps=1,
+    )
+    subject.synchronize()
+    return energy.measure(plan, stepper.work_s, found.meters)
+
+
+class _Watch:
+    """Tells the parent how far it is, and looks at the machine at both ends of the steady window."""
+
+    def __init__(self, emit: Emit) -> None:
         self._emit = emit
-        self._meters = meters
-        self.readings: list[Reading] = []
         self._before: conditions.Snapshot | None = None
         self._after: conditions.Snapshot | None = None
         self._clocks: list[tuple[float, float] | None] = [None, None]
@@ -219,18 +248,12 @@ class _Watch:
         self._emit({"event": "phase", "phase": phase})
         if phase == "steady":
             # A steady part that did not hold is run again; only the last one counts.
-            self.readings.clear()
-            self._read()
             self._before = conditions.snapshot()
             self._clocks[0] = conditions.clock_pair(sampler.now_s)
 
     def end(self) -> None:
         self._clocks[1] = conditions.clock_pair(sampler.now_s)
         self._after = conditions.snapshot()
-        self._read()
-
-    def _read(self) -> None:
-        self.readings.extend(reading for meter in self._meters for reading in meter.read())
 
     @property
     def edges(self) -> tuple[conditions.Snapshot, conditions.Snapshot]:
@@ -303,30 +326,20 @@ def _verdict(checks: tuple[Check, ...], watch: _Watch) -> Outcome:
     return Outcome(kind=OutcomeKind.OK)
 
 
-def _flags(samples: sampler.Samples, checks: tuple[Check, ...], watch: _Watch) -> tuple[str, ...]:
+def _flags(
+    samples: sampler.Samples,
+    checks: tuple[Check, ...],
+    watch: _Watch,
+    record: energy.EnergyRecord,
+) -> tuple[str, ...]:
     found = [*samples.flags] if samples.steady else [*samples.flags, "not_steady"]
     found += [
         FLAGGED_CHECKS[c.rule] for c in checks if c.passed is False and c.rule in FLAGGED_CHECKS
     ]
     found += conditions.flags(*watch.edges, os.cpu_count() or 1)
-    if telemetry_lost(watch.readings):
+    if tracks.telemetry_lost(record.readings):
         found.append("telemetry_lost")
     return tuple(found)
-
-
-def telemetry_lost(readings: Sequence[Reading]) -> bool:
-    """Whether a quantity that was once read could not be read any more.
-
-    One that was never there (a card without that sensor) is absent and not lost.
-    """
-    seen: set[tuple[str, str]] = set()
-    for reading in readings:
-        key = (reading.source, reading.quantity)
-        if not isinstance(reading.value, Absent):
-            seen.add(key)
-        elif key in seen:
-            return True
-    return False
 
 
 def _timeable(queries_s: tuple[float, ...]) -> tuple[float, ...]:

@@ -37,6 +37,7 @@ from dlbench.core.types import (
     Run,
     Scenario,
     Selection,
+    TelemetryLevel,
 )
 
 if TYPE_CHECKING:
@@ -178,6 +179,14 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
         int | None,
         typer.Option(help="CPU threads; default all that may be used.", rich_help_panel=HOW),
     ] = None,
+    telemetry: Annotated[
+        str,
+        typer.Option(
+            help="Energy, power, clocks, memory beside the work: off, basic (ten times a second), "
+            "full (also PCIe traffic).",
+            rich_help_panel=HOW,
+        ),
+    ] = "basic",
     seed: Annotated[int, typer.Option(help="Of the order of trials.", rich_help_panel=HOW)] = 0,
     phase_timeout: Annotated[
         float | None,
@@ -255,6 +264,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
         threads=threads,
         options=(*_pairs(option), *_latency_limit(latency_limit), *_driver(loadgen=loadgen)),
         tags=_listed(tag),
+        telemetry=_choices(TelemetryLevel, [telemetry], "--telemetry")[0],
     )
     settings = session.Settings(
         folder=out, wait=wait, phase_timeout_s=phase_timeout, workload_folder=workloads_folder

@@ -8,13 +8,14 @@ read; they are never stored.
 from __future__ import annotations
 
 import inspect
-import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from dlbench.core import stats
+from dlbench.core import sensors, stats, telemetry
+from dlbench.core.reasons import Reason
+from dlbench.core.trial_energy import TrialEnergy
 from dlbench.core.types import (
     Absent,
     CaseResult,
@@ -24,8 +25,8 @@ from dlbench.core.types import (
     Metric,
     Mode,
     PeakMemory,
-    Reading,
     Run,
+    TelemetryLevel,
     Trial,
 )
 
@@ -35,12 +36,6 @@ Direction = Literal["higher", "lower"]
 TRAINING_FLOPS_FACTOR = 3
 """A training step costs about three forwards: the backward pass computes two products for each
 product of the forward pass (gradient by input and by weight)."""
-
-ENERGY_COUNTER_TICK_S = 0.1
-"""NVML's energy counter moves about ten times a second; a window's edges are uncertain by that."""
-
-LEAST_ENERGY_TICKS = 10
-"""Below ten ticks the edges alone are worth 20 % of the window: no number is given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,69 +258,144 @@ def peak_device_used_mib(result: CaseResult, run: Run) -> Metric:  # noqa: ARG00
 
 
 @metric(unit="J/sample", direction="lower")
-def energy_j_per_sample(result: CaseResult, run: Run) -> Metric:  # noqa: ARG001
-    """Gross joules a sample in the steady window, from the device's energy counter."""
-    found = [_trial_energy(t) for t in result.measured]
-    numbers = [x for x in found if isinstance(x, Estimated)]
-    if not numbers:
-        return next(x for x in found if isinstance(x, Absent))
-    if len(numbers) < len(found):
-        return next(x for x in found if isinstance(x, Absent))
-    return Estimated(
-        value=statistics.median(x.value for x in numbers),
-        interval=Interval(
-            low=min(x.interval.low for x in numbers),
-            high=max(x.interval.high for x in numbers),
-            level=stats.LEVEL,
-        ),
-        method="energy counter at the edges of the steady window, +- one counter tick each",
-        from_=tuple(sorted({source for x in numbers for source in x.from_})),
-    )
+def energy_j_per_sample(result: CaseResult, run: Run) -> Metric:
+    """Gross joules a sample, from energy windows of their own."""
+    return _energy(result, run, lambda found: found.per_sample_j())
 
 
-def _trial_energy(trial: Trial) -> Estimated | Absent:
-    counters = [r for r in trial.readings if r.quantity == "energy_counter_j"]
-    if not counters:
-        return Absent(reason="no energy meter on this device", remedy="dlbench doctor")
-    steady = next((w for w in trial.windows if w.name == "steady"), None)
-    if steady is None:
-        return Absent(reason="the trial has no steady window")
-    total, span_s, sources = 0.0, math.inf, set()
-    for source in sorted({r.source for r in counters}):
-        edges = _edge_counters([r for r in counters if r.source == source])
-        if isinstance(edges, Absent):
-            return edges
-        (before_s, before_j), (after_s, after_j) = edges
-        total, span_s = total + after_j - before_j, min(span_s, after_s - before_s)
-        sources.add(source)
-    ticks = span_s / ENERGY_COUNTER_TICK_S
-    if ticks < LEAST_ENERGY_TICKS:
+@metric(unit="J/sample", direction="lower")
+def net_energy_j_per_sample(result: CaseResult, run: Run) -> Metric:
+    """Joules a sample beyond what the device draws with the model loaded and nothing to do."""
+    return _energy(result, run, lambda found: found.per_sample_j(net=True))
+
+
+@metric(unit="samples/J", direction="higher")
+def samples_per_j(result: CaseResult, run: Run) -> Metric:
+    """Samples a joule, gross."""
+    found = energy_j_per_sample(result, run)
+    if isinstance(found, Absent) or found.interval is None:
+        return found
+    low, high = found.interval.low, found.interval.high
+    if low <= 0:
         return Absent(
-            reason=f"the steady window of {span_s:.2f} s is too short for the energy counter",
-            remedy="measure longer: --profile standard",
+            reason="the energy is too uncertain to divide by",
+            remedy="--profile standard",
+            code=Reason.WINDOW_TOO_SHORT,
         )
-    if total <= 0:
-        return Absent(reason="the energy counter did not move, or was reset")
-    n_samples = sum(v.n_samples for v in trial.values)
-    # The readings may lie outside of the values; energy is scaled to the time of the values.
-    share = sum(v.duration_s for v in trial.values) / span_s
-    value, edge = total * share / n_samples, 2 / ticks
-    return Estimated(
-        value=value,
-        interval=Interval(low=value * (1 - edge), high=value * (1 + edge), level=stats.LEVEL),
-        method="counter difference",
-        from_=tuple(sources),
+    bounds = replace(found.interval, low=1 / high, high=1 / low)
+    return replace(found, value=1 / found.value, interval=bounds)
+
+
+def _energy(
+    result: CaseResult, run: Run, of: Callable[[TrialEnergy], tuple[float, float, float]]
+) -> Metric:
+    """A quantity of the energy windows over all trials; Absent if one of them has none."""
+    if run.plan.telemetry is TelemetryLevel.OFF:
+        return TELEMETRY_OFF
+    trials = []
+    for trial in result.measured:
+        found = telemetry.of_trial(trial)
+        if isinstance(found, Absent):
+            return found
+        trials.append(found)
+    triples = [of(found) for found in trials]
+    error = sensors.sensor_error(_architecture(result, run))
+    low, _ = sensors.true_range(min(t[1] for t in triples), error)
+    _, high = sensors.true_range(max(t[2] for t in triples), error)
+    value = statistics.median(t[0] for t in triples)
+    bounds = Interval(low=min(low, value), high=max(high, value), level=stats.LEVEL)
+    source = f"{trials[0].method}: {trials[0].source}; sensor: {error.source}"
+    doubt = _doubt(result, trials)
+    if doubt:
+        return Estimated(value=value, interval=bounds, method=doubt, from_=(source,))
+    return Measured(value=value, interval=bounds, n=len(trials), source=source)
+
+
+def _doubt(result: CaseResult, found: Sequence[TrialEnergy]) -> str:
+    """Why joules are an estimate; nothing where they are measured."""
+    if any("suspect" in t.flags for t in result.measured):
+        return "counter and power readings contradict each other, or power never moved"
+    if not all(f.reportable for f in found):
+        return "windows shorter than 5 s or 50 periods of the counter (--profile standard)"
+    return ""
+
+
+TELEMETRY_OFF = Absent(
+    reason="telemetry was switched off", remedy="--telemetry basic", code=Reason.TELEMETRY_OFF
+)
+
+
+def _architecture(result: CaseResult, run: Run) -> str:
+    """What kind of sensor the case's device has."""
+    device = next((d for d in run.environment.devices if d.id == result.case.device), None)
+    if device is None or device.kind != "nvidia":
+        return "rapl" if result.case.device == "cpu" else result.case.device
+    return str(device.facts.get("architecture", ""))
+
+
+# --- what else was read beside --------------------------------------------------------------
+
+
+def _read(
+    result: CaseResult, run: Run, of: Callable[[Trial], float | Absent], source: str
+) -> Metric:
+    """The median over trials of what was read in each; Absent if one of them was not watched."""
+    if run.plan.telemetry is TelemetryLevel.OFF:
+        return TELEMETRY_OFF
+    numbers = []
+    for trial in result.measured:
+        found = of(trial)
+        if isinstance(found, Absent):
+            return found
+        numbers.append(found)
+    return Measured(
+        value=statistics.median(numbers),
+        interval=Interval(low=min(numbers), high=max(numbers), level=stats.LEVEL)
+        if len(numbers) > 1
+        else None,
+        n=len(numbers),
+        source=source,
     )
 
 
-def _edge_counters(
-    readings: list[Reading],
-) -> tuple[tuple[float, float], tuple[float, float]] | Absent:
-    points = []
-    for reading in readings:
-        if isinstance(reading.value, Absent):
-            return reading.value
-        points.append((reading.t_s, reading.value))
-    if len(points) < 2:  # noqa: PLR2004 - a difference needs two ends
-        return Absent(reason="the energy counter was read only once")
-    return points[0], points[-1]
+@metric(unit="W", direction="lower")
+def mean_power_w(result: CaseResult, run: Run) -> Metric:
+    """Mean power of the device while the subject works."""
+    return _read(result, run, telemetry.mean_power_w, "energy windows, else readings")
+
+
+@metric(unit="W", direction="lower")
+def p95_power_w(result: CaseResult, run: Run) -> Metric:
+    """Power of the device that 95 of 100 readings do not exceed while the subject works."""
+    return _read(result, run, telemetry.p95_power_w, "readings")
+
+
+@metric(unit="%", direction="higher")
+def utilisation_percent(result: CaseResult, run: Run) -> Metric:
+    """Share of the time in which the device ran any kernel at all, as its driver says."""
+    return _read(
+        result, run, lambda t: telemetry.mean_of(t, "utilisation_percent"), "the driver's readings"
+    )
+
+
+@metric(unit="MHz", direction="higher")
+def sm_clock_mhz(result: CaseResult, run: Run) -> Metric:
+    """Mean clock of the device's processors while the subject works."""
+    return _read(result, run, lambda t: telemetry.mean_of(t, "sm_clock_mhz"), "readings")
+
+
+@metric(unit="degC", direction="lower")
+def max_temperature_c(result: CaseResult, run: Run) -> Metric:
+    """Highest temperature of the device while the subject works."""
+    return _read(result, run, lambda t: telemetry.largest_of(t, "temperature_c"), "readings")
+
+
+@metric(unit="share", direction="lower")
+def throttled_share(result: CaseResult, run: Run) -> Metric:
+    """Share of the time in which the device's clocks were held down by power, heat or a brake."""
+
+    def of(trial: Trial) -> float | Absent:
+        found = telemetry.throttled_share(trial)
+        return found if isinstance(found, Absent) else found[0]
+
+    return _read(result, run, of, "cumulative counters, else polled reasons")

@@ -53,4 +53,5 @@ class Reason(StrEnum):
     SAMPLER_NOT_STARTED = "sampler_not_started"
     TELEMETRY_OFF = "telemetry_off"
     PROCESS_GONE = "process_gone"
+    PIDS_DIFFER = "pids_differ"
     NO_CGROUP = "no_cgroup"

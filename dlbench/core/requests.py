@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dlbench.core.types import Case, DeviceInfo, Profile
+from dlbench.core.types import Case, DeviceInfo, Profile, TelemetryLevel
 
-PHASES = ("start", "load", "first_step", "warm_up", "steady", "gate")
+PHASES = ("start", "load", "first_step", "warm_up", "steady", "gate", "energy")
 """A trial's phases in order; each has its own deadline."""
 
 
@@ -25,6 +25,7 @@ class TrialRequest:
     role: str
     position: int
     parent_pid: int
+    telemetry: TelemetryLevel | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

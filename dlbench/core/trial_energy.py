@@ -87,7 +87,7 @@ def evaluate(
     """
     rest = next((w for w in windows if w.name == "idle"), None)
     if rest is None or not values:
-        return _why_no_window(readings)
+        return _why_no_window(readings, power)
     spans = [(v.start_s, v.start_s + v.duration_s) for v in values]
     counters = _by_source(readings)
     integrals = _integrals(power, rest, spans, sensor)
@@ -112,7 +112,16 @@ def evaluate(
     )
 
 
-def _why_no_window(readings: Sequence[Reading]) -> Absent:
+def _why_no_window(
+    readings: Sequence[Reading], power: Mapping[str, Sequence[Point] | Absent]
+) -> Absent:
+    if power and not _once_answered(readings):
+        return Absent(
+            reason="without an energy counter energy is the integral of power, for which this "
+            "profile has no time",
+            remedy="--profile standard",
+            code=Reason.WINDOW_TOO_SHORT,
+        )
     for reading in readings:
         if reading.quantity == COUNTER and isinstance(reading.value, Absent):
             return reading.value

@@ -121,6 +121,18 @@ class DataMode(StrEnum):
     PIPELINE = "pipeline"
 
 
+class TelemetryLevel(StrEnum):
+    """How much is read beside the measured process.
+
+    ``off`` reads nothing and measures no energy; ``basic`` reads ten times a second in a process of
+    its own and measures energy; ``full`` adds what is slow to answer (traffic over PCIe).
+    """
+
+    OFF = "off"
+    BASIC = "basic"
+    FULL = "full"
+
+
 LATENCY_LIMIT_OPTION = "latency_limit_ms"
 """The option of a case that says within how many milliseconds 99 of 100 queries are answered."""
 
@@ -204,6 +216,7 @@ class Selection:
     threads: int | None = None
     options: tuple[tuple[str, str], ...] = ()
     tags: tuple[str, ...] = ()
+    telemetry: TelemetryLevel = TelemetryLevel.BASIC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -338,7 +351,8 @@ class Plan:
     ``cases`` are in seeded random order; ``sentinel`` is the case_id of the case that is run again
     between and last to see whether the machine itself changed. ``searches`` say how batch sizes were
     found where they were asked for as ``auto``. Where there are ``pairings``, cases run in pairs, and
-    the profile's looks are numbers of pairs.
+    the profile's looks are numbers of pairs. ``telemetry`` is None in documents from before
+    it.
     """
 
     cases: tuple[Case, ...]
@@ -352,6 +366,7 @@ class Plan:
     tags: tuple[str, ...] = ()
     searches: tuple[BatchSearch, ...] = ()
     pairings: tuple[Pairing, ...] = ()
+    telemetry: TelemetryLevel | None = None
 
 
 # --- the machine ----------------------------------------------------------------------------
@@ -427,6 +442,36 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One quantity (unit in its name) of a track, read by read.
+
+    A column that is shorter than its track goes on with its last value. None is a read that failed;
+    ``absent`` is the first one's reason. ``method`` says how it was asked for where there are several
+    ways; ``averaging_s`` over how long each value is a mean.
+    """
+
+    quantity: str
+    values: tuple[float | None, ...]
+    method: str = ""
+    averaging_s: float = 0.0
+    absent: Absent | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """All that one source said while a process ran, in columns: the raw readings of the sampler.
+
+    ``t_us`` are microseconds since ``start_s``, on the host's monotonic clock: when the first quantity
+    of each read was asked for; the others follow within the same read.
+    """
+
+    source: str
+    start_s: float
+    t_us: tuple[int, ...]
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PeakMemory:
     """Four different peaks that are all called "memory" elsewhere, in MiB."""
 
@@ -452,6 +497,8 @@ class Trial:
     ``round`` counts the passes over all cases; ``role`` is ``measure`` or ``sentinel``. ``values``
     are the steady ones; ``warm_up`` is kept so that a reader can judge where steady began.
     ``digest`` holds outputs at fixed positions (inference) or first and last loss (training).
+    ``energy`` are the energy windows; ``readings`` the reads of energy counters around them;
+    ``tracks`` all that the sampler read meanwhile.
     """
 
     case_id: str
@@ -472,6 +519,8 @@ class Trial:
     flags: tuple[str, ...] = ()
     subject: dict[str, str | int | float | bool | Absent] = field(default_factory=dict)
     log: str = ""
+    energy: tuple[Value, ...] = ()
+    tracks: tuple[Track, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

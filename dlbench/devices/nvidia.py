@@ -17,6 +17,9 @@ from dlbench.devices._cuda_visible import Candidate, visible
 from dlbench.devices._nvml import Gpu, known
 
 meters = _nvml_meters.meters
+energy_meters = _nvml_meters.energy_meters
+power_meters = _nvml_meters.power_meters
+sampler_meters = _nvml_meters.sampler_meters
 processes = _nvml_meters.processes
 memory_held_mib = _nvml_meters.memory_held_mib
 GpuProcess = _nvml_meters.GpuProcess
@@ -39,6 +42,19 @@ PRECISIONS_FROM = (
     (Precision.BF16, (8, 0)),
 )
 """The compute capability from which a precision has tensor cores (CUDA programming guide)."""
+
+ARCHITECTURES = {
+    2: "kepler",
+    3: "maxwell",
+    4: "pascal",
+    5: "volta",
+    6: "turing",
+    7: "ampere",
+    8: "ada",
+    9: "hopper",
+    10: "blackwell",
+}
+"""nvml.h, NVML_DEVICE_ARCH_...; what is younger keeps its number."""
 
 VIRTUALISATION = {0: "none", 1: "pass-through", 2: "vgpu", 3: "host vgpu", 4: "host vsga"}
 """nvmlGpuVirtualizationMode_t in words."""
@@ -172,6 +188,7 @@ def _facts(gpu: Gpu) -> dict[str, str | int | float | bool | Absent]:
     return {
         "sm_clock_max_mhz": _ask_with(gpu.board, "nvmlDeviceGetMaxClockInfo", "NVML_CLOCK_SM"),
         "memory_clock_max_mhz": _ask_with(gpu.board, "nvmlDeviceGetMaxClockInfo", "NVML_CLOCK_MEM"),
+        "architecture": _architecture(gpu.board),
         "power_limit_w": known(ask("nvmlDeviceGetEnforcedPowerLimit"), lambda mw: mw / 1000),
         "power_limit_default_w": known(
             ask("nvmlDeviceGetPowerManagementDefaultLimit"), lambda mw: mw / 1000
@@ -179,6 +196,7 @@ def _facts(gpu: Gpu) -> dict[str, str | int | float | bool | Absent]:
         "pcie_generation": ask("nvmlDeviceGetCurrPcieLinkGeneration"),
         "pcie_generation_max": ask("nvmlDeviceGetMaxPcieLinkGeneration"),
         "pcie_width": ask("nvmlDeviceGetCurrPcieLinkWidth"),
+        "pcie_width_max": ask("nvmlDeviceGetMaxPcieLinkWidth"),
         "persistence": known(ask("nvmlDeviceGetPersistenceMode"), bool),
         "ecc": known(ask("nvmlDeviceGetEccMode"), lambda mode: bool(mode[0])),
         "mig": known(ask("nvmlDeviceGetMigMode"), lambda mode: bool(mode[0])),
@@ -187,6 +205,14 @@ def _facts(gpu: Gpu) -> dict[str, str | int | float | bool | Absent]:
             ask("nvmlDeviceGetVirtualizationMode"), lambda mode: VIRTUALISATION.get(mode, str(mode))
         ),
     }
+
+
+def _architecture(board: Gpu) -> str | Absent:
+    """The chip's generation, which decides how far its power sensor can be trusted."""
+    number = board.ask("nvmlDeviceGetArchitecture")
+    if isinstance(number, Absent):
+        return number
+    return ARCHITECTURES.get(number, f"architecture {number}")
 
 
 def _ask_with(gpu: Gpu, name: str, constant: str) -> Any:  # noqa: ANN401

@@ -66,12 +66,12 @@ POLICIES = {Policy.BASE: "nothing", Policy.TUNED: "nothing"}
 
 
 def probe() -> Capability | Absent:
-    """It is always there, and runs on the fake device only."""
+    """It is always there. On a GPU it only pretends to work: to try telemetry, and nothing else."""
     return Capability(
         version="1",
-        precisions={"fake": (Precision.FP32,)},
+        precisions={"fake": (Precision.FP32,), "nvidia": (Precision.FP32,)},
         policies=POLICIES,
-        reasons={"cpu": "the fake framework runs on the fake device only"},
+        reasons={"cpu": "the fake framework does not run on the CPU"},
     )
 
 

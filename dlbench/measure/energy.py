@@ -12,14 +12,15 @@ tick are kept. What they mean is computed by ``core.energy`` when a document is 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dlbench.core import energy
-from dlbench.core.protocols import Meter
-from dlbench.core.types import Absent, Profile, Reading, Value, Window
+from dlbench.core import energy, registry
+from dlbench.core.protocols import Device, Meter
+from dlbench.core.types import Absent, DeviceInfo, Profile, Reading, Value, Window
 
 COUNTER = "energy_counter_j"
+POWER = "power_w"
 
 POLL_S = 1e-3
 """Between two polls of a counter: a tick is known to within half of that and the call's length."""
@@ -34,9 +35,9 @@ MOST_PERIODS = 3.0
 LEAST_WAIT_S = 0.25
 """A tick is awaited this many periods, and never less than a quarter of a second: polls are late."""
 
-AVERAGING_S = 1.1
-"""Power readings of most cards since 2020 are averages over a second; they must have left the work
-behind before idle power is read, and be awaited after it."""
+SPARE_S = 0.2
+"""Waited beside the second that many power readings are a mean of: they must have left the work behind
+before idle power is read, and they are awaited after it. Clocks and power fall in this time too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,28 +62,68 @@ class EnergyRecord:
     readings: tuple[Reading, ...]
 
 
+NOTHING = EnergyRecord(values=(), windows=(), readings=())
+"""Of a trial whose energy is not measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A device's energy meters: whether they count, over how long its power readings are means.
+
+    ``averaging_s`` is None where it has no power sensor; ``first`` is the first read of the counters.
+    """
+
+    meters: tuple[Meter, ...]
+    counted: bool
+    averaging_s: float | None
+    first: tuple[Reading, ...]
+
+
+def find_meters(device: DeviceInfo) -> Found:
+    """The meters of a device, asked once for what they can do."""
+    kind = registry.device_kind(device.kind)
+    counters = getattr(kind, "energy_meters", kind.meters)(device)
+    first = tuple(r for meter in counters for r in meter.read() if r.quantity == COUNTER)
+    return Found(
+        meters=tuple(counters),
+        counted=any(not isinstance(r.value, Absent) for r in first),
+        averaging_s=_averaging_s(kind, device),
+        first=first,
+    )
+
+
+def _averaging_s(kind: Device, device: DeviceInfo) -> float | None:
+    meters = getattr(kind, "power_meters", kind.meters)(device)
+    for meter in meters:
+        for reading in meter.read():
+            if reading.quantity == POWER and not isinstance(reading.value, Absent):
+                means: Mapping[str, float] = getattr(meter, "averaging_s", {})
+                return means.get(POWER, 0.0)
+    return None
+
+
 Run = Callable[[float], int]
 """Works for at least that many seconds, synchronised at its end; returns the samples done."""
 
 
-def plan_of(profile: Profile, *, counted: bool) -> EnergyPlan | None:
+def plan_of(profile: Profile, *, counted: bool, averaging_s: float) -> EnergyPlan | None:
     """The energy phase of a profile, or None where it has none.
 
     Args:
         profile: says how long and how often.
-        counted: whether there is an energy counter; without one windows last longer.
+        counted: whether there is an energy counter. Without one windows last longer, and a profile
+            that has no time for that measures no energy.
+        averaging_s: over how long a reading of power is a mean, if there is one.
     """
-    if not profile.energy_windows:
+    window_s = profile.energy_window_s
+    if not profile.energy_windows or (not counted and window_s < energy.LEAST_WINDOW_S):
         return None
-    least_s = 0.0 if counted else energy.LEAST_AVERAGED_S
-    if not counted and profile.energy_window_s < energy.LEAST_WINDOW_S:
-        # A quick profile has no time for it: the metric says so.
-        return None
+    integrated = window_s >= energy.LEAST_INTEGRAL_S
     return EnergyPlan(
-        window_s=max(profile.energy_window_s, least_s),
+        window_s=window_s if counted else max(window_s, energy.LEAST_AVERAGED_S),
         n_windows=profile.energy_windows,
         idle_s=profile.energy_idle_s,
-        settle_s=AVERAGING_S,
+        settle_s=SPARE_S + (averaging_s if integrated else 0.0),
     )
 
 
@@ -110,7 +151,9 @@ def measure(
         values.append(Value(start_s=begin_s, duration_s=end_s - begin_s, n_samples=n_samples))
         windows.append(Window(name="energy", start_s=begin_s, end_s=end_s))
     return EnergyRecord(
-        values=tuple(values), windows=tuple(windows), readings=tuple(watch.readings)
+        values=tuple(values),
+        windows=tuple(windows),
+        readings=tuple(sorted(watch.readings, key=lambda r: r.t_s)),
     )
 
 

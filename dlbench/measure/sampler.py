@@ -234,6 +234,15 @@ class Stepper:
                 break
         return values
 
+    def work_s(self, seconds: float) -> int:
+        """Values, one after the other, for at least so long; the samples done. Synchronised after."""
+        end_s = time.monotonic() + seconds
+        values: list[Value] = []
+        while time.monotonic() < end_s:
+            values.append(self.value())
+            self.tell("energy", values)
+        return sum(value.n_samples for value in values)
+
     def value(self) -> Value:
         """One timed value; device and host clock enclose the same steps."""
         subject = self.subject

@@ -20,6 +20,7 @@ from dlbench import plan as planning
 from dlbench import workloads
 from dlbench.core.errors import DocumentError, GateError, InterruptedSearchError, UsageError
 from dlbench.core.types import (
+    Absent,
     BatchProbe,
     Case,
     CaseResult,
@@ -36,6 +37,7 @@ from dlbench.session.schedule import SENTINEL_DRIFT, Next, drift, next_trial, st
 from dlbench.session.signals import StopSignal, stop_on_signals
 from dlbench.session.workers import UTC_FORMAT, Settings, Workers
 from dlbench.store import journal, runs
+from dlbench.telemetry import overhead
 
 __all__ = [
     "Finished",
@@ -46,6 +48,9 @@ __all__ = [
     "run_plan",
     "search_batches",
 ]
+
+
+Note = str | int | float | bool | Absent
 
 
 class Observer(Protocol):
@@ -234,12 +239,20 @@ def _conduct(
         trials=list(trials),
     )
     with book, stop_on_signals() as stop:
+        session.notes |= _overhead(header.plan, devices)
         session.measure(stop)
     run = session.run(interrupted=stop.asked)
     if stop.asked:
         return Finished(run=run, path=book.path, interrupted=True)
     path = runs.seal(run, settings.folder, journal=book.path)
     return Finished(run=run, path=path, interrupted=False)
+
+
+def _overhead(plan: Plan, devices: Sequence[DeviceInfo]) -> dict[str, Note]:
+    """What the sampler costs here, on the first device that is measured."""
+    used = {case.device for case in plan.cases}
+    device = next((d for d in devices if d.id in used), None)
+    return {} if device is None else overhead.measure(device, plan.telemetry)
 
 
 def _workers(plan: Plan, devices: Sequence[DeviceInfo], settings: Settings) -> Workers:
@@ -258,6 +271,7 @@ class _Session:
     lost: set[str] = field(default_factory=set)
     elapsed_s: float = 0.0
     spans_s: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, Note] = field(default_factory=dict)
 
     def measure(self, stop: StopSignal) -> None:
         """Run trials until the schedule has no more, or a stop was asked for."""
@@ -308,7 +322,7 @@ class _Session:
                 self.result(case, interrupted=interrupted) for case in self.header.plan.cases
             ),
             flags=("drift",) if moved is not None and moved > SENTINEL_DRIFT else (),
-            notes={} if moved is None else {"sentinel_drift": moved},
+            notes=self.notes | ({} if moved is None else {"sentinel_drift": moved}),
         )
 
     def result(self, case: Case, *, interrupted: bool) -> CaseResult:

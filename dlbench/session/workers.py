@@ -19,6 +19,8 @@ from dlbench.session.outcomes import outcome_of_exit
 from dlbench.session.schedule import Next
 from dlbench.session.signals import StopSignal
 from dlbench.store import codec
+from dlbench.telemetry.observed import observed
+from dlbench.telemetry.sampler import Sampler
 
 UTC_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -58,15 +60,27 @@ class Workers:
     ) -> tuple[Trial, bool]:
         """One trial, whatever happens to it, and whether its process could not be killed."""
         python = self.settings.pythons.get(upcoming.case.case_id)
-        ended = self.settings.launch(
-            self._request(upcoming, profile or self.plan.profile),
-            environment=child_environment(self.devices[upcoming.case.device], self.plan.threads),
-            deadlines=self._deadlines(),
-            on_event=on_event,
-            stop=stop,
-            **({} if python is None else {"python": python}),
-        )
-        return _received(upcoming, ended), ended.returncode is None
+        device = self.devices[upcoming.case.device]
+        sampler = Sampler(device, self.plan.telemetry)
+
+        def hear(event: Mapping[str, Any]) -> None:
+            if isinstance(pid := event.get("pid"), int):
+                sampler.start(pid)
+            on_event(event)
+
+        try:
+            ended = self.settings.launch(
+                self._request(upcoming, profile or self.plan.profile),
+                environment=child_environment(device, self.plan.threads),
+                deadlines=self._deadlines(),
+                on_event=hear,
+                stop=stop,
+                **({} if python is None else {"python": python}),
+            )
+        finally:
+            recording = sampler.stop()
+        trial = observed(_received(upcoming, ended), recording)
+        return trial, ended.returncode is None
 
     def _request(self, upcoming: Next, profile: Profile) -> TrialRequest:
         folder = workloads.folders(self.settings.workload_folder)[upcoming.case.workload]
@@ -81,6 +95,7 @@ class Workers:
             role=upcoming.role,
             position=upcoming.position,
             parent_pid=os.getpid(),
+            telemetry=self.plan.telemetry,
         )
 
     def _deadlines(self) -> local.Deadlines:

@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
-from dlbench.core.types import Absent, Mode, OutcomeKind
+from dlbench.core.types import Absent, Mode, OutcomeKind, TelemetryLevel
 from dlbench.launchers import local
 from tests import builders, sessions
 
@@ -121,14 +122,16 @@ def test_a_subject_that_never_settles_is_flagged(results: Path) -> None:
 
 def test_lost_telemetry_leaves_the_timing(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The meter dies in mid-run: the outcome is ok, the flag is set, the reading has its reason."""
-    monkeypatch.setenv("DLBENCH_FAKE_METER_FAILS_FROM", "2")
-    finished = sessions.run(sessions.plan([sessions.fake_case()]), results)
+    monkeypatch.setenv("DLBENCH_FAKE_METER_FAILS_FROM", "200")
+    profile = replace(sessions.PROFILE, energy_windows=1, energy_window_s=0.5, energy_idle_s=0.5)
+    planned = sessions.plan([sessions.fake_case()], profile=profile, telemetry=TelemetryLevel.BASIC)
+    finished = sessions.run(planned, results)
     (result,) = finished.run.results
     assert result.outcome.ok
     assert "telemetry_lost" in result.flags
     values = [r.value for r in result.trials[0].readings]
     assert isinstance(values[0], float)
-    assert values[1] == Absent(reason="the fake meter was told to fail")
+    assert values[-1] == Absent(reason="the fake meter was told to fail")
 
 
 def test_the_worker_dies_with_its_parent(results: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dlbench import worker
+from dlbench.core import tracks
 from dlbench.core.types import Absent, Reading
 
 GONE = Absent(reason="GPU is lost")
@@ -30,4 +30,4 @@ def _readings(*values: float | Absent, quantity: str = "power_w") -> list[Readin
 )
 def test_telemetry_is_lost_when_it_was_there_before(readings: list[Reading], lost: bool) -> None:
     """A card without a sensor has not lost it."""
-    assert worker.telemetry_lost(readings) is lost
+    assert tracks.telemetry_lost(readings) is lost

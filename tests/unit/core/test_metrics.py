@@ -11,14 +11,11 @@ from dlbench.core.types import (
     Absent,
     CaseResult,
     Environment,
-    Estimated,
     Measured,
     Mode,
     PeakMemory,
-    Reading,
     Run,
     Trial,
-    Window,
 )
 from tests import builders
 
@@ -134,38 +131,3 @@ def test_peak_memory_is_the_largest_or_the_reason() -> None:
     assert isinstance(host, Measured)
     assert host.value == 120.0
     assert _compute("peak_framework_allocated_mib", *trials) == NOT_HERE
-
-
-def _metered(*counters_j: float | Absent) -> Trial:
-    """A trial of five one-second values with counter readings at both ends."""
-    readings = tuple(
-        Reading(t_s=6.0 * i, source="meter", quantity="energy_counter_j", value=c)
-        for i, c in enumerate(counters_j)
-    )
-    window = Window(name="steady", start_s=0.0, end_s=6.0)
-    return builders.trial(builders.case(), 0, median_s=1.0, readings=readings, windows=(window,))
-
-
-def test_energy_is_the_counters_difference_with_its_edges() -> None:
-    """300 J over 6 s, 5 s of them measuring 5 samples, are 50 J a sample, give or take a tick."""
-    value = _compute("energy_j_per_sample", _metered(100.0, 400.0))
-    assert isinstance(value, Estimated)
-    assert value.value == pytest.approx(50.0)
-    assert value.interval.low == pytest.approx(50.0 * (1 - 2 / 60))
-
-
-@pytest.mark.parametrize(
-    ("counters", "word"),
-    [
-        ((), "no energy meter"),
-        ((100.0,), "only once"),
-        ((100.0, 100.0), "did not move"),
-        ((400.0, 100.0), "did not move, or was reset"),
-        ((100.0, Absent(reason="GPU is lost")), "GPU is lost"),
-    ],
-)
-def test_energy_is_never_zero(counters: tuple[float | Absent, ...], word: str) -> None:
-    """Each way in which a meter fails is a reason, not 0 J."""
-    value = _compute("energy_j_per_sample", _metered(*counters))
-    assert isinstance(value, Absent)
-    assert word in value.reason

@@ -1,0 +1,189 @@
+"""What a trial's readings say: energy, power, utilisation, clocks, heat, throttling, neighbours.
+
+Everything here is computed from raw readings when a document is read, and each answer is a number or an
+``Absent`` with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from dlbench.core import energy, tracks, trial_energy
+from dlbench.core.energy import Point, Sensor
+from dlbench.core.reasons import Reason
+from dlbench.core.trial_energy import TrialEnergy
+from dlbench.core.types import Absent, Track, Trial
+
+BESIDE = ("host", "cgroup")
+"""Sources that are not the case's device."""
+
+THROTTLE_COUNTERS = (
+    "throttled_power_cap_s",
+    "throttled_software_thermal_s",
+    "throttled_hardware_thermal_s",
+    "throttled_power_brake_s",
+)
+
+THROTTLE_BITS = 0x4 | 0x8 | 0x20 | 0x40 | 0x80
+"""nvml.h: power cap, slowdown, software and hardware thermal slowdown, power brake."""
+
+THROTTLED_SHARE = 0.01
+"""Above a hundredth of the time, clocks were not what the card can do."""
+
+SAMPLER_FACT = "sampler"
+"""The fact of a trial's subject that says why its sampler did not get to its end."""
+
+Answer = float | Absent
+
+
+def device_tracks(trial: Trial) -> tuple[Track, ...]:
+    """Those of the case's device."""
+    return tuple(t for t in trial.tracks if t.source not in BESIDE)
+
+
+def spans(trial: Trial) -> list[tuple[float, float]]:
+    """When the subject worked steadily: its energy windows where it has some, else its values."""
+    if trial.energy:
+        return [(v.start_s, v.start_s + v.duration_s) for v in trial.energy]
+    return [(w.start_s, w.end_s) for w in trial.windows if w.name == "steady"]
+
+
+def of_trial(trial: Trial) -> TrialEnergy | Absent:
+    """Energy of the trial's windows."""
+    device = device_tracks(trial)
+    power = tracks.power_points([t for t in device if _has_power(t)])
+    sensor = Sensor() if isinstance(power, Absent) else Sensor(averaging_s=power[1])
+    by_source = {} if isinstance(power, Absent) else {"power readings": power[0]}
+    found = trial_energy.evaluate(trial.readings, trial.windows, trial.energy, by_source, sensor)
+    if isinstance(found, Absent) and found.code == Reason.LOW_COVERAGE:
+        return _sampler(trial) or found
+    return found
+
+
+def _has_power(track: Track) -> bool:
+    return any(c.quantity == tracks.POWER for c in track.columns)
+
+
+def power_w(trial: Trial) -> list[Point] | Absent:
+    """Power as it was read while the subject worked steadily."""
+    found = tracks.power_points(device_tracks(trial))
+    return _working(trial, found if isinstance(found, Absent) else found[0])
+
+
+def mean_power_w(trial: Trial) -> Answer:
+    """Mean power: energy over time of the energy windows; without them the mean of the readings."""
+    found = of_trial(trial)
+    if isinstance(found, TrialEnergy):
+        return sum(w.gross_j for w in found.windows) / sum(w.duration_s for w in found.windows)
+    return _each(power_w(trial), tracks.mean)
+
+
+def p95_power_w(trial: Trial) -> Answer:
+    """The power that 95 of 100 readings do not exceed."""
+    return _each(power_w(trial), lambda p: tracks.percentile(p, 0.95))
+
+
+def mean_of(trial: Trial, quantity: str) -> Answer:
+    """The mean of a quantity while the subject worked steadily."""
+    return _each(_working(trial, tracks.points(device_tracks(trial), quantity)), tracks.mean)
+
+
+def largest_of(trial: Trial, quantity: str) -> Answer:
+    """The largest reading of a quantity while the subject worked steadily."""
+    found = _working(trial, tracks.points(device_tracks(trial), quantity))
+    return _each(found, lambda points: max(v for _, v in points))
+
+
+def _each(found: list[Point] | Absent, of: Callable[[Sequence[Point]], float]) -> Answer:
+    return found if isinstance(found, Absent) else of(found)
+
+
+def _working(trial: Trial, found: list[Point] | Absent) -> list[Point] | Absent:
+    """The readings of the steady spans, if these were watched all the time."""
+    if isinstance(found, Absent):
+        return _sampler(trial) or found
+    times_s = [t for t, _ in found]
+    inside: list[Point] = []
+    for start_s, end_s in spans(trial):
+        own = tracks.within(found, start_s, end_s)
+        if not own or energy.coverage(times_s, start_s, end_s) < energy.LEAST_COVERAGE:
+            return _sampler(trial) or _uncovered(times_s, start_s)
+        inside += own
+    return inside or Absent(reason="the trial has no steady window", code=Reason.NO_ENERGY_WINDOW)
+
+
+def _sampler(trial: Trial) -> Absent | None:
+    """Why the sampler did not get to its end, if it did not."""
+    lost = trial.subject.get(SAMPLER_FACT)
+    return lost if isinstance(lost, Absent) else None
+
+
+def _uncovered(times_s: Sequence[float], start_s: float) -> Absent:
+    if times_s[0] > start_s:
+        return Absent(
+            reason="the sampler had its first reading after the work began",
+            remedy="Measure longer: --profile standard.",
+            code=Reason.SAMPLER_LATE,
+        )
+    return Absent(
+        reason="the readings have a hole where the work was",
+        remedy="Run again; the machine was too busy for ten readings a second.",
+        code=Reason.LOW_COVERAGE,
+    )
+
+
+def throttled_share(trial: Trial) -> tuple[float, str] | Absent:
+    """Share of the working time with clocks held down, and how it is known.
+
+    The driver's cumulative counters see each event; where it has none, the share of readings at which
+    a reason was set.
+    """
+    shares = [s for name in THROTTLE_COUNTERS if (s := _rise_share(trial, name)) is not None]
+    if shares:
+        return min(1.0, max(shares)), "cumulative counters"
+    bits = _working(trial, tracks.points(device_tracks(trial), "throttle_reasons_bits"))
+    if isinstance(bits, Absent):
+        return bits
+    return sum(bool(int(b) & THROTTLE_BITS) for _, b in bits) / len(bits), "polled reasons"
+
+
+def _rise_share(trial: Trial, quantity: str) -> float | None:
+    found = tracks.points(device_tracks(trial), quantity)
+    if isinstance(found, Absent):
+        return None
+    risen_s = span_s = 0.0
+    for start_s, end_s in spans(trial):
+        rise = tracks.increase(found, start_s, end_s)
+        if isinstance(rise, Absent) or rise[0] < 0:
+            return None
+        risen_s, span_s = risen_s + rise[0], span_s + rise[1]
+    return risen_s / span_s if span_s else None
+
+
+def stale_power(trial: Trial) -> bool:
+    """Whether power never moved, idle or at work: a sensor that is stuck."""
+    found = tracks.points(device_tracks(trial), tracks.POWER)
+    rest = next((w for w in trial.windows if w.name == "idle"), None)
+    if isinstance(found, Absent) or rest is None or not trial.energy:
+        return False
+    seen = tracks.within(
+        found, rest.start_s, trial.energy[-1].start_s + trial.energy[-1].duration_s
+    )
+    return len(seen) > STALE_READINGS and len({w for _, w in seen}) == 1
+
+
+STALE_READINGS = 20
+"""So many equal readings in milliwatts, idle and at work, no sensor gives that lives."""
+
+
+def flags(trial: Trial) -> Iterator[str]:
+    """``throttled``, ``contended`` and ``suspect``, as far as they can be known."""
+    share = throttled_share(trial)
+    if not isinstance(share, Absent) and share[0] > THROTTLED_SHARE:
+        yield "throttled"
+    others = largest_of(trial, "other_processes_count")
+    if not isinstance(others, Absent) and others > 0:
+        yield "contended"
+    found = of_trial(trial)
+    if isinstance(found, TrialEnergy) and (found.suspect or stale_power(trial)):
+        yield "suspect"

@@ -1,0 +1,143 @@
+"""Meters of a process and its children, and of the cgroup that it lives in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dlbench.core.reasons import Reason
+from dlbench.core.types import Absent, Reading
+
+MIB = 1024 * 1024
+
+FAMILY_EVERY_S = 1.0
+"""How often children are looked for; reading each process of the machine ten times a second would cost
+more than all other readings together."""
+
+
+class Family:
+    """A process and its living descendants, looked up now and then.
+
+    Children are found through the kernel's lists of each thread's (CONFIG_PROC_CHILDREN); where it
+    keeps none only the process itself is known.
+    """
+
+    def __init__(self, pid: int, root: Path = Path("/proc")) -> None:
+        self._pid = pid
+        self._root = root
+        self._pids = frozenset((pid,))
+        self._due_s = 0.0
+
+    def pids(self) -> frozenset[int]:
+        """Of all members."""
+        now_s = time.monotonic()
+        if now_s >= self._due_s:
+            self._due_s = now_s + FAMILY_EVERY_S
+            self._pids = frozenset(self._descend(self._pid))
+        return self._pids
+
+    def _descend(self, pid: int) -> set[int]:
+        found = {pid}
+        waiting = [pid]
+        while waiting:
+            for path in (self._root / str(waiting.pop()) / "task").glob("*/children"):
+                try:
+                    children = {int(word) for word in path.read_text().split()}
+                except (OSError, ValueError):
+                    continue
+                waiting += children - found
+                found |= children
+        return found
+
+
+class HostMeter:
+    """CPU seconds and resident memory of a family of processes."""
+
+    def __init__(self, family: Family, clock: Callable[[], float] = time.monotonic) -> None:
+        import psutil
+
+        self._psutil = psutil
+        self._family = family
+        self._clock = clock
+        self._ended_cpu_s = 0.0
+        self._last_cpu_s: dict[int, float] = {}
+
+    def read(self) -> Sequence[Reading]:
+        """CPU seconds since each began, those that ended included; MiB of those that live."""
+        psutil = self._psutil
+        now_s = self._clock()
+        cpu_s: dict[int, float] = {}
+        rss_bytes = 0
+        for pid in self._family.pids():
+            try:
+                process = psutil.Process(pid)
+                times = process.cpu_times()
+                rss_bytes += process.memory_info().rss
+            except psutil.Error:
+                continue
+            cpu_s[pid] = times.user + times.system
+        if not cpu_s:
+            gone = Absent(reason="the measured process has ended", code=Reason.PROCESS_GONE)
+            return (self._of(now_s, "cpu_s", gone), self._of(now_s, "rss_mib", gone))
+        # What a member that left has used is not forgotten: a sum must not run backwards.
+        self._ended_cpu_s += sum(s for pid, s in self._last_cpu_s.items() if pid not in cpu_s)
+        self._last_cpu_s = cpu_s
+        return (
+            self._of(now_s, "cpu_s", self._ended_cpu_s + sum(cpu_s.values())),
+            self._of(now_s, "rss_mib", rss_bytes / MIB),
+        )
+
+    def _of(self, t_s: float, quantity: str, value: float | Absent) -> Reading:
+        return Reading(t_s=t_s, source="host", quantity=quantity, value=value)
+
+
+V2 = {
+    "cgroup_memory_mib": ("memory.current", "", 1 / MIB),
+    "cgroup_cpu_s": ("cpu.stat", "usage_usec", 1e-6),
+    "cgroup_throttled_s": ("cpu.stat", "throttled_usec", 1e-6),
+}
+V1 = {
+    "cgroup_memory_mib": ("memory/memory.usage_in_bytes", "", 1 / MIB),
+    "cgroup_cpu_s": ("cpuacct/cpuacct.usage", "", 1e-9),
+    "cgroup_throttled_s": ("cpu/cpu.stat", "throttled_time", 1e-9),
+}
+"""Quantity: file, key in it, and its unit in ours (cgroups(7))."""
+
+
+class CgroupMeter:
+    """CPU time, time without CPU for want of quota, and memory of a process's control group."""
+
+    def __init__(
+        self, pid: int, root: Path = Path("/"), clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._folder = root / "sys/fs/cgroup"
+        self._files = V1
+        if (self._folder / "cgroup.controllers").exists():
+            self._files = V2
+            self._folder /= _own_group(root, pid).lstrip("/")
+
+    def read(self) -> Sequence[Reading]:
+        """Each quantity, or why the group does not say."""
+        now_s = self._clock()
+        return tuple(
+            Reading(t_s=now_s, source="cgroup", quantity=quantity, value=self._value(*where))
+            for quantity, where in self._files.items()
+        )
+
+    def _value(self, file: str, key: str, unit: float) -> float | Absent:
+        try:
+            text = (self._folder / file).read_text(encoding="ascii")
+            lines = dict(line.partition(" ")[::2] for line in text.splitlines())
+            return int(lines[key] if key else text) * unit
+        except (OSError, ValueError, KeyError):
+            return Absent(reason=f"the control group has no {file}", code=Reason.NO_CGROUP)
+
+
+def _own_group(root: Path, pid: int) -> str:
+    try:
+        lines = (root / f"proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return "/"
+    return next((line[3:] for line in lines if line.startswith("0::")), "/")

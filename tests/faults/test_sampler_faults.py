@@ -1,0 +1,252 @@
+"""The sampler killed, hanging, late or impossible: work goes on, and the reason is named."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from dlbench.core import metrics, tracks
+from dlbench.core.reasons import Reason
+from dlbench.core.types import Absent, CaseResult, Estimated, Plan, TelemetryLevel, Track
+from dlbench.measure.schedule import SAMPLE_EVERY_S
+from dlbench.session.workers import Settings
+from dlbench.telemetry.sampler import Recording, Sampler, parse
+from tests import sessions
+
+ENERGY = replace(sessions.PROFILE, energy_windows=1, energy_window_s=1.0, energy_idle_s=0.3)
+
+
+def _plan(level: TelemetryLevel = TelemetryLevel.BASIC, **case: str) -> Plan:
+    planned = sessions.plan([sessions.fake_case(**case)], telemetry=level)
+    return replace(planned, profile=ENERGY)
+
+
+def _run(planned: Plan, folder: Path) -> CaseResult:
+    (result,) = sessions.run(planned, folder).run.results
+    assert result.outcome.ok
+    return result
+
+
+def _columns(found: tuple[Track, ...]) -> set[tuple[str, str]]:
+    return {(t.source, c.quantity) for t in found for c in t.columns}
+
+
+@contextlib.contextmanager
+def _meanwhile(number: signal.Signals, after_s: float) -> Iterator[list[int]]:
+    """A signal to each sampler that appears below this process, some time after it did."""
+    hit: list[int] = []
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.01):
+            for child in psutil.Process().children():
+                with contextlib.suppress(psutil.Error):
+                    if "dlbench.telemetry.process" in " ".join(child.cmdline()):
+                        done.wait(after_s)
+                        hit.append(child.pid)
+                        child.send_signal(number)
+                        return
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield hit
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_a_run_keeps_the_readings_and_measures_energy(tmp_path: Path) -> None:
+    """Raw readings of device, process and cgroup, and 50 W that the fake device is said to draw."""
+    (trial,) = _run(_plan(), tmp_path).trials
+    assert "telemetry_lost" not in trial.flags
+    assert {("fake:fake", "energy_counter_j"), ("host", "cpu_s"), ("host", "rss_mib")} <= _columns(
+        trial.tracks
+    )
+    assert [w.name for w in trial.windows][-2:] == ["idle", "energy"]
+    finished = sessions.run(_plan(), tmp_path)
+    value = metrics.compute("energy_j_per_sample", finished.run.results[0], finished.run)
+    assert isinstance(value, Estimated)
+    (trial,) = finished.run.results[0].trials
+    per_sample_s = trial.energy[0].duration_s / trial.energy[0].n_samples
+    assert value.value == pytest.approx(50.0 * per_sample_s, rel=0.02)
+    rss = tracks.points(trial.tracks, "rss_mib")
+    assert not isinstance(rss, Absent)
+    assert max(v for _, v in rss) > 5
+
+
+def test_readings_come_ten_times_a_second(tmp_path: Path) -> None:
+    """On average, and on the same clock as the windows."""
+    (trial,) = _run(_plan(), tmp_path).trials
+    track = next(t for t in trial.tracks if t.source == "fake:fake")
+    span_s = (track.t_us[-1] - track.t_us[0]) / 1e6
+    assert len(track.t_us) == pytest.approx(span_s / SAMPLE_EVERY_S, rel=0.3)
+    assert track.start_s < trial.energy[0].start_s
+    assert track.start_s + track.t_us[-1] / 1e6 <= time.monotonic()
+
+
+@pytest.mark.parametrize("after_s", [0.1, 0.6])
+def test_a_sampler_that_is_killed_leaves_the_run_and_names_itself(
+    tmp_path: Path, after_s: float
+) -> None:
+    """The trial is ok; what only the sampler could know is absent; nothing is 0."""
+    with _meanwhile(signal.SIGKILL, after_s) as hit:
+        finished = sessions.run(_plan(), tmp_path)
+    assert hit
+    (result,) = finished.run.results
+    assert result.outcome.ok
+    assert "telemetry_lost" in result.flags
+    fact = result.trials[0].subject["sampler"]
+    assert isinstance(fact, Absent)
+    assert fact.code == Reason.SAMPLER_KILLED
+    value = metrics.compute("p95_power_w", result, finished.run)
+    assert isinstance(value, Absent)
+    assert value.code == Reason.SAMPLER_KILLED
+
+
+def test_a_sampler_that_hangs_is_ended(tmp_path: Path) -> None:
+    """Stopped by a signal as a driver's call would stop it: the run does not wait for ever."""
+    start_s = time.monotonic()
+    with _meanwhile(signal.SIGSTOP, 0.3) as hit:
+        finished = sessions.run(_plan(), tmp_path)
+    assert hit
+    assert finished.run.results[0].outcome.ok
+    assert "telemetry_lost" in finished.run.results[0].flags
+    assert time.monotonic() - start_s < 30
+    assert not any(psutil.pid_exists(pid) for pid in hit)
+
+
+def test_a_sampler_that_cannot_be_started_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more processes: the run goes on without."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    beside = Sampler(sessions.devices()[0], TelemetryLevel.BASIC)
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    beside.start(os.getpid())
+    recording = beside.stop()
+    assert recording.lost is not None
+    assert recording.lost.code == Reason.SAMPLER_NOT_STARTED
+    assert "temporarily unavailable" in recording.lost.reason
+
+
+def test_telemetry_off_starts_nothing(tmp_path: Path) -> None:
+    """No sampler, no energy window, no readings."""
+    with _meanwhile(signal.SIGKILL, 0.0) as hit:
+        (trial,) = _run(_plan(TelemetryLevel.OFF), tmp_path).trials
+    assert not hit
+    assert trial.tracks == ()
+    assert trial.readings == ()
+    assert trial.energy == ()
+    assert "telemetry_lost" not in trial.flags
+
+
+def test_a_subject_that_crashes_leaves_its_readings(tmp_path: Path) -> None:
+    """Up to the crash, and no orphan."""
+    finished = sessions.run(_plan(fault="segv@running"), tmp_path)
+    (trial,) = finished.run.results[0].trials
+    assert trial.outcome.kind == "crashed"
+    assert "telemetry_lost" not in trial.flags
+    orphans = [
+        child
+        for child in psutil.Process().children()
+        if "dlbench.telemetry.process" in " ".join(child.cmdline())
+    ]
+    assert orphans == []
+
+
+def test_the_sampler_dies_with_its_parent(tmp_path: Path) -> None:
+    """SIGKILL to the runner leaves no sampler behind."""
+    program = (
+        "import os, sys, time\n"
+        "from dlbench.core.types import TelemetryLevel\n"
+        "from dlbench.telemetry.sampler import Sampler\n"
+        "from tests import sessions\n"
+        "s = Sampler(sessions.devices()[0], TelemetryLevel.BASIC)\n"
+        "s.start(os.getpid()); print(s.pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        time.sleep(0.7)
+        assert psutil.pid_exists(pid)
+        parent.send_signal(signal.SIGKILL)
+    alive = [pid]
+    deadline_s = time.monotonic() + 5
+    while alive and time.monotonic() < deadline_s:
+        alive = [p for p in alive if _lives(p)]
+        time.sleep(0.05)
+    assert alive == []
+
+
+def _lives(pid: int) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+# --- what it wrote ----------------------------------------------------------------------------
+
+HEAD = {"source": "s", "quantities": ["power_w", "temperature_c"], "methods": {}, "averaging_s": {}}
+
+
+def _lines(*records: object) -> list[str]:
+    return [json.dumps(record) for record in records]
+
+
+def test_a_recording_keeps_every_reading_in_columns() -> None:
+    """Times in microseconds; what does not change is written once."""
+    rows = [["s", 5.0 + i / 10, [100.0 + i, 40.0]] for i in range(4)]
+    end = {"end": {"cpu_s": 0.1, "n_reads": 4, "ready_s": 5.0}}
+    recording = parse(_lines(HEAD, *rows, end))
+    (track,) = recording.tracks
+    assert recording.lost is None
+    assert track.t_us == (0, 100000, 200000, 300000)
+    assert [c.values for c in track.columns] == [(100.0, 101.0, 102.0, 103.0), (40.0,)]
+
+
+def test_a_torn_last_line_is_left_out() -> None:
+    """And says that the sampler did not end in order."""
+    lines = _lines(HEAD, ["s", 5.0, [1.0, 2.0]])
+    recording = parse([*lines, '["s", 5.1, [1.'])
+    assert len(recording.tracks[0].t_us) == 1
+    assert recording.lost is not None
+    assert recording.lost.code == Reason.SAMPLER_KILLED
+
+
+def test_a_lost_quantity_keeps_its_first_reason() -> None:
+    """In its column, beside the readings that there were."""
+    lost = {"lost": ["s", "power_w", "GPU is lost", "reboot", "device_lost"]}
+    recording = parse(_lines(HEAD, ["s", 5.0, [1.0, 2.0]], lost, ["s", 5.1, [None, 2.0]]))
+    column = recording.tracks[0].columns[0]
+    assert column.values == (1.0, None)
+    assert column.absent == Absent(reason="GPU is lost", remedy="reboot", code="device_lost")
+
+
+def test_nothing_written_is_no_track() -> None:
+    """A sampler that was killed at once."""
+    assert parse([]).tracks == ()
+    assert isinstance(parse([]), Recording)
+
+
+def test_settings_know_nothing_of_telemetry() -> None:
+    """It is part of the plan, which a resumed run takes up again."""
+    assert "telemetry" not in {f.name for f in fields(Settings)}

@@ -1,0 +1,336 @@
+"""What a trial's readings say: energy metrics, power, throttling and neighbours, and every reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dlbench.core import metrics, telemetry, tracks
+from dlbench.core.reasons import Reason
+from dlbench.core.types import (
+    Absent,
+    CaseResult,
+    Column,
+    Estimated,
+    Measured,
+    Metric,
+    TelemetryLevel,
+    Track,
+    Trial,
+    Value,
+    Window,
+)
+from tests import builders
+from tests.energy.scripted import World
+from tests.energy.traces import parse
+
+KILLED = Absent(reason="the sampler was ended before the work was", code=Reason.SAMPLER_KILLED)
+
+
+def _world(load: str = "constant 250000", period_ms: int = 100) -> World:
+    return World(
+        trace=parse([["idle", "60000"], ["load", *load.split()], ["period", str(period_ms)]])
+    )
+
+
+def _track(points: Sequence[tuple[float, float | None]], quantity: str, **more: Any) -> Track:
+    column = Column(quantity=quantity, values=tuple(v for _, v in points), **more)
+    start_s = points[0][0]
+    return Track(
+        source="nvml:nvidia:0",
+        start_s=start_s,
+        t_us=tuple(round((t - start_s) * 1e6) for t, _ in points),
+        columns=(column,),
+    )
+
+
+def _trial(world: World, window_s: float = 5.0, n_windows: int = 3, **changes: Any) -> Trial:
+    record = world.measure(window_s, n_windows)
+    world.sleep(1.5)
+    base: dict[str, Any] = {
+        "windows": record.windows,
+        "energy": record.values,
+        "readings": record.readings,
+        "tracks": (_track(world.power, "power_w"),),
+    }
+    return builders.trial(builders.case(), 0, **{**base, **changes})
+
+
+def _compute(name: str, *trials: Trial, **changes: Any) -> Metric:
+    result = CaseResult(case=builders.case(), trials=trials, stop_reason="x")
+    return metrics.compute(name, result, builders.run([result], **changes))
+
+
+def _steady(*series: tuple[str, Sequence[tuple[float, float | None]]], **changes: Any) -> Trial:
+    """A trial of a steady window from 10 to 20 s, with one track for each quantity."""
+    base: dict[str, Any] = {
+        "windows": (Window(name="steady", start_s=10.0, end_s=20.0),),
+        "tracks": tuple(_track(points, name) for name, points in series),
+    }
+    return builders.trial(builders.case(), 0, **{**base, **changes})
+
+
+def _tenths(value: float, start_s: float = 5.0, end_s: float = 25.0) -> list[tuple[float, float]]:
+    return [(i / 10, value) for i in range(round(start_s * 10), round(end_s * 10))]
+
+
+# --- energy -----------------------------------------------------------------------------------
+
+
+def test_energy_of_long_windows_is_measured_and_right() -> None:
+    """250 W and a thousand samples a second: a quarter of a joule each, of which 190 mJ are net."""
+    trial = _trial(_world())
+    gross = _compute("energy_j_per_sample", trial)
+    assert isinstance(gross, Measured)
+    assert gross.value == pytest.approx(0.250, rel=1e-3)
+    assert gross.interval is not None
+    assert gross.interval.low < 0.250 < gross.interval.high
+    net = _compute("net_energy_j_per_sample", trial)
+    assert isinstance(net, Measured)
+    assert net.value == pytest.approx(0.190, rel=1e-3)
+    per_j = _compute("samples_per_j", trial)
+    assert isinstance(per_j, Measured)
+    assert per_j.value == pytest.approx(4.0, rel=1e-3)
+    mean_w = _compute("mean_power_w", trial)
+    assert isinstance(mean_w, Measured)
+    assert mean_w.value == pytest.approx(250.0, rel=1e-3)
+
+
+def test_energy_of_short_windows_is_estimated_with_the_way_out() -> None:
+    """Two seconds are right to a percent and still too short to be reported as measured."""
+    value = _compute("energy_j_per_sample", _trial(_world(), 2.0, 1))
+    assert isinstance(value, Estimated)
+    assert value.value == pytest.approx(0.250, rel=1e-2)
+    assert "--profile standard" in value.method
+
+
+def test_the_sensors_own_error_is_in_the_interval() -> None:
+    """What a sensor that is 13 % high and 8 % low at worst says of 0.25 J is so wide."""
+    gpu = replace(builders.CPU, kind="nvidia", facts={"architecture": "hopper"})
+    surroundings = replace(builders.ENVIRONMENT, devices=(gpu,))
+    value = _compute("energy_j_per_sample", _trial(_world()), environment=surroundings)
+    assert isinstance(value, Measured)
+    assert value.interval is not None
+    assert value.interval.low == pytest.approx(0.250 / 1.13, rel=5e-3)
+    assert value.interval.high == pytest.approx(0.250 / 0.92, rel=5e-3)
+    assert "2312.02741" in value.source
+
+
+def test_one_trial_without_energy_makes_the_metric_absent() -> None:
+    """The others' numbers do not stand for it."""
+    lost = Absent(reason="GPU is lost", code=Reason.DEVICE_LOST)
+    world = _world()
+    world.fails[200] = lost
+    assert _compute("energy_j_per_sample", _trial(_world()), _trial(world)) == lost
+
+
+def test_a_contradiction_makes_energy_an_estimate_and_flags_the_trial() -> None:
+    """Counter and power readings apart by a fifth: which of them lies is not known."""
+    world = _world()
+    trial = _trial(world)
+    power = [(t_s, w * 1.2) for t_s, w in world.power]
+    trial = replace(trial, tracks=(_track(power, "power_w"),))
+    assert list(telemetry.flags(trial)) == ["suspect"]
+    value = _compute("energy_j_per_sample", replace(trial, flags=("suspect",)))
+    assert isinstance(value, Estimated)
+    assert "contradict" in value.method
+
+
+def test_power_that_never_moves_is_suspect() -> None:
+    """Idle and at work the same milliwatts: the sensor is stuck, and without a counter all there is."""
+    world = _world()
+    trial = _trial(world, 10.0, 1, readings=())
+    stuck = [(t_s, 250.0) for t_s, _ in world.power]
+    trial = replace(trial, tracks=(_track(stuck, "power_w"),))
+    assert telemetry.stale_power(trial)
+    assert "suspect" in list(telemetry.flags(trial))
+
+
+def test_no_counter_uses_every_reading_of_power() -> None:
+    """By the integral, said so."""
+    world = World(trace=_world("walk 3 100000 400000 50").trace, sample_every_s=0.02)
+    value = _compute("energy_j_per_sample", _trial(world, 10.0, 1, readings=()))
+    assert isinstance(value, Measured)
+    assert value.source.startswith("integral: power readings")
+    assert value.value == pytest.approx(world.truth_j[0] / 10_000, rel=0.01)
+
+
+def test_a_quick_profile_without_a_counter_says_what_would_help() -> None:
+    """No time for an integral: absent, with the profile that has it."""
+    unsupported = Absent(reason="Not Supported", code=Reason.NOT_SUPPORTED)
+    world = _world()
+    world.fails[1] = unsupported
+    trial = _trial(world, 1.0, 1, energy=(), windows=())
+    value = _compute("energy_j_per_sample", trial)
+    assert isinstance(value, Absent)
+    assert value.code == Reason.WINDOW_TOO_SHORT
+    assert value.remedy == "--profile standard"
+
+
+def test_telemetry_switched_off_is_the_reason_for_everything() -> None:
+    """And names the switch."""
+    trial = builders.trial(builders.case(), 0)
+    planned = replace(builders.plan([builders.case()]), telemetry=TelemetryLevel.OFF)
+    for name in ("energy_j_per_sample", "mean_power_w", "utilisation_percent", "throttled_share"):
+        value = _compute(name, trial, plan=planned)
+        assert isinstance(value, Absent)
+        assert value.code == Reason.TELEMETRY_OFF
+
+
+@pytest.mark.parametrize("name", ["p95_power_w", "mean_power_w"])
+def test_a_killed_sampler_is_the_reason_for_what_only_it_could_know(name: str) -> None:
+    """Its readings end in mid-run: no number from half of them."""
+    short = [p for p in _tenths(100.0) if p[0] < 14]
+    trial = _steady(("power_w", short), subject={"sampler": KILLED})
+    assert _compute(name, trial) == KILLED
+
+
+def test_energy_by_counter_survives_the_sampler() -> None:
+    """The worker's own edges are whole; what is missing is the check by integral."""
+    trial = _trial(_world(), tracks=(), subject={"sampler": KILLED})
+    assert isinstance(_compute("energy_j_per_sample", trial), Measured)
+    assert _compute("p95_power_w", trial) == KILLED
+
+
+def test_an_integral_needs_its_sampler() -> None:
+    """Without a counter a killed sampler leaves nothing."""
+    world = World(trace=_world().trace, sample_every_s=0.02)
+    trial = _trial(world, 10.0, 1, readings=())
+    cut_s = trial.energy[0].start_s + 5.0
+    seen = [p for p in world.power if p[0] < cut_s]
+    trial = replace(trial, tracks=(_track(seen, "power_w"),), subject={"sampler": KILLED})
+    assert _compute("energy_j_per_sample", trial) == KILLED
+
+
+# --- power, clocks, heat ----------------------------------------------------------------------
+
+
+def test_readings_count_while_the_subject_works_only() -> None:
+    """Ten seconds at 200 W between idling at 50: 200 W, by mean and by percentile."""
+    points = [(t, 200.0 if 10 <= t <= 20 else 50.0) for t, _ in _tenths(0.0)]
+    trial = _steady(("power_w", points), ("temperature_c", _tenths(71.0)))
+    for name, expected in (("mean_power_w", 200.0), ("p95_power_w", 200.0)):
+        value = _compute(name, trial)
+        assert isinstance(value, Measured)
+        assert value.value == pytest.approx(expected)
+    heat = _compute("max_temperature_c", trial)
+    assert isinstance(heat, Measured)
+    assert heat.value == 71.0
+
+
+def test_p95_is_not_the_mean() -> None:
+    """A tenth of the time at 400 W: the mean is 130, the 95th percentile 400."""
+    points = [(t, 400.0 if round(t * 10) % 10 == 0 else 100.0) for t, _ in _tenths(0.0)]
+    value = _compute("p95_power_w", _steady(("power_w", points)))
+    assert isinstance(value, Measured)
+    assert value.value == 400.0
+
+
+def test_power_of_a_device_with_a_counter_only_is_its_slope() -> None:
+    """As of a processor with RAPL: 30 J more at each tenth are 300 W."""
+    points = [(t, 300.0 * t) for t, _ in _tenths(0.0)]
+    value = _compute("p95_power_w", _steady(("energy_counter_j", points)))
+    assert isinstance(value, Measured)
+    assert value.value == pytest.approx(300.0)
+
+
+def test_a_sampler_that_came_too_late_is_said() -> None:
+    """Its first reading lies within the work."""
+    value = _compute("mean_power_w", _steady(("power_w", _tenths(100.0, 15.0))))
+    assert isinstance(value, Absent)
+    assert value.code == Reason.SAMPLER_LATE
+
+
+def test_a_hole_in_the_readings_is_said() -> None:
+    """Two seconds of nothing, of which nobody knows."""
+    points = [p for p in _tenths(100.0) if not 13 < p[0] < 15]
+    value = _compute("mean_power_w", _steady(("power_w", points)))
+    assert isinstance(value, Absent)
+    assert value.code == Reason.LOW_COVERAGE
+
+
+def test_a_quantity_that_no_source_has_is_absent() -> None:
+    """A processor has no clock of streaming multiprocessors."""
+    value = _compute("sm_clock_mhz", _steady(("power_w", _tenths(100.0))))
+    assert isinstance(value, Absent)
+    assert value.code == Reason.NOT_SUPPORTED
+
+
+# --- throttling and neighbours ------------------------------------------------------------------
+
+
+def test_throttling_is_counted_by_the_driver_and_not_by_polls() -> None:
+    """Bits that no poll saw set, and a counter that rose by 30 ms in each second: 3 %."""
+    counter = [(t, 0.03 * t) for t, _ in _tenths(0.0)]
+    trial = _steady(
+        ("throttle_reasons_bits", _tenths(0.0)), ("throttled_hardware_thermal_s", counter)
+    )
+    share = telemetry.throttled_share(trial)
+    assert not isinstance(share, Absent)
+    assert share[0] == pytest.approx(0.03, rel=1e-3)
+    assert share[1] == "cumulative counters"
+    assert list(telemetry.flags(trial)) == ["throttled"]
+
+
+def test_without_counters_polled_reasons_are_the_share() -> None:
+    """A quarter of the readings with the power cap's bit; idle bits do not count."""
+    bits = [(t, 4.0 if i % 4 == 0 else 1.0) for i, (t, _) in enumerate(_tenths(0.0))]
+    share = telemetry.throttled_share(_steady(("throttle_reasons_bits", bits)))
+    assert not isinstance(share, Absent)
+    assert share[0] == pytest.approx(0.25, abs=0.01)
+    assert share[1] == "polled reasons"
+
+
+def test_another_process_on_the_device_is_contention() -> None:
+    """Seen once is enough."""
+    counts = [(t, 1.0 if 12 < t < 12.2 else 0.0) for t, _ in _tenths(0.0)]
+    assert list(telemetry.flags(_steady(("other_processes_count", counts)))) == ["contended"]
+    quiet = _steady(("other_processes_count", _tenths(0.0)))
+    assert list(telemetry.flags(quiet)) == []
+
+
+# --- tracks -----------------------------------------------------------------------------------
+
+
+def test_a_shorter_column_goes_on_with_its_last_value() -> None:
+    """That is how a document keeps what does not change."""
+    column = Column(quantity="power_limit_w", values=(300.0, 250.0))
+    track = Track(source="s", start_s=1.0, t_us=(0, 100, 200, 300), columns=(column,))
+    assert tracks.values(track, column) == (300.0, 250.0, 250.0, 250.0)
+    assert tracks.points([track], "power_limit_w") == [
+        (1.0, 300.0),
+        (1.0001, 250.0),
+        (1.0002, 250.0),
+        (1.0003, 250.0),
+    ]
+
+
+def test_a_sensor_that_goes_away_is_lost_and_one_that_never_came_is_not() -> None:
+    """Nor is a process that has ended."""
+    gone = Absent(reason="GPU is lost", code=Reason.DEVICE_LOST)
+    ended = Absent(reason="it has ended", code=Reason.PROCESS_GONE)
+    lost = _track([(0.0, 1.0), (0.1, None)], "power_w", absent=gone)
+    never = _track([(0.0, None), (0.1, None)], "power_w", absent=gone)
+    process = _track([(0.0, 1.0), (0.1, None)], "cpu_s", absent=ended)
+    assert tracks.lost([process, never]) is None
+    assert tracks.lost([process, lost]) == gone
+
+
+def test_old_documents_have_no_energy_window() -> None:
+    """Counters at the edges of the steady window, as they were read once, are no energy any more."""
+    trial = _trial(_world(), energy=(), windows=(Window(name="steady", start_s=0, end_s=9),))
+    value = _compute("energy_j_per_sample", trial)
+    assert isinstance(value, Absent)
+    assert value.code == Reason.NO_ENERGY_WINDOW
+
+
+def test_values_and_windows_of_energy_are_the_same_spans() -> None:
+    """One is for whoever draws phases, the other counts samples."""
+    trial = _trial(_world())
+    spans = [(w.start_s, w.end_s) for w in trial.windows if w.name == "energy"]
+    assert [a for a, _ in telemetry.spans(trial)] == [a for a, _ in spans]
+    assert [b for _, b in telemetry.spans(trial)] == pytest.approx([b for _, b in spans])
+    assert all(isinstance(v, Value) and v.n_samples == 5000 for v in trial.energy)
