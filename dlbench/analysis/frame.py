@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from dlbench.analysis import rows as rows_
+from dlbench.analysis.rows import Row
 from dlbench.core import metrics
-from dlbench.core.types import Absent, CaseResult, Metric, Run
+from dlbench.core.stats import LEVEL
+from dlbench.core.types import (
+    Absent,
+    Case,
+    DataMode,
+    Estimated,
+    Interval,
+    Measured,
+    Metric,
+    Mode,
+    Outcome,
+    OutcomeKind,
+    Policy,
+    Precision,
+    Run,
+    Scenario,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
+
+RUN_COLUMNS = ("run_id", "machine", "created_utc", "device_name", "case_id")
 
 CASE_COLUMNS = (
     "workload",
@@ -22,59 +43,56 @@ CASE_COLUMNS = (
     "data_mode",
     "variant",
     "batch_size",
+    "n_devices",
 )
+
+END_COLUMNS = ("options", "outcome", "message", "advice", "n_trials", "flags")
+
+METRIC_SUFFIXES = ("", "_low", "_high", "_kind", "_reason")
+
+
+def columns() -> list[str]:
+    """The names of all columns, in order."""
+    of_metrics = [name + suffix for name in metrics.REGISTRY for suffix in METRIC_SUFFIXES]
+    return [*RUN_COLUMNS, *CASE_COLUMNS, *END_COLUMNS, *of_metrics]
 
 
 def results(runs: Sequence[Run]) -> pd.DataFrame:
     """One row a case and run, skips included.
 
-    Columns: run_id, machine, case_id, those of the case, outcome, message, n_trials, flags, and for
-    each metric its value (NaN where absent), ``_low``, ``_high``, ``_kind`` and ``_reason``.
+    Columns: those of the run and the case, outcome, message, n_trials, flags, and for each metric its
+    value (NaN where absent), ``_low``, ``_high``, ``_kind`` and ``_reason``.
     """
+    return of_rows(rows_.of(runs))
+
+
+def of_rows(rows: Sequence[Row]) -> pd.DataFrame:
+    """The same of rows that are there already."""
     import pandas as pd
 
-    rows = [_row(run, result) for run in runs for result in run.results]
-    rows += [_skip_row(run, i) for run in runs for i in range(len(run.plan.skips))]
-    return pd.DataFrame(rows)
+    return pd.DataFrame([_plain(row) for row in rows], columns=columns())
 
 
-def _row(run: Run, result: CaseResult) -> dict[str, Any]:
-    outcome = result.outcome
-    row = {
-        "run_id": run.run_id,
-        "machine": run.environment.machine,
-        "case_id": result.case.case_id,
-        **_case(result.case),
-        "outcome": str(outcome.kind),
-        "message": outcome.message,
-        "n_trials": len(result.measured),
-        "flags": ", ".join(result.flags),
+def _plain(row: Row) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "run_id": row.run_id,
+        "machine": row.machine,
+        "created_utc": row.created_utc,
+        "device_name": row.device_name,
+        "case_id": row.case.case_id,
+        "options": json.dumps(row.case.options),
+        "outcome": str(row.outcome.kind),
+        "message": row.outcome.message,
+        "advice": row.outcome.advice,
+        "n_trials": row.n_trials,
+        "flags": ", ".join(row.flags),
     }
+    for name in CASE_COLUMNS:
+        value = getattr(row.case, name)
+        plain[name] = value if isinstance(value, int) else str(value or "")
     for name in metrics.REGISTRY:
-        row |= _columns(name, metrics.compute(name, result, run))
-    return row
-
-
-def _skip_row(run: Run, index: int) -> dict[str, Any]:
-    skip = run.plan.skips[index]
-    absent = Absent(reason=f"{skip.outcome.kind}: {skip.outcome.message}")
-    row = {
-        "run_id": run.run_id,
-        "machine": run.environment.machine,
-        "case_id": skip.case.case_id,
-        **_case(skip.case),
-        "outcome": str(skip.outcome.kind),
-        "message": skip.outcome.message,
-        "n_trials": 0,
-        "flags": "",
-    }
-    for name in metrics.REGISTRY:
-        row |= _columns(name, absent)
-    return row
-
-
-def _case(case: object) -> dict[str, Any]:
-    return {name: getattr(case, name) for name in CASE_COLUMNS}
+        plain |= _columns(name, row.metrics[name])
+    return plain
 
 
 def _columns(name: str, value: Metric) -> dict[str, Any]:
@@ -92,3 +110,64 @@ def _columns(name: str, value: Metric) -> dict[str, Any]:
         f"{name}_kind": type(value).__name__.lower(),
         f"{name}_reason": reason,
     }
+
+
+# --- and back -------------------------------------------------------------------------------
+
+
+def rows_of(table: pd.DataFrame) -> tuple[Row, ...]:
+    """The rows that a frame was made from; how a number came about is no longer in it.
+
+    Raises:
+        ValueError: a cell holds what no row could have.
+    """
+    names = list(table.columns)
+    values = (table[name].tolist() for name in names)
+    return tuple(_row(dict(zip(names, cells, strict=True))) for cells in zip(*values, strict=True))
+
+
+def _row(cell: dict[str, Any]) -> Row:
+    return Row(
+        run_id=cell["run_id"],
+        machine=cell["machine"],
+        created_utc=cell["created_utc"],
+        device_name=cell["device_name"],
+        case=case_of(cell),
+        outcome=Outcome(
+            kind=OutcomeKind(cell["outcome"]), message=cell["message"], advice=cell["advice"]
+        ),
+        n_trials=int(cell["n_trials"]),
+        flags=tuple(cell["flags"].split(", ")) if cell["flags"] else (),
+        metrics={name: _metric(cell, name) for name in metrics.REGISTRY},
+    )
+
+
+def case_of(cell: dict[str, Any]) -> Case:
+    """The case of a frame's row."""
+    return Case(
+        workload=cell["workload"],
+        framework=cell["framework"],
+        device=cell["device"],
+        precision=Precision(cell["precision"]),
+        mode=Mode(cell["mode"]),
+        scenario=Scenario(cell["scenario"]) if cell["scenario"] else None,
+        policy=Policy(cell["policy"]),
+        data_mode=DataMode(cell["data_mode"]),
+        variant=cell["variant"],
+        batch_size=int(cell["batch_size"]),
+        n_devices=int(cell["n_devices"]),
+        options=tuple((str(k), str(v)) for k, v in json.loads(cell["options"])),
+    )
+
+
+def _metric(cell: dict[str, Any], name: str) -> Metric:
+    kind, value = cell[f"{name}_kind"], cell[name]
+    if kind == "absent":
+        return Absent(reason=cell[f"{name}_reason"])
+    low, high = cell[f"{name}_low"], cell[f"{name}_high"]
+    interval = Interval(low=low, high=high, level=LEVEL) if low == low else None  # noqa: PLR0124 - NaN
+    if kind == "estimated" and interval is not None:
+        return Estimated(value=value, interval=interval, method="as packed")
+    if kind == "measured":
+        return Measured(value=value, interval=interval, n=int(cell["n_trials"]), source="as packed")
+    raise ValueError(f"{name} is of no kind that a number can be: {kind!r}")

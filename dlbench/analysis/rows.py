@@ -29,11 +29,10 @@ class Row:
 
 
 def of(runs: Sequence[Run]) -> tuple[Row, ...]:
-    """All rows: the runs in their order, each run's cases by label, its skips last."""
+    """All rows: the runs in their order, each run's cases as they stand in it, its skips last."""
     found: list[Row] = []
     for run in runs:
-        results = sorted(run.results, key=lambda r: r.case.label)
-        found += [_measured(run, result) for result in results]
+        found += [_measured(run, result) for result in run.results]
         found += [_skipped(run, skip) for skip in run.plan.skips]
     return tuple(found)
 

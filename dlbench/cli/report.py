@@ -1,54 +1,137 @@
-"""``dlbench report``: one self-contained HTML file."""
+"""``dlbench report``: what documents say, as one page, for people or for programs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dlbench.core.errors import StoreError
+from dlbench.core.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from dlbench.core.types import Run
+    from dlbench.report.content import Content
+
+
+class Format(StrEnum):
+    """What a report is written as."""
+
+    HTML = "html"
+    MD = "md"
+    JSON = "json"
+    PDF = "pdf"
 
 
 def report(
-    files: Annotated[list[Path], typer.Argument(help="Result documents, or folders of them.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Result documents, packed collections (.parquet), or folders of them."),
+    ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The HTML file; default reports/<run>.html."),
+        typer.Option("--out", "-o", help="The file; default reports/<run>.<format>."),
     ] = None,
+    format_: Annotated[
+        Format | None,
+        typer.Option(
+            "--format", help="html, md, json or pdf; default: what --out ends in, else html."
+        ),
+    ] = None,
+    compare: Annotated[
+        bool,
+        typer.Option("--compare", help="Documents side by side, one column each (two at least)."),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the path as JSON.")] = False,
 ) -> None:
     """Write a report that opens anywhere, offline, from result documents.
 
     Example: dlbench report results/ -o report.html
+
+    Example: dlbench report a.json b.json --compare --format pdf
     """
     from dlbench.cli import show
-    from dlbench.store import runs as store
 
-    runs = store.load_runs(files)
-    path = out or Path("reports") / f"{runs[-1].run_id}.html"
-    write(runs, path)
+    content = _content(files, compare=compare)
+    kind = format_ or _by_suffix(out)
+    path = out or Path("reports") / f"{_name(content)}.{kind}"
+    _write(content, path, kind)
     if json:
-        show.as_json({"report": str(path)})
+        show.as_json({"report": str(path), "format": str(kind)})
     else:
         show.line(f"report    {path}")
 
 
+def _content(files: Sequence[Path], *, compare: bool) -> Content:
+    from dlbench.analysis import packed
+    from dlbench.report import content
+    from dlbench.store import runs as store
+
+    paths = store.document_files(files, (".json", packed.SUFFIX))
+    tables = [packed.read(path) for path in paths if path.suffix == packed.SUFFIX]
+    runs = [store.read_run(path) for path in paths if path.suffix != packed.SUFFIX]
+    found = content.of(runs, tables, side_by_side=compare)
+    if compare and found.n_documents < 2:  # noqa: PLR2004 - one beside another
+        raise UsageError(
+            "--compare needs two documents, and there is one",
+            "Name a second document, or leave --compare out.",
+        )
+    return found
+
+
+def _by_suffix(out: Path | None) -> Format:
+    suffix = out.suffix.removeprefix(".").lower() if out else ""
+    return Format(suffix) if suffix in set(Format) else Format.HTML
+
+
+def _name(content: Content) -> str:
+    return content.runs[-1].run_id if content.runs else "collection"
+
+
+def _write(content: Content, path: Path, kind: Format) -> None:
+    import json
+
+    from dlbench.report import build, formats, pdf
+
+    if kind is Format.PDF:
+        _folder(path)
+        pdf.print_page(build.page(content), path)
+    elif kind is Format.MD:
+        _write_text(formats.markdown(content), path)
+    elif kind is Format.JSON:
+        plain = formats.plain(content)
+        _write_text(json.dumps(plain, indent=1, allow_nan=False, default=str) + "\n", path)
+    else:
+        _write_text(build.page(content), path)
+
+
 def write(runs: Sequence[Run], path: Path) -> None:
-    """Build the page and write it, all or nothing."""
+    """Build the page of some documents and write it, all or nothing."""
     from dlbench.report import build
 
-    page = build.build(runs)
-    temporary = path.with_name(f".{path.name}.tmp")
+    _write_text(build.build(runs), path)
+
+
+def _folder(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _write_text(text: str, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    _folder(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
-        raise StoreError(
-            f"{path} cannot be written: {error.strerror}", "Choose another file with --out."
-        ) from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"{path} cannot be written: {error.strerror}", "Choose another file with --out."
+    )

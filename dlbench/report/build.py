@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 import dlbench
 from dlbench.analysis.compare import sentence
+from dlbench.analysis.groups import Collection
 from dlbench.core.errors import UsageError
 from dlbench.core.types import Run
 from dlbench.report import content as contents
@@ -26,7 +27,7 @@ _FOLDER = Path(__file__).parent
 
 
 def build(runs: Sequence[Run], *, side_by_side: bool = False) -> str:
-    """The whole page.
+    """The whole page of some documents.
 
     Raises:
         UsageError: there are no runs.
@@ -50,6 +51,7 @@ def page(content: Content) -> str:
             policy=content_security_policy(css, js),
             title=f"dlbench: {headline(content)}",
             headline=headline(content),
+            many=len(content.rows) > LAZY_ROWS,
             facts=facts(content),
             sections=parts,
             facets=filters.facets(content.rows),
@@ -88,11 +90,17 @@ def headline(content: Content) -> str:
         return _winners(clear, len(compared))
     if compared:
         return f"No clear winner in {len(compared)} comparisons"
+    if content.collection:
+        c = content.collection
+        return f"{c.n_measured:,} results of {_number(c.n_machines, 'machine')}, medians by case"
     measured = sum(row.n_trials > 0 for row in content.rows)
     if not measured:
         return "Nothing was measured"
     return f"{measured} case{'s' * (measured != 1)} measured"
 
+
+LAZY_ROWS = 150
+"""Of more rows than this, a browser lays out what is in view first."""
 
 MOST_TASKS = 4
 """A headline names this many tasks of a winner, then counts."""
@@ -121,6 +129,8 @@ def _joined(words: list[str]) -> str:
 
 def facts(content: Content) -> str:
     """One line on what stands behind it."""
+    if content.collection:
+        return _collection_facts(content.collection)
     machines = _counted(content.machines, "machines")
     devices = _counted(list(dict.fromkeys(row.device_name for row in content.rows)), "devices")
     dates = sorted({row.created_utc[:10] for row in content.rows})
@@ -133,6 +143,23 @@ def facts(content: Content) -> str:
         f"{trials:,} trial{'s' * (trials != 1)}, each a fresh process" if trials else "",
     ]
     return " · ".join(part for part in parts if part)
+
+
+def _collection_facts(c: Collection) -> str:
+    days = dict.fromkeys([c.first_utc[:10], c.last_utc[:10]])
+    return " · ".join(
+        [
+            _number(c.n_documents, "document"),
+            " to ".join(days),
+            _number(c.n_results, "case"),
+            f"{c.n_results - c.n_measured:,} not measured",
+            _number(len(c.groups), "group"),
+        ]
+    )
+
+
+def _number(n: int, word: str) -> str:
+    return f"{n:,} {word}{'s' * (n != 1)}"
 
 
 def _counted(names: Sequence[str], word: str) -> str:

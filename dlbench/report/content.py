@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from dlbench.analysis import compare, rows
+from dlbench.analysis import compare, frame, groups, rows
 from dlbench.analysis.compare import NAMES, Comparison
+from dlbench.analysis.groups import Collection
 from dlbench.analysis.rows import Row
 from dlbench.core.errors import GateError
 from dlbench.core.types import Case, Run
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_ROWS = 1000
 """More results than this are shown as groups: nobody reads a longer table, and no page holds it."""
@@ -32,13 +37,18 @@ class Compared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """Documents and what follows from them. ``runs`` may be empty where ``rows`` were packed."""
+    """Documents and what follows from them.
+
+    ``runs`` lacks those that were packed. Of more results than can be read one by one, ``rows`` are
+    the medians of the groups of ``collection``.
+    """
 
     runs: tuple[Run, ...]
     rows: tuple[Row, ...]
     compared: tuple[Compared, ...]
     numbers: dict[tuple[str, str], int] = field(repr=False)
     side_by_side: bool = False
+    collection: Collection | None = None
 
     @property
     def machines(self) -> tuple[str, ...]:
@@ -48,6 +58,8 @@ class Content:
     @property
     def n_documents(self) -> int:
         """How many documents stand behind the rows."""
+        if self.collection:
+            return self.collection.n_documents
         return len({row.run_id for row in self.rows} | {run.run_id for run in self.runs})
 
     def number(self, run: Run, case: Case) -> int:
@@ -55,9 +67,15 @@ class Content:
         return self.numbers[run.run_id, case.case_id]
 
 
-def of(runs: Sequence[Run], *, side_by_side: bool = False) -> Content:
-    """The content of documents that are few enough to be shown case by case."""
-    found = rows.of(runs)
+def of(
+    runs: Sequence[Run], packed: Sequence[pd.DataFrame] = (), *, side_by_side: bool = False
+) -> Content:
+    """The content of documents and of packed collections of them."""
+    found = tuple(row for run in runs for row in sorted(rows.of([run]), key=_label))
+    found += _unpacked(runs, packed)
+    n_packed = sum(len(table) for table in packed)
+    if max(len(found), n_packed) > MOST_ROWS:
+        return _grouped(found if not n_packed else rows.of(runs), packed)
     numbers = {(row.run_id, row.case.case_id): i for i, row in enumerate(found)}
     return Content(
         runs=tuple(runs),
@@ -65,6 +83,29 @@ def of(runs: Sequence[Run], *, side_by_side: bool = False) -> Content:
         compared=_compared(runs, numbers),
         numbers=numbers,
         side_by_side=side_by_side,
+    )
+
+
+def _label(row: Row) -> str:
+    return row.case.label
+
+
+def _unpacked(runs: Sequence[Run], packed: Sequence[pd.DataFrame]) -> tuple[Row, ...]:
+    """Rows of packed files that are few enough, without those whose document is there too."""
+    if sum(len(table) for table in packed) > MOST_ROWS:
+        return ()
+    there = {run.run_id for run in runs}
+    return tuple(row for table in packed for row in frame.rows_of(table) if row.run_id not in there)
+
+
+def _grouped(of_runs: Sequence[Row], packed: Sequence[pd.DataFrame]) -> Content:
+    import pandas as pd
+
+    tables = [*packed, *([frame.of_rows(of_runs)] if of_runs else [])]
+    table = pd.concat(tables, ignore_index=True).drop_duplicates(["run_id", "case_id"], keep="last")
+    found = groups.of(table)
+    return Content(
+        runs=(), rows=groups.rows(found.groups), compared=(), numbers={}, collection=found
     )
 
 

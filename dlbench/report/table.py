@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from dlbench.analysis.rows import Row
 from dlbench.core import metrics
 from dlbench.core.types import Absent, Metric
+from dlbench.report.content import Content
 
 CASE = (
     "workload", "variant", "mode", "scenario", "framework", "device", "precision", "policy",
@@ -17,15 +17,27 @@ CASE = (
 Table = dict[str, Any]
 
 
-def of(rows: Sequence[Row]) -> Table:
-    """``columns`` and ``rows``: a list of names, and a list of values for each case."""
+GROUP = ("n_results", "n_measured", "n_machines", "throughput_p5", "throughput_p95")
+
+FIELDS = ("n_results", "n_measured", "n_machines", "low", "high")
+
+
+def of(content: Content) -> Table:
+    """``columns`` and ``rows``: a list of names, and a list of values for each case or group."""
     names = [
         "run_id", "machine", "created_utc", "device_name", *CASE, "outcome", "message", "n_trials",
         "flags",
     ]  # fmt: skip
     for name in metrics.REGISTRY:
         names += [name, f"{name}_low", f"{name}_high", f"{name}_kind", f"{name}_reason"]
-    return {"columns": names, "rows": [_values(row) for row in rows]}
+    rows = [_values(row) for row in content.rows]
+    if content.collection is None:
+        return {"columns": names, "rows": rows}
+    spreads = [[getattr(g, name) for name in FIELDS] for g in content.collection.groups]
+    return {
+        "columns": [*names, *GROUP],
+        "rows": [row + more for row, more in zip(rows, spreads, strict=True)],
+    }
 
 
 def _values(row: Row) -> list[Any]:

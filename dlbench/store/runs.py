@@ -87,13 +87,23 @@ def load_runs(paths: Sequence[Path]) -> tuple[Run, ...]:
         StoreError: nothing is there.
         DocumentError: one of them cannot be trusted.
     """
+    return tuple(read_run(path) for path in document_files(paths))
+
+
+def document_files(paths: Sequence[Path], suffixes: Sequence[str] = (".json",)) -> tuple[Path, ...]:
+    """The files of those paths, each once: of a folder, those of its files with such a suffix.
+
+    Raises:
+        StoreError: nothing is there.
+    """
     files: list[Path] = []
     for path in paths:
-        files += sorted(path.glob("*.json")) if path.is_dir() else [path]
+        inside = [f for suffix in suffixes for f in sorted(path.glob(f"*{suffix}"))]
+        files += inside if path.is_dir() else [path]
     if not files:
         where = ", ".join(str(p) for p in paths) or "nothing"
         raise StoreError(f"there is no result document in {where}", "dlbench run")
-    return tuple(read_run(path) for path in dict.fromkeys(files))
+    return tuple(dict.fromkeys(files))
 
 
 def latest_journal(folder: Path) -> Path:

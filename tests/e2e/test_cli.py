@@ -34,7 +34,7 @@ def document(results: Path) -> Path:
     return runs.seal(builders.sealed_run(), results)
 
 
-HEAVY = "torch tensorflow keras jax onnxruntime pandas plotly pynvml numpy msgspec scipy pydantic"
+HEAVY = "torch tensorflow keras jax onnxruntime pandas pyarrow pynvml numpy msgspec scipy pydantic"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
@@ -62,7 +62,8 @@ def test_list_imports_no_framework() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "ab", "compare", "report", "check", "list", "devices", "doctor"]
+    "command",
+    ["run", "ab", "compare", "report", "pack", "check", "list", "devices", "doctor"],
 )
 def test_every_command_explains_itself_and_has_json(command: str) -> None:
     """Help at 80 columns, with the option that machines need."""
@@ -88,6 +89,8 @@ BAD = {
     "a missing document": (["check", "nothing.json"], 7, "nothing.json cannot be read"),
     "a report of nothing": (["report", "."], 7, "no result document in ."),
     "a report without files": (["report"], 2, "Missing argument"),
+    "a report in colour": (["report", "x.json", "--format", "docx"], 2, "'docx' is not one of"),
+    "packing nothing": (["pack", "."], 7, "no result document in ."),
     "comparing nothing": (["compare", "nothing.json"], 7, "nothing.json cannot be read"),
     "resuming nothing": (["run", "--resume", "last", "--out", "."], 7, "no unfinished run in ."),
     "no such command": (["runn"], 2, "No such command 'runn'"),
@@ -213,6 +216,36 @@ def test_report_writes_a_page(document: Path, tmp_path: Path) -> None:
     assert done.returncode == 0
     assert str(out) in done.stdout
     assert out.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_report_formats(document: Path, tmp_path: Path) -> None:
+    """By option or by the file's name; Markdown and JSON say what the page says."""
+    page, markdown, data = (tmp_path / f"r.{x}" for x in ("html", "md", "json"))
+    for out in (page, markdown, data):
+        assert dlbench("report", str(document), "-o", str(out)).returncode == 0
+    headline = json.loads(data.read_text(encoding="utf-8"))["headline"]
+    assert f"<h1>{headline}</h1>" in page.read_text(encoding="utf-8")
+    assert markdown.read_text(encoding="utf-8").startswith("# fake inference, fake, fp32")
+    odd = tmp_path / "odd.txt"
+    assert dlbench("report", str(document), "-o", str(odd), "--format", "md").returncode == 0
+    assert odd.read_bytes() == markdown.read_bytes()
+
+
+def test_comparing_one_document_with_itself_is_refused(document: Path) -> None:
+    """Columns need two."""
+    done = dlbench("report", str(document), "--compare")
+    assert done.returncode == 2
+    assert "needs two documents" in done.stderr
+
+
+def test_pack_and_report(document: Path, tmp_path: Path) -> None:
+    """A folder becomes one file, and the file a page with the same numbers."""
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra parquet)")
+    packed, page = tmp_path / "all.parquet", tmp_path / "page.html"
+    done = dlbench("pack", str(document.parent), "-o", str(packed), "--json")
+    assert json.loads(done.stdout) == {"path": str(packed), "documents": 1, "results": 4}
+    assert dlbench("report", str(packed), "-o", str(page)).returncode == 0
+    assert "JAX is not installed" in page.read_text(encoding="utf-8")
 
 
 def test_a_run_ends_in_a_table_a_document_and_a_report(results: Path, tmp_path: Path) -> None:

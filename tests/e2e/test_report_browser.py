@@ -14,7 +14,7 @@ import pytest
 
 from dlbench.core.types import Run
 from dlbench.report import browser as installed
-from dlbench.report import build
+from dlbench.report import build, pdf
 from dlbench.store import codec
 from tests import builders, documents
 
@@ -198,6 +198,15 @@ def test_print_is_light_without_controls(visit: Opened) -> None:
     )
     assert v.shown("button") == v.shown("nav") == v.shown("#filters") == 0
     assert v.page.pdf(format="A4").startswith(b"%PDF-")
+
+
+def test_the_command_prints_a_pdf(tmp_path: Path) -> None:
+    """Of several pages, from the same page as HTML."""
+    path = tmp_path / "report.pdf"
+    pdf.print_page(build.build([documents.rich_run()]), path)
+    data = path.read_bytes()
+    assert data.startswith(b"%PDF-")
+    assert len(re.findall(rb"/Type\s*/Page\b", data)) >= 3
 
 
 @pytest.mark.parametrize("width", [360, 768, 1920, 3840])

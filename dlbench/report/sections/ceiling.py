@@ -36,6 +36,8 @@ micro workloads too: <code>dlbench run gemm conv2d</code>.</p>
 
 def html(content: Content) -> Markup | None:
     """Panels of shares, and the ceilings."""
+    if content.collection:
+        return None
     found = ceiling.find(content.rows)
     if not any(row.n_trials for row in content.rows):
         return None

@@ -16,7 +16,7 @@ MOST_BYTES = 2_000_000
 """Documents of up to this size together travel inside the page."""
 
 TEMPLATE = """
-<p>All numbers of this page with their intervals, kinds and reasons, one line a case{% if documents %}; and the
+<p>All numbers of this page with their intervals, kinds and reasons, one line a {{ 'group' if grouped else 'case' }}{% if documents %}; and the
 documents themselves, exactly as they were sealed, which <code>dlbench check</code> reads{% endif %}.</p>
 <p class="control" data-script hidden>
 <button type="button" data-save="table" data-as="csv" data-name="dlbench-results.csv">Save as CSV</button>
@@ -35,7 +35,10 @@ documents themselves, exactly as they were sealed, which <code>dlbench check</co
 def html(content: Content) -> Markup | None:
     """Buttons, and what they save."""
     return render(
-        TEMPLATE, table=json_for_script(table.of(content.rows)), documents=_documents(content)
+        TEMPLATE,
+        table=json_for_script(table.of(content)),
+        documents=_documents(content),
+        grouped=content.collection is not None,
     )
 
 

@@ -23,8 +23,19 @@ TEMPLATE = """
 """
 
 
+COUNTS = """
+<div class="scroll" tabindex="0" role="region" aria-label="Table: not measured"><table>
+<thead><tr><th scope="col">Outcome</th><th scope="col">Why</th><th scope="col" class="number">Cases</th></tr></thead><tbody>
+{% for f in failures %}<tr><th scope="row" class="failed">{{ f.outcome.replace('_', ' ') }}</th><td>{{ f.message }}</td><td class="number">{{ '{:,}'.format(f.count) }}</td></tr>
+{% endfor %}</tbody></table></div>
+"""
+
+
 def html(content: Content) -> Markup | None:
     """The table, if anything was not measured."""
+    if content.collection:
+        failures = content.collection.failures
+        return render(COUNTS, failures=failures) if failures else None
     rows = [(i, row) for i, row in enumerate(content.rows) if not row.outcome.ok]
     if not rows:
         return None

@@ -23,6 +23,8 @@ INTRODUCTION = """
 
 def html(content: Content) -> Markup | None:
     """A panel a task; cases that have no number are rows too."""
+    if content.collection:
+        return None
     made = panels(
         content,
         Spec(

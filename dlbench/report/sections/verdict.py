@@ -26,6 +26,9 @@ TEMPLATE = """
 </ul>
 {% if n_more %}<p>{{ n_more }} more stand under <a href="#comparisons">Comparisons</a>.</p>{% endif %}
 <p class="note">{{ basis }}. Intervals have 95 % confidence and include the spread between processes.</p>
+{% elif collection %}
+<p>Too many results to compare one by one: alike ones stand together below, with the median over machines and days.
+Which of two cases is faster on one machine is said by <code>dlbench compare</code> of its document.</p>
 {% elif not n_cases %}
 <p>The document holds no results: nothing was measured, and nothing can be said.</p>
 {% elif not n_measured %}
@@ -62,4 +65,5 @@ def html(content: Content) -> Markup | None:
         basis="; ".join(dict.fromkeys(f.comparison.basis for f in content.compared)).capitalize(),
         n_measured=sum(row.n_trials > 0 for row in content.rows),
         n_cases=len(content.rows),
+        collection=content.collection,
     )

@@ -1,0 +1,112 @@
+"""Large collections in one Parquet file: every row of every document, without the raw values."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dlbench.analysis import frame
+from dlbench.core import metrics
+from dlbench.core.errors import DocumentError, MissingError, StoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SUFFIX = ".parquet"
+
+MOST_ROWS = 5_000_000
+MOST_BYTES = 4 * 1024**3
+"""A file that claims more than this, unpacked, is not opened."""
+
+NUMBERS = {"batch_size", "n_devices", "n_trials"}
+
+
+def write(table: pd.DataFrame, path: Path) -> None:
+    """Write a frame of ``analysis.frame``, all or nothing.
+
+    Raises:
+        MissingError: pyarrow is not installed.
+        StoreError: the file cannot be written.
+    """
+    _need_pyarrow()
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table.to_parquet(temporary, engine="pyarrow", index=False, compression="zstd")
+        temporary.replace(path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}", "Choose --out.") from error
+
+
+def read(path: Path) -> pd.DataFrame:
+    """The frame of a packed file; older files lack newer metrics, which are then absent.
+
+    Raises:
+        MissingError: pyarrow is not installed.
+        StoreError: there is no such file.
+        DocumentError: it is not a packed collection, or larger than can be.
+    """
+    _need_pyarrow()
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        file = parquet.ParquetFile(path)
+        _small_enough(path, file)
+        table = file.read(columns=[c for c in frame.columns() if c in file.schema_arrow.names])
+        read_: pd.DataFrame = table.to_pandas()
+    except FileNotFoundError as error:
+        raise StoreError(f"there is no file {path}", "dlbench pack results/") from error
+    except (pa.ArrowException, OSError, ValueError) as error:
+        first = (str(error).splitlines() or ["?"])[0]
+        raise DocumentError(f"{path} cannot be read as Parquet: {first}", ADVICE) from error
+    return _checked(path, read_)
+
+
+ADVICE = "Pack the documents again: dlbench pack results/ -o FILE.parquet"
+
+
+def _need_pyarrow() -> None:
+    if importlib.util.find_spec("pyarrow") is None:
+        raise MissingError(
+            "Parquet needs pyarrow, which is not installed", "pip install 'dlbench[parquet]'"
+        )
+
+
+def _small_enough(path: Path, file: object) -> None:
+    metadata = file.metadata  # type: ignore[attr-defined]
+    size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    if metadata.num_rows > MOST_ROWS or size > MOST_BYTES:
+        raise DocumentError(
+            f"{path} holds {metadata.num_rows:,} rows of {size:,} bytes: too many to open",
+            f"Pack fewer documents in a file: at most {MOST_ROWS:,} rows.",
+        )
+
+
+def _checked(path: Path, table: pd.DataFrame) -> pd.DataFrame:
+    """All columns there, each of its type."""
+    from pandas.api.types import is_float_dtype, is_integer_dtype, is_string_dtype
+
+    for name in metrics.REGISTRY:
+        if name not in table:
+            table[name] = table[f"{name}_low"] = table[f"{name}_high"] = float("nan")
+            table[f"{name}_kind"] = "absent"
+            table[f"{name}_reason"] = "the collection was packed before there was this metric"
+    absent = [name for name in frame.columns() if name not in table]
+    if absent:
+        raise DocumentError(f"{path} is not a packed collection: no column {absent[0]}", ADVICE)
+    numeric = {name + suffix for name in metrics.REGISTRY for suffix in ("", "_low", "_high")}
+    for name in frame.columns():
+        fits = (
+            is_float_dtype if name in numeric
+            else is_integer_dtype if name in NUMBERS
+            else is_string_dtype
+        )  # fmt: skip
+        if len(table) and not fits(table[name]):
+            raise DocumentError(f"{path}: column {name} is of type {table[name].dtype}", ADVICE)
+    table = table[frame.columns()]
+    texts = [n for n in frame.columns() if n not in numeric | NUMBERS]
+    if table[texts].isna().to_numpy().any():
+        raise DocumentError(f"{path}: a text is missing where none may be", ADVICE)
+    return table

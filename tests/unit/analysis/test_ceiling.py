@@ -1,0 +1,51 @@
+"""Shares of a measured ceiling: of the same machine, device and precision, or absent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dlbench.analysis import ceiling, rows
+from dlbench.core.types import Absent, Estimated, Measured, Precision
+from tests import documents
+
+ROWS = rows.of([documents.rich_run()])
+GEMM = next(r for r in ROWS if r.case.workload == "gemm")
+MODEL = next(r for r in ROWS if r.case.framework == "tensorflow" and r.case.mode == "inference")
+
+
+def test_a_share_is_the_quotient_with_the_widest_bounds() -> None:
+    """FLOP/s over the ceiling's."""
+    share = ceiling.share(MODEL, ceiling.find(ROWS))
+    mine, top = MODEL.metrics["flops_per_s"], GEMM.metrics["flops_per_s"]
+    assert isinstance(share, Estimated)
+    assert isinstance(mine, Measured)
+    assert isinstance(top, Measured)
+    assert mine.interval is not None
+    assert top.interval is not None
+    assert share.value == pytest.approx(mine.value / top.value)
+    assert share.interval.low == pytest.approx(mine.interval.low / top.interval.high)
+    assert share.interval.high == pytest.approx(mine.interval.high / top.interval.low)
+
+
+def test_the_highest_micro_workload_is_the_ceiling() -> None:
+    """A slower framework's matrix product is none."""
+    value = GEMM.metrics["flops_per_s"]
+    assert isinstance(value, Measured)
+    faster = replace(
+        GEMM,
+        case=replace(GEMM.case, framework="jax"),
+        metrics={**GEMM.metrics, "flops_per_s": replace(value, value=2 * value.value)},
+    )
+    (found,) = ceiling.find([faster, *ROWS]).values()
+    assert found.framework == "jax"
+
+
+def test_another_precision_has_another_ceiling() -> None:
+    """Nothing measured in bf16 is held against fp32."""
+    other = replace(MODEL, case=replace(MODEL.case, precision=Precision.BF16))
+    share = ceiling.share(other, ceiling.find(ROWS))
+    assert isinstance(share, Absent)
+    assert "bf16" in share.reason
+    assert "dlbench run gemm" in share.remedy

@@ -1,0 +1,145 @@
+"""Rows, frames and packed collections: the same numbers whichever way they go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dlbench.analysis import frame, groups, packed, rows
+from dlbench.core.errors import DlbenchError, DocumentError, StoreError
+from dlbench.core.types import Absent, Estimated, Measured
+from tests import documents
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra parquet)")
+
+RUN = documents.rich_run()
+
+
+def test_a_frame_holds_what_a_row_holds(tmp_path: Path) -> None:
+    """To Parquet and back: cases, outcomes, values, intervals, kinds and reasons."""
+    before = rows.of([RUN, documents.other_machine(), documents.strange_run(documents.SCRIPTS)])
+    path = tmp_path / "all.parquet"
+    packed.write(frame.of_rows(before), path)
+    after = frame.rows_of(packed.read(path))
+    assert len(after) == len(before)
+    for a, b in zip(before, after, strict=True):
+        assert (a.case, a.run_id, a.machine, a.n_trials, a.flags) == (
+            b.case,
+            b.run_id,
+            b.machine,
+            b.n_trials,
+            b.flags,
+        )
+        assert (a.outcome.kind, a.outcome.message) == (b.outcome.kind, b.outcome.message)
+        for name, x in a.metrics.items():
+            y = b.metrics[name]
+            assert type(x) is type(y)
+            if isinstance(x, Measured | Estimated) and isinstance(y, Measured | Estimated):
+                assert (x.value, x.interval) == (y.value, y.interval)
+            elif isinstance(x, Absent) and isinstance(y, Absent):
+                assert x.reason == y.reason
+
+
+def test_a_new_metric_is_absent_in_an_old_collection(tmp_path: Path) -> None:
+    """Collections are read for ever too."""
+    table = frame.results([RUN])
+    old = table[[c for c in table.columns if not c.startswith("latency_p90_s")]]
+    packed.write(old, tmp_path / "old.parquet")
+    row = frame.rows_of(packed.read(tmp_path / "old.parquet"))[0]
+    value = row.metrics["latency_p90_s"]
+    assert isinstance(value, Absent)
+    assert "before" in value.reason
+
+
+def _without_machine(table: pd.DataFrame) -> pd.DataFrame:
+    return table.drop(columns="machine")
+
+
+def _numbers_for_names(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(machine=1)
+
+
+def _words_for_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(throughput_samples_per_s="fast")
+
+
+def _no_message(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(message=table["message"].where(table.index > 0))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (_without_machine, "no column machine"),
+        (_numbers_for_names, "column machine is of type"),
+        (_words_for_numbers, "column throughput_samples_per_s is of type"),
+        (_no_message, "a text is missing"),
+    ],
+)
+def test_what_is_no_collection_is_refused(
+    tmp_path: Path, change: Callable[[pd.DataFrame], pd.DataFrame], says: str
+) -> None:
+    """In a sentence that names the column."""
+    packed.write(change(frame.results([RUN])), tmp_path / "x.parquet")
+    with pytest.raises(DocumentError, match=says):
+        packed.read(tmp_path / "x.parquet")
+
+
+@pytest.mark.parametrize("data", [b"", b"PAR1", b"PAR1" + b"\x00" * 100 + b"PAR1", b"{}"])
+def test_what_is_no_parquet_is_refused(tmp_path: Path, data: bytes) -> None:
+    """Without a traceback."""
+    path = tmp_path / "x.parquet"
+    path.write_bytes(data)
+    with pytest.raises(DocumentError, match="cannot be read as Parquet"):
+        packed.read(path)
+
+
+def test_no_file_is_said(tmp_path: Path) -> None:
+    """With the command that makes one."""
+    with pytest.raises(StoreError, match="there is no file"):
+        packed.read(tmp_path / "none.parquet")
+
+
+def test_too_large_a_claim_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is unpacked."""
+    packed.write(frame.results([RUN]), tmp_path / "x.parquet")
+    monkeypatch.setattr(packed, "MOST_ROWS", 3)
+    with pytest.raises(DlbenchError, match="too many to open"):
+        packed.read(tmp_path / "x.parquet")
+
+
+def test_groups_are_medians_with_their_spread() -> None:
+    """Alike cases of two machines together; what differs apart; failures counted."""
+    table = frame.results([RUN, documents.other_machine()])
+    found = groups.of(table)
+    assert found.n_results == len(table) == 28
+    assert found.n_documents == found.n_machines == 2
+    assert sum(g.n_results for g in found.groups) == 28
+    group = next(g for g in found.groups if g.row.case.mode == "training" and g.n_measured)
+    mine = table[(table["case_id"] == group.row.case.case_id)]["throughput_samples_per_s"]
+    value = group.row.metrics["throughput_samples_per_s"]
+    assert isinstance(value, Measured)
+    assert value.value == pytest.approx(mine.median())
+    assert group.low is not None
+    assert group.high is not None
+    assert mine.min() <= group.low < value.value < group.high <= mine.max()
+    assert {(f.outcome, f.count) for f in found.failures} == {
+        ("crashed", 2),
+        ("missing_dependency", 2),
+    }
+
+
+def test_a_group_without_a_number_says_why() -> None:
+    """Never zero."""
+    found = groups.of(frame.results([RUN]))
+    crashed = next(g for g in found.groups if g.row.outcome.kind == "crashed")
+    value = crashed.row.metrics["throughput_samples_per_s"]
+    assert isinstance(value, Absent)
+    assert "it broke" in value.reason
+    assert crashed.low is None

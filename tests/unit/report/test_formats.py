@@ -1,0 +1,96 @@
+"""The same content as Markdown, JSON, PDF, and of too many results."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dlbench.analysis import frame, rows
+from dlbench.core.errors import MissingError
+from dlbench.report import browser, build, content, formats, pdf, table
+from tests import documents
+
+RUN = documents.rich_run()
+
+
+def test_markdown_has_verdict_numbers_and_failures() -> None:
+    """A table a task, each row of as many cells as its head."""
+    text = formats.markdown(content.of([RUN]))
+    assert text.startswith("# ")
+    assert "- **clear**: " in text
+    assert "crashed: it broke" in text
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert {line.count(" | ") for line in lines} == {6}
+
+
+def test_hostile_markdown_stays_text() -> None:
+    """No HTML, no link, no cell more than there are."""
+    text = formats.markdown(content.of([documents.hostile_run()]))
+    assert "<script" not in text.replace("\\<script", "")
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert {line.replace("\\|", "").count(" | ") for line in lines} == {6}
+
+
+def test_json_is_strict_and_says_the_same() -> None:
+    """No NaN, and the headline of the page."""
+    plain = formats.plain(content.of([RUN]))
+    again = json.loads(json.dumps(plain, allow_nan=False, default=str))
+    assert again["headline"] == build.headline(content.of([RUN]))
+    assert len(again["table"]["rows"]) == 14
+    assert all(c["sentence"] for c in again["comparisons"])
+
+
+def test_without_a_browser_a_pdf_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a traceback, and no empty file."""
+    monkeypatch.setattr(browser, "NAMES", ("no-such-browser",))
+    with pytest.raises(MissingError, match="neither is on this machine") as error:
+        pdf.print_page("<p>", tmp_path / "x.pdf")
+    assert "apt install chromium" in error.value.advice
+    assert not (tmp_path / "x.pdf").exists()
+
+
+def test_too_many_results_are_shown_as_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Medians and spreads; no trial, no comparison, no ceiling of all machines together."""
+    monkeypatch.setattr(content, "MOST_ROWS", 20)
+    found = content.of([RUN, documents.other_machine()])
+    assert found.collection is not None
+    page = build.page(found)
+    assert "24 results of 2 machines, medians by case" in page
+    assert 'id="collection"' in page
+    for name in ("throughput", "comparisons", "ceiling", "timeline", "environment"):
+        assert f'<section id="{name}"' not in page
+    assert "2 documents" in page
+    made = table.of(found)
+    assert {"n_results", "throughput_p5"} <= set(made["columns"])
+    assert len(made["rows"]) == len(found.collection.groups) == 14
+
+
+def test_packed_rows_join_documents_without_doubling() -> None:
+    """A document that is there twice counts once, with its trials."""
+    packed = frame.of_rows(rows.of([RUN, documents.other_machine()]))
+    found = content.of([RUN], [packed])
+    assert len(found.rows) == 28
+    assert found.n_documents == 2
+    assert "Machine against machine" in build.page(found)
+
+
+def test_a_packed_collection_alone_has_a_page() -> None:
+    """Without trials there is no curve, but numbers and failures."""
+    page = build.page(content.of([], [frame.results([RUN])]))
+    assert 'id="throughput"' in page
+    assert 'id="problems"' in page
+    assert 'id="timeline"' not in page
+    assert "crashed" in page
+
+
+def test_a_collection_of_strange_strings_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups are made of what strangers wrote, too."""
+    monkeypatch.setattr(content, "MOST_ROWS", 5)
+    page = build.page(content.of([documents.hostile_run(), replace(RUN, run_id="b")]))
+    assert "<script>document" not in page
+    assert "<img" not in page
