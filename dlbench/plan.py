@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dlbench import workloads
+from dlbench import own_models, workloads
 from dlbench.core import registry
 from dlbench.core.errors import DlbenchError, MissingError, NothingToRunError, UsageError
 from dlbench.core.protocols import Capability
@@ -171,15 +172,16 @@ def _profile(selection: Selection) -> Profile:
 
 def _workloads(selection: Selection, extra: Path | None) -> list[workloads.Workload]:
     folders, suites = workloads.folders(extra), workloads.suites(extra)
-    names: list[str] = []
-    for asked in selection.workloads or (DEFAULT_SUITE,):
+    own = selection.model
+    names: list[str] = [own.name] if own else []
+    for asked in selection.workloads or (() if own else (DEFAULT_SUITE,)):
         if asked not in folders and asked not in suites:
             raise UsageError(
                 f"there is no workload or suite named {asked!r}",
                 f"Workloads: {', '.join(sorted(folders))}. Suites: {', '.join(sorted(suites))}.",
             )
         names += [asked] if asked in folders else suites[asked]
-    found = [workloads.read(folders[name]) for name in dict.fromkeys(names)]
+    found = [w for name in dict.fromkeys(names) if (w := own_models.find(name, extra, own))]
     for workload in found:
         if selection.variant not in workload.variants:
             raise UsageError(
@@ -244,8 +246,7 @@ class _Matrix:
         return self.selection.frameworks or [
             name
             for name in known
-            if name != TEST_FRAMEWORK
-            and registry.framework(name).MODEL_FILE in workload.model_files
+            if name != TEST_FRAMEWORK and registry.model_stem(name, workload.model_files)
         ]
 
     def device_ids(self, framework: str) -> Sequence[str]:
@@ -298,9 +299,8 @@ class _Matrix:
         self, workload: workloads.Workload, case: Case, capability: Capability | Absent
     ) -> Outcome | None:
         """Why this cell cannot run here, or None."""
-        model_file = registry.framework(case.framework).MODEL_FILE
-        if model_file not in workload.model_files:
-            return _unsupported(f"{workload.name} has no {model_file}.py", "dlbench list")
+        if registry.model_stem(case.framework, workload.model_files) is None:
+            return _no_model(workload, case.framework)
         if case.mode not in workload.modes:
             return _unsupported(f"{workload.name} has no {case.mode}", "dlbench list")
         outcome = _no_scenario(workload, case) or _no_data(workload, case)
@@ -321,6 +321,18 @@ class _Matrix:
             )
             return _unsupported(absent.reason, absent.remedy, detail="device_absent")
         return _cannot(case, device, capability)
+
+
+def _no_model(workload: workloads.Workload, framework: str) -> Outcome:
+    """What the workload lacks for that framework."""
+    if "own" in workload.table:
+        able = [
+            n for n in registry.names("frameworks") if registry.model_stem(n, workload.model_files)
+        ]
+        advice = f"--framework {','.join(able)}"
+        return _unsupported(f"{framework} does not run {workload.table['own']['label']}", advice)
+    file = registry.framework(framework).MODEL_FILES[-1]
+    return _unsupported(f"{workload.name} has no {file}.py", "dlbench list")
 
 
 def _no_scenario(workload: workloads.Workload, case: Case) -> Outcome | None:
@@ -428,7 +440,10 @@ def _sentinel(cases: Sequence[Case], found: Sequence[workloads.Workload]) -> str
 
 
 def _flops_per_step(case: Case, found: Sequence[workloads.Workload]) -> float:
+    """Of a model that nobody has counted yet: infinite, so that it is the last choice."""
     flops = next(w.info(case.variant).flops for w in found if w.name == case.workload)
+    if isinstance(flops, Absent):
+        return math.inf
     return flops * case.batch_size * (3 if case.mode is Mode.TRAINING else 1)
 
 
@@ -441,9 +456,12 @@ def estimate_time(plan: Plan, devices: Sequence[DeviceInfo]) -> TimeEstimate:
     infos = {(w.name, w.variant): w for w in plan.workloads}
     low_s = high_s = 0.0
     for case in plan.cases:
-        flops = infos[case.workload, case.variant].flops * case.batch_size
-        flops *= 3 if case.mode is Mode.TRAINING else 1
+        flops = infos[case.workload, case.variant].flops
         peak = by_id[case.device].peak_flops.get(case.precision)
+        if isinstance(flops, Absent):
+            # Nobody has counted it yet: no lower bound, and the profile's own limit above.
+            flops, peak = 0.0, None
+        flops *= case.batch_size * (3 if case.mode is Mode.TRAINING else 1)
         fast, slow = ASSUMED_SHARE_OF_PEAK[1], ASSUMED_SHARE_OF_PEAK[0]
         step_low_s = flops / (peak * fast) if peak else 0.0
         step_high_s = flops / (peak * slow) if peak else plan.profile.max_steady_s

@@ -26,9 +26,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dlbench import workloads
+from dlbench import own_models, workloads
 from dlbench.core import registry, tracks
-from dlbench.core.errors import SubjectError
+from dlbench.core.errors import ModelError, SubjectError
 from dlbench.core.plain import from_plain
 from dlbench.core.protocols import Subject, SubjectRequest
 from dlbench.core.requests import TrialRequest
@@ -95,6 +95,9 @@ def run_trial(request: TrialRequest, emit: Emit) -> Trial:
     )
     try:
         return _measure(request, trial, emit)
+    except ModelError as error:
+        log = traceback.format_exc()[-LOG_CHARACTERS:]
+        return replace(trial, outcome=_of_subject_error(error), log=log)
     except SubjectError as error:
         return replace(trial, outcome=_of_subject_error(error))
     except MemoryError as error:
@@ -121,12 +124,21 @@ LOG_CHARACTERS = 8000
 
 
 def _of_subject_error(error: SubjectError) -> Outcome:
-    return Outcome(kind=error.outcome, message=error.message, advice=error.advice)
+    return Outcome(
+        kind=error.outcome,
+        detail=error.detail,
+        message=error.message[:MESSAGE_CHARACTERS],
+        advice=error.advice,
+    )
 
 
 def _measure(request: TrialRequest, trial: Trial, emit: Emit) -> Trial:
     case = request.case
-    workload = workloads.read(Path(request.workload_folder))
+    workload = (
+        own_models.read(request.model)
+        if request.model
+        else workloads.read(Path(request.workload_folder))
+    )
     emit({"event": "phase", "phase": "load", "pid": os.getpid()})
     load_start_s = time.monotonic()
     subject = _open(request, workload)
@@ -173,15 +185,19 @@ def _measure(request: TrialRequest, trial: Trial, emit: Emit) -> Trial:
 
 def _open(request: TrialRequest, workload: workloads.Workload) -> Subject:
     adapter = registry.framework(request.case.framework)
+    own, stem = request.model, registry.model_stem(request.case.framework, workload.model_files)
     return adapter.open_subject(
         SubjectRequest(
             case=request.case,
             device=request.device,
             spec=workload.spec(request.case.variant),
-            load_model=lambda: workloads.load_model(workload.folder, adapter.MODEL_FILE),
+            load_model=lambda: (
+                own_models.load(own) if own else workloads.load_model(workload.folder, str(stem))
+            ),
             threads=request.threads,
             seed=request.seed,
             scratch=Path(tempfile.gettempdir()),
+            model_path=Path(own.path) if own and stem == own_models.ONNX_STEM else None,
         )
     )
 

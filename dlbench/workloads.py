@@ -95,6 +95,9 @@ class Reference:
     spread: float
 
 
+UNCOUNTED = Absent(reason="a model of the user's own is counted when it is built, in the worker")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
     """One workload as its folder describes it; ``table`` is the validated TOML."""
@@ -128,6 +131,7 @@ class Workload:
     def info(self, variant: str) -> WorkloadInfo:
         """The facts that a document copies."""
         chosen = self.table["variants"][variant]
+        flops = chosen["flops"]
         return WorkloadInfo(
             name=self.name,
             variant=variant,
@@ -135,16 +139,17 @@ class Workload:
             task=self.task,
             sample=self.sample,
             parameters=chosen["parameters"],
-            flops=float(chosen["flops"]),
+            flops=flops if isinstance(flops, Absent) else float(flops),
             tokens_per_sample=chosen.get("tokens_per_sample", self.table.get("tokens_per_sample")),
             bytes_per_sample=chosen.get("bytes_per_sample", self.table.get("bytes_per_sample")),
             content_hash=self.content_hash,
+            own=self.table["own"]["options"] if "own" in self.table else None,
         )
 
     def spec(self, variant: str) -> dict[str, Any]:
         """What an adapter builds from: model settings, inputs, targets, weights, optimizer, seed."""
         chosen = self.table["variants"][variant]
-        keys = ("name", "seed", "weights", "optimizer", "distinct_samples", "files")
+        keys = ("name", "seed", "weights", "optimizer", "distinct_samples", "files", "own")
         shared = {key: self.table.get(key) for key in keys}
         return {
             **shared,
@@ -161,6 +166,8 @@ class Workload:
 
     def reference(self, case: Case) -> Reference | Absent:
         """What ``case`` must compute, or why nobody knows."""
+        if "own" in self.table:
+            return Absent(reason="nobody else has computed what a model of the user's own answers")
         tolerance = self.table["tolerance"].get(case.precision)
         if tolerance is None:
             return Absent(reason=f"{self.name} states no tolerance for {case.precision}")

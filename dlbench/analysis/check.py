@@ -15,6 +15,7 @@ from datetime import datetime
 from dlbench.core.types import (
     DRIVER_OPTION,
     LOADGEN,
+    Absent,
     CaseResult,
     Check,
     Mode,
@@ -271,9 +272,12 @@ def flops_possible(run: Run) -> Iterator[str]:
         peak = device.peak_flops.get(result.case.precision) if device else None
         if peak is None or not trial.values:
             continue
+        forward = run.workload(result.case).flops
+        if isinstance(forward, Absent):
+            continue
         factor = TRAINING_LEAST_FACTOR if result.case.mode is Mode.TRAINING else 1
         seconds = statistics.median(v.duration_s / v.n_samples for v in trial.values)
-        flops = run.workload(result.case).flops * factor / max(seconds, 1e-12)
+        flops = forward * factor / max(seconds, 1e-12)
         if flops > peak:
             yield f"{result.case.label} implies {flops:.3g} FLOP/s of {peak:.3g} possible"
 

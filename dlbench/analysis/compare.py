@@ -244,8 +244,10 @@ def _incomparable(a: Run, b: Run, left: CaseResult, right: CaseResult) -> str | 
         if x != y:
             return f"{name.replace('_', ' ')} differs: {x} and {y}"
     if a.workload(first).content_hash != b.workload(second).content_hash:
-        x, y = a.workload(first).version, b.workload(second).version
-        return f"workload {first.workload} is not the same (versions {x} and {y})"
+        x, y = a.workload(first), b.workload(second)
+        if x.own and y.own:
+            return f"{first.workload} was made from another file or other options: {x.own}; {y.own}"
+        return f"workload {first.workload} is not the same (versions {x.version} and {y.version})"
     return None
 
 

@@ -30,7 +30,7 @@ def list_workloads(
     probes = {name: registry.framework(name).probe() for name in frameworks}
     installed = {name: not isinstance(found, Absent) for name, found in probes.items()}
     cells = {
-        (workload.name, name): registry.framework(name).MODEL_FILE in workload.model_files
+        (workload.name, name): registry.model_stem(name, workload.model_files) is not None
         for workload in found
         for name in frameworks
     }
@@ -63,7 +63,8 @@ def list_workloads(
     real = [name for name in frameworks if name != TEST_FRAMEWORK]
     for workload in found:
         info = workload.info("full")
-        size = (_count(info.parameters), units.scaled(info.flops, "FLOP"))
+        flops = "-" if isinstance(info.flops, Absent) else units.scaled(info.flops, "FLOP")
+        size = (_count(info.parameters), flops)
         sizes.append((workload.name, workload.task, *size))
         marks = [
             ("yes" if installed[n] else "no") if cells[workload.name, n] else "-" for n in real
@@ -100,10 +101,12 @@ def _able(probe: Capability | Absent) -> dict[str, Any]:
     }
 
 
-def _count(number: int) -> str:
+def _count(number: int | Absent) -> str:
     """A whole number in a few characters: 25.6 M, and 10 rather than 10.0."""
     from dlbench.core import units
 
+    if isinstance(number, Absent):
+        return "-"
     return units.scaled(number, "").strip() if number >= SCALED_FROM else str(number)
 
 

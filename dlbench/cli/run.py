@@ -32,6 +32,7 @@ from dlbench.core.types import (
     DataMode,
     Mode,
     OutcomeKind,
+    OwnModel,
     Policy,
     Precision,
     Run,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from dlbench.session import Finished, Settings
 
 MATRIX = "What to run"
+OWN = "A model of your own"
 HOW = "How to measure"
 WHERE = "Where results go"
 
@@ -79,7 +81,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
         list[str] | None,
         typer.Argument(
             metavar="[WORKLOAD|SUITE]...",
-            help="Workloads or suites, default the suite quick; see dlbench list.",
+            help="Workloads, suites or a workload's folder; default the suite quick; see dlbench list.",
             autocompletion=_complete_workloads,
             show_default=False,
         ),
@@ -103,6 +105,34 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
             autocompletion=_complete_devices,
             rich_help_panel=MATRIX,
         ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.py:FUNCTION|FILE.onnx",
+            help="A model of your own: what makes it, or an ONNX file. This runs its code.",
+            rich_help_panel=OWN,
+        ),
+    ] = None,
+    model_input: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="SHAPE[:DTYPE[:BELOW]]",
+            help="One sample of its input: 3x224x224, or 128:int64:30522 for tokens; repeatable.",
+            rich_help_panel=OWN,
+        ),
+    ] = None,
+    loss: Annotated[
+        str,
+        typer.Option(
+            help="What trains it: auto (cross entropy of classes, else mse), cross_entropy, mse.",
+            rich_help_panel=OWN,
+        ),
+    ] = "auto",
+    name: Annotated[
+        str | None,
+        typer.Option(help="What it is called; default by file and function.", rich_help_panel=OWN),
     ] = None,
     precision: Annotated[
         list[str] | None,
@@ -245,9 +275,13 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
     from dlbench.cli import show
     from dlbench.cli.progress import Progress
 
+    # What is resumed has its frameworks in its journal.
+    own = own_model(model, model_input, name, loss, frameworks_given=bool(framework or resume))
+    given, workloads_folder = own_folder(_listed(names), workloads_folder)
     batch_rule = _batch_rule(batch_size)
     selection = Selection(
-        workloads=_listed(names),
+        workloads=given,
+        model=own,
         frameworks=_listed(framework),
         devices=_listed(device),
         precisions=_choices(Precision, precision, "--precision"),
@@ -267,7 +301,11 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
         telemetry=_choices(TelemetryLevel, [telemetry], "--telemetry")[0],
     )
     settings = session.Settings(
-        folder=out, wait=wait, phase_timeout_s=phase_timeout, workload_folder=workloads_folder
+        folder=out,
+        wait=wait,
+        phase_timeout_s=phase_timeout,
+        workload_folder=workloads_folder,
+        model=own,
     )
     if resume is not None:
         finished = resume_session(resume, settings, Progress(show.console(stderr=json)))
@@ -345,6 +383,46 @@ def exit_code(run_: Run, selection: Selection, *, interrupted: bool) -> int:
         skip.outcome.kind is OutcomeKind.MISSING_DEPENDENCY for skip in run_.plan.skips
     )
     return EXIT_SOME_FAILED if wanted_but_missing or not all(o.ok for o in outcomes) else 0
+
+
+# --- work of the user's own ------------------------------------------------------------------
+
+
+def own_model(
+    model: str | None,
+    inputs: list[str] | None,
+    name: str | None,
+    loss: str,
+    *,
+    frameworks_given: bool,
+) -> OwnModel | None:
+    """The model that ``--model`` and its companions name, if any."""
+    from dlbench import own_models
+
+    if model is None:
+        if inputs or name or loss != own_models.LOSSES[0]:
+            raise UsageError("--input, --name and --loss go with --model", own_models.HOW)
+        return None
+    # A repeated option, since commas are nothing that a shape has.
+    return own_models.parse(model, inputs or (), name, loss, frameworks_given=frameworks_given)
+
+
+def own_folder(names: tuple[str, ...], folder: Path | None) -> tuple[tuple[str, ...], Path | None]:
+    """Names, with a workload's folder (``./mine``) told from them: its name, and where it lies."""
+    given = [word for word in names if "/" in word]
+    for word in given:
+        path = Path(word).resolve()
+        if not (path / "workload.toml").is_file():
+            raise UsageError(
+                f"{word} is no folder with a workload.toml", "See docs/extend/add-a-workload.md."
+            )
+        if folder is not None and folder.resolve() != path.parent:
+            raise UsageError(
+                f"{word} does not lie in {folder}, as the others do",
+                "Give workloads of one folder at a time.",
+            )
+        folder = path.parent
+    return tuple(Path(word).resolve().name if "/" in word else word for word in names), folder
 
 
 # --- parsing --------------------------------------------------------------------------------

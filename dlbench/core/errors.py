@@ -13,6 +13,7 @@
        |- HostOutOfMemoryError       oom_host
        |- DeviceLostError            device_lost
        |- UnsupportedError           unsupported
+       |- ModelError                 error(model)
        `- MissingDependencyError     missing_dependency
 
 Adapters translate foreign exceptions into these at their border. ``exit_code`` is what the
@@ -88,6 +89,7 @@ class SubjectError(DlbenchError):
     """Raised inside the worker by adapters; ``outcome`` is what the trial is recorded as."""
 
     outcome = OutcomeKind.ERROR
+    detail = ""
 
 
 class DeviceOutOfMemoryError(SubjectError):
@@ -112,6 +114,12 @@ class UnsupportedError(SubjectError):
     """This combination cannot run here, and nothing is broken."""
 
     outcome = OutcomeKind.UNSUPPORTED
+
+
+class ModelError(SubjectError):
+    """A model file of the user's own does not do what it must; its traceback goes to the log."""
+
+    detail = "model"
 
 
 class MissingDependencyError(SubjectError):

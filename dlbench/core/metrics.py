@@ -210,10 +210,14 @@ def _pooled_percentile(result: CaseResult, q: float) -> Metric:
 def flops_per_s(result: CaseResult, run: Run) -> Metric:
     """Model floating-point operations a second (a training step counts as three forwards)."""
     factor = TRAINING_FLOPS_FACTOR if result.case.mode is Mode.TRAINING else 1
-    flops = run.workload(result.case).flops * factor
-    if not flops:
+    forward = run.workload(result.case).flops
+    if isinstance(forward, Absent):
+        return forward
+    if not forward:
         return Absent(reason="this workload does no floating-point work")
-    return _per_trial(result, run, lambda s: flops / s, "host clock and the model's FLOPs")
+    return _per_trial(
+        result, run, lambda s: forward * factor / s, "host clock and the model's FLOPs"
+    )
 
 
 # --- memory ---------------------------------------------------------------------------------

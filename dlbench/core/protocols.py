@@ -45,7 +45,7 @@ class SubjectRequest:
 
     ``spec`` is the chosen variant of workload.toml as plain data; ``load_model`` imports the model
     file, to be called once the framework itself is imported and set; ``threads`` is the number of
-    CPU threads to use.
+    CPU threads to use. ``model_path`` is the file itself where a model is no Python (an ONNX file).
     """
 
     case: Case
@@ -55,6 +55,7 @@ class SubjectRequest:
     threads: int
     seed: int
     scratch: Path
+    model_path: Path | None = None
 
 
 class Subject(Protocol):
@@ -132,8 +133,10 @@ class Subject(Protocol):
 class Framework(Protocol):
     """A module ``dlbench/frameworks/<name>.py``."""
 
-    MODEL_FILE: str
-    """Stem of the workload file it runs, such as ``model_pytorch`` or ``model_keras``."""
+    @property
+    def MODEL_FILES(self) -> tuple[str, ...]:  # noqa: N802 - a module's constant
+        """Stems of the workload files it runs, the first that is there: ``model_pytorch``, ..."""
+        ...
 
     def probe(self) -> Capability | Absent:
         """Say what it can do, cheaply and without importing the framework."""

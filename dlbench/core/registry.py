@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import pkgutil
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -40,6 +41,11 @@ def load(kind: str, name: str) -> ModuleType:
 def framework(name: str) -> Framework:
     """The framework adapter of that name."""
     return cast("Framework", load("frameworks", name))
+
+
+def model_stem(name: str, files: Collection[str]) -> str | None:
+    """Which of a workload's model files the framework of that name runs, if any."""
+    return next((stem for stem in framework(name).MODEL_FILES if stem in files), None)
 
 
 def device_kind(name: str) -> Device:

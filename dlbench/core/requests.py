@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dlbench.core.types import Case, DeviceInfo, Profile, TelemetryLevel
+from dlbench.core.types import Case, DeviceInfo, OwnModel, Profile, TelemetryLevel
 
 PHASES = ("start", "load", "first_step", "warm_up", "steady", "gate", "energy")
 """A trial's phases in order; each has its own deadline."""
@@ -13,7 +13,10 @@ PHASES = ("start", "load", "first_step", "warm_up", "steady", "gate", "energy")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRequest:
-    """One trial, complete: the worker needs nothing but this and the workload's folder."""
+    """One trial, complete: the worker needs nothing but this and the workload's folder.
+
+    ``model`` is the user's own, which then stands for the folder's files.
+    """
 
     case: Case
     device: DeviceInfo
@@ -26,6 +29,7 @@ class TrialRequest:
     position: int
     parent_pid: int
     telemetry: TelemetryLevel | None = None
+    model: OwnModel | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -196,10 +196,45 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnInput:
+    """One input of the user's own model: the shape of one sample, its number format, its range.
+
+    ``below`` bounds whole numbers (0 to ``below`` - 1), and is None for floating point.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    below: int | None = None
+
+    def __str__(self) -> str:
+        size = "x".join(map(str, self.shape)) or "scalar"
+        dtype = "" if self.dtype == "float32" else f":{self.dtype}"
+        below = "" if self.below is None or self.dtype == "bool" else f":{self.below}"
+        return size + dtype + below
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnModel:
+    """A model of the user's own, as the command line names it; nothing of it has been read.
+
+    ``path`` is its file, ``function`` what makes the model there (empty for an ONNX file); ``stems``
+    say which kinds of model it may be, in the words of ``Framework.MODEL_FILES``.
+    """
+
+    name: str
+    path: str
+    function: str
+    inputs: tuple[OwnInput, ...]
+    loss: str
+    stems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """What the user asked for. An empty tuple means "all that make sense here"."""
 
     workloads: tuple[str, ...] = ()
+    model: OwnModel | None = None
     frameworks: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     precisions: tuple[Precision, ...] = ()
@@ -251,7 +286,8 @@ class WorkloadInfo:
     """The facts of a workload that a reader of results needs, copied into each document.
 
     ``flops`` is forward floating-point operations a sample (multiply and add are two);
-    ``content_hash`` covers every file of the workload's folder that decides results.
+    ``content_hash`` covers every file of the workload's folder that decides results. A model of the
+    user's own (``own`` holds the options that name it) is counted when it has been built.
     """
 
     name: str
@@ -259,11 +295,12 @@ class WorkloadInfo:
     version: int
     task: str
     sample: str
-    parameters: int
-    flops: float
+    parameters: int | Absent
+    flops: float | Absent
     tokens_per_sample: int | None
     bytes_per_sample: int | None = None
     content_hash: str
+    own: str | None = None
 
 
 class OutcomeKind(StrEnum):

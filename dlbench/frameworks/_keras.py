@@ -15,7 +15,7 @@ import numpy as np
 from dlbench.core.errors import UnsupportedError
 from dlbench.core.protocols import SubjectRequest
 from dlbench.core.types import Precision
-from dlbench.frameworks import _seeded
+from dlbench.frameworks import _own, _own_keras, _seeded
 
 Array = np.ndarray[Any, Any]
 
@@ -37,7 +37,7 @@ def set_weights(model: Any, spec: Mapping[str, Any]) -> None:  # noqa: ANN401 - 
             continue
         kind = type(layer)
         if kind.__module__.startswith("dlbench_workload_"):
-            layer.set_weights(_own(layer, spec))
+            layer.set_weights(_of_its_own(layer, spec))
         elif kind.__name__ in _RULES:
             layer.set_weights(_RULES[kind.__name__](layer, spec))
         else:
@@ -47,13 +47,19 @@ def set_weights(model: Any, spec: Mapping[str, Any]) -> None:  # noqa: ANN401 - 
             )
 
 
-def build(keras: Any, model_file: Any, request: SubjectRequest) -> Any:  # noqa: ANN401
-    """The workload's model under the case's precision, with its seeded weights."""
+def prepare(keras: Any, request: SubjectRequest) -> _own.Prepared:  # noqa: ANN401
+    """The workload's model under the case's precision, and what trains it.
+
+    It has its seeded weights; a model of the user's own has its own.
+    """
     policy = MIXED.get(request.case.precision, "float32")
     keras.mixed_precision.set_dtype_policy(policy)
+    if request.spec.get("own"):
+        return _own_keras.prepare(keras, request)
+    model_file = request.load_model()
     model = model_file.build(request.spec)
     set_weights(model, request.spec)
-    return model
+    return _own.Prepared(model=model, loss=getattr(model_file, "loss", None), spec=request.spec)
 
 
 def optimizer(keras: Any, settings: Mapping[str, Any], precision: Precision) -> Any:  # noqa: ANN401
@@ -96,21 +102,32 @@ def n_parameters(model: Any) -> int:  # noqa: ANN401
     return sum(int(np.prod(v.shape)) for v in model.trainable_variables)
 
 
-def to_keras(array: Array) -> Array:
+def parameter_dtype(model: Any) -> str:  # noqa: ANN401
+    """The number format of what is trained; a model of the user's own may have nothing."""
+    variables = model.trainable_variables
+    return str(variables[0].dtype) if variables else "none"
+
+
+def to_keras(array: Array, spec: Mapping[str, Any]) -> Array:
     """A canonical batch in Keras's layout and types.
 
-    Images go from NCHW to NHWC, and whole numbers are of 32 bits.
+    Images go from NCHW to NHWC, and whole numbers are of 32 bits. The inputs of a model of the
+    user's own are stated in its own layout.
     """
     if array.dtype == np.int64:
         array = array.astype(np.int32)
-    if array.ndim == 4:  # noqa: PLR2004 - N, C, H, W
+    if array.ndim == 4 and not spec.get("own"):  # noqa: PLR2004 - N, C, H, W
         return np.ascontiguousarray(array.transpose(0, 2, 3, 1))
     return array
 
 
-def from_keras(array: Array) -> Array:
-    """Outputs in canonical layout: images go from NHWC to NCHW."""
-    return array.transpose(0, 3, 1, 2) if array.ndim == 4 else array  # noqa: PLR2004
+def from_keras(array: Array, spec: Mapping[str, Any]) -> Array:
+    """A batch or outputs in canonical layout: images go from NHWC to NCHW.
+
+    What belongs to a model of the user's own has its own layout.
+    """
+    image = array.ndim == 4 and not spec.get("own")  # noqa: PLR2004 - N, H, W, C
+    return array.transpose(0, 3, 1, 2) if image else array
 
 
 def _convolution(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
@@ -208,7 +225,7 @@ def _gru(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
     return [parts["weight_ih"].T, parts["weight_hh"].T, biases]
 
 
-def _own(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
+def _of_its_own(layer: Any, spec: Mapping[str, Any]) -> list[Array]:  # noqa: ANN401
     return [
         _seeded.weight(spec, f"{canonical(layer)}.{w.name}", tuple(w.shape)) for w in layer.weights
     ]

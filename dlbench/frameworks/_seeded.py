@@ -80,16 +80,16 @@ def _tensor(
 
 def _sample(table: Mapping[str, Any], seed: int, name: str) -> Array:
     generator = _generator(seed, name)
-    if table["dtype"] == "int64":
+    if "below" in table:
         tokens: Array = generator.integers(0, table["below"], size=table["shape"], dtype=np.int64)
-        return tokens
+        return np.asarray(tokens, dtype=table["dtype"])
     noise: Array = generator.standard_normal(table["shape"], dtype=np.float32)
     if noise.ndim > 1:
         # Pure noise looks the same to a network that ends in a mean; a level of each channel's own
         # makes samples as different as pictures are.
         levels = generator.standard_normal(noise.shape[0], dtype=np.float32)
         noise += levels.reshape(-1, *(1,) * (noise.ndim - 1))
-    return np.asarray(noise * np.float32(table["std"]), dtype=np.float32)
+    return np.asarray(noise * np.float32(table["std"]), dtype=table["dtype"])
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:

@@ -29,7 +29,7 @@ from dlbench.core.types import Absent, Mode, PeakMemory, Policy, Precision
 if TYPE_CHECKING:
     import numpy as np
 
-MODEL_FILE = "model_fake"
+MODEL_FILES = ("model_fake",)
 
 FAULTS = (
     "oom_device",
@@ -80,6 +80,17 @@ def open_subject(request: SubjectRequest) -> FakeSubject:
     return FakeSubject(request)
 
 
+def _own(request: SubjectRequest) -> Any:  # noqa: ANN401 - whatever the user's function makes
+    """A model of the user's own: an object like the fake workload's model file."""
+    from dlbench.frameworks import _own
+
+    model = _own.made(request)
+    lacking = [name for name in ("PARAMETERS", "outputs", "loss") if not hasattr(model, name)]
+    if lacking:
+        raise _own.no_model(request, model, "a fake model")
+    return model
+
+
 class FakeSubject:
     """Sleeps for a step's time and answers what the model file says."""
 
@@ -87,7 +98,7 @@ class FakeSubject:
 
     def __init__(self, request: SubjectRequest) -> None:
         options = dict(request.case.options)
-        self._model = request.load_model()
+        self._model = _own(request) if request.spec.get("own") else request.load_model()
         self._training = request.case.mode is Mode.TRAINING
         kind, _, phase = options.get("fault", "").partition("@")
         self._fault, self._phase = kind, phase or "running"
@@ -109,7 +120,8 @@ class FakeSubject:
         parameters = self._model.PARAMETERS - (kind == "fewer_parameters")
         self.info: dict[str, Any] = {"parameters": parameters, "threads": request.threads}
         self.info["compute_dtype"] = "float32"
-        self._model.build(request.spec)
+        if not request.spec.get("own"):
+            self._model.build(request.spec)
         self._strike("load")
 
     def refill(self, buffer: int) -> None:

@@ -11,6 +11,7 @@ import importlib.metadata
 import importlib.util
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dlbench.core.errors import (
@@ -25,7 +26,7 @@ from dlbench.core.types import Absent, DataMode, Mode, PeakMemory, Policy, Preci
 if TYPE_CHECKING:
     import numpy as np
 
-MODEL_FILE = "model_keras"
+MODEL_FILES = ("model_keras",)
 
 INSTALL = "pip install 'dlbench[jax]'"
 INSTALL_CUDA = "pip install 'jax[cuda13]'"
@@ -117,11 +118,12 @@ class JaxSubject:
         self._cuda = request.device.kind == "nvidia"
         self.n_buffers = _seeded.N_BUFFERS
         self._device = self._open_device(case.precision)
-        model_file = request.load_model()
-        self._model = _keras.build(keras, model_file, request)
-        self._loss: Any = getattr(model_file, "loss", None)
+        prepared = _keras.prepare(keras, request)
+        request = replace(request, spec=prepared.spec)
+        self._model, self._loss = prepared.model, prepared.loss
         self.inputs = [self._resident(request, "inputs", i) for i in range(self.n_buffers)]
         self.targets = [self._resident(request, "targets", i) for i in range(self.n_buffers)]
+        self._spec = request.spec
         self._feed = _files.Feed(request)
         if case.data_mode is DataMode.PIPELINE:
             self.inputs.append(self.inputs[0])
@@ -140,12 +142,13 @@ class JaxSubject:
             "threads": request.threads,
             "framework_version": jax.__version__,
             "keras_version": keras.__version__,
-            "parameter_dtype": str(self._trained[0].dtype),
+            "parameter_dtype": _keras.parameter_dtype(self._model),
             "compute_dtype": str(keras.mixed_precision.dtype_policy().compute_dtype),
             "compiled": True,
             "input_shape": _keras.shapes(self.inputs[0]),
             "device": str(self._device.device_kind),
             "tf32": case.precision is Precision.TF32,
+            **prepared.facts,
         }
 
     # --- building ---------------------------------------------------------------------------
@@ -166,7 +169,9 @@ class JaxSubject:
         from dlbench.frameworks import _keras, _seeded
 
         arrays = _seeded.batch(request.spec, side, buffer, request.case.batch_size)
-        return [self._jax.device_put(_keras.to_keras(a), self._device) for a in arrays]
+        return [
+            self._jax.device_put(_keras.to_keras(a, request.spec), self._device) for a in arrays
+        ]
 
     def refill(self, buffer: int) -> None:
         """Copy a batch to the device."""
@@ -174,7 +179,7 @@ class JaxSubject:
 
         with translated(self._jax, cuda=self._cuda):
             self.inputs[buffer] = [
-                self._jax.device_put(_keras.to_keras(a), self._device)
+                self._jax.device_put(_keras.to_keras(a, self._spec), self._device)
                 for a in self._feed.batch(buffer)
             ]
 
@@ -241,7 +246,7 @@ class JaxSubject:
         from dlbench.frameworks import _keras
 
         with translated(self._jax, cuda=self._cuda):
-            return _keras.from_keras(np.asarray(handle, dtype=np.float32))
+            return _keras.from_keras(np.asarray(handle, dtype=np.float32), self._spec)
 
     def read_inputs(self, buffer: int) -> tuple[np.ndarray[Any, Any], ...]:
         """A buffer's inputs as they lie on the device."""
@@ -249,7 +254,7 @@ class JaxSubject:
 
         from dlbench.frameworks import _keras
 
-        return tuple(_keras.from_keras(np.asarray(x)) for x in self.inputs[buffer])
+        return tuple(_keras.from_keras(np.asarray(x), self._spec) for x in self.inputs[buffer])
 
     def copy_inputs(self, source: int, target: int) -> None:
         """As new arrays: JAX's cannot be written to."""

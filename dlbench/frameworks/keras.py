@@ -9,6 +9,7 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dlbench.core.errors import MissingDependencyError, UnsupportedError
@@ -19,7 +20,7 @@ from dlbench.frameworks import pytorch
 if TYPE_CHECKING:
     import numpy as np
 
-MODEL_FILE = "model_keras"
+MODEL_FILES = ("model_keras",)
 
 INSTALL = "pip install 'dlbench[keras]'"
 
@@ -86,9 +87,10 @@ class KerasSubject:
         pytorch.set_numerics(torch, case.precision, request.threads)
         self._place = "gpu:0" if self._cuda else "cpu"
         with keras.device(self._place):
-            model_file = request.load_model()
-            self._model = _keras.build(keras, model_file, request)
-            self._loss: Any = getattr(model_file, "loss", None)
+            prepared = _keras.prepare(keras, request)
+            request = replace(request, spec=prepared.spec)
+            self._model, self._loss = prepared.model, prepared.loss
+            self._spec = prepared.spec
             self.inputs = [self._resident(request, "inputs", i) for i in range(self.n_buffers)]
             self.targets = [self._resident(request, "targets", i) for i in range(self.n_buffers)]
             if case.mode is Mode.TRAINING:
@@ -103,19 +105,20 @@ class KerasSubject:
             "threads": torch.get_num_threads(),
             "framework_version": keras.__version__,
             "torch_version": torch.__version__,
-            "parameter_dtype": str(self._trained[0].dtype),
+            "parameter_dtype": _keras.parameter_dtype(self._model),
             "compute_dtype": str(keras.mixed_precision.dtype_policy().compute_dtype),
             "compiled": False,
             "input_shape": _keras.shapes(self.inputs[0]),
             "device": torch.cuda.get_device_name(0) if self._cuda else "cpu",
             "tf32": case.precision is Precision.TF32,
+            **prepared.facts,
         }
 
     def _resident(self, request: SubjectRequest, side: str, buffer: int) -> list[Any]:
         from dlbench.frameworks import _keras, _seeded
 
         arrays = _seeded.batch(request.spec, side, buffer, request.case.batch_size)
-        return [self._keras.ops.convert_to_tensor(_keras.to_keras(a)) for a in arrays]
+        return [self._keras.ops.convert_to_tensor(_keras.to_keras(a, request.spec)) for a in arrays]
 
     def _prepare_refills(self, request: SubjectRequest) -> None:
         """Batches in host memory, pinned where a copy to a GPU is faster from there."""
@@ -182,13 +185,13 @@ class KerasSubject:
 
         with pytorch.translated(self._torch):
             tensor: Any = handle
-            return _keras.from_keras(tensor.detach().float().cpu().numpy())
+            return _keras.from_keras(tensor.detach().float().cpu().numpy(), self._spec)
 
     def read_inputs(self, buffer: int) -> tuple[np.ndarray[Any, Any], ...]:
         """A buffer's inputs as they lie on the device."""
         from dlbench.frameworks import _keras
 
-        return tuple(_keras.from_keras(x.cpu().numpy()) for x in self.inputs[buffer])
+        return tuple(_keras.from_keras(x.cpu().numpy(), self._spec) for x in self.inputs[buffer])
 
     def copy_inputs(self, source: int, target: int) -> None:
         """Into the same memory, so that nothing that remembers a tensor is fooled."""

@@ -11,7 +11,8 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,11 @@ from dlbench.frameworks import pytorch
 if TYPE_CHECKING:
     import numpy as np
 
-MODEL_FILE = "model_pytorch"
+    from dlbench.frameworks._own import Fact
+
+    Facts = dict[str, Fact]
+
+MODEL_FILES = ("model_onnx", "model_pytorch")
 
 INSTALL = "pip install 'dlbench[onnx]'"
 INSTALL_CUDA = "pip uninstall onnxruntime && pip install onnxruntime-gpu"
@@ -40,6 +45,14 @@ CPU_PRECISIONS = (Precision.FP32, Precision.INT8)
 CUDA_PRECISIONS = (Precision.FP32, Precision.TF32)
 
 SMALLER = "Use a smaller --batch-size."
+
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(int64)": "int64",
+    "tensor(int32)": "int32",
+    "tensor(bool)": "bool",
+}
 
 OUT_OF_MEMORY = ("Failed to allocate memory", "bad allocation", "CUDA out of memory", "bad_alloc")
 
@@ -137,15 +150,18 @@ class OnnxSubject:
         self._cuda = request.device.kind == "nvidia"
         self.n_buffers = _seeded.N_BUFFERS
         torch.set_num_threads(request.threads)
-        model = pytorch.seeded_model(torch, request.load_model(), request.spec).eval()
-        batches = [
-            _seeded.batch(request.spec, "inputs", i, case.batch_size) for i in range(self.n_buffers)
-        ]
         drift: float | Absent = Absent(reason="only int8 changes the model's numbers")
         with tempfile.TemporaryDirectory(dir=request.scratch) as private:
-            path = Path(private) / "model.onnx"
-            export(torch, model, batches[0], path)
-            size_mib = path.stat().st_size / 2**20
+            if request.model_path is None:
+                path = Path(private) / "model.onnx"
+                spec, found = self._export(torch, request, path)
+            else:
+                path = request.model_path
+                spec, found = self._read(ort, request, path)
+            request = replace(request, spec=spec)
+            batches = [
+                _seeded.batch(spec, "inputs", i, case.batch_size) for i in range(self.n_buffers)
+            ]
             if case.precision is Precision.INT8:
                 quantised = Path(private) / "int8.onnx"
                 quantise(path, quantised, batches)
@@ -162,21 +178,68 @@ class OnnxSubject:
             self.inputs.append(self.inputs[0])
             self._bindings.append(self._bindings[0])
         self.info: dict[str, str | int | float | bool | Absent] = {
-            "parameters": pytorch.n_parameters(model),
             "threads": request.threads,
             "framework_version": ort.__version__,
-            "derived_from": f"model_pytorch, PyTorch {torch.__version__}, ONNX opset {OPSET}",
             "parameter_dtype": "int8" if case.precision is Precision.INT8 else "float32",
             "compute_dtype": "int8" if case.precision is Precision.INT8 else "float32",
             "compiled": True,
             "input_shape": " ".join("x".join(map(str, a.shape)) for a in batches[0]),
             "device": self._session.get_providers()[0],
             "tf32": case.precision is Precision.TF32,
-            "model_file_mib": size_mib,
             "int8_drift": drift,
+            **found,
         }
 
     # --- building ---------------------------------------------------------------------------
+
+    def _export(
+        self,
+        torch: Any,  # noqa: ANN401
+        request: SubjectRequest,
+        path: Path,
+    ) -> tuple[Mapping[str, Any], Facts]:
+        """Write the PyTorch model's file; its spec, and where the file comes from."""
+        from dlbench.frameworks import _seeded
+
+        prepared = pytorch.prepare(torch, request)
+        model = prepared.model.eval()
+        export(
+            torch, model, _seeded.batch(request.spec, "inputs", 0, request.case.batch_size), path
+        )
+        return prepared.spec, {
+            **prepared.facts,
+            "parameters": pytorch.n_parameters(model),
+            "derived_from": f"model_pytorch, PyTorch {torch.__version__}, ONNX opset {OPSET}",
+            "model_file_mib": path.stat().st_size / 2**20,
+        }
+
+    def _read(
+        self,
+        ort: Any,  # noqa: ANN401
+        request: SubjectRequest,
+        path: Path,
+    ) -> tuple[Mapping[str, Any], Facts]:
+        """Look at a file of the user's own, and run it once; its spec, and what was counted."""
+        from dlbench.frameworks import _onnx_file, _own, _seeded
+
+        with _onnx_file.opened(request, "ONNX Runtime"):
+            session = self._open(ort, request, path)
+        declared = [
+            _onnx_file.Declared(
+                name=given.name,
+                shape=tuple(n if isinstance(n, int) else None for n in given.shape),
+                dtype=_DTYPES.get(given.type, given.type),
+            )
+            for given in session.get_inputs()
+        ]
+        request = _onnx_file.completed(request, declared)
+        arrays = _seeded.batch(request.spec, "inputs", 0, request.case.batch_size)
+        batch = {d.name: array for d, array in zip(declared, arrays, strict=True)}
+        with _own.blamed(_own.refused(request)), translated(cuda=self._cuda):
+            output = session.run(None, batch)[0]
+        _own.check_output(request, getattr(output, "shape", ()), request.case.batch_size)
+        counted = _onnx_file.facts(request, declared, path)
+        return request.spec, {**counted, "derived_from": path.name}
 
     def _open(self, ort: Any, request: SubjectRequest, path: Path) -> Any:  # noqa: ANN401
         options = ort.SessionOptions()

@@ -13,6 +13,7 @@ import importlib.util
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,11 @@ from dlbench.frameworks import onnxruntime, pytorch
 if TYPE_CHECKING:
     import numpy as np
 
-MODEL_FILE = "model_pytorch"
+    from dlbench.frameworks._own import Fact
+
+    Facts = dict[str, Fact]
+
+MODEL_FILES = ("model_onnx", "model_pytorch")
 
 INSTALL = "pip install 'dlbench[openvino]'"
 
@@ -98,24 +103,20 @@ def translated() -> Iterator[None]:
 
 def _quantised(
     ov: Any,  # noqa: ANN401
-    torch: Any,  # noqa: ANN401
-    model: Any,  # noqa: ANN401
+    exact: Path,
     batches: Sequence[Sequence[Any]],
     settings: Mapping[str, Any],
-    scratch: Path,
+    private: Path,
 ) -> tuple[Any, float]:
-    """The model compiled for int8, and how far that moves its outputs.
+    """An ONNX file compiled for int8, and how far that moves its outputs.
 
     Raises:
         UnsupportedError: OpenVINO runs none of it in int8 here.
     """
-    with tempfile.TemporaryDirectory(dir=scratch) as private:
-        exact, quantised = Path(private) / "model.onnx", Path(private) / "int8.onnx"
-        onnxruntime.export(torch, model, batches[0], exact)
-        onnxruntime.quantise(exact, quantised, batches)
-        core = ov.Core()
-        both = [core.compile_model(core.read_model(p), "CPU", settings) for p in (exact, quantised)]
-        drift = onnxruntime.rms_drift(*(compiled(list(batches[0]))[0] for compiled in both))
+    quantised, core = private / "int8.onnx", ov.Core()
+    onnxruntime.quantise(exact, quantised, batches)
+    both = [core.compile_model(core.read_model(p), "CPU", settings) for p in (exact, quantised)]
+    drift = onnxruntime.rms_drift(*(compiled(list(batches[0]))[0] for compiled in both))
     if _compute_dtype(both[1]) != "int8":
         raise UnsupportedError("OpenVINO runs no operation of this model in int8 here")
     return both[1], drift
@@ -137,6 +138,67 @@ WEIGHTED = ("Convolution", "FullyConnected", "MatMul", "Deconvolution")
 """Kinds of layers, in the words of OpenVINO's CPU plug-in, that hold a model's arithmetic."""
 
 
+def _converted(
+    ov: Any,  # noqa: ANN401
+    torch: Any,  # noqa: ANN401
+    request: SubjectRequest,
+    exact: Path,
+) -> tuple[Any, Any, Facts]:
+    """The PyTorch model in OpenVINO's form, its spec, and where it comes from.
+
+    For int8 it goes through an ONNX file, ``exact``, which can be quantised.
+    """
+    from dlbench.frameworks import _seeded
+
+    prepared = pytorch.prepare(torch, request)
+    model = prepared.model.eval()
+    arrays = _seeded.batch(request.spec, "inputs", 0, request.case.batch_size)
+    if request.case.precision is Precision.INT8:
+        onnxruntime.export(torch, model, arrays, exact)
+        converted = ov.Core().read_model(str(exact))
+    else:
+        example = tuple(torch.from_numpy(a) for a in arrays)
+        shapes = [list(a.shape) for a in arrays]
+        converted = ov.convert_model(model, example_input=example, input=shapes)
+    facts: Facts = {
+        **prepared.facts,
+        "parameters": pytorch.n_parameters(model),
+        "derived_from": f"model_pytorch, PyTorch {torch.__version__}",
+    }
+    return converted, prepared.spec, facts
+
+
+_DTYPES = {"f32": "float32", "f16": "float16", "i64": "int64", "i32": "int32", "boolean": "bool"}
+
+
+def _read(ov: Any, request: SubjectRequest) -> tuple[Any, Any, Facts]:  # noqa: ANN401
+    """An ONNX file of the user's own at the case's batch size, its spec, and what was counted."""
+    from dlbench.frameworks import _onnx_file, _own
+
+    path, n_samples = request.model_path, request.case.batch_size
+    if path is None:
+        raise RuntimeError("there is no file to read")
+    with _onnx_file.opened(request, "OpenVINO"):
+        model = ov.Core().read_model(str(path))
+    declared = [
+        _onnx_file.Declared(
+            name=given.any_name,
+            shape=tuple(None if n.is_dynamic else n.get_length() for n in given.partial_shape),
+            dtype=_DTYPES.get(name := given.element_type.get_type_name(), name),
+        )
+        for given in model.inputs
+    ]
+    request = _onnx_file.completed(request, declared)
+    sizes = [[n_samples, *table["shape"]] for table in request.spec["inputs"].values()]
+    with _own.blamed(_own.refused(request)):
+        model.reshape({d.name: size for d, size in zip(declared, sizes, strict=True)})
+    output = model.outputs[0].partial_shape
+    shape = tuple(-1 if n.is_dynamic else n.get_length() for n in output)
+    _own.check_output(request, shape, n_samples)
+    counted = _onnx_file.facts(request, declared, path)
+    return model, request.spec, {**counted, "derived_from": path.name}
+
+
 class OpenVinoSubject:
     """A compiled model with one inference request, and inputs that it reads in place."""
 
@@ -146,25 +208,26 @@ class OpenVinoSubject:
         case = request.case
         self.n_buffers = _seeded.N_BUFFERS
         torch.set_num_threads(request.threads)
-        model = pytorch.seeded_model(torch, request.load_model(), request.spec).eval()
-        batches = [
-            _seeded.batch(request.spec, "inputs", i, case.batch_size) for i in range(self.n_buffers)
-        ]
         settings = {
             "INFERENCE_PRECISION_HINT": HINTS[case.precision],
             "INFERENCE_NUM_THREADS": request.threads,
             "NUM_STREAMS": 1,
         }
         drift: float | Absent = Absent(reason="only int8 changes the model's numbers")
-        if case.precision is Precision.INT8:
-            compiled, drift = _quantised(ov, torch, model, batches, settings, request.scratch)
-        else:
-            converted = ov.convert_model(
-                model,
-                example_input=tuple(torch.from_numpy(a) for a in batches[0]),
-                input=[list(a.shape) for a in batches[0]],
-            )
-            compiled = ov.Core().compile_model(converted, "CPU", settings)
+        with tempfile.TemporaryDirectory(dir=request.scratch) as private:
+            exact = request.model_path or Path(private) / "model.onnx"
+            if request.model_path is None:
+                converted, spec, found = _converted(ov, torch, request, exact)
+            else:
+                converted, spec, found = _read(ov, request)
+            request = replace(request, spec=spec)
+            batches = [
+                _seeded.batch(spec, "inputs", i, case.batch_size) for i in range(self.n_buffers)
+            ]
+            if case.precision is Precision.INT8:
+                compiled, drift = _quantised(ov, exact, batches, settings, Path(private))
+            else:
+                compiled = ov.Core().compile_model(converted, "CPU", settings)
         self._compiled = compiled
         self._request = compiled.create_infer_request()
         self.inputs = [[ov.Tensor(a, shared_memory=True) for a in arrays] for arrays in batches]
@@ -176,10 +239,8 @@ class OpenVinoSubject:
             self.inputs.append(self.inputs[0])
             self._kept.append(batches[0])
         self.info: dict[str, str | int | float | bool | Absent] = {
-            "parameters": pytorch.n_parameters(model),
             "threads": compiled.get_property("INFERENCE_NUM_THREADS"),
             "framework_version": importlib.metadata.version("openvino"),
-            "derived_from": f"model_pytorch, PyTorch {torch.__version__}",
             "parameter_dtype": "int8" if case.precision is Precision.INT8 else "float32",
             "compute_dtype": _compute_dtype(compiled),
             "compiled": True,
@@ -187,6 +248,7 @@ class OpenVinoSubject:
             "device": "cpu",
             "tf32": False,
             "int8_drift": drift,
+            **found,
         }
 
     def refill(self, buffer: int) -> None:

@@ -11,6 +11,7 @@ import importlib.metadata
 import importlib.util
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dlbench.core.errors import (
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-MODEL_FILE = "model_pytorch"
+    from dlbench.frameworks._own import Prepared
+
+MODEL_FILES = ("model_pytorch",)
 
 INSTALL = "pip install 'dlbench[torch]'"
 INSTALL_CUDA = "install PyTorch's CUDA build: pip install --force-reinstall torch"
@@ -124,6 +127,18 @@ def seeded_model(torch: Any, model_file: Any, spec: Mapping[str, Any]) -> Any:  
     return model
 
 
+def prepare(torch: Any, request: SubjectRequest, device: Any = None) -> Prepared:  # noqa: ANN401
+    """The workload's model on the CPU and what trains it; a model of the user's own is its own."""
+    from dlbench.frameworks import _own, _own_torch
+
+    if request.spec.get("own"):
+        with translated(torch):
+            return _own_torch.prepare(torch, request, device)
+    model_file = request.load_model()
+    model = seeded_model(torch, model_file, request.spec)
+    return _own.Prepared(model=model, loss=getattr(model_file, "loss", None), spec=request.spec)
+
+
 def n_parameters(model: Any) -> int:  # noqa: ANN401
     """Trainable parameters."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -193,10 +208,11 @@ class TorchSubject:
             case.precision
         )
         # Built on the CPU and then moved: the peak on the device is the model's, not the builder's.
-        model_file = request.load_model()
-        self.model = seeded_model(torch, model_file, request.spec)
+        prepared = prepare(torch, request, self._device)
+        request = replace(request, spec=prepared.spec)
+        self.model = prepared.model
         self.model.to(self._device)
-        self._loss: Any = getattr(model_file, "loss", None)
+        self._loss: Any = prepared.loss
         self.inputs = [self._resident(request, "inputs", i, _seeded) for i in range(self.n_buffers)]
         self.targets = [
             self._resident(request, "targets", i, _seeded) for i in range(self.n_buffers)
@@ -212,7 +228,10 @@ class TorchSubject:
             self.model.eval()
         if self._tuned:
             self._forward = torch.compile(self.model)
-        self.info: dict[str, str | int | float | bool | Absent] = self._facts(request)
+        self.info: dict[str, str | int | float | bool | Absent] = {
+            **self._facts(request),
+            **prepared.facts,
+        }
 
     # --- building ---------------------------------------------------------------------------
 
@@ -320,12 +339,13 @@ class TorchSubject:
     def _facts(self, request: SubjectRequest) -> dict[str, str | int | float | bool | Absent]:
         torch = self._torch
         parameters = list(self.model.parameters())
-        compute = self._autocast_dtype or parameters[0].dtype
+        held = parameters[0].dtype if parameters else torch.float32
+        compute = self._autocast_dtype or held
         return {
             "parameters": n_parameters(self.model),
             "threads": torch.get_num_threads(),
             "framework_version": torch.__version__,
-            "parameter_dtype": str(parameters[0].dtype).removeprefix("torch."),
+            "parameter_dtype": str(held).removeprefix("torch."),
             "compute_dtype": str(compute).removeprefix("torch."),
             "compiled": self._tuned,
             "input_shape": _shapes(self.inputs[0]),

@@ -10,6 +10,7 @@ import importlib.metadata
 import importlib.util
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dlbench.core.errors import (
@@ -24,7 +25,7 @@ from dlbench.core.types import Absent, DataMode, Mode, PeakMemory, Policy, Preci
 if TYPE_CHECKING:
     import numpy as np
 
-MODEL_FILE = "model_keras"
+MODEL_FILES = ("model_keras",)
 
 INSTALL = "pip install 'dlbench[tensorflow]'"
 INSTALL_CUDA = "pip install 'tensorflow[and-cuda]'"
@@ -116,9 +117,10 @@ class TensorFlowSubject:
         self._set_numerics(case.precision, request.threads)
         self._place = self._open_device()
         with tf.device(self._place):
-            model_file = request.load_model()
-            self._model = _keras.build(keras, model_file, request)
-            self._loss: Any = getattr(model_file, "loss", None)
+            prepared = _keras.prepare(keras, request)
+            request = replace(request, spec=prepared.spec)
+            self._model, self._loss = prepared.model, prepared.loss
+            self._spec = prepared.spec
             self.inputs = [self._resident(request, "inputs", i) for i in range(self.n_buffers)]
             self.targets = [self._resident(request, "targets", i) for i in range(self.n_buffers)]
             self._prepare_refills(request)
@@ -136,12 +138,13 @@ class TensorFlowSubject:
             "threads": tf.config.threading.get_intra_op_parallelism_threads(),
             "framework_version": tf.__version__,
             "keras_version": keras.__version__,
-            "parameter_dtype": str(self._model.trainable_variables[0].dtype),
+            "parameter_dtype": _keras.parameter_dtype(self._model),
             "compute_dtype": str(keras.mixed_precision.dtype_policy().compute_dtype),
             "compiled": self._tuned,
             "input_shape": _keras.shapes(self.inputs[0]),
             "device": self._place,
             "tf32": case.precision is Precision.TF32,
+            **prepared.facts,
         }
 
     # --- building ---------------------------------------------------------------------------
@@ -169,7 +172,9 @@ class TensorFlowSubject:
         from dlbench.frameworks import _keras, _seeded
 
         arrays = _seeded.batch(request.spec, side, buffer, request.case.batch_size)
-        return [self._tf.identity(self._tf.constant(_keras.to_keras(a))) for a in arrays]
+        return [
+            self._tf.identity(self._tf.constant(_keras.to_keras(a, request.spec))) for a in arrays
+        ]
 
     def _prepare_refills(self, request: SubjectRequest) -> None:
         """Batches in host memory, as NumPy's or as tf.data makes them."""
@@ -179,7 +184,7 @@ class TensorFlowSubject:
         if case.data_mode is DataMode.HOST:
             self._host = [
                 [
-                    _keras.to_keras(a)
+                    _keras.to_keras(a, request.spec)
                     for a in _seeded.batch(request.spec, "inputs", i, case.batch_size)
                 ]
                 for i in range(self.n_buffers)
@@ -250,13 +255,13 @@ class TensorFlowSubject:
         from dlbench.frameworks import _keras
 
         with translated(self._tf, cuda=self._cuda):
-            return _keras.from_keras(self._tf.cast(handle, "float32").numpy())
+            return _keras.from_keras(self._tf.cast(handle, "float32").numpy(), self._spec)
 
     def read_inputs(self, buffer: int) -> tuple[np.ndarray[Any, Any], ...]:
         """A buffer's inputs as they lie on the device."""
         from dlbench.frameworks import _keras
 
-        return tuple(_keras.from_keras(x.numpy()) for x in self.inputs[buffer])
+        return tuple(_keras.from_keras(x.numpy(), self._spec) for x in self.inputs[buffer])
 
     def copy_inputs(self, source: int, target: int) -> None:
         """As new tensors: TensorFlow's cannot be written to."""

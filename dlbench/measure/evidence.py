@@ -62,7 +62,8 @@ class Evidence:
     """What was found.
 
     ``outputs`` are those of each seeded buffer (inference), ``exchanged`` the outputs of buffer
-    ``target`` while the inputs of buffer ``source`` lay in it. ``losses`` are the first and the last of
+    ``target`` while the inputs of buffer ``source`` lay in it, ``again`` those of buffer ``timed``,
+    computed once more. ``losses`` are the first and the last of
     the same batch (training). ``inputs`` is what buffer ``timed`` held. ``late_share`` is the share of
     a burst's time that passed between its synchronisation and its result. ``steady_clocks_s`` is how
     long the steady window was by the clock of the values and by the kernel's boot clock, or None where
@@ -82,6 +83,7 @@ class Evidence:
     source: int = 0
     target: int = 0
     exchanged: Array | None = None
+    again: Array | None = None
 
 
 def gather(
@@ -109,6 +111,7 @@ def gather(
         outputs = _outputs(subject, samples)
     begin = subject.step if training else subject.query
     share, handle = late_share(subject, lambda: begin(timed))
+    again = None if training else subject.fetch(handle)
     places = subject.places(handle)
     # A copy of our own: what an adapter shows may be a view of what is exchanged next.
     inputs = tuple(x.copy() for x in subject.read_inputs(timed))
@@ -128,6 +131,7 @@ def gather(
         source=source,
         target=timed,
         exchanged=exchanged,
+        again=again,
     )
 
 

@@ -86,12 +86,15 @@ def judge(evidence: Evidence) -> tuple[Check, ...]:
 
 
 def digest(evidence: Evidence) -> tuple[float, ...]:
-    """Outputs at the reference's positions, or first and last loss; nothing if one is no number."""
+    """Outputs at the reference's positions, or first and last loss; nothing if one is no number.
+
+    Without a reference the positions are spread evenly.
+    """
     expected = evidence.stated.expected
     if evidence.stated.case.mode is Mode.TRAINING:
         found = evidence.losses
     elif isinstance(expected, Absent):
-        found = ()
+        found = tuple(x for output in evidence.outputs.values() for x in _spread_evenly(output))
     else:
         found = tuple(x for row in _rows(evidence, expected) for x in row)
     return found if all(math.isfinite(x) for x in found) else ()
@@ -110,8 +113,11 @@ def outputs_finite(evidence: Evidence) -> Answer:
     import numpy as np
 
     outputs = evidence.outputs.values()
-    passed = all(bool(np.isfinite(x).all()) for x in outputs)
-    return passed, f"{sum(x.size for x in outputs):,} numbers looked at"
+    n = sum(x.size for x in outputs)
+    n_bad = n - sum(int(np.isfinite(x).sum()) for x in outputs)
+    if n_bad:
+        return False, f"{n_bad:,} of {n:,} numbers are NaN or infinite"
+    return True, f"{n:,} numbers looked at"
 
 
 @rule(
@@ -161,6 +167,36 @@ def outputs_complete(evidence: Evidence) -> Answer:
 
 
 @rule(
+    "where there is no reference: the same input, computed again, gives what the timed run gave",
+    "outputs that are wrong each time",
+    Mode.INFERENCE,
+)
+def outputs_repeat(evidence: Evidence) -> Answer:
+    """A model that draws random numbers in inference does not pass."""
+    if not isinstance(evidence.stated.expected, Absent):
+        return None, "the reference says more"
+    first, again = evidence.outputs[evidence.timed], evidence.again
+    if again is None or again.shape != first.shape:
+        return False, "the same input again gave outputs of another shape, or none"
+    spread = float(first.std()) or 1.0
+    worst = float(abs(again - first).max(initial=0.0)) / spread
+    tolerance = REPEATS[evidence.stated.case.precision]
+    return worst <= tolerance, (
+        f"the same input again differs by {worst:.2e} of the outputs' spread, {tolerance:.0e} allowed"
+    )
+
+
+REPEATS = {
+    Precision.FP32: 1e-4,
+    Precision.TF32: 1e-2,
+    Precision.BF16: 5e-2,
+    Precision.FP16: 1e-2,
+    Precision.INT8: 5e-2,
+}
+"""How far two answers to one input may lie apart: rounding in another order of summing."""
+
+
+@rule(
     "another buffer's inputs, put in place of those timed last, give that buffer's outputs: they "
     "are computed from what lies there",
     "a subject that remembers outputs by the content of its inputs",
@@ -174,6 +210,8 @@ def outputs_follow_inputs(evidence: Evidence) -> Answer:
         return False, "other inputs gave outputs of another shape, or none"
     limit = _follow_limit(evidence, wanted)
     distance, before = float(abs(found - wanted).max()), float(abs(own - wanted).max())
+    if evidence.stated.workload.own and distance <= limit and before <= limit:
+        return None, "the user's own model answers alike to different inputs, or a cache does"
     return (
         distance <= limit < before,
         f"{distance:.3g} from the other buffer's outputs, {limit:.3g} allowed, {before:.3g} before",
@@ -194,9 +232,10 @@ def batch_as_stated(evidence: Evidence) -> Answer:
         return False, f"outputs of {counts} samples, {size} in the batch"
     differing = min(size, evidence.stated.distinct_samples)
     rows = {row.tobytes() for row in evidence.outputs[evidence.timed][:differing]}
-    return len(
-        rows
-    ) > differing / 2, f"{len(rows)} of {differing} samples have outputs of their own"
+    passed = len(rows) > differing / 2
+    if not passed and evidence.stated.workload.own:
+        return None, "the user's own model answers alike to different samples, or copies do"
+    return passed, f"{len(rows)} of {differing} samples have outputs of their own"
 
 
 @rule("first and last loss are numbers", "losses that are finite and wrong", Mode.TRAINING)
@@ -255,6 +294,8 @@ def inputs_as_seeded(evidence: Evidence) -> Answer:
     """Zeros run faster than numbers; read back from the device, after timing."""
     size = evidence.stated.case.batch_size
     wanted = evidence.stated.seeded(evidence.timed)
+    if not wanted:
+        return None, "the user's own file states its inputs, and nothing else does"
     if len(evidence.inputs) != len(wanted):
         return False, f"{len(evidence.inputs)} tensors, {len(wanted)} stated"
     for found, one in zip(evidence.inputs, wanted, strict=True):
@@ -330,6 +371,8 @@ def clock_true(evidence: Evidence) -> Answer:
 def parameters_as_stated(evidence: Evidence) -> Answer:
     """A model with a layer missing has another number of them."""
     built, stated = evidence.facts.get("parameters"), evidence.stated.workload.parameters
+    if isinstance(stated, Absent):
+        return None, "nobody stated how many there must be"
     number = f"{built:,}" if isinstance(built, int) else f"{built}"
     return built == stated, f"{number} built, {stated:,} stated"
 
@@ -344,7 +387,12 @@ def flops_possible(evidence: Evidence) -> Answer:
     peak = device.peak_flops.get(case.precision)
     if peak is None:
         return None, f"no peak is known for {device.name}"
-    flops = evidence.stated.workload.flops * (2 if case.mode is Mode.TRAINING else 1)
+    forward: object = evidence.stated.workload.flops
+    if isinstance(forward, Absent):
+        forward = evidence.facts.get("flops_per_sample", forward)
+    if not isinstance(forward, (int, float)):
+        return None, forward.reason if isinstance(forward, Absent) else "FLOPs were not counted"
+    flops = forward * (2 if case.mode is Mode.TRAINING else 1)
     per_s = flops / statistics.median(v.duration_s / v.n_samples for v in evidence.values)
     return per_s <= peak, f"{per_s:.3g} FLOP/s implied, at most {peak:.3g} possible"
 
@@ -369,6 +417,16 @@ def _rows(evidence: Evidence, expected: Expected) -> list[tuple[float, ...]]:
     """Sample 0's outputs of each buffer, at those of the reference's positions that there are."""
     samples = [x[0].ravel() for x in evidence.outputs.values() if len(x)]
     return [tuple(float(x[p]) for p in expected.positions if p < x.size) for x in samples]
+
+
+N_POSITIONS = 16
+
+
+def _spread_evenly(output: Array) -> tuple[float, ...]:
+    """Up to ``N_POSITIONS`` of sample 0's outputs."""
+    flat = output[0].ravel() if len(output) else output.ravel()
+    step = max(1, flat.size // N_POSITIONS)
+    return tuple(float(x) for x in flat[::step][:N_POSITIONS])
 
 
 def _deviations(rows: Sequence[tuple[float, ...]], expected: Expected) -> list[float]:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import dlbench
+from dlbench import own_models
 from dlbench import plan as planning
-from dlbench import workloads
 from dlbench.core.errors import DocumentError, GateError, InterruptedSearchError, UsageError
 from dlbench.core.types import (
     Absent,
@@ -31,7 +31,7 @@ from dlbench.core.types import (
     Run,
     Trial,
 )
-from dlbench.session import batch_search
+from dlbench.session import batch_search, counting
 from dlbench.session.lock import device_lock
 from dlbench.session.schedule import SENTINEL_DRIFT, Next, drift, next_trial, stop_reason
 from dlbench.session.signals import StopSignal, stop_on_signals
@@ -179,7 +179,7 @@ def resume(
     """
     header = journal.read_journal(path).header
     _same_machine(header.environment, environment)
-    _same_workloads(header.plan, settings.workload_folder)
+    _same_workloads(header.plan, settings)
     if any(p.a_versions or p.b_versions for p in header.plan.pairings):
         raise UsageError(
             "a comparison of two Python environments cannot be resumed: where they lie is not recorded",
@@ -205,11 +205,15 @@ def _same_machine(then: Environment, now: Environment) -> None:
         )
 
 
-def _same_workloads(plan: Plan, extra: Path | None) -> None:
-    folders = workloads.folders(extra)
+def _same_workloads(plan: Plan, settings: Settings) -> None:
     for info in plan.workloads:
-        folder = folders.get(info.name)
-        if folder is None or workloads.read(folder).content_hash != info.content_hash:
+        found = own_models.find(info.name, settings.workload_folder, settings.model)
+        if found is None and info.own is not None:
+            raise DocumentError(
+                f"{info.name} is a model of your own, and no journal may name code to run",
+                f"Name it again: dlbench run --resume ... {info.own}",
+            )
+        if found is None or found.content_hash != info.content_hash:
             raise DocumentError(
                 f"workload {info.name} is not the one that the run was begun with",
                 "Start a new run.",
@@ -311,16 +315,15 @@ class _Session:
     def run(self, *, interrupted: bool) -> Run:
         """The document of all that was measured."""
         moved = drift(self.trials)
+        plan = counting.counted(self.header.plan, self.trials)
         return Run(
             run_id=self.header.run_id,
             created_utc=self.header.created_utc,
             finished_utc=datetime.now(UTC).strftime(UTC_FORMAT),
             dlbench_version=self.header.dlbench_version,
-            plan=self.header.plan,
+            plan=plan,
             environment=self.header.environment,
-            results=tuple(
-                self.result(case, interrupted=interrupted) for case in self.header.plan.cases
-            ),
+            results=tuple(self.result(case, interrupted=interrupted) for case in plan.cases),
             flags=("drift",) if moved is not None and moved > SENTINEL_DRIFT else (),
             notes=self.notes | ({} if moved is None else {"sentinel_drift": moved}),
         )

@@ -13,7 +13,7 @@ from dlbench import workloads
 from dlbench.core import registry
 from dlbench.core.errors import DocumentError
 from dlbench.core.requests import TrialRequest, WorkerExit
-from dlbench.core.types import DeviceInfo, Outcome, OutcomeKind, Plan, Profile, Trial
+from dlbench.core.types import DeviceInfo, Outcome, OutcomeKind, OwnModel, Plan, Profile, Trial
 from dlbench.launchers import local
 from dlbench.session.outcomes import outcome_of_exit
 from dlbench.session.schedule import Next
@@ -31,14 +31,15 @@ Launch = Callable[..., WorkerExit]
 class Settings:
     """How to run, apart from what: nothing here alters a result.
 
-    ``phase_timeout_s`` caps every phase's deadline; ``workload_folder`` is searched first;
-    ``pythons`` are those of cases that run in another environment, by case_id.
+    ``phase_timeout_s`` caps every phase's deadline; ``workload_folder`` is searched first, after the
+    user's own ``model``. ``pythons`` are those of cases that run in another environment, by case_id.
     """
 
     folder: Path
     wait: bool = False
     phase_timeout_s: float | None = None
     workload_folder: Path | None = None
+    model: OwnModel | None = None
     launch: Launch = local.launch
     pythons: Mapping[str, str] = field(default_factory=dict)
 
@@ -83,12 +84,15 @@ class Workers:
         return trial, ended.returncode is None
 
     def _request(self, upcoming: Next, profile: Profile) -> TrialRequest:
-        folder = workloads.folders(self.settings.workload_folder)[upcoming.case.workload]
+        name, model = upcoming.case.workload, self.settings.model
+        own = model if model is not None and model.name == name else None
+        folder = "" if own else str(workloads.folders(self.settings.workload_folder)[name])
         return TrialRequest(
             case=upcoming.case,
             device=self.devices[upcoming.case.device],
             profile=profile,
-            workload_folder=str(folder),
+            workload_folder=folder,
+            model=own,
             threads=self.plan.threads,
             seed=self.plan.seed,
             round=upcoming.round,

@@ -12,7 +12,7 @@ from dlbench.core.protocols import SubjectRequest
 from dlbench.core.types import Absent, PeakMemory
 from dlbench.frameworks import _seeded
 
-MODEL_FILE = "model_small"
+MODEL_FILES = ("model_small",)
 
 Array = np.ndarray[Any, Any]
 

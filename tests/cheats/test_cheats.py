@@ -86,7 +86,7 @@ def _trial(folder: Path, subject: type[honest.Subject], mode: Mode, patch: Any) 
             return subject(request, patch.setattr)
         return subject(request)
 
-    adapter = SimpleNamespace(MODEL_FILE=honest.MODEL_FILE, open_subject=opened)
+    adapter = SimpleNamespace(MODEL_FILES=honest.MODEL_FILES, open_subject=opened)
     patch.setattr(registry, "framework", lambda _: adapter)
     case = builders.case(
         workload="small",

@@ -155,7 +155,7 @@ def request_for(framework: str, workload: str, **changes: Any) -> SubjectRequest
         device=device[0],
         spec=found.spec(case.variant),
         load_model=lambda: workloads.load_model(
-            found.folder, registry.framework(framework).MODEL_FILE
+            found.folder, str(registry.model_stem(framework, found.model_files))
         ),
         threads=1,
         seed=0,

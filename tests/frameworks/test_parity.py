@@ -80,7 +80,7 @@ def _cells() -> list[tuple[str, str]]:
     cells = []
     for name, folder in workloads.folders().items():
         files = workloads.read(folder).model_files
-        runs = [f for f in _installed() if registry.framework(f).MODEL_FILE in files]
+        runs = [f for f in _installed() if registry.model_stem(f, files)]
         cells += [(name, framework) for framework in runs if framework != "pytorch"]
     return cells
 
@@ -183,7 +183,7 @@ def test_training_lowers_the_loss_on_the_same_batch(workload: str, framework: st
     assert losses[-1] < losses[0]
 
 
-KERAS_TRAINERS = [f for f in _training() if registry.framework(f).MODEL_FILE == "model_keras"]
+KERAS_TRAINERS = [f for f in _training() if "model_keras" in registry.framework(f).MODEL_FILES]
 
 
 @pytest.mark.parametrize("framework", KERAS_TRAINERS)

@@ -70,7 +70,7 @@ class MySubject:
 class MyFramework:
     """Neither does a framework; a module with these names does as well."""
 
-    MODEL_FILE = "model_mine"
+    MODEL_FILES = ("model_mine",)
 
     def probe(self) -> Capability | Absent:
         return Capability(

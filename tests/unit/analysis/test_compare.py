@@ -22,6 +22,21 @@ def _run(*results: Any, **changes: Any) -> Run:
     return builders.run(results, **changes)
 
 
+def test_a_changed_model_of_the_users_own_is_refused_with_both_options() -> None:
+    """The same name, another file: no comparison, and what each was made from."""
+
+    def of(digit: str, options: str) -> Run:
+        case = builders.case()
+        info = replace(builders.WORKLOAD, content_hash=digit * 64, own=options)
+        return builders.run(
+            [builders.result(case, [0.01, 0.01, 0.01])],
+            plan=builders.plan([case], workloads=(info,)),
+        )
+
+    with pytest.raises(GateError, match=r"another file or other options: --input 3; --input 4"):
+        compare.across(of("0", "--input 3"), of("1", "--input 4"))
+
+
 def test_frameworks_of_one_run_are_paired_by_round() -> None:
     """Noise that hits both cancels: twice as fast, whatever the rounds were like."""
     run = _run(

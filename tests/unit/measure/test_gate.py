@@ -56,7 +56,7 @@ def _evidence(stated: Stated = STATED, **changes: Any) -> Evidence:
         base["losses"] = (2.0, 1.5)
     else:
         base["outputs"] = {b: _outputs(b) for b in range(4)}
-        base |= {"source": 3, "target": 2, "exchanged": _outputs(3)}
+        base |= {"source": 3, "target": 2, "exchanged": _outputs(3), "again": _outputs(2)}
     return Evidence(**{**base, **changes})
 
 
@@ -81,11 +81,13 @@ def _of(evidence: Evidence, rule: str) -> tuple[bool | None, str]:
 
 @pytest.mark.parametrize("stated", [STATED, TRAINING])
 def test_what_is_right_passes_every_rule(stated: Stated) -> None:
-    """Rules of the other mode do not appear; only the second clock is not there to be asked."""
+    """Rules of the other mode do not appear; a second clock, or answer, is not there to be asked."""
     checks = gate.judge(_evidence(stated))
     mode = stated.case.mode
     assert [c.rule for c in checks] == [n for n, r in gate.RULES.items() if r.mode in (None, mode)]
-    assert [c.rule for c in checks if c.passed is not True] == ["clocks_agree"]
+    unasked = {c.rule for c in checks if c.passed is None}
+    assert {c.rule for c in checks if c.passed is not True} == unasked
+    assert unasked - {"outputs_repeat"} == {"clocks_agree"}
 
 
 def test_the_digest_is_the_references_row_by_row_or_the_losses() -> None:
@@ -94,7 +96,7 @@ def test_the_digest_is_the_references_row_by_row_or_the_losses() -> None:
     assert gate.digest(_evidence(TRAINING)) == (2.0, 1.5)
     assert gate.digest(_evidence(TRAINING, losses=(2.0, math.nan))) == ()
     assert gate.digest(_evidence(outputs=_spoilt(1, 5, math.inf))) == ()
-    assert gate.digest(_evidence(replace(STATED, expected=Absent(reason="none")))) == ()
+    assert gate.digest(_evidence(ALONE, outputs=_spoilt(1, 5, math.inf))) == ()
 
 
 def test_every_rule_says_what_it_holds_and_what_it_cannot_see() -> None:
@@ -294,3 +296,64 @@ def test_another_number_of_parameters_than_stated_is_refused(built: int | None) 
     """A model with a layer missing has another number of them."""
     facts = {"parameters": built, "compute_dtype": "float32"}
     assert _refused(_evidence(facts=facts)) == ["parameters_as_stated"]
+
+
+# --- without a reference --------------------------------------------------------------------
+
+ALONE = replace(STATED, expected=Absent(reason="nobody else has computed it"))
+OWN = replace(ALONE, workload=replace(builders.WORKLOAD, own="--model net.py:build"))
+
+
+def test_without_a_reference_the_same_input_must_give_the_same_again() -> None:
+    """The timed run's output is compared with a fresh one; a digest is kept all the same."""
+    right = _evidence(ALONE, again=_outputs(2))
+    assert _refused(right) == []
+    assert _of(right, "outputs_repeat")[0] is True
+    assert gate.digest(right) == tuple(float(x) for b in range(4) for x in _outputs(b)[0])
+    assert _refused(_evidence(ALONE, again=_outputs(2) * 1.01)) == ["outputs_repeat"]
+    assert _refused(_evidence(ALONE, again=_outputs(2)[:, :4])) == ["outputs_repeat"]
+    assert _refused(_evidence(ALONE, again=_outputs(2) * np.float32(1 + 1e-7))) == []
+
+
+def test_with_a_reference_nothing_need_be_computed_again() -> None:
+    """It says more."""
+    assert _of(_evidence(again=_outputs(2) * 2), "outputs_repeat")[0] is None
+
+
+@pytest.mark.parametrize(("stated", "refused"), [(ALONE, True), (OWN, False)])
+def test_equal_answers_of_ones_own_model_are_said_and_not_judged(
+    stated: Stated, refused: bool
+) -> None:
+    """A saturated model gives them honestly; dlbench's own models have no such excuse."""
+    same = np.repeat(_outputs(2)[:1], 2, axis=0)
+    found = _evidence(stated, outputs=dict.fromkeys(range(4), same), exchanged=same, again=same)
+    assert (_refused(found) != []) is refused
+    if not refused:
+        for rule in ("outputs_follow_inputs", "batch_as_stated"):
+            passed, detail = _of(found, rule)
+            assert passed is None
+            assert "answers alike" in detail
+
+
+def test_ones_own_model_that_does_not_follow_its_inputs_is_refused() -> None:
+    """Answers that differ by buffer, whatever lies there, are looked up."""
+    found = _evidence(OWN, exchanged=_outputs(2), again=_outputs(2))
+    assert _refused(found) == ["outputs_follow_inputs"]
+
+
+def test_how_many_outputs_are_no_numbers_is_said() -> None:
+    """The sentence of a refusal counts them."""
+    found = _evidence(outputs=_spoilt(1, 3, math.nan))
+    assert _of(found, "outputs_finite") == (False, "1 of 64 numbers are NaN or infinite")
+
+
+def test_what_nobody_stated_or_counted_is_not_checked() -> None:
+    """Parameters and FLOPs of a model of the user's own, and inputs that its file alone knows."""
+    no = Absent(reason="a layer of your own")
+    info = replace(builders.WORKLOAD, own="--model m.onnx", parameters=no, flops=no)
+    stated = replace(OWN, workload=info, seeded=lambda _: ())
+    found = _evidence(stated, again=_outputs(2))
+    for rule in ("parameters_as_stated", "flops_possible", "inputs_as_seeded"):
+        assert _of(found, rule)[0] is None, rule
+    facts = {"parameters": 10, "compute_dtype": "float32", "flops_per_sample": 1e12}
+    assert _refused(_evidence(stated, again=_outputs(2), facts=facts)) == ["flops_possible"]

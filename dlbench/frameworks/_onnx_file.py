@@ -1,0 +1,262 @@
+"""An ONNX file of the user's own: which inputs it takes, what it holds, and what it computes.
+
+Parsed in the worker only. Shapes and types of inputs are told by the library that runs the file; the
+``onnx`` package counts, and without it nothing is counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dlbench.core.errors import ModelError, UnsupportedError
+from dlbench.core.protocols import SubjectRequest
+from dlbench.core.types import Absent, Precision
+from dlbench.frameworks import _own
+
+Shapes = Mapping[str, Sequence[int]]
+
+COUNTER = "products and convolutions of ONNX operators"
+
+INPUT_HOW = "Give the shape of one sample for each input, in order: --input 128:int64:30522"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """One input as the file declares it; a dimension without a fixed size is None."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+@contextlib.contextmanager
+def opened(request: SubjectRequest, library: str) -> Iterator[None]:
+    """A file that the library does not read is the file's fault."""
+    with _own.blamed(f"{_own.label(request)} is no model that {library} can open: it raised"):
+        yield
+
+
+def completed(request: SubjectRequest, declared: Sequence[Declared]) -> SubjectRequest:
+    """The request with the spec's inputs, in the order in which the file declares them.
+
+    What the file leaves open is what the user stated.
+
+    Raises:
+        ModelError: the file does not say enough, or not what the user says.
+        UnsupportedError: its batch is fixed at another size.
+    """
+    stated = list(request.spec["inputs"].values())
+    if stated and len(stated) != len(declared):
+        names = ", ".join(d.name for d in declared)
+        raise ModelError(
+            f"{_own.label(request)} takes {len(declared)} inputs ({names}), and {len(stated)} were"
+            " stated",
+            INPUT_HOW,
+        )
+    inputs = {
+        f"input{i}": _table(request, d, stated[i] if stated else None)
+        for i, d in enumerate(declared)
+    }
+    return replace(request, spec={**request.spec, "inputs": inputs})
+
+
+def _table(
+    request: SubjectRequest, declared: Declared, stated: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    what = f"{_own.label(request)}: its input {declared.name}"
+    if not declared.shape:
+        raise ModelError(f"{what} has no batch dimension", "Export it with batches.")
+    batch, *sample = declared.shape
+    if batch not in (None, request.case.batch_size):
+        raise UnsupportedError(
+            f"{what} has a fixed batch of {batch}, not {request.case.batch_size}",
+            f"--batch-size {batch}, or export it with a dynamic batch",
+        )
+    if declared.dtype not in ("float32", "float16", "int64", "int32", "bool"):
+        raise ModelError(f"{what} is of {declared.dtype}, which is not made here")
+    if stated is None:
+        return _unstated(what, sample, declared.dtype)
+    wanted = stated["shape"]
+    fits = len(wanted) == len(sample) and all(
+        a in (None, b) for a, b in zip(sample, wanted, strict=True)
+    )
+    if not fits or stated["dtype"] != declared.dtype:
+        raise ModelError(
+            f"{what} is {_words(sample)} {declared.dtype} a sample, not {_own.describe(stated)}",
+            INPUT_HOW,
+        )
+    return dict(stated)
+
+
+def _unstated(what: str, sample: Sequence[int | None], dtype: str) -> dict[str, Any]:
+    if None in sample:
+        raise ModelError(f"{what} is {_words(sample)} a sample, ? being of any size", INPUT_HOW)
+    if dtype == "bool":
+        return {"shape": list(sample), "dtype": dtype, "below": 2}
+    if dtype.startswith("int"):
+        raise ModelError(f"{what} is {dtype}, and the file does not say below what", INPUT_HOW)
+    return {"shape": list(sample), "dtype": dtype, "std": 1.0}
+
+
+def _words(sample: Sequence[int | None]) -> str:
+    return "x".join("?" if n is None else str(n) for n in sample) or "scalar"
+
+
+# --- counting -------------------------------------------------------------------------------
+
+
+def facts(
+    request: SubjectRequest, declared: Sequence[Declared], path: Path
+) -> dict[str, _own.Fact]:
+    """What the file holds and takes: ``parameters``, ``flops_per_sample``.
+
+    Raises:
+        UnsupportedError: its weights are not in the precision that was asked for.
+    """
+    size: dict[str, _own.Fact] = {"model_file_mib": path.stat().st_size / 2**20}
+    try:
+        import onnx
+    except ImportError:
+        uncounted = Absent(
+            reason="the onnx package, which counts, is not installed", remedy="pip install onnx"
+        )
+        return {**size, "parameters": uncounted, "flops_per_sample": uncounted}
+    with opened(request, "onnx"):
+        # Sizes stand in the file itself, wherever the weights lie.
+        model = onnx.load(os.fspath(path), load_external_data=False)
+    _check_precision(onnx, request, model.graph)
+    weights = [t for t in model.graph.initializer if t.data_type in _floating(onnx)]
+    tables = request.spec["inputs"].values()
+    sizes = {
+        d.name: [request.case.batch_size, *t["shape"]]
+        for d, t in zip(declared, tables, strict=True)
+    }
+    flops = _flops(onnx, model, sizes)
+    return {
+        **size,
+        "parameters": sum(math.prod(t.dims) for t in weights),
+        "flops_per_sample": flops if isinstance(flops, Absent) else flops / request.case.batch_size,
+        "flops_counted_by": COUNTER,
+    }
+
+
+def _floating(onnx: Any) -> tuple[int, ...]:  # noqa: ANN401
+    kinds = onnx.TensorProto
+    return (kinds.FLOAT, kinds.FLOAT16, kinds.BFLOAT16, kinds.DOUBLE)
+
+
+def _check_precision(onnx: Any, request: SubjectRequest, graph: Any) -> None:  # noqa: ANN401
+    """A file of 16-bit or quantised weights is never measured under the name of fp32."""
+    asked = request.case.precision
+    stored = {
+        onnx.TensorProto.DataType.Name(t.data_type).lower()
+        for t in graph.initializer
+        if t.data_type in _floating(onnx) and math.prod(t.dims) > 1
+    }
+    other = sorted(stored - {"float"})
+    if other:
+        raise UnsupportedError(
+            f"{_own.label(request)} holds weights in {other[0]}: it does not compute in {asked}",
+            "Export it in float32.",
+        )
+    quantised = [n.op_type for n in graph.node if n.op_type in QUANTISED]
+    if quantised:
+        raise UnsupportedError(
+            f"{_own.label(request)} is quantised ({quantised[0]}): it does not compute in {asked}",
+            "Give the float32 model; --precision int8 quantises it."
+            if asked is not Precision.INT8
+            else "Give the float32 model: int8 is made from it here.",
+        )
+
+
+QUANTISED = frozenset(
+    {
+        "ConvInteger",
+        "DynamicQuantizeLinear",
+        "MatMulInteger",
+        "QLinearConv",
+        "QLinearMatMul",
+        "QuantizeLinear",
+    }
+)
+
+UNKNOWN = frozenset({"Attention", "DFT", "DeformConv", "Einsum", "If", "Loop", "STFT", "Scan"})
+"""Operators with products that are not counted here."""
+
+
+def _flops(
+    onnx: Any,  # noqa: ANN401
+    model: Any,  # noqa: ANN401
+    sizes: Shapes,
+) -> float | Absent:
+    """FLOPs of the forward pass of a batch, multiply and add as two; only products are counted."""
+    if model.functions:
+        return Absent(reason="functions of an ONNX file's own are not counted")
+    shapes = _shapes(onnx, model, sizes)
+    total = 0.0
+    for node in model.graph.node:
+        if node.domain not in ("", "ai.onnx") or node.op_type in UNKNOWN:
+            return Absent(reason=f"the products of ONNX's {node.op_type} are not counted")
+        rule = _RULES.get(node.op_type)
+        if rule is None:
+            continue
+        try:
+            total += 2.0 * rule(node, shapes)
+        except KeyError as error:
+            return Absent(reason=f"the shape of {error.args[0]} in the file is not known")
+    return total
+
+
+def _shapes(onnx: Any, model: Any, sizes: Shapes) -> dict[str, list[int]]:  # noqa: ANN401
+    """Every tensor's shape that follows from those of the inputs."""
+    for given in model.graph.input:
+        if given.name in sizes:
+            dimensions = given.type.tensor_type.shape.dim
+            for dimension, size in zip(dimensions, sizes[given.name], strict=True):
+                dimension.dim_value = size
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    found = {t.name: list(t.dims) for t in inferred.initializer}
+    for value in (*inferred.input, *inferred.value_info, *inferred.output):
+        dimensions = value.type.tensor_type.shape.dim
+        if value.type.tensor_type.HasField("shape") and all(
+            d.HasField("dim_value") for d in dimensions
+        ):
+            found.setdefault(value.name, [d.dim_value for d in dimensions])
+    return found
+
+
+def _convolution(node: Any, shapes: Shapes) -> int:  # noqa: ANN401
+    return math.prod(shapes[node.output[0]]) * math.prod(shapes[node.input[1]][1:])
+
+
+def _transposed(node: Any, shapes: Shapes) -> int:  # noqa: ANN401
+    return math.prod(shapes[node.input[0]]) * math.prod(shapes[node.input[1]][1:])
+
+
+def _gemm(node: Any, shapes: Shapes) -> int:  # noqa: ANN401
+    transposed = any(a.name == "transA" and a.i for a in node.attribute)
+    return math.prod(shapes[node.output[0]]) * shapes[node.input[0]][0 if transposed else 1]
+
+
+def _product(node: Any, shapes: Shapes) -> int:  # noqa: ANN401
+    return math.prod(shapes[node.output[0]]) * shapes[node.input[0]][-1]
+
+
+def _recurrent(node: Any, shapes: Shapes) -> int:  # noqa: ANN401
+    n_steps, n_samples = shapes[node.input[0]][:2]
+    return n_steps * n_samples * sum(math.prod(shapes[w]) for w in node.input[1:3])
+
+
+_RULES: dict[str, Callable[[Any, Shapes], int]] = {
+    "Conv": _convolution,
+    "ConvTranspose": _transposed,
+    "Gemm": _gemm,
+    "MatMul": _product,
+    **dict.fromkeys(("GRU", "LSTM", "RNN"), _recurrent),
+}

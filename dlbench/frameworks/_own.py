@@ -1,0 +1,144 @@
+"""What adapters share for a model of the user's own: whose fault it is, which loss trains it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dlbench.core.errors import ModelError, SubjectError
+from dlbench.core.protocols import SubjectRequest
+from dlbench.core.types import Absent
+
+LOG = "The traceback is in the trial's log."
+
+CHECKED_SAMPLES = 2
+"""The forward pass that looks at shapes before anything is timed; two tell a batch from a one."""
+
+Fact = str | int | float | bool | Absent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A model that is ready to be placed and timed.
+
+    ``loss`` takes outputs and targets; ``spec`` holds the targets that go with it, and ``facts`` what
+    was counted and chosen.
+    """
+
+    model: Any
+    loss: Any
+    spec: Mapping[str, Any]
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+
+
+def made(request: SubjectRequest) -> Any:  # noqa: ANN401 - whatever the user's function makes
+    """What the user's function returns.
+
+    Raises:
+        ModelError: the file does not import, has no such function, or the function raises.
+    """
+    model_file = request.load_model()
+    with blamed(f"{label(request)}() raised"):
+        return model_file.build(request.spec)
+
+
+def label(request: SubjectRequest) -> str:
+    """How the user named the model: ``net.py:build``."""
+    return str(request.spec["own"]["label"])
+
+
+@contextlib.contextmanager
+def blamed(what: str, advice: str = LOG) -> Iterator[None]:
+    """Whatever the user's code raises becomes a ModelError that begins with ``what``.
+
+    Our own errors pass, and so does a lack of memory.
+    """
+    try:
+        yield
+    except (SubjectError, MemoryError):
+        raise
+    except (Exception, SystemExit) as error:
+        raise ModelError(f"{what} {type(error).__name__}: {_sentence(error)}", advice) from error
+
+
+def _sentence(error: BaseException) -> str:
+    """The first line that says something: OpenVINO begins with where in its source it was."""
+    lines = [line.strip() for line in str(error).strip().split("\n")]
+    return next((x for x in lines if x and not x.startswith("Exception from ")), "no message")
+
+
+def no_model(request: SubjectRequest, found: object, wanted: str) -> ModelError:
+    """The error of a function that returns something else."""
+    kind = f"{type(found).__module__}.{type(found).__qualname__}"
+    return ModelError(
+        f"{label(request)}() returned an object of type {kind.removeprefix('builtins.')}, which is not"
+        f" {wanted}",
+        "Return the model itself, or choose its framework by --framework.",
+    )
+
+
+def no_output(request: SubjectRequest, found: object, wanted: str) -> ModelError:
+    """The error of a model whose output is something else."""
+    return ModelError(
+        f"{label(request)} answers with an object of type {type(found).__name__}, not with {wanted}",
+        "Return one tensor, or several of which the first is meant.",
+    )
+
+
+def refused(request: SubjectRequest) -> str:
+    """How a model that raises on its input is told of."""
+    given = ", ".join(describe(table) for table in request.spec["inputs"].values())
+    return f"{label(request)} does not take {given}: it raised"
+
+
+def describe(table: Mapping[str, Any]) -> str:
+    """An input for people: ``3x224x224 float32``."""
+    size = "x".join(map(str, table["shape"])) or "scalar"
+    return f"{size} {table['dtype']} a sample"
+
+
+def check_output(request: SubjectRequest, shape: Sequence[int], n_samples: int) -> None:
+    """Outputs come batch first.
+
+    Raises:
+        ModelError: they have another first dimension.
+    """
+    if not shape or shape[0] != n_samples:
+        raise ModelError(
+            f"{label(request)} gave an output of shape {tuple(shape)} for {n_samples} samples:"
+            " its first dimension is not the batch",
+            "Return outputs batch first.",
+        )
+
+
+def choose_loss(
+    request: SubjectRequest, shape: Sequence[int], *, floating: bool
+) -> tuple[str, dict[str, Any]]:
+    """The loss that trains outputs of this shape (of one sample), and the targets that it wants.
+
+    Raises:
+        ModelError: the outputs cannot be trained, or not with the loss that was asked for.
+    """
+    asked = request.spec["own"]["loss"]
+    if not floating:
+        raise ModelError(
+            f"{label(request)} gives whole numbers, which nothing can train", "--mode inference"
+        )
+    classes = shape[-1] if shape else 0
+    if asked == "auto":
+        asked = "cross_entropy" if len(shape) == 1 and classes > 1 else "mse"
+    if asked == "mse":
+        return "mse", {"shape": list(shape), "dtype": "float32", "std": 1.0}
+    if classes < 2:  # noqa: PLR2004 - cross entropy of one class is always zero
+        raise ModelError(
+            f"{label(request)} gives {tuple(shape)} a sample: no classes for a cross entropy",
+            "--loss mse",
+        )
+    return "cross_entropy", {"shape": list(shape[:-1]), "dtype": "int64", "below": classes}
+
+
+def with_targets(spec: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec, with the targets of the chosen loss."""
+    return {**spec, "targets": {"target": table}}

@@ -1,0 +1,165 @@
+"""A model of the user's own in PyTorch: built, looked at and counted before it is timed."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from dlbench.core.protocols import SubjectRequest
+from dlbench.core.types import Absent, Mode
+from dlbench.frameworks import _own, _seeded
+
+COUNTER = "PyTorch's FlopCounterMode: products, convolutions and attention"
+
+
+def prepare(torch: Any, request: SubjectRequest, device: Any = None) -> _own.Prepared:  # noqa: ANN401
+    """Build the user's model from a fixed seed and run it once on two samples.
+
+    Args:
+        torch: the module.
+        request: with ``spec["own"]``.
+        device: where it will run; a model that cannot run on the CPU is looked at there.
+
+    Raises:
+        ModelError: the file, the function, the model or its outputs are not what they must be.
+    """
+    _seed(torch, request.spec["seed"])
+    model = _own.made(request)
+    if not isinstance(model, torch.nn.Module):
+        raise _own.no_model(request, model, "a torch.nn.Module")
+    model.eval()
+    n_samples = min(_own.CHECKED_SAMPLES, request.case.batch_size)
+    arrays = _seeded.batch(request.spec, "inputs", 0, n_samples)
+    output, flops = _look(torch, request, model, arrays, device)
+    first = _first(torch, output)
+    if first is None:
+        raise _own.no_output(request, output, "a tensor")
+    _own.check_output(request, first.shape, n_samples)
+    several = first is not output
+    if several:
+        model = _first_only(torch, model)
+    per_sample = flops if isinstance(flops, Absent) else flops / n_samples
+    facts: dict[str, _own.Fact] = {"flops_per_sample": per_sample, "flops_counted_by": COUNTER}
+    facts["several_outputs"] = several
+    if request.case.mode is not Mode.TRAINING:
+        return _own.Prepared(model=model, loss=None, spec=request.spec, facts=facts)
+    name, targets = _own.choose_loss(
+        request, first.shape[1:], floating=first.dtype.is_floating_point
+    )
+    return _own.Prepared(
+        model=model,
+        loss=_LOSSES[name],
+        spec=_own.with_targets(request.spec, targets),
+        facts={**facts, "loss": name},
+    )
+
+
+def _seed(torch: Any, seed: int) -> None:  # noqa: ANN401
+    """Every process builds the same weights, if the model draws them from the usual generators."""
+    import numpy as np
+
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - the user's code may draw from it
+    torch.manual_seed(seed)
+
+
+def _look(
+    torch: Any,  # noqa: ANN401
+    request: SubjectRequest,
+    model: Any,  # noqa: ANN401
+    arrays: Sequence[Any],
+    device: Any,  # noqa: ANN401
+) -> tuple[Any, float | Absent]:
+    """Outputs of a few samples, and the forward's FLOPs for all of them."""
+    inputs = [torch.from_numpy(a) for a in arrays]
+    try:
+        return _counted(torch, model, inputs)
+    except MemoryError:
+        raise
+    except Exception as error:
+        from dlbench.frameworks import pytorch
+
+        with _own.blamed(_own.refused(request)), pytorch.translated(torch):
+            if device is None or device.type == "cpu":
+                raise
+            model.to(device)
+            with torch.inference_mode():
+                output = model(*(x.to(device) for x in inputs))
+        return output, Absent(reason=f"it cannot run on the CPU, where FLOPs are counted: {error}")
+
+
+@contextlib.contextmanager
+def counting(torch: Any) -> Iterator[Any]:  # noqa: ANN401
+    """PyTorch's counter, for a model on the CPU.
+
+    It counts operations that it knows, and takes others for free. Fused ones that it does not know
+    (oneDNN's recurrent layers, the CPU's flash attention, the fast path of ``nn.MultiheadAttention``
+    and ``nn.TransformerEncoder``) are off meanwhile, and their parts are counted.
+    """
+    from torch.nn import attention
+    from torch.utils import flop_counter
+
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            torch.backends.mkldnn.flags(enabled=False),
+            attention.sdpa_kernel(attention.SDPBackend.MATH),
+            flop_counter.FlopCounterMode(display=False) as counter,
+        ):
+            yield counter
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def _counted(torch: Any, model: Any, inputs: Sequence[Any]) -> tuple[Any, float]:  # noqa: ANN401
+    with torch.inference_mode(), counting(torch) as counter:
+        output = model(*inputs)
+    return output, float(counter.get_total_flops())
+
+
+def _first(torch: Any, output: Any) -> Any:  # noqa: ANN401
+    """The output itself, or the first tensor of several; None if there is none."""
+    if isinstance(output, torch.Tensor):
+        return output
+    if isinstance(output, dict):
+        output = list(output.values())
+    if isinstance(output, (tuple, list)):
+        return next((x for x in output if isinstance(x, torch.Tensor)), None)
+    return None
+
+
+def _first_only(torch: Any, model: Any) -> Any:  # noqa: ANN401
+    """The model with its first output alone."""
+
+    class First(torch.nn.Module):  # type: ignore[misc]
+        """Runs the model, gives the first tensor."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, *inputs: Any) -> Any:  # noqa: ANN401
+            return _first(torch, self.model(*inputs))
+
+    return First().eval()
+
+
+def _cross_entropy(outputs: Any, targets: Any) -> Any:  # noqa: ANN401
+    """Mean over everything but the classes, which are the last dimension."""
+    from torch.nn import functional
+
+    return functional.cross_entropy(outputs.flatten(0, -2), targets.flatten())
+
+
+def _mse(outputs: Any, targets: Any) -> Any:  # noqa: ANN401
+    from torch.nn import functional
+
+    return functional.mse_loss(outputs.float(), targets)
+
+
+_LOSSES = {"cross_entropy": _cross_entropy, "mse": _mse}

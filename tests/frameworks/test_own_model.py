@@ -1,0 +1,531 @@
+"""Models of the user's own in every real framework: measured, counted, and refused in a sentence."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlbench import environment, own_models, plan, session
+from dlbench.core import registry
+from dlbench.core.errors import ModelError, SubjectError, UnsupportedError
+from dlbench.core.protocols import Subject, SubjectRequest
+from dlbench.core.types import (
+    Absent,
+    Case,
+    CaseResult,
+    Mode,
+    OwnModel,
+    Precision,
+    Run,
+    Scenario,
+    Selection,
+)
+from tests import sessions
+
+pytestmark = pytest.mark.frameworks
+
+TORCH = """
+import torch
+from torch import nn
+
+def image():
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(8, 10),
+    )
+
+class Tokens(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(50, 8)
+        self.lstm = nn.LSTM(8, 8, batch_first=True)
+        self.head = nn.Linear(8, 50)
+
+    def forward(self, tokens, mask):
+        hidden, state = self.lstm(self.embedding(tokens) * mask.unsqueeze(-1))
+        return {"logits": self.head(hidden), "state": state[0]}
+
+def bare():
+    return nn.ReLU()
+
+class Sum(nn.Module):
+    def forward(self, x):
+        return x.sum()
+
+class Words(nn.Module):
+    def forward(self, x):
+        return "seven"
+
+class Best(nn.Module):
+    def forward(self, x):
+        return x.argmax(-1)
+
+def number():
+    return 3
+"""
+
+KERAS = """
+import keras
+from keras import layers
+
+def image():
+    x = keras.Input((16, 16, 3))
+    h = layers.Conv2D(8, 3, groups=1)(x)
+    h = layers.GlobalAveragePooling2D()(layers.ReLU()(h))
+    return keras.Model(x, layers.Dense(10)(h))
+
+def text():
+    return keras.Sequential(
+        [layers.Embedding(50, 8), layers.Bidirectional(layers.LSTM(16)), layers.Dense(1)]
+    )
+
+def attention():
+    x = keras.Input((5, 8))
+    h = layers.MultiHeadAttention(2, 4)(x, x)
+    h = layers.LayerNormalization()(layers.Add()([h, x]))
+    h = layers.Reshape((5, 8, 1))(h)
+    h = layers.Conv2DTranspose(3, 2, strides=2)(layers.DepthwiseConv2D(3, padding="same")(h))
+    return keras.Model(x, h)
+
+class Own(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.layer = layers.Dense(4)
+
+    def call(self, x):
+        return self.layer(x)
+
+def number():
+    return 3
+"""
+
+KERAS_FRAMEWORKS = ("tensorflow", "jax", "keras")
+
+IMAGE_FLOPS = 2 * 8 * 27 * 14 * 14 + 2 * 8 * 10
+"""A 3x3 convolution of 3 to 8 channels at 14x14, and a dense layer of 8 to 10."""
+
+TOKENS_FLOPS = 7 * (2 * 2 * 8 * 4 * 8 + 2 * 8 * 50)
+"""Seven steps of an LSTM's two products, and of the head."""
+
+
+def _need(*frameworks: str) -> None:
+    for name in frameworks:
+        found = registry.framework(name).probe()
+        if isinstance(found, Absent):
+            pytest.skip(found.reason)
+
+
+def _own(tmp_path: Path, source: str, function: str, *inputs: str, loss: str = "auto") -> OwnModel:
+    path = tmp_path / "net.py"
+    path.write_text(source)
+    return own_models.parse(f"{path}:{function}", inputs, None, loss, frameworks_given=True)
+
+
+def _open(framework: str, model: OwnModel, **changes: Any) -> Subject:
+    """A subject in this process, as the worker would open it."""
+    _need(framework)
+    base: dict[str, Any] = {
+        "workload": model.name,
+        "framework": framework,
+        "device": "cpu",
+        "precision": Precision.FP32,
+        "mode": Mode.INFERENCE,
+        "scenario": Scenario.OFFLINE,
+        "batch_size": 4,
+    }
+    device = registry.device_kind("cpu").find()
+    assert not isinstance(device, Absent)
+    request = SubjectRequest(
+        case=Case(**{**base, **changes}),
+        device=device[0],
+        spec=own_models.read(model).spec("full"),
+        load_model=lambda: own_models.load(model),
+        threads=1,
+        seed=0,
+        scratch=Path(tempfile.gettempdir()),
+        model_path=None if model.function else Path(model.path),
+    )
+    return registry.framework(framework).open_subject(request)
+
+
+def _train(model: OwnModel, **changes: Any) -> Subject:
+    return _open("pytorch", model, mode=Mode.TRAINING, scenario=None, **changes)
+
+
+def _measure(model: OwnModel, results: Path, **asked: Any) -> Run:
+    """A real session of one trial a case, in worker processes."""
+    devices, absent = environment.find_devices()
+    planned = plan.make_plan(Selection(model=model, devices=("cpu",), **asked), devices, absent, 1)
+    planned = replace(planned, profile=sessions.PROFILE, sentinel=None)
+    here = environment.gather(devices, asked["frameworks"])
+    settings = session.Settings(folder=results, model=model)
+    return session.run_plan(planned, here, devices, settings).run
+
+
+def _by_framework(run: Run, mode: Mode = Mode.INFERENCE) -> dict[str, CaseResult]:
+    return {r.case.framework: r for r in run.results if r.case.mode is mode}
+
+
+# --- PyTorch --------------------------------------------------------------------------------
+
+
+def test_a_torch_model_is_measured_and_counted(tmp_path: Path, results: Path) -> None:
+    """Training and inference; parameters and FLOPs come into the document; the loss is recorded."""
+    _need("pytorch")
+    model = _own(tmp_path, TORCH, "image", "3x16x16")
+    run = _measure(model, results, frameworks=("pytorch",))
+    assert [str(r.outcome) for r in run.results] == ["ok", "ok"]
+    (info,) = run.plan.workloads
+    assert info.parameters == 8 * 27 + 8 + 16 + 8 * 10 + 10
+    assert info.flops == IMAGE_FLOPS
+    training = _by_framework(run, Mode.TRAINING)["pytorch"].trials[0]
+    assert training.subject["loss"] == "cross_entropy"
+    assert {c.rule for c in training.checks if c.passed} >= {"loss_finite", "loss_falls"}
+
+
+def test_the_same_model_in_each_process(tmp_path: Path) -> None:
+    """Weights of its own generators are seeded: outputs agree to the last bit."""
+    model = _own(tmp_path, TORCH, "image", "3x16x16")
+    first, second = (_open("pytorch", model) for _ in range(2))
+    a, b = (s.fetch(s.query(1)) for s in (first, second))
+    assert (a == b).all()
+    assert a.std() > 0
+
+
+def test_fused_attention_is_counted(tmp_path: Path) -> None:
+    """PyTorch's counter takes its own fused operations for free, unless they are switched off."""
+    source = (
+        "from torch import nn\n"
+        "def build():\n"
+        "    return nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)\n"
+    )
+    subject = _open("pytorch", _own(tmp_path, source, "build", "5x8"))
+    projections, attention, dense = 4 * 5 * 8 * 8, 2 * 5 * 5 * 8, 2 * 5 * 8 * 16
+    assert subject.info["flops_per_sample"] == 2 * (projections + attention + dense)
+
+
+def test_several_inputs_and_outputs(tmp_path: Path) -> None:
+    """Tokens and a mask go in by position; the first of two outputs is meant, and that is said."""
+    model = _own(tmp_path, TORCH, "Tokens", "7:int64:50", "7:float32", loss="cross_entropy")
+    subject = _train(model)
+    assert subject.info["several_outputs"] is True
+    assert subject.info["flops_per_sample"] == TOKENS_FLOPS
+    assert subject.info["loss"] == "cross_entropy"
+    losses = [float(subject.fetch(subject.step(0))) for _ in range(5)]
+    assert losses[0] == pytest.approx(
+        3.9, abs=0.3
+    )  # ln(50): no token is expected more than another
+    assert losses[-1] < losses[0]
+
+
+def test_outputs_that_are_no_classes_are_trained_by_their_squares(tmp_path: Path) -> None:
+    """Three dimensions: unless the user says cross_entropy."""
+    model = _own(tmp_path, TORCH, "Tokens", "7:int64:50", "7:float32")
+    assert _train(model).info["loss"] == "mse"
+
+
+def test_a_model_without_parameters_runs(tmp_path: Path) -> None:
+    """Inference has nothing to ask of them."""
+    subject = _open("pytorch", _own(tmp_path, TORCH, "bare", "5"))
+    assert subject.info["parameters"] == 0
+    assert (subject.fetch(subject.query(0)) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("function", "inputs", "sentence"),
+    [
+        ("image", ["4x16x16"], "does not take 4x16x16 float32 a sample: it raised RuntimeError"),
+        ("image", ["3x16x16", "3"], "does not take 3x16x16 float32 a sample, 3 float32 a sample"),
+        ("Tokens", ["7:int64:900", "7"], "it raised IndexError"),
+        ("Sum", ["5"], r"gave an output of shape \(\) for 2 samples"),
+        ("Words", ["5"], "answers with an object of type str"),
+        ("number", ["5"], r"type int, which is not a torch\.nn\.Module"),
+        ("nosuch", ["5"], r"net\.py has no nosuch"),
+    ],
+)
+@pytest.mark.parametrize("framework", ["pytorch", "onnxruntime", "openvino"])
+def test_a_wrong_torch_model_is_a_sentence(
+    framework: str, function: str, inputs: list[str], sentence: str, tmp_path: Path
+) -> None:
+    """The same in the frameworks that derive theirs from it."""
+    with pytest.raises(ModelError, match=sentence):
+        _open(framework, _own(tmp_path, TORCH, function, *inputs))
+
+
+def test_whole_numbers_are_not_trained(tmp_path: Path) -> None:
+    """And a single output has no classes."""
+    with pytest.raises(ModelError, match="whole numbers, which nothing can train"):
+        _train(_own(tmp_path, TORCH, "Best", "5"))
+    with pytest.raises(ModelError, match="no classes for a cross entropy"):
+        _train(_own(tmp_path, TORCH, "bare", "1", loss="cross_entropy"))
+
+
+def test_bf16_is_autocast_for_own_models_too(tmp_path: Path) -> None:
+    """Close to fp32, and not equal."""
+    model = _own(tmp_path, TORCH, "image", "3x16x16")
+    exact, rounded = (
+        (s := _open("pytorch", model, precision=p)).fetch(s.query(0))
+        for p in (Precision.FP32, Precision.BF16)
+    )
+    assert 1e-6 < abs(rounded - exact).max() / exact.std() < 0.1
+
+
+BIG = """
+import torch
+
+def build():
+    return torch.nn.Linear(1_000_000, 1)
+"""
+
+
+def test_a_batch_of_40_gb_is_out_of_memory_and_the_run_continues(tmp_path: Path) -> None:
+    """Under a limit of address space, so that this machine does not really run out."""
+    _need("pytorch")
+    (tmp_path / "net.py").write_text(BIG)
+    limit = 16 * 2**30
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "dlbench", "run", "--model", "net.py:build"),
+            *("--input", "1000000", "-b", "10000,2", "-f", "pytorch", "-d", "cpu"),
+            *("--mode", "inference", "--time-budget", "1s", "--threads", "1"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )
+    assert done.returncode in {3, 4}, done.stderr
+    (path,) = (tmp_path / "results").glob("*.json")
+    from dlbench.store import runs
+
+    outcomes = {r.case.batch_size: r for r in runs.read_run(path).results}
+    ended = {size: [t.outcome for t in r.trials] for size, r in outcomes.items()}
+    (too_large,) = ended[10000]
+    assert str(too_large) == "oom_host"
+    assert "Use a smaller --batch-size" in too_large.advice
+    assert all(o.ok for o in ended[2])
+
+
+# --- Keras ----------------------------------------------------------------------------------
+
+
+def test_a_keras_model_is_measured_by_each_of_its_frameworks(tmp_path: Path, results: Path) -> None:
+    """Images in Keras's own layout; the count of its layers equals PyTorch's of the same network."""
+    _need(*KERAS_FRAMEWORKS)
+    model = _own(tmp_path, KERAS, "image", "16x16x3")
+    run = _measure(
+        model, results, frameworks=KERAS_FRAMEWORKS, modes=(Mode.TRAINING, Mode.INFERENCE)
+    )
+    assert {str(r.outcome) for r in run.results} == {"ok"}
+    assert len(run.results) == 6
+    for result in run.results:
+        assert result.trials[0].subject["flops_per_sample"] == IMAGE_FLOPS, result.case.label
+    (info,) = run.plan.workloads
+    assert (info.parameters, info.flops) == (8 * 27 + 8 + 8 * 10 + 10, IMAGE_FLOPS)
+
+
+def test_the_table_of_keras_layers_counts_as_pytorch_does(tmp_path: Path) -> None:
+    """Of recurrent, attention, depthwise and transposed layers: the two counts are the same."""
+    _need("keras")
+    (tmp_path / "net.py").write_text(KERAS)
+    program = (
+        "import os, sys; os.environ['KERAS_BACKEND'] = 'torch'\n"
+        f"sys.path.append({str(tmp_path)!r})\n"
+        "import keras, net, numpy, torch\n"
+        "from dlbench.frameworks import _keras_flops, _own_torch\n"
+        "for build, given in ((net.text, numpy.zeros((2, 6), 'int32')),\n"
+        "                     (net.attention, numpy.ones((2, 5, 8), 'float32'))):\n"
+        "    model = build()\n"
+        "    given = keras.ops.convert_to_tensor(given)\n"
+        "    model(given)\n"
+        "    with torch.inference_mode(), _own_torch.counting(torch) as counter:\n"
+        "        model(given, training=False)\n"
+        "    print(_keras_flops.counted(keras, model, given)[1], counter.get_total_flops())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [[float(x) for x in line.split()] for line in done.stdout.splitlines()]
+    lstm = 2 * 2 * 6 * 2 * (8 * 64 + 16 * 64) + 2 * 2 * 32
+    assert rows[0] == [lstm, lstm]
+    assert rows[1][0] == rows[1][1] > 0
+
+
+def test_a_subclassed_keras_model_runs_and_its_flops_may_be_absent(
+    tmp_path: Path, results: Path
+) -> None:
+    """TensorFlow's and JAX's trials cannot see into its call; PyTorch's counter can."""
+    _need("jax", "keras")
+    run = _measure(
+        _own(tmp_path, KERAS, "Own", "3"),
+        results,
+        frameworks=("jax", "keras"),
+        modes=(Mode.INFERENCE,),
+    )
+    found = {n: r.trials[0].subject["flops_per_sample"] for n, r in _by_framework(run).items()}
+    assert found["keras"] == 2 * 3 * 4
+    assert isinstance(found["jax"], Absent)
+    assert "a layer of your own" in found["jax"].reason
+    assert run.plan.workloads[0].flops == 2 * 3 * 4
+
+
+def test_wrong_keras_models_are_sentences(tmp_path: Path, results: Path) -> None:
+    """A number, a wrong shape; each in a worker of its own."""
+    _need("keras")
+    for function, shape, sentence in (
+        ("number", "3", "type int, which is not a keras.Model"),
+        ("image", "16x16x4", "does not take 16x16x4 float32 a sample: it raised"),
+    ):
+        model = _own(tmp_path, KERAS, function, shape)
+        run = _measure(model, results, frameworks=("keras",), modes=(Mode.INFERENCE,))
+        (result,) = run.results
+        assert str(result.outcome) == "error(model)"
+        assert sentence in result.outcome.message
+        assert "Traceback" in result.trials[0].log
+
+
+# --- ONNX -----------------------------------------------------------------------------------
+
+RUNTIMES = ("onnxruntime", "openvino")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ONNX files of two networks: of any batch, of a fixed one, of any length."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    folder = tmp_path_factory.mktemp("onnx")
+    (folder / "net.py").write_text(TORCH)
+    made = own_models.load(
+        own_models.parse(f"{folder}/net.py:image", ["3"], None, "auto", frameworks_given=True)
+    )
+    image = made.build({}).eval()
+
+    class Tokens(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = torch.nn.Embedding(50, 8)
+            self.lstm = torch.nn.LSTM(8, 8, batch_first=True)
+            self.head = torch.nn.Linear(8, 50)
+
+        def forward(self, tokens: Any) -> Any:
+            return self.head(self.lstm(self.embedding(tokens))[0])
+
+    def export(model: Any, given: Any, name: str, axes: dict[int, str]) -> None:
+        with warnings.catch_warnings(action="ignore"):
+            torch.onnx.export(
+                model,
+                (given,),
+                str(folder / name),
+                dynamo=False,
+                opset_version=18,
+                input_names=["x"],
+                dynamic_axes={"x": axes} if axes else None,
+            )
+
+    export(image, torch.randn(2, 3, 16, 16), "any.onnx", {0: "n"})
+    export(image, torch.randn(3, 3, 16, 16), "three.onnx", {})
+    export(image.half(), torch.randn(2, 3, 16, 16).half(), "half.onnx", {0: "n"})
+    tokens = torch.zeros(2, 7, dtype=torch.long)
+    export(Tokens().eval(), tokens, "tokens.onnx", {0: "n", 1: "t"})
+    (folder / "text.onnx").write_text("this is no model")
+    (folder / "empty.onnx").touch()
+    return folder
+
+
+def _file(files: Path, name: str, *inputs: str) -> OwnModel:
+    return own_models.parse(str(files / name), inputs, None, "auto", frameworks_given=False)
+
+
+@pytest.mark.parametrize("framework", RUNTIMES)
+def test_an_onnx_file_of_any_batch(framework: str, files: Path) -> None:
+    """Its shapes are read from it; it is counted; both libraries give PyTorch's answers."""
+    subject = _open(framework, _file(files, "any.onnx"), batch_size=5)
+    assert subject.info["input_shape"] == "5x3x16x16"
+    # Constants are folded by the exporter: batch normalisation into the convolution.
+    assert subject.info["parameters"] == 8 * 27 + 8 + 8 * 10 + 10
+    assert subject.info["flops_per_sample"] == IMAGE_FLOPS
+    outputs = subject.fetch(subject.query(0))
+    assert outputs.shape == (5, 10)
+    other = _open("pytorch", _own(files, TORCH, "image", "3x16x16"), batch_size=5)
+    assert outputs.shape == other.fetch(other.query(0)).shape
+
+
+@pytest.mark.parametrize("framework", RUNTIMES)
+def test_an_onnx_file_of_a_fixed_batch_runs_at_it_alone(framework: str, files: Path) -> None:
+    """Another batch is no error of the file's: unsupported, with the option that helps."""
+    model = _file(files, "three.onnx")
+    assert _open(framework, model, batch_size=3).info["flops_per_sample"] == IMAGE_FLOPS
+    with pytest.raises(UnsupportedError, match="fixed batch of 3, not 4") as caught:
+        _open(framework, model, batch_size=4)
+    assert caught.value.advice.startswith("--batch-size 3")
+
+
+@pytest.mark.parametrize("framework", RUNTIMES)
+def test_what_an_onnx_file_does_not_say_must_be_stated(framework: str, files: Path) -> None:
+    """The length of a sequence and the range of its tokens."""
+    with pytest.raises(ModelError, match="its input x is \\? a sample"):
+        _open(framework, _file(files, "tokens.onnx"))
+    subject = _open(framework, _file(files, "tokens.onnx", "7:int64:50"))
+    assert subject.info["flops_per_sample"] == TOKENS_FLOPS
+    assert subject.fetch(subject.query(2)).shape == (4, 7, 50)
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "kind", "sentence"),
+    [
+        ("text.onnx", [], ModelError, r"text\.onnx is no model that"),
+        ("empty.onnx", [], SubjectError, r"empty\.onnx"),
+        ("any.onnx", ["3x8x8"], ModelError, "is 3x16x16 float32 a sample, not 3x8x8 float32"),
+        ("any.onnx", ["3x16x16", "5"], ModelError, r"takes 1 inputs \(x\), and 2 were stated"),
+        ("tokens.onnx", ["7"], ModelError, "int64 a sample, not 7 float32 a sample"),
+        ("tokens.onnx", ["7:int64:99999"], SubjectError, r"tokens\.onnx does not take"),
+    ],
+)
+@pytest.mark.parametrize("framework", RUNTIMES)
+def test_a_wrong_onnx_file_is_a_sentence(
+    framework: str, name: str, inputs: list[str], kind: type, sentence: str, files: Path
+) -> None:
+    """Not a model, or not one that takes what was stated."""
+    if (framework, "99999" in "".join(inputs)) == ("openvino", True):
+        pytest.skip("OpenVINO gathers beyond the end of a table without a word")
+    with pytest.raises(kind, match=sentence):
+        _open(framework, _file(files, name, *inputs))
+
+
+def test_weights_of_16_bits_are_never_called_fp32(files: Path) -> None:
+    """A file computes in what it holds."""
+    with pytest.raises(UnsupportedError, match="holds weights in float16"):
+        _open("onnxruntime", _file(files, "half.onnx"))
+
+
+def test_a_file_is_quantised_when_int8_is_asked_for(files: Path) -> None:
+    """From its own seeded inputs, with the drift stated; a file that is quantised already is not."""
+    subject = _open("onnxruntime", _file(files, "any.onnx"), precision=Precision.INT8)
+    assert subject.info["compute_dtype"] == "int8"
+    drift = subject.info["int8_drift"]
+    assert isinstance(drift, float)
+    assert 0 < drift < 0.2
+
+
+def test_an_onnx_file_is_measured_in_both_libraries(files: Path, results: Path) -> None:
+    """In real sessions; no file of the user's is changed by it."""
+    _need(*RUNTIMES)
+    before = {p.name: p.stat().st_mtime_ns for p in files.iterdir()}
+    run = _measure(_file(files, "any.onnx"), results, frameworks=RUNTIMES)
+    assert {n: str(r.outcome) for n, r in _by_framework(run).items()} == dict.fromkeys(
+        RUNTIMES, "ok"
+    )
+    assert run.plan.workloads[0].flops == IMAGE_FLOPS
+    after = {p.name: p.stat().st_mtime_ns for p in files.iterdir() if p.suffix == ".onnx"}
+    assert after.items() <= before.items()
