@@ -11,12 +11,15 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from dlbench.analysis import sessions
 from dlbench.analysis.contests import PROPER_NAMES, contests
+from dlbench.analysis.surroundings import differences
 from dlbench.core import stats
 from dlbench.core.errors import GateError
 from dlbench.core.metrics import seconds_per_sample
-from dlbench.core.stats import RatioEstimate, Verdict
-from dlbench.core.types import Absent, Case, CaseResult, DataMode, Interval, Run
+from dlbench.core.stats import RatioEstimate, SessionSpread, Verdict
+from dlbench.core.types import Case, CaseResult, DataMode, Interval, Run
+from dlbench.core.units import percent
 
 VARIED = ("framework", "policy", "precision", "device", "data_mode")
 """What two cases of one run may differ in, one at a time, to be worth a comparison."""
@@ -35,7 +38,8 @@ NAMES = {
 class Comparison:
     """How many times the throughput of A case B has; A and B differ in ``varied`` alone.
 
-    ``basis`` says how it was compared; ``verdict`` is on B.
+    ``basis`` says how it was compared; ``verdict`` is on B. ``allowed`` are differences that forbid a
+    comparison and were let pass because it was asked for.
     """
 
     a: Case
@@ -47,6 +51,7 @@ class Comparison:
     verdict: Verdict
     basis: str
     flags: tuple[str, ...]
+    allowed: tuple[str, ...] = ()
 
     @property
     def _data_stated(self) -> bool:
@@ -90,6 +95,11 @@ class Across:
 
 def sentence(comparison: Comparison) -> str:
     """A comparison in words, with its interval, as it may be quoted."""
+    although = f"; allowed although {'; '.join(comparison.allowed)}" if comparison.allowed else ""
+    return _sentence(comparison) + although
+
+
+def _sentence(comparison: Comparison) -> str:
     ratio, bounds = comparison.estimate.ratio, comparison.estimate.interval
     first, second = comparison.b_name, comparison.a_name
     if ratio < 1:
@@ -192,28 +202,59 @@ def _name(word: object) -> str:
 
 # --- across documents -----------------------------------------------------------------------
 
+REFUSED_FOR = ("variant", "precision", "policy", "data_mode", "n_devices", "options")
+"""Fields of a case whose difference makes two results answers to different questions."""
 
-def across(a: Run, b: Run) -> Across:
+ALLOWABLE = {
+    "variant": "variant",
+    "precision": "precision",
+    "policy": "policy",
+    "data": "data_mode",
+    "devices": "n_devices",
+    "options": "options",
+    "version": "version",
+    "length": "length",
+}
+"""Words of ``--allow`` and what each lets pass."""
+
+
+def across(
+    a: Run, b: Run, allow: frozenset[str] = frozenset(), known: Sequence[Run] = ()
+) -> Across:
     """Compare what two documents have in common.
 
     Cases are matched when they are equal but for the device's id.
 
+    Args:
+        a: the document that is compared against.
+        b: the document that the verdicts are on.
+        allow: what may differ although it makes results incomparable (values of ``ALLOWABLE``).
+        known: documents from which the spread between sessions is learnt.
+
     Raises:
         GateError: there is nothing that may be compared; the first reason is named.
     """
+    spreads = sessions.spread(a, known), sessions.spread(b, known)
     comparisons: list[Comparison] = []
     refusals: list[Refusal] = []
-    for left, right in _matches(a, b):
-        reason = _incomparable(a, b, left, right)
-        if reason is None:
-            comparisons.append(_unpaired(a, b, left, right))
+    matches = list(_matches(a, b))
+    exact = {left.case.case_id for left, right in matches if not _incomparable(a, b, left, right)}
+    for left, right in matches:
+        reasons = _incomparable(a, b, left, right)
+        barred = [words for name, words in reasons.items() if name not in allow]
+        # What was allowed stands in only where the same case is not there.
+        if barred or (reasons and left.case.case_id in exact):
+            words = barred[0] if barred else next(iter(reasons.values()))
+            refusals.append(Refusal(a=left.case, b=right.case, reason=words))
         else:
-            refusals.append(Refusal(a=left.case, b=right.case, reason=reason))
+            found = _unpaired(a, b, left, right, spreads)
+            comparisons.append(replace(found, allowed=tuple(reasons.values())))
     if not comparisons:
         raise GateError(
             f"{a.run_id} and {b.run_id} share no case that can be compared"
             + (f": {refusals[0].reason}" if refusals else ""),
-            "Measure the same workload, mode, precision, policy and batch on both.",
+            "Measure the same workload, mode, precision, policy and batch on both, or --allow the "
+            "difference.",
         )
     return Across(
         a_run=a,
@@ -237,23 +278,54 @@ def _task(case: Case) -> tuple[object, ...]:
     return (case.workload, case.framework, case.mode, case.scenario, case.batch_size)
 
 
-def _incomparable(a: Run, b: Run, left: CaseResult, right: CaseResult) -> str | None:
+def _incomparable(a: Run, b: Run, left: CaseResult, right: CaseResult) -> dict[str, str]:
+    """Why two results must not be compared, by the name that would allow it; empty if they may."""
     first, second = left.case, right.case
-    for name in ("variant", "precision", "policy", "data_mode", "n_devices", "options"):
-        x, y = getattr(first, name), getattr(second, name)
+    found = {}
+    for name in REFUSED_FOR:
+        x, y = (_plainly(getattr(case, name)) for case in (first, second))
         if x != y:
-            return f"{name.replace('_', ' ')} differs: {x} and {y}"
-    if a.workload(first).content_hash != b.workload(second).content_hash:
-        x, y = a.workload(first), b.workload(second)
-        if x.own and y.own:
-            return f"{first.workload} was made from another file or other options: {x.own}; {y.own}"
-        return f"workload {first.workload} is not the same (versions {x.version} and {y.version})"
-    return None
+            found[name] = f"{name.replace('_', ' ')} differs: {x} and {y}"
+    if "variant" in found:
+        return found
+    if not (sessions.content_of(a, first) and sessions.content_of(b, second)):
+        found["version"] = f"workload {first.workload} is not described in both documents"
+        return found
+    one, other = a.workload(first), b.workload(second)
+    if one.tokens_per_sample != other.tokens_per_sample:
+        found["length"] = (
+            f"length differs: {one.tokens_per_sample} and {other.tokens_per_sample} tokens a sample"
+        )
+    if one.content_hash != other.content_hash and one.own and other.own:
+        found["version"] = (
+            f"{first.workload} was made from another file or other options: {one.own}; {other.own}"
+        )
+    elif one.content_hash != other.content_hash:
+        found["version"] = (
+            f"workload {first.workload} is not the same (versions {one.version} and "
+            f"{other.version})"
+        )
+    return found
 
 
-def _unpaired(a: Run, b: Run, left: CaseResult, right: CaseResult) -> Comparison:
+def _plainly(value: object) -> str:
+    """A field as people read it: options as ``name=value``."""
+    if isinstance(value, tuple):
+        return ", ".join(f"{name}={x}" for name, x in value) or "none"
+    return str(value)
+
+
+def _unpaired(
+    a: Run,
+    b: Run,
+    left: CaseResult,
+    right: CaseResult,
+    spreads: tuple[SessionSpread, SessionSpread],
+) -> Comparison:
     estimate = stats.between_session_ratio(
-        list(seconds_per_sample(left).values()), list(seconds_per_sample(right).values())
+        list(seconds_per_sample(left).values()),
+        list(seconds_per_sample(right).values()),
+        spreads=spreads,
     )
     return Comparison(
         a=left.case,
@@ -263,9 +335,22 @@ def _unpaired(a: Run, b: Run, left: CaseResult, right: CaseResult) -> Comparison
         varied="device",
         estimate=estimate,
         verdict=stats.verdict(estimate, stats.BETWEEN_SESSION_ZONE),
-        basis="single session each; spread between sessions from a published prior",
+        basis=f"other sessions, no verdict under 10 %; {_basis(*spreads)}",
         flags=tuple(sorted({*left.flags, *right.flags, *a.flags, *b.flags})),
     )
+
+
+def _basis(a: SessionSpread, b: SessionSpread) -> str:
+    """Where the spread between sessions comes from."""
+    if a.df is None and b.df is None:
+        return f"single session each; spread between sessions {percent(a.sd_ln)} from a published prior"
+    words = [
+        f"{percent(s.sd_ln)} from {s.n_sessions} sessions"
+        if s.df is not None
+        else f"{percent(s.sd_ln)} from a published prior (single session)"
+        for s in dict.fromkeys((a, b))
+    ]
+    return f"spread between sessions {' and '.join(words)}"
 
 
 def _machine(run: Run, other: Run) -> str:
@@ -274,39 +359,9 @@ def _machine(run: Run, other: Run) -> str:
     return f"{run.environment.machine} {run.created_utc}" if same else run.environment.machine
 
 
-IGNORED_FACTS = {"load_1min", "memory_available_mib", "clock_resolution_s"}
-"""What differs between any two moments."""
-
-
-def differences(a: Run, b: Run) -> tuple[tuple[str, str, str], ...]:
-    """Name and both values of everything in which two environments differ; software first."""
-    pairs: list[tuple[str, object, object]] = []
-    for label, left, right in (
-        ("", a.environment.versions, b.environment.versions),
-        ("", a.environment.facts, b.environment.facts),
-        ("", _devices(a), _devices(b)),
-    ):
-        names = [*left, *(n for n in right if n not in left)]
-        pairs += [
-            (label + name, left.get(name), right.get(name))
-            for name in names
-            if name not in IGNORED_FACTS
-        ]
-    pairs += [("threads", a.plan.threads, b.plan.threads)]
-    return tuple((name, _shown(x), _shown(y)) for name, x, y in pairs if _shown(x) != _shown(y))
-
-
-def _devices(run: Run) -> dict[str, object]:
-    return {f"device {d.id}": d.name for d in run.environment.devices}
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return "not recorded"
-    return f"absent ({value.reason})" if isinstance(value, Absent) else str(value)
-
-
-def all_pairs(runs: Sequence[Run]) -> tuple[Across, ...]:
+def all_pairs(
+    runs: Sequence[Run], allow: frozenset[str] = frozenset(), known: Sequence[Run] = ()
+) -> tuple[Across, ...]:
     """Every later run against the first; pairs without anything in common are left out.
 
     Raises:
@@ -316,7 +371,7 @@ def all_pairs(runs: Sequence[Run]) -> tuple[Across, ...]:
     found, refused = [], None
     for other in others:
         try:
-            found.append(across(first, other))
+            found.append(across(first, other, allow, [*runs, *known]))
         except GateError as error:
             refused = error
     if not found and refused is not None:

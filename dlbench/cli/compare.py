@@ -8,67 +8,137 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dlbench.core.errors import GateError
+from dlbench.core.errors import GateError, UsageError
 
 if TYPE_CHECKING:
-    from dlbench.analysis.compare import Across, Comparison
+    from collections.abc import Sequence
 
-MOST_DIFFERENCES = 20
+    from dlbench.analysis.compare import Across, Comparison
+    from dlbench.analysis.matrix import Matrix
+    from dlbench.core.types import Run
+
+LEAST_COLUMNS = 3
+"""From so many documents on a matrix says more than sentences."""
 
 
 def compare(
     files: Annotated[
-        list[Path], typer.Argument(help="Result documents; the first is compared with the others.")
+        list[Path],
+        typer.Argument(help="Documents or folders; the first is compared with the others."),
     ],
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Compare although this differs: precision, policy, data, variant, devices, options, "
+            "version, length."
+        ),
+    ] = None,
+    sessions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of further documents, to learn how much a machine differs from day to day."
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print a table for a pull request.")
+        bool, typer.Option("--markdown", help="Print tables for a pull request.")
     ] = False,
 ) -> None:
     """Compare cases: inside one document round by round, or across documents.
+
+    Across documents lie other days and machines: there is no p-value, the interval holds the spread
+    between sessions, and no verdict is given for less than 10 %.
 
     Example: dlbench compare results/a.json results/b.json
     """
     from dlbench.analysis import bottleneck
     from dlbench.analysis import compare as comparing
-    from dlbench.cli import show
+    from dlbench.analysis.matrix import matrix
+    from dlbench.cli import parsing, show, show_compare
     from dlbench.store import runs as store
 
+    allowed = _allowed(parsing.listed(allow))
     runs = store.load_runs(files)
+    known = store.load_runs([sessions]) if sessions else ()
     if len(runs) > 1:
-        pairs = comparing.all_pairs(runs)
+        pairs = comparing.all_pairs(runs, allowed, known)
         comparisons = [c for pair in pairs for c in pair.comparisons]
     else:
         pairs = ()
         comparisons = list(comparing.within(runs[0]))
         if not comparisons:
-            raise GateError(
-                f"{files[0]} has no two measured cases that differ in one thing only",
-                "Give a second document, or measure two frameworks in one run.",
-            )
+            raise _nothing_within(files[0], runs[0])
+    _enough_trials(comparisons)
+    table = matrix(runs, pairs) if len(runs) >= LEAST_COLUMNS else None
     if json:
-        show.as_json(_plain(pairs, comparisons))
+        show.as_json(_plain(pairs, comparisons, table))
     elif markdown:
-        show.markdown(comparisons)
+        show.line(show_compare.markdown(pairs, comparisons, table))
     else:
-        for pair in pairs:
-            show.environment_differences(pair, MOST_DIFFERENCES)
-        show.comparisons(comparisons)
+        if table is None:
+            for pair in pairs:
+                show_compare.environment_differences(pair)
+            show.comparisons(comparisons)
+        else:
+            named = {pair.b_run.run_id for pair in pairs} | {runs[0].run_id}
+            columns = zip(table.columns, table.run_ids, strict=True)
+            show_compare.environments(pairs, [name for name, id_ in columns if id_ in named])
+            show_compare.matrix(table)
         show.bottlenecks([b for run in runs for b in bottleneck.find(run)])
         for pair in pairs:
             show.refusals(pair)
 
 
-def _plain(pairs: tuple[Across, ...], comparisons: list[Comparison]) -> dict[str, Any]:
+def _allowed(words: Sequence[str]) -> frozenset[str]:
+    from dlbench.analysis.compare import ALLOWABLE
+
+    for word in words:
+        if word not in ALLOWABLE:
+            raise UsageError(f"--allow {word!r} is not known", f"Known: {', '.join(ALLOWABLE)}.")
+    return frozenset(ALLOWABLE[word] for word in words)
+
+
+def _nothing_within(file: Path, run: Run) -> GateError:
+    from dlbench.analysis.contests import contests
+
+    refused = [c.refusal for c in contests(run) if c.refusal]
+    if refused:
+        return GateError(f"{file} has no verdict: {refused[0]}", "dlbench ab, once both sides run")
+    return GateError(
+        f"{file} has no two measured cases that differ in one thing only",
+        "Give a second document, or measure two frameworks in one run.",
+    )
+
+
+def _enough_trials(comparisons: Sequence[Comparison]) -> None:
+    """Refuse where not one comparison has an interval: ratios alone would be taken for results."""
+    if any(c.estimate.interval for c in comparisons):
+        return
+    n = max(c.estimate.n for c in comparisons)
+    raise GateError(
+        f"there {'is' if n == 1 else 'are'} only {n} trial{'s' * (n != 1)} of each case: "
+        "no interval can be given, and so no verdict",
+        "Measure at least 3 trials a case: dlbench run.",
+    )
+
+
+def _plain(
+    pairs: Sequence[Across], comparisons: Sequence[Comparison], table: Matrix | None
+) -> dict[str, Any]:
+    from dlbench.analysis import matrix, surroundings
     from dlbench.analysis.compare import sentence
 
     return {
         "comparisons": [{**asdict(c), "sentence": sentence(c)} for c in comparisons],
+        "matrix": matrix.plain(table) if table else None,
         "pairs": [
             {
                 "a": pair.a_run.run_id,
                 "b": pair.b_run.run_id,
                 "differences": [list(d) for d in pair.differences],
+                "differences_that_matter": surroundings.matter(
+                    pair.differences, pair.a_run, pair.b_run
+                ),
                 "refused": [asdict(r) for r in pair.refusals],
             }
             for pair in pairs

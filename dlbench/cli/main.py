@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import dlbench
-from dlbench.cli import ab, catalog, check, compare, devices, doctor, pack, report, run
+from dlbench.cli import ab, catalog, check, compare, devices, doctor, history, pack, report, run
 from dlbench.cli import list as list_
 from dlbench.core.errors import DlbenchError
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("ab")(ab.ab)
 app.command("compare")(compare.compare)
+app.command("history")(history.history)
 app.command("report")(report.report)
 app.command("pack")(pack.pack)
 app.command("check")(check.check)

@@ -446,33 +446,6 @@ def bottlenecks(found: Sequence[Bottleneck]) -> None:
         out.print(f"[cyan]{one.name:<11}[/] {clean(one.sentence)}", soft_wrap=True)
 
 
-def markdown(found: Sequence[Comparison]) -> None:
-    """Comparisons as a Markdown table, for a pull request."""
-    out = console()
-    lines = ["| what | A | B | B over A | 95 % interval | verdict on B |", "| --- " * 6 + "|"]
-    for c in found:
-        bounds = c.estimate.interval
-        interval = f"{bounds.low:.3f} - {bounds.high:.3f}" if bounds else "too few trials"
-        cells = (c.what, c.a_name, c.b_name, f"{c.estimate.ratio:.3f}", interval, c.verdict)
-        lines.append("| " + " | ".join(str(x).replace("|", "/") for x in cells) + " |")
-    out.print(clean("\n".join(lines)), soft_wrap=True)
-
-
-def environment_differences(pair: Across, most: int) -> None:
-    """What differs between two machines, before any number."""
-    out = console()
-    a, b = pair.a_run.environment.machine, pair.b_run.environment.machine
-    if not pair.differences:
-        out.print("[dim]the environments are the same[/]")
-        return
-    table = _table("on", clean(a), clean(b), title="Environments differ in")
-    for name, left, right in pair.differences[:most]:
-        table.add_row(clean(name), clean(left), clean(right))
-    out.print(table)
-    if len(pair.differences) > most:
-        out.print(f"[dim]and {len(pair.differences) - most} more (--json)[/]")
-
-
 def refusals(pair: Across) -> None:
     """What looked alike and was not compared, with the reason."""
     out = console()

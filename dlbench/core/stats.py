@@ -52,6 +52,18 @@ class RatioEstimate:
     n: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSpread:
+    """Standard deviation of ln(performance) between sessions of one machine.
+
+    ``df`` are the degrees of freedom behind it, None where it is a prior that is taken as known.
+    """
+
+    sd_ln: float
+    df: int | None
+    n_sessions: int
+
+
 def paid_level(n_looks: int, level: float = LEVEL) -> float:
     """Confidence that each of ``n_looks`` looks needs so that all together have ``level``.
 
@@ -192,26 +204,35 @@ def paired_ratio(a_s: Sequence[float], b_s: Sequence[float], level: float = LEVE
 
 
 def between_session_ratio(
-    a_s: Sequence[float], b_s: Sequence[float], level: float = LEVEL
+    a_s: Sequence[float],
+    b_s: Sequence[float],
+    level: float = LEVEL,
+    spreads: tuple[SessionSpread, SessionSpread] | None = None,
 ) -> RatioEstimate:
-    """How many times faster B is, when A and B come from two single sessions.
+    """How many times faster B is, when A and B come from different sessions.
 
     The interval holds the trials' spread of both (where there are enough of them) and the spread
-    between sessions, for which ``BETWEEN_SESSION_SD_LN`` stands in.
+    between sessions of each one's machine, for which ``BETWEEN_SESSION_SD_LN`` stands in.
     """
+    prior = SessionSpread(sd_ln=BETWEEN_SESSION_SD_LN, df=None, n_sessions=1)
     a, b = [math.log(x) for x in a_s], [math.log(x) for x in b_s]
     difference = centre_and_interval(a, level)[0] - centre_and_interval(b, level)[0]
     n = min(len(a), len(b))
     if n < LEAST_TRIALS_FOR_INTERVAL:
         return RatioEstimate(ratio=math.exp(difference), interval=None, n=n)
     trials = math.sqrt(statistics.variance(a) / len(a) + statistics.variance(b) / len(b))
-    sessions = math.sqrt(2) * BETWEEN_SESSION_SD_LN
-    # The trials' part pays for its few degrees of freedom, the prior's part is taken as known.
-    quantile = student_t_quantile((1 + level) / 2, n - 1)
-    normal = statistics.NormalDist().inv_cdf((1 + level) / 2)
-    half = math.hypot(quantile * trials, normal * sessions)
+    # Each part pays for its own degrees of freedom; a prior is taken as known.
+    parts = [student_t_quantile((1 + level) / 2, n - 1) * trials]
+    parts += [_session_quantile(s, level) * s.sd_ln for s in spreads or (prior, prior)]
+    half = math.hypot(*parts)
     interval = Interval(low=difference - half, high=difference + half, level=level)
     return RatioEstimate(ratio=math.exp(difference), interval=_exp(interval), n=n)
+
+
+def _session_quantile(spread: SessionSpread, level: float) -> float:
+    if spread.df is None:
+        return statistics.NormalDist().inv_cdf((1 + level) / 2)
+    return student_t_quantile((1 + level) / 2, spread.df)
 
 
 def verdict(estimate: RatioEstimate, zone: float = EQUIVALENCE_ZONE) -> Verdict:

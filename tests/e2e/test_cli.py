@@ -63,7 +63,7 @@ def test_list_imports_no_framework() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "ab", "compare", "report", "pack", "check", "list", "devices", "doctor"],
+    ["run", "ab", "compare", "history", "report", "pack", "check", "list", "devices", "doctor"],
 )
 def test_every_command_explains_itself_and_has_json(command: str) -> None:
     """Help at 80 columns, with the option that machines need."""

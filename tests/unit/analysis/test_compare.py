@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dlbench.analysis import compare
+from dlbench.analysis import compare, matrix, surroundings
 from dlbench.core.errors import GateError
 from dlbench.core.types import Case, Environment, Policy, Precision, Run
 from tests import builders
@@ -146,7 +146,7 @@ def test_environment_differences_come_first_and_name_both_values() -> None:
     facts = {**builders.ENVIRONMENT.facts, "governor": "performance"}
     a = _run(builders.result(A, NOISE))
     b = _run(builders.result(A, NOISE), environment=_elsewhere(facts=facts))
-    assert compare.differences(a, b) == (("governor", "absent (not shown)", "performance"),)
+    assert surroundings.differences(a, b) == (("governor", "absent (not shown)", "performance"),)
 
 
 @pytest.mark.parametrize(
@@ -194,3 +194,105 @@ def test_failed_cases_are_not_compared() -> None:
     """A case without a measured trial has no ratio."""
     crashed = replace(builders.result(B, []), trials=(builders.failed(B, 0),))
     assert compare.within(_run(builders.result(A, NOISE), crashed)) == ()
+
+
+ALLOWED = frozenset({"precision"})
+
+
+def test_an_allowed_difference_is_compared_and_said() -> None:
+    """In the sentence itself, wherever it is quoted."""
+    a = _run(builders.result(A, NOISE))
+    b = _run(builders.result(replace(A, precision=Precision.BF16), NOISE))
+    (found,) = compare.across(a, b, ALLOWED).comparisons
+    assert found.allowed == ("precision differs: fp32 and bf16",)
+    assert compare.sentence(found).endswith("; allowed although precision differs: fp32 and bf16")
+    tuned = _run(builders.result(replace(A, precision=Precision.BF16, policy=Policy.TUNED), NOISE))
+    with pytest.raises(GateError, match="policy differs"):
+        compare.across(a, tuned, ALLOWED)
+
+
+def test_an_allowed_difference_does_not_replace_the_same_case() -> None:
+    """Where both precisions are there, fp32 is compared with fp32."""
+    half = replace(A, precision=Precision.BF16)
+    a = _run(builders.result(A, NOISE))
+    b = _run(builders.result(A, NOISE), builders.result(half, NOISE))
+    found = compare.across(a, b, ALLOWED)
+    assert [c.b for c in found.comparisons] == [A]
+    assert len(found.refusals) == 1
+
+
+def test_another_output_length_is_refused_by_that_name() -> None:
+    """Tokens a sample are another task, even where everything else is the same."""
+    a = _run(builders.result(A, NOISE))
+    longer = replace(builders.WORKLOAD, tokens_per_sample=64, content_hash="1" * 64)
+    b = replace(a, plan=replace(a.plan, workloads=(longer,)), run_id="b")
+    with pytest.raises(GateError, match="length differs: None and 64 tokens a sample"):
+        compare.across(a, b)
+    found = compare.across(a, b, frozenset({"length", "version"}))
+    assert len(found.comparisons[0].allowed) == 2
+
+
+def _session(i: int, factor: float, machine: str = "test-2c") -> Run:
+    return _run(
+        builders.result(A, [0.01 * factor * x for x in (1, 1.001, 0.999, 1.0, 1.0)]),
+        run_id=f"run-{machine}-{i}",
+        created_utc=f"2026-01-0{i + 1}T00:00:00Z",
+        environment=replace(builders.ENVIRONMENT, machine=machine),
+    )
+
+
+def test_the_spread_between_sessions_is_learnt_from_three_of_them() -> None:
+    """Four quiet sessions make a narrower interval than the prior; two do not count."""
+    runs = [_session(i, f) for i, f in enumerate((1.0, 1.002, 0.999, 1.001))]
+    few = compare.across(runs[0], runs[1], known=runs[:2]).comparisons[0]
+    many = compare.across(runs[0], runs[1], known=runs).comparisons[0]
+    assert "published prior" in few.basis
+    assert "from 4 sessions" in many.basis
+    assert few.estimate.interval is not None
+    assert many.estimate.interval is not None
+    assert many.estimate.interval.high < 1.02 < few.estimate.interval.high
+
+
+def test_sessions_of_another_machine_teach_nothing() -> None:
+    """One machine is known, the other stays a single session, and both are said."""
+    runs = [_session(i, 1 + i / 500) for i in range(3)]
+    other = _session(4, 0.5, machine="other-8c")
+    (found,) = compare.across(runs[0], other, known=runs).comparisons
+    assert "from 3 sessions and 3.7 % from a published prior (single session)" in found.basis
+    assert found.verdict == "faster"
+
+
+def test_what_matters_is_listed_first() -> None:
+    """The device before the versions of what ran, those before the rest."""
+    devices = (replace(builders.CPU, name="Another device"),)
+    versions = {"python": "3.12", "torch": "2.9"}
+    a = _run(builders.result(A, NOISE))
+    b = _run(
+        builders.result(A, NOISE),
+        environment=_elsewhere(versions=versions, devices=devices, facts={"kernel": "6.1"}),
+    )
+    found = surroundings.differences(a, b)
+    assert [name for name, _, _ in found][:3] == ["device fake", "torch", "cpu"]
+    heavy = surroundings.matter(found, a, b)
+    assert {name for name, _, _ in found[heavy:]} == {"python", "kernel"}
+
+
+def test_a_matrix_has_a_row_a_case_and_a_column_a_document() -> None:
+    """Where a document lacks a case there is a gap, not a number."""
+    first = _run(builders.result(A, [0.01] * 5), builders.result(B, [0.02] * 5), run_id="a")
+    second = _run(builders.result(A, [0.005] * 5), run_id="b", environment=_elsewhere())
+    third = _run(
+        builders.result(A, [0.01] * 5), builders.result(B, [0.02] * 5), run_id="c",
+        environment=replace(builders.ENVIRONMENT, machine="third"),
+    )  # fmt: skip
+    runs = [first, second, third]
+    found = matrix.matrix(runs, compare.all_pairs(runs))
+    assert found.columns == ("test-2c", "other-8c", "third")
+    assert [row.case.framework for row in found.rows] == ["pytorch", "tensorflow"]
+    assert [cell is None for row in found.rows for cell in row.cells] == [False, False, True, False]
+    assert matrix.cell_words(found.rows[0].cells[0]).startswith("2.00 [1.")
+    assert matrix.cell_words(found.rows[0].cells[0]).endswith("faster")
+    assert matrix.cell_words(None) == "-"
+    plain = matrix.plain(found)
+    assert plain["rows"][1]["cells"][0] is None
+    assert plain["rows"][0]["baseline_samples_per_s"] == pytest.approx(100.0)

@@ -1,0 +1,105 @@
+"""Many documents beside each other: a row for each case, a column for each document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dlbench.analysis.compare import Across, Comparison
+from dlbench.core import metrics
+from dlbench.core.types import Absent, Case, Metric, Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One case: the first document's throughput, and how each other one compares, None where not."""
+
+    case: Case
+    baseline: Metric
+    cells: tuple[Comparison | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matrix:
+    """All rows; ``columns`` names the documents, the one that is compared against first."""
+
+    columns: tuple[str, ...]
+    run_ids: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def matrix(runs: Sequence[Run], pairs: Sequence[Across]) -> Matrix:
+    """The comparisons of every later document with the first, by case."""
+    first = runs[0]
+    by_run = {pair.b_run.run_id: pair for pair in pairs}
+    rows = []
+    for result in first.results:
+        cells = tuple(_cell(by_run.get(run.run_id), result.case) for run in runs[1:])
+        if any(cells):
+            baseline = metrics.compute("throughput_samples_per_s", result, first)
+            rows.append(Row(case=result.case, baseline=baseline, cells=cells))
+    return Matrix(
+        columns=_names(runs),
+        run_ids=tuple(run.run_id for run in runs),
+        rows=tuple(sorted(rows, key=lambda row: row.case.label)),
+    )
+
+
+def _cell(pair: Across | None, case: Case) -> Comparison | None:
+    return next((c for c in pair.comparisons if c.a == case), None) if pair else None
+
+
+def _names(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Machines; where one of them has several documents, their dates, then their times."""
+    machines = [run.environment.machine for run in runs]
+    if len(set(machines)) == len(machines):
+        return tuple(machines)
+    dates = [run.created_utc[:10] for run in runs]
+    if len(set(machines)) == 1:
+        named = dates if len(set(dates)) == len(dates) else [r.created_utc[:16] for r in runs]
+        return tuple(named)
+    return tuple(f"{m} {r.created_utc[:16]}" for m, r in zip(machines, runs, strict=True))
+
+
+def cell_words(found: Comparison | None) -> str:
+    """A cell as text: ratio, interval, and the verdict where there is one."""
+    if found is None:
+        return "-"
+    bounds = found.estimate.interval
+    interval = f" [{bounds.low:.2f}, {bounds.high:.2f}]" if bounds else ""
+    mark = {"faster": " faster", "slower": " slower", "equivalent": " ="}.get(found.verdict, "")
+    star = "*" if found.allowed else ""
+    return f"{found.estimate.ratio:.2f}{star}{interval}{mark}"
+
+
+def plain(of: Matrix) -> dict[str, Any]:
+    """The matrix as ``--json`` prints it."""
+    return {
+        "columns": list(of.columns),
+        "run_ids": list(of.run_ids),
+        "rows": [
+            {
+                "case": row.case.label,
+                "case_id": row.case.case_id,
+                "baseline_samples_per_s": None
+                if isinstance(row.baseline, Absent)
+                else row.baseline.value,
+                "cells": [_plain_cell(cell) for cell in row.cells],
+            }
+            for row in of.rows
+        ],
+    }
+
+
+def _plain_cell(found: Comparison | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    bounds = found.estimate.interval
+    return {
+        "ratio": found.estimate.ratio,
+        "interval": asdict(bounds) if bounds else None,
+        "n": found.estimate.n,
+        "verdict": found.verdict,
+        "allowed": list(found.allowed),
+    }

@@ -1,0 +1,83 @@
+"""In what two environments differ, and how much it matters to a result: what matters comes first."""
+
+from __future__ import annotations
+
+from dlbench.core.types import Absent, Run
+
+IGNORED_FACTS = {"load_1min", "memory_available_mib", "clock_resolution_s", "git_commit"}
+"""What differs between any two moments, or says nothing of the machine."""
+
+MATTERS = (
+    "device",
+    "cpu",
+    "threads",
+    "affinity_cores",
+    "cpu_quota",
+    "logical_cores",
+    "cloud_instance",
+    "governor",
+    "turbo",
+    "power_source",
+    "virtual_machine",
+    "smt",
+    "memory_limit_mib",
+    "memory_mib",
+    "dlbench",
+)
+"""Facts that move results, the heaviest first; versions of frameworks that ran come after devices."""
+
+Difference = tuple[str, str, str]
+"""Name, A's value, B's value."""
+
+
+def differences(a: Run, b: Run) -> tuple[Difference, ...]:
+    """Everything in which two environments differ, what matters most first."""
+    pairs: list[tuple[str, object, object]] = []
+    for left, right in (
+        (_devices(a), _devices(b)),
+        (a.environment.versions, b.environment.versions),
+        (a.environment.facts, b.environment.facts),
+    ):
+        names = [*left, *(n for n in right if n not in left)]
+        pairs += [(n, left.get(n), right.get(n)) for n in names if n not in IGNORED_FACTS]
+    pairs += [("threads", a.plan.threads, b.plan.threads)]
+    ran = {r.case.framework for run in (a, b) for r in run.results}
+    found = [(name, _shown(x), _shown(y)) for name, x, y in pairs if _shown(x) != _shown(y)]
+    return tuple(sorted(found, key=lambda d: weight(d[0], ran)))
+
+
+FRAMEWORK_PACKAGES = {
+    "pytorch": ("torch",),
+    "tensorflow": ("tensorflow", "keras"),
+    "jax": ("jax", "jaxlib", "keras"),
+    "keras": ("keras", "torch"),
+    "onnxruntime": ("onnxruntime",),
+    "openvino": ("openvino",),
+}
+"""Distributions whose versions decide what a framework does."""
+
+
+def weight(name: str, frameworks: set[str]) -> int:
+    """The place of a difference in a list: what matters has one below ``len(MATTERS) + 1``."""
+    first = name.split(maxsplit=1)[0]
+    if any(first in FRAMEWORK_PACKAGES.get(f, (f,)) for f in frameworks):
+        return 1
+    if first in MATTERS:
+        return MATTERS.index(first) + (first != "device")
+    return len(MATTERS) + 1
+
+
+def matter(found: tuple[Difference, ...], a: Run, b: Run) -> int:
+    """How many of the differences, from the first on, move results."""
+    ran = {r.case.framework for run in (a, b) for r in run.results}
+    return sum(weight(name, ran) <= len(MATTERS) for name, _, _ in found)
+
+
+def _devices(run: Run) -> dict[str, object]:
+    return {f"device {d.id}": d.name for d in run.environment.devices}
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "not recorded"
+    return f"absent ({value.reason})" if isinstance(value, Absent) else str(value)

@@ -1,0 +1,117 @@
+"""Steps in the course of a case: found where they are, and not where they are not."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from dlbench.analysis import history
+from dlbench.core import stats
+from dlbench.core.types import Run
+from tests import builders
+
+CASE = builders.case(framework="pytorch")
+
+
+def _run(i: int, median_s: float, torch: str = "2.8.0", machine: str = "test-2c") -> Run:
+    versions = {**builders.ENVIRONMENT.versions, "torch": torch}
+    return builders.run(
+        [builders.result(CASE, [median_s * x for x in (1, 1.001, 0.999)])],
+        run_id=f"run-{i:02}",
+        created_utc=f"2026-01-{i + 1:02}T00:00:00Z",
+        environment=replace(builders.ENVIRONMENT, versions=versions, machine=machine),
+    )
+
+
+def test_a_step_is_named_with_what_changed_at_it() -> None:
+    """A new PyTorch from the seventh document on, and 20 % less: both are said."""
+    noise = [1.0, 1.004, 0.997, 1.002, 0.999, 1.003, 1.001, 0.998, 1.002, 1.0]
+    runs = [
+        _run(i, 0.01 * x * (1.25 if i >= 6 else 1), "2.9.0" if i >= 6 else "2.8.0")
+        for i, x in enumerate(noise)
+    ]
+    (course,) = history.courses(runs[::-1])
+    assert [p.run_id for p in course.points] == [f"run-{i:02}" for i in range(10)]
+    (step,) = course.steps
+    assert step.point == 6
+    assert step.ratio == pytest.approx(0.8, rel=0.01)
+    assert step.changed == (("torch", "2.8.0", "2.9.0"),)
+    assert "10 sessions" in course.scatter_source
+    plain = history.plain(course)
+    assert plain["steps"][0]["run_id"] == "run-06"
+    assert len(plain["points"]) == 10
+
+
+def test_few_documents_use_the_prior_and_take_no_small_step() -> None:
+    """With six documents 8 % may be the weather; twice as fast is not."""
+    small = [_run(i, 0.01 * (1.08 if i > 2 else 1)) for i in range(6)]
+    (course,) = history.courses(small)
+    assert course.steps == ()
+    assert "prior" in course.scatter_source
+    large = [_run(i, 0.02 if i > 2 else 0.01) for i in range(6)]
+    assert [s.point for s in history.courses(large)[0].steps] == [3]
+    assert history.courses(large[1:])[0].steps == ()
+
+
+def test_one_session_that_stands_out_is_no_step() -> None:
+    """It has no company."""
+    runs = [_run(i, 0.01 * (2 if i == 9 else 1 + i % 3 / 500)) for i in range(10)]
+    assert history.courses(runs)[0].steps == ()
+
+
+def test_two_steps_are_both_found() -> None:
+    """Down and up again."""
+    runs = [_run(i, 0.01 * (1.3 if 6 <= i < 12 else 1) * (1 + i % 3 / 500)) for i in range(18)]
+    assert [s.point for s in history.courses(runs)[0].steps] == [6, 12]
+
+
+@pytest.mark.parametrize("n", [6, 8, 12, 20])
+def test_courses_without_a_step_seldom_show_one(n: int) -> None:
+    """At most 5 % of seeded courses of noise, whatever the number of documents."""
+    rng = random.Random(n)
+    sd = 0.02 if n >= history.LEAST_FOR_SCATTER else stats.BETWEEN_SESSION_SD_LN
+    shown = sum(bool(_steps([rng.gauss(0, sd) for _ in range(n)])) for _ in range(300))
+    assert shown / 300 <= 0.05
+
+
+def test_a_step_of_ten_scatters_is_found_at_its_place() -> None:
+    """Within one document of it, in at least 95 % of seeded courses."""
+    rng = random.Random(7)
+    right = 0
+    for _ in range(200):
+        ys = [rng.gauss(0.2 * (i >= 7), 0.02) for i in range(14)]
+        found = _steps(ys)
+        right += bool(found) and min(abs(k - 7) for k, _ in found) <= 1
+    assert right / 200 >= 0.95
+
+
+def _steps(ys: Sequence[float]) -> list[tuple[int, float]]:
+    return history.steps_of(ys, history.scatter_of(ys)[0])
+
+
+def test_machines_and_versions_of_a_workload_do_not_mix() -> None:
+    """Each has a course of its own; a case that stands in one document has none."""
+    runs = [_run(0, 0.01), _run(1, 0.01), _run(2, 0.01, machine="b"), _run(3, 0.01, machine="b")]
+    assert [c.machine for c in history.courses(runs)] == ["b", "test-2c"]
+    changed = replace(builders.WORKLOAD, content_hash="1" * 64)
+    other = replace(runs[1], plan=replace(runs[1].plan, workloads=(changed,)))
+    assert history.courses([runs[0], other]) == ()
+
+
+def test_cases_are_chosen_by_words() -> None:
+    """All words must be in the label, or the word is the case's id."""
+    runs = [_run(0, 0.01), _run(1, 0.01)]
+    assert len(history.courses(runs, "fake pytorch")) == 1
+    assert len(history.courses(runs, CASE.case_id)) == 1
+    assert history.courses(runs, "fake jax") == ()
+
+
+def test_a_document_given_twice_counts_once() -> None:
+    """A folder and a file in it are the usual way."""
+    runs = [_run(0, 0.01), _run(1, 0.01)]
+    assert len(history.courses([*runs, runs[0]])[0].points) == 2
+    assert math.isclose(history.courses(runs)[0].points[0].throughput.value, 100.0, rel_tol=0.01)
