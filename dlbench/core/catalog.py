@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cache
 
 from dlbench.core.types import Absent
 
@@ -119,6 +120,9 @@ class Catalog:
 
     def accelerator(self, name: str) -> Accelerator | None:
         """The accelerator of that name or alias, however it is spelled."""
+        for device in self.accelerators:
+            if device.name == name:
+                return device
         wanted = spelled(name)
         for device in self.accelerators:
             if any(spelled(known) == wanted for known in (device.name, *device.aliases)):
@@ -137,6 +141,7 @@ class Catalog:
         return None
 
 
+@cache
 def spelled(name: str) -> str:
     """A name without case, spaces and punctuation: RTX-A6000, RTXA6000 and RTX A6000 are one."""
     return "".join(c for c in name.lower() if c.isalnum())

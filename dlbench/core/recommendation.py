@@ -6,11 +6,12 @@ A report renders a ``Recommendation`` without computing anything; each number in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from dlbench.core.catalog import Amount, Offer
+from dlbench.core.catalog import Accelerator, Amount, Offer
 from dlbench.core.types import Absent, Estimated, Metric, Mode, Precision
 
 
@@ -261,14 +262,18 @@ class Recommendation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What a predictor is asked: the speed of one accelerator at one piece of work."""
+    """What a predictor is asked: the speed of one accelerator at one piece of work.
+
+    ``activations`` are numbers a forward pass of one sample writes, where that is known.
+    """
 
     workload: str
     variant: str
     task: str
     parameters: float
     flops_per_sample: float
-    accelerator: str
+    activations: float | None
+    accelerator: Accelerator
     framework: str
     precision: Precision
     mode: Mode
@@ -278,6 +283,6 @@ class Question:
 class Predictor(Protocol):
     """Whoever can say how fast an accelerator is that nobody measured at this."""
 
-    def throughput(self, question: Question) -> Estimated | Absent:
-        """Samples a second of one accelerator, with an interval, or why there is no answer."""
+    def throughputs(self, questions: Sequence[Question]) -> Sequence[Estimated | Absent]:
+        """Samples a second of one accelerator each, with an interval, or why there is no answer."""
         ...

@@ -1,0 +1,404 @@
+"""From a need to one answer: what to rent or use, and why.
+
+need, documents, catalog
+  memory gate        which batch fits, else a reason          memory.py
+  throughput         by the best evidence there is            evidence.py
+  distributions      time, cost, energy, carbon               simulate.py estimate.py serving.py
+  limits and pick    kept with the need's confidence          solve.py
+  words              reasons, flips, binding limit, launch    words.py launch.py
+Recommendation
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from dlbench.analysis.recommend import (
+    assumptions,
+    estimate,
+    evidence,
+    job,
+    launch,
+    memory,
+    needs,
+    serving,
+    simulate,
+    solve,
+    words,
+)
+from dlbench.analysis.recommend.estimate import Choice, Simulated
+from dlbench.analysis.recommend.evidence import Rate, Seen
+from dlbench.analysis.recommend.job import Job
+from dlbench.analysis.recommend.memory import Fit, PeakModel
+from dlbench.analysis.recommend.simulate import Draws
+from dlbench.analysis.recommend.solve import Judged
+from dlbench.catalog import ages, lint
+from dlbench.core.catalog import Accelerator, Catalog, Offer, Region
+from dlbench.core.recommendation import (
+    Constraint,
+    Evidence,
+    Need,
+    OwnedMachine,
+    Predictor,
+    Recommendation,
+    Rejection,
+    Task,
+)
+from dlbench.core.types import Absent, Estimated, Run
+
+__all__ = ["recommend"]
+
+OLD_BUILDS_BELOW = 7.5
+"""Compute capability that the newest builds of PyTorch for CUDA 12.8 and later leave out."""
+
+Defaults = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """All that is looked up for each candidate, once."""
+
+    need: Need
+    job: Job
+    catalog: Catalog
+    devices: dict[str, Accelerator]
+    places: dict[tuple[str, str], Region | None]
+    models: dict[str, PeakModel]
+    found: tuple[Seen, ...]
+    predicted: dict[str, Estimated | Absent]
+    draws: Draws
+    suspicious: dict[str, str]
+    today: date
+
+
+def recommend(
+    need: Need,
+    runs: Sequence[Run],
+    catalog: Catalog,
+    predictor: Predictor | None = None,
+    *,
+    today: date,
+    defaults: Defaults = (),
+) -> Recommendation:
+    """The answer to a need; the same for the same arguments, on every machine.
+
+    Args:
+        need: what is to be done, and within which limits.
+        runs: every result document that may count as evidence.
+        catalog: accelerators, offers, regions.
+        predictor: who is asked of accelerators on which nobody measured this; None for the roofline.
+        today: the day that ages of prices are counted to.
+        defaults: settings that the need left open, to be echoed.
+
+    Raises:
+        UsageError: the need names something that is not there, or says too little.
+    """
+    needs.check(need, catalog)
+    known = _known(need, runs, catalog, predictor, today)
+    simulated, rejected = _tried(known)
+    judged = [solve.judge(s, need) for s in simulated]
+    kept = solve.feasible(judged, need)
+    pick = kept[0] if kept else None
+    others = solve.alternatives(kept, pick) if pick else []
+    rejected += _over_limits(judged, need)
+    rejected += _dominated(kept, pick, others)
+    return Recommendation(
+        need=need,
+        defaults=defaults,
+        pick=solve.with_shares(pick, need) if pick else None,
+        reasons=words.reasons(pick, kept, need) if pick else (),
+        alternatives=tuple(solve.with_shares(j, need) for j in others),
+        front=tuple(solve.with_shares(j, need) for j in solve.front(kept)),
+        rejected=tuple(rejected),
+        binding=() if pick else words.binding(judged, rejected, need),
+        flips=words.flips(pick, judged, need) if pick else (),
+        buy_or_rent=words.buy_or_rent(judged, need),
+        cpu_verdict=words.cpu_verdict(pick, kept, need),
+        launch=launch.launch(pick.candidate, need) if pick else None,
+        notes=_notes(known, runs, judged),
+        assumptions=assumptions.steps(),
+        made_on=str(today),
+        seed=need.seed,
+    )
+
+
+def _known(
+    need: Need, runs: Sequence[Run], catalog: Catalog, predictor: Predictor | None, today: date
+) -> Known:
+    work = job.read(need, runs)
+    found = evidence.seen(work, need, runs, catalog)
+    models = {kind: memory.peak_model(work, need, runs, kind) for kind in ("cpu", "gpu")}
+    devices = {device.name: device for device in catalog.accelerators}
+    wanted = need.batch_size or work.batch_sizes["nvidia"]
+    fits = {
+        name: memory.gate(
+            models["gpu"], _usable(device), wanted, fixed=need.batch_size is not None
+        ).batch
+        for name, device in devices.items()
+        if device.kind == "gpu" and device.vendor == "NVIDIA"
+    }
+    batches = {name: batch for name, batch in fits.items() if batch is not None}
+    return Known(
+        need=need,
+        job=work,
+        catalog=catalog,
+        devices=devices,
+        places={},
+        models=models,
+        found=found,
+        predicted=evidence.predictions(work, need, catalog, batches, predictor),
+        draws=simulate.draws(need.seed),
+        suspicious={
+            f.offer: f.sentence
+            for f in lint.check(catalog, today)
+            if f.rule in {"far-from-family", "placeholder-price"}
+        },
+        today=today,
+    )
+
+
+def _usable(device: Accelerator) -> float | Absent:
+    size = device.memory_gib
+    return size if isinstance(size, Absent) else size * 1024 * assumptions.USABLE_MEMORY
+
+
+# --- trying each ----------------------------------------------------------------------------
+
+
+def _choices(known: Known) -> Iterator[Choice]:
+    need = known.need
+    for offer in known.catalog.offers:
+        device = known.devices.get(offer.accelerator or "")
+        place = _place(known, offer)
+        yield Choice(offer=offer, spot=False, device=device, place=place)
+        if need.spot and not isinstance(offer.spot_usd_per_h, Absent):
+            yield Choice(offer=offer, spot=True, device=device, place=place)
+    for machine in need.owned:
+        yield _own(machine, known)
+
+
+def _place(known: Known, offer: Offer) -> Region | None:
+    key = (offer.provider, offer.region)
+    if key not in known.places:
+        known.places[key] = known.catalog.region(*key)
+    return known.places[key]
+
+
+def _own(machine: OwnedMachine, known: Known) -> Choice:
+    device = known.catalog.accelerator(machine.accelerator) if machine.accelerator else None
+    offer = Offer(
+        provider="owned",
+        instance_type=machine.name,
+        region="your own",
+        accelerator=device.name if device else None,
+        accelerator_count=float(machine.accelerator_count if device else 0),
+        vcpus=machine.vcpus,
+        memory_gib=machine.memory_gib,
+        ondemand_usd_per_h=Absent(reason="the machine is not rented"),
+        spot_usd_per_h=Absent(reason="the machine is not rented"),
+        cpu_model=machine.cpu_model,
+        price_scope="instance",
+        source="the need",
+        as_of=str(known.today),
+        spot_source="",
+        spot_as_of="",
+        note="",
+        origin="need",
+    )
+    place = known.catalog.region("owned", machine.country) if machine.country else None
+    return Choice(offer=offer, spot=False, device=device, place=place, owned=machine)
+
+
+def _tried(known: Known) -> tuple[list[Simulated], list[Rejection]]:
+    simulated, rejected = [], []
+    for choice in _choices(known):
+        tried = _try(choice, known)
+        if isinstance(tried, Simulated):
+            simulated.append(_warned(tried, known))
+        else:
+            rejected.append(_rejection(choice, *tried))
+    return simulated, rejected
+
+
+def _rejection(choice: Choice, constraint: Constraint, reason: str) -> Rejection:
+    offer = choice.offer
+    count = "" if isinstance(offer.accelerator_count, Absent) else f"{offer.accelerator_count:g} x "
+    return Rejection(
+        name=f"{offer.name}{' spot' if choice.spot else ''}",
+        hardware=f"{count}{offer.accelerator}" if offer.accelerator else "CPU",
+        constraint=constraint,
+        reason=reason,
+    )
+
+
+def _try(choice: Choice, known: Known) -> Simulated | tuple[Constraint, str]:
+    """One candidate simulated, or the first reason why not: the cheapest question first."""
+    refusal = _refused(choice, known)
+    if refusal is not None:
+        return refusal
+    fit = _fit(choice, known)
+    if fit.batch is None:
+        return Constraint.MEMORY, fit.reason
+    need, work = known.need, known.job
+    rate = evidence.rate(
+        choice.offer, work, need, fit.batch, known.found, known.predicted, known.catalog
+    )
+    if isinstance(rate, Absent):
+        precision = "precision" in rate.remedy or "computes in" in rate.reason
+        return Constraint.PRECISION if precision else Constraint.THROUGHPUT, rate.reason
+    return _simulated(choice, known, fit, rate)
+
+
+def _simulated(
+    choice: Choice, known: Known, fit: Fit, rate: Rate
+) -> Simulated | tuple[Constraint, str]:
+    need, work = known.need, known.job
+    scale = evidence.scaling(choice.offer, work, known.found, known.catalog)
+    usable = memory.usable_mib(choice.offer, known.catalog)
+    if need.task is Task.INFERENCE:
+        return serving.serving(
+            choice,
+            rate=rate,
+            scale=scale,
+            memory=fit.peak,
+            usable=usable,
+            job=work,
+            need=need,
+            draws=known.draws,
+            found=known.found,
+        )
+    return estimate.training(
+        choice,
+        rate=rate,
+        scale=scale,
+        memory=fit.peak,
+        usable=usable,
+        job=work,
+        need=need,
+        draws=known.draws,
+    )
+
+
+def _fit(choice: Choice, known: Known) -> Fit:
+    need, work = known.need, known.job
+    kind = "cpu" if choice.offer.accelerator is None else "gpu"
+    wanted = need.batch_size or work.batch_sizes["cpu" if kind == "cpu" else "nvidia"]
+    usable = memory.usable_mib(choice.offer, known.catalog)
+    return memory.gate(known.models[kind], usable, wanted, fixed=need.batch_size is not None)
+
+
+def _refused(choice: Choice, known: Known) -> tuple[Constraint, str] | None:
+    """Reasons that need no estimate: seller, place, price, number of devices."""
+    need, offer = known.need, choice.offer
+    if offer.provider in need.exclude_providers:
+        return Constraint.PROVIDER, "exclude_providers names it"
+    if choice.owned is None and (price := _price_refused(choice, known)) is not None:
+        return price
+    if need.regions and (place := _place_refused(choice, need)) is not None:
+        return place
+    if choice.devices > need.max_devices:
+        return Constraint.DEVICES, f"{choice.devices:g} devices, max_devices is {need.max_devices}"
+    refusal = evidence.unsupported(offer, need, known.catalog)
+    return None if refusal is None else (Constraint.THROUGHPUT, refusal.reason)
+
+
+def _price_refused(choice: Choice, known: Known) -> tuple[Constraint, str] | None:
+    need, offer = known.need, choice.offer
+    if isinstance(choice.price, Absent):
+        remedy = "; yours: dlbench catalog add prices.csv"
+        return Constraint.PRICE, f"no price is known ({offer.source}){remedy}"
+    if choice.price <= 0:
+        return Constraint.PRICE, f"a price of {choice.price:g} is none"
+    if offer.price_scope in {"accelerator", "host"}:
+        return Constraint.PRICE, f"the price is the {offer.price_scope}'s alone"
+    if need.max_price_age_days is not None:
+        old = ages.stale(offer, known.today, spot=choice.spot, limit=need.max_price_age_days)
+        if old:
+            return Constraint.PRICE_AGE, old
+    return None
+
+
+def _place_refused(choice: Choice, need: Need) -> tuple[Constraint, str] | None:
+    place = choice.place
+    country = place.country if place else ""
+    if choice.owned is not None or needs.allows(need, choice.offer.region, country):
+        return None
+    where = f"in {country}" if country else "where its source does not say"
+    return Constraint.REGION, f"it is {where}, regions are {', '.join(need.regions)}"
+
+
+def _warned(simulated: Simulated, known: Known) -> Simulated:
+    """The candidate with what a careful person should know of it."""
+    choice, candidate = simulated.choice, simulated.candidate
+    found = []
+    if choice.owned is None:
+        found += [s for s in [ages.stale(choice.offer, known.today, spot=choice.spot)] if s]
+        found += [s for s in [known.suspicious.get(choice.offer.name, "")] if s]
+        found += [choice.offer.note] if choice.offer.note else []
+    if choice.device and choice.device.kind == "gpu" and _old(choice.device):
+        found.append(
+            f"{choice.device.name} has compute capability {choice.device.compute_capability}: newest "
+            "builds of frameworks leave it out, older ones are needed"
+        )
+    if choice.device and known.need.precision in choice.device.not_confirmed:
+        found.append(f"its {known.need.precision} peak has one source only")
+    return replace(simulated, candidate=replace(candidate, warnings=tuple(found)))
+
+
+def _old(device: Accelerator) -> bool:
+    try:
+        return float(device.compute_capability) < OLD_BUILDS_BELOW
+    except ValueError:
+        return False
+
+
+# --- the rest of the answer -----------------------------------------------------------------
+
+
+def _over_limits(judged: Sequence[Judged], need: Need) -> list[Rejection]:
+    found = []
+    for one in judged:
+        limit = solve.broken(one, need)
+        if limit is not None:
+            found.append(_rejection(one.simulated.choice, *limit))
+    return found
+
+
+def _dominated(
+    kept: Sequence[Judged], pick: Judged | None, others: Sequence[Judged]
+) -> list[Rejection]:
+    if pick is None:
+        return []
+    found = []
+    for one in kept:
+        if one is pick or one in others:
+            continue
+        times = one.value / pick.value if pick.value > 0 else float("inf")
+        reason = f"keeps every limit, and is {times:,.3g} times the pick in what is minimised"
+        found.append(_rejection(one.simulated.choice, Constraint.DOMINATED, reason))
+    return found
+
+
+def _notes(known: Known, runs: Sequence[Run], judged: Sequence[Judged]) -> tuple[str, ...]:
+    """What the answer rests on, and what nobody counted."""
+    tiers: dict[Evidence, int] = dict.fromkeys(Evidence, 0)
+    for one in judged:
+        tiers[one.candidate.evidence] += 1
+    based = ", ".join(f"{n} {tier}" for tier, n in tiers.items() if n)
+    measured_on = sorted({s.device.name for s in known.found})
+    found = [
+        f"{len(known.catalog.offers)} offers looked at; of {len(judged)} simulated ways: {based}.",
+        f"{len(known.found)} of {len(runs)} documents' cases measured this job"
+        + (f", on {', '.join(measured_on)}." if measured_on else "; none counts."),
+    ]
+    if not isinstance(known.models["gpu"], Absent):
+        found.append(f"Memory on a GPU: {known.models['gpu'].method}.")
+    if known.need.data_gb == 0 and known.need.task is not Task.INFERENCE:
+        found.append("data_gb is 0: no upload was counted.")
+    found.append(
+        "Egress, taxes, discounts and idle disks are not counted; carbon is operational only."
+    )
+    found += [f"Left out: {problem}" for problem in known.catalog.problems]
+    return tuple(found)

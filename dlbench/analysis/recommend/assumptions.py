@@ -1,0 +1,173 @@
+"""Every number of the recommender that nobody measured: its value, its range, where it is from.
+
+Each is a ``Step`` of the answer, so that ``--explain`` shows it. Ranges hold nine of ten cases.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dlbench.core.recommendation import Step
+
+READ = "2026-11-25"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """A middle and the ends of a range that holds nine of ten cases."""
+
+    low: float
+    mid: float
+    high: float
+    source: str
+
+    def step(self, name: str, unit: str) -> Step:
+        """As a line of the explanation."""
+        value = f"{self.mid:g} ({self.low:g} to {self.high:g}) {unit}".strip()
+        return Step(name=name, value=value, formula="assumed", source=self.source, as_of=READ)
+
+
+ROOFLINE_SHARE = Range(
+    low=0.05,
+    mid=0.25,
+    high=0.65,
+    source=(
+        "share of the dense peak in 23,000 public timm results on 3 GPUs and a processor: medians "
+        "0.18 to 0.32, 5th percentiles 0.03 to 0.07, 95th 0.42 to 0.71"
+    ),
+)
+"""Of the peak of its precision, that a model reaches; the model's FLOPs over time."""
+
+HOST_STEP_S = {
+    "training": Range(low=0.004, mid=0.015, high=0.06, source="launching a model's kernels"),
+    "inference": Range(low=0.001, mid=0.004, high=0.02, source="launching a model's kernels"),
+}
+"""Seconds a step or a batch costs on an accelerator however small it is."""
+
+UNKNOWN_CORE_GFLOPS = Range(
+    low=40, mid=80, high=160, source="2.5 GHz x 32 fp32 operations a cycle; a processor not named"
+)
+
+CPU_SCALING = Range(
+    low=0.55,
+    mid=0.85,
+    high=1.0,
+    source="exponent of throughput over cores; 1 would be perfect scaling",
+)
+CPU_CORE_RATIO = Range(
+    low=0.6, mid=1.0, high=1.6, source="speed of a core over that of the core that was measured"
+)
+
+BANDWIDTH_RATIO = Range(
+    low=0.6,
+    mid=1.0,
+    high=1.4,
+    source="error of scaling by memory bandwidth on public tables: median 14 %, 90th percentile 40 %",
+)
+
+SLICE_SHARE = Range(
+    low=0.75, mid=1.0, high=1.25, source="a slice of an accelerator over its share of the whole"
+)
+
+SCALING_NVLINK = Range(
+    low=0.86, mid=0.95, high=0.99, source="efficiency kept at each doubling of devices, NVLink"
+)
+SCALING_PCIE = Range(
+    low=0.65, mid=0.85, high=0.95, source="efficiency kept at each doubling of devices, PCIe"
+)
+SCALING_REPLICAS = Range(
+    low=0.90, mid=0.97, high=1.0, source="independent replicas that share one host"
+)
+
+UPLOAD_SLOWDOWN = Range(low=1.0, mid=1.15, high=1.5, source="real over nominal upload time")
+RESTART_MIN = Range(
+    low=3.0, mid=10.0, high=30.0, source="new spot instance, set up again, checkpoint loaded"
+)
+
+ACCELERATOR_LOAD = Range(low=0.5, mid=0.75, high=0.98, source="power over the data sheet's watts")
+HOST_W_PER_VCPU = Range(low=1.5, mid=2.5, high=5.0, source="host power over its vCPUs, memory too")
+PUE_SPREAD = Range(low=0.95, mid=1.0, high=1.12, source="a site over its provider's average PUE")
+INTENSITY_SPREAD = Range(
+    low=0.8,
+    mid=1.0,
+    high=1.25,
+    source="where one source only: other sources differ by a median factor of 1.5 end to end",
+)
+
+STORAGE_USD_PER_GB_MONTH = Range(
+    low=0.02, mid=0.08, high=0.2, source="block and object storage of large clouds"
+)
+
+UTILISATION_SERVED = 0.8
+"""Share of a measured server rate that is planned for; the rest is for bursts and a failed instance."""
+
+UTILISATION_DERIVED = 0.6
+"""The same where the rate is derived from offline throughput: queues grow before the limit."""
+
+USABLE_MEMORY = 0.94
+"""Of a GPU's memory, that a process can have: the driver and its context keep the rest. Of 80 GiB the
+driver reports 79.2, and a CUDA context takes 0.3 to 0.6."""
+USABLE_HOST_MEMORY = 0.9
+
+HOST_RESERVE_MIB = 1024.0
+"""What the operating system of a rented machine keeps."""
+
+BILLING_S = {
+    "aws": (1, 60),
+    "gcp": (1, 60),
+    "azure": (60, 60),
+    "oci": (60, 60),
+    "lambda": (60, 60),
+    "runpod": (60, 60),
+    "vast": (1, 1),
+    "owned": (1, 1),
+}
+"""Seconds that are billed at a time, and at least. As the providers describe it, from memory."""
+BILLING_UNKNOWN_S = (3600, 3600)
+"""Whole hours for everybody else: the dearest habit there is."""
+
+STATED = (
+    (ROOFLINE_SHARE, "share of peak (roofline)", ""),
+    (HOST_STEP_S["training"], "host time a step, training", "s"),
+    (HOST_STEP_S["inference"], "host time a batch, inference", "s"),
+    (SCALING_NVLINK, "scaling, NVLink", "a doubling"),
+    (SCALING_PCIE, "scaling, PCIe", "a doubling"),
+    (SCALING_REPLICAS, "scaling, inference replicas", "a doubling"),
+    (CPU_SCALING, "scaling over cores", "exponent"),
+    (UPLOAD_SLOWDOWN, "upload", "x nominal"),
+    (RESTART_MIN, "restart after an interruption", "min"),
+    (ACCELERATOR_LOAD, "accelerator power", "x TDP"),
+    (HOST_W_PER_VCPU, "host power", "W a vCPU"),
+    (PUE_SPREAD, "PUE of a site", "x provider's"),
+    (INTENSITY_SPREAD, "carbon intensity", "x source"),
+    (STORAGE_USD_PER_GB_MONTH, "storage", "USD/GB-month"),
+)
+
+
+def steps() -> tuple[Step, ...]:
+    """All of them, as lines of the explanation."""
+    ranges = tuple(range_.step(name, unit) for range_, name, unit in STATED)
+    return (
+        *ranges,
+        Step(
+            name="planned utilisation",
+            value=f"{UTILISATION_SERVED:.0%} of a measured rate, {UTILISATION_DERIVED:.0%} of another",
+            formula="rate / (instances x rate of one)",
+            source="head-room for bursts and a failed instance",
+            as_of=READ,
+        ),
+        Step(
+            name="billing",
+            value="second or minute at aws, gcp, azure, oci, lambda, runpod, vast; else the hour",
+            formula="time rounded up",
+            source="the providers' descriptions, from memory; not confirmed",
+            as_of=READ,
+        ),
+        Step(
+            name="usable memory",
+            value=f"{USABLE_MEMORY:.0%} of a GPU's, {USABLE_HOST_MEMORY:.0%} of a host's",
+            formula="data sheet x share",
+            source="what driver and context keep",
+            as_of=READ,
+        ),
+    )

@@ -1,0 +1,471 @@
+"""One candidate: its time, cost, energy and carbon, each a distribution with its way written down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dlbench.analysis.recommend import assumptions, simulate
+from dlbench.analysis.recommend.assumptions import Range
+from dlbench.analysis.recommend.evidence import Rate
+from dlbench.analysis.recommend.job import Job
+from dlbench.analysis.recommend.simulate import Draws, Floats, summary
+from dlbench.core.catalog import Accelerator, Amount, Offer, Region
+from dlbench.core.recommendation import Candidate, Need, Objective, OwnedMachine, Step
+from dlbench.core.types import Absent, Estimated, Metric
+
+HOURS_A_YEAR = 8766.0
+HOURS_A_MONTH = 730.5
+J_PER_KWH = 3.6e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What is tried: an offer for rent on demand or spot, or a machine of one's own."""
+
+    offer: Offer
+    spot: bool
+    device: Accelerator | None
+    place: Region | None
+    owned: OwnedMachine | None = None
+
+    @property
+    def price(self) -> Amount:
+        """USD an hour of one instance, without what is not billed by the hour."""
+        return self.offer.spot_usd_per_h if self.spot else self.offer.ondemand_usd_per_h
+
+    @property
+    def price_as_of(self) -> str:
+        """The date of that price."""
+        return self.offer.spot_as_of if self.spot else self.offer.as_of
+
+    @property
+    def devices(self) -> float:
+        """Accelerators of one instance; 0 of a machine with processors only."""
+        count = self.offer.accelerator_count
+        return 0.0 if self.offer.accelerator is None or isinstance(count, Absent) else count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simulated:
+    """A candidate with its simulated outcomes. ``rent_usd`` is the part that its price multiplies."""
+
+    candidate: Candidate
+    choice: Choice
+    time_s: Floats
+    rent_usd: Floats
+    other_usd: Floats
+    carbon_g: Floats | None
+
+    @property
+    def cost_usd(self) -> Floats:
+        """All of it."""
+        return self.rent_usd + self.other_usd
+
+    def at_price(self, factor: float) -> Simulated:
+        """The same at a price of so many times its own."""
+        return replace(self, rent_usd=self.rent_usd * factor)
+
+    def value(self, objective: Objective, carbon_usd_per_kg: float) -> float:
+        """What the objective minimises; unknown is worst, never nothing."""
+        metric: Metric
+        if objective is Objective.COST:
+            carbon = 0.0
+            if carbon_usd_per_kg > 0:
+                if self.carbon_g is None:
+                    return float("inf")
+                carbon = float(np.median(self.carbon_g)) / 1e3 * carbon_usd_per_kg
+            return float(np.median(self.cost_usd)) + carbon
+        if objective is Objective.TIME:
+            metric = (
+                self.candidate.latency_p99_s if self.choice_is_serving else self.candidate.time_s
+            )
+        else:
+            metric = (
+                self.candidate.energy_j
+                if objective is Objective.ENERGY
+                else self.candidate.carbon_g
+            )
+        return float("inf") if isinstance(metric, Absent) else metric.value
+
+    @property
+    def choice_is_serving(self) -> bool:
+        """Whether its time is a month, and latency is what counts."""
+        return not isinstance(self.candidate.latency_p99_s, Absent)
+
+
+NOT_SERVING = Absent(reason="training has no latency")
+
+
+def training(  # noqa: PLR0913 - the parts of one candidate
+    choice: Choice,
+    *,
+    rate: Rate,
+    scale: tuple[Range, Step],
+    memory: Estimated,
+    usable: Amount,
+    job: Job,
+    need: Need,
+    draws: Draws,
+) -> Simulated:
+    """One run of training: upload, set-up, work, interruptions; then what that costs and emits."""
+    total = job.samples or 0.0
+    speed = draws.spread("rate", rate.low, rate.value, rate.high) * draws.of("scaling", scale[0])
+    work_s = total / speed
+    upload_s, set_up_s = _before(choice, need, draws)
+    lost_s, interruptions = _lost(choice, need, draws, work_s, set_up_s)
+    time_s = upload_s + set_up_s + work_s + lost_s
+    joules = _training_energy(choice, rate, scale[0], total, work_s + lost_s, time_s, draws)
+    money = priced(choice, need, draws, time_s, joules, instances=1)
+    throughput = summary(speed, "rate of one device x scaling", (rate.steps[0].source,))
+    trail = (
+        *job.steps,
+        memory_step(memory, usable),
+        *rate.steps,
+        scale[1],
+        *_time_steps(choice, need, (upload_s, set_up_s, work_s, lost_s, time_s), interruptions),
+        *money.steps,
+    )
+    return finished(choice, rate, memory, usable, throughput, money, trail, NOT_SERVING, 1)
+
+
+def _before(choice: Choice, need: Need, draws: Draws) -> tuple[Floats, Floats]:
+    """Seconds of upload and set-up; a machine of one's own has the data, and is set up."""
+    zero = np.zeros(simulate.N_DRAWS)
+    if choice.owned is not None:
+        return zero, zero
+    nominal_s = need.data_gb * 8000 / need.upload_mbit_per_s
+    upload_s = nominal_s * draws.of("upload", assumptions.UPLOAD_SLOWDOWN)
+    low, high = need.set_up_min
+    return upload_s, draws.uniform("set_up", low, high) * 60
+
+
+def _lost(
+    choice: Choice, need: Need, draws: Draws, work_s: Floats, set_up_s: Floats
+) -> tuple[Floats, Floats]:
+    """Seconds that interruptions cost: half a checkpoint's period of rework, and a restart each."""
+    zero = np.zeros(simulate.N_DRAWS)
+    if not choice.spot:
+        return zero, zero
+    low, high = need.spot_interruptions_per_h
+    per_h = draws.spread("spot", low, float(np.sqrt(low * high)), high) if low > 0 else zero + high
+    n = draws.poisson(per_h * work_s / 3600)
+    restart_s = draws.of("restart", assumptions.RESTART_MIN) * 60 + set_up_s
+    rework_s = np.minimum(need.checkpoint_min * 60 / 2, work_s / 2)
+    return n * (rework_s + restart_s), n
+
+
+def _training_energy(
+    choice: Choice,
+    rate: Rate,
+    scale: Range,
+    total: float,
+    busy_s: Floats,
+    time_s: Floats,
+    draws: Draws,
+) -> Floats | Absent:
+    measured = rate.energy_j_per_sample
+    host_w = host_power_w(choice, draws)
+    if isinstance(host_w, Absent):
+        return host_w
+    if not isinstance(measured, Absent):
+        share = max(choice.devices, 1.0) / scale.mid
+        return measured.value * total * share * draws.of("load", METER) + host_w * time_s
+    device_w = device_power_w(choice, draws)
+    return device_w if isinstance(device_w, Absent) else device_w * busy_s + host_w * time_s
+
+
+METER = Range(low=0.9, mid=1.0, high=1.1, source="another machine than the one that was metered")
+
+
+def device_power_w(choice: Choice, draws: Draws) -> Floats | Absent:
+    """Watts of an instance's accelerators at work; processors are in the host's."""
+    if choice.offer.accelerator is None:
+        return np.zeros(simulate.N_DRAWS)
+    if choice.device is None or isinstance(choice.device.tdp_w, Absent):
+        return Absent(reason=f"the data sheet of {choice.offer.accelerator} has no power")
+    return choice.devices * choice.device.tdp_w * draws.of("load", assumptions.ACCELERATOR_LOAD)
+
+
+def host_power_w(choice: Choice, draws: Draws) -> Floats | Absent:
+    """Watts of the rest of an instance."""
+    vcpus = choice.offer.vcpus
+    if isinstance(vcpus, Absent):
+        return Absent(reason="the source does not say how many vCPUs the machine has")
+    return vcpus * draws.of("host", assumptions.HOST_W_PER_VCPU)
+
+
+# --- money and carbon -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Priced:
+    """Outcomes of a span of time on a number of instances, and the steps that led there."""
+
+    time_s: Floats
+    rent_usd: Floats
+    other_usd: Floats
+    energy: Metric
+    carbon: Metric
+    carbon_g: Floats | None
+    steps: tuple[Step, ...]
+
+
+def priced(
+    choice: Choice,
+    need: Need,
+    draws: Draws,
+    time_s: Floats,
+    joules: Floats | Absent,
+    instances: int,
+) -> Priced:
+    """What a span of time on so many instances costs and emits."""
+    rent_usd, rent = _rent(choice, time_s, joules, instances)
+    storage_usd = (
+        need.data_gb
+        * draws.of("storage", assumptions.STORAGE_USD_PER_GB_MONTH)
+        * time_s
+        / 3600
+        / HOURS_A_MONTH
+        * (0 if choice.owned else 1)
+    )
+    carbon = _carbon(choice, need, draws, joules)
+    return Priced(
+        time_s=time_s,
+        rent_usd=rent_usd,
+        other_usd=storage_usd,
+        energy=joules
+        if isinstance(joules, Absent)
+        else summary(joules, "power x time, or joules a sample"),
+        carbon=carbon
+        if isinstance(carbon, Absent)
+        else summary(carbon, "kWh x PUE x intensity, operational only"),
+        carbon_g=None if isinstance(carbon, Absent) else carbon,
+        steps=(*rent, *_footprint(choice, need, joules, carbon)),
+    )
+
+
+def _rent(
+    choice: Choice, time_s: Floats, joules: Floats | Absent, instances: int
+) -> tuple[Floats, tuple[Step, ...]]:
+    if choice.owned is not None:
+        return _owned_cost(choice.owned, time_s, joules, instances)
+    price = choice.price
+    if isinstance(price, Absent):
+        # Nothing is free: whoever gets here without a price must never win.
+        return np.full(simulate.N_DRAWS, np.inf), ()
+    unit_s, least_s = assumptions.BILLING_S.get(
+        choice.offer.provider, assumptions.BILLING_UNKNOWN_S
+    )
+    hours = simulate.billed_h(time_s, unit_s, least_s)
+    usd = price * hours * instances
+    return usd, (
+        Step(
+            name="price",
+            value=f"{price:.4g} USD/h{' spot' if choice.spot else ''}",
+            formula="as listed",
+            source=choice.offer.spot_source if choice.spot else choice.offer.source,
+            as_of=choice.price_as_of,
+        ),
+        Step(
+            name="rent",
+            value=_money(usd),
+            formula=f"{instances} x {price:.4g} USD/h x {float(np.median(hours)):,.4g} h, billed by "
+            f"{unit_s} s",
+            source="price and time above",
+        ),
+    )
+
+
+def _owned_cost(
+    machine: OwnedMachine, time_s: Floats, joules: Floats | Absent, instances: int
+) -> tuple[Floats, tuple[Step, ...]]:
+    worked_h = machine.life_years * HOURS_A_YEAR * machine.utilisation
+    wear = machine.purchase_usd / worked_h
+    energy = np.zeros(simulate.N_DRAWS) if isinstance(joules, Absent) else joules
+    usd = instances * time_s / 3600 * wear + energy / J_PER_KWH * machine.tariff_usd_per_kwh
+    return usd, (
+        Step(
+            name="own machine",
+            value=_money(usd),
+            formula=(
+                f"{wear:.4g} USD/h ({machine.purchase_usd:,.0f} USD / {machine.life_years:g} years at "
+                f"{machine.utilisation:.0%}) + energy x {machine.tariff_usd_per_kwh:g} USD/kWh"
+            ),
+            source="the need",
+        ),
+    )
+
+
+def _carbon(choice: Choice, need: Need, draws: Draws, joules: Floats | Absent) -> Floats | Absent:
+    if isinstance(joules, Absent):
+        return joules
+    intensity, pue = _intensity(choice, need, draws), _pue(choice, need, draws)
+    if isinstance(intensity, Absent):
+        return intensity
+    return pue if isinstance(pue, Absent) else joules / J_PER_KWH * pue * intensity
+
+
+def _intensity(choice: Choice, need: Need, draws: Draws) -> Floats | Absent:
+    if need.intensity_g_per_kwh is not None:
+        return np.full(simulate.N_DRAWS, need.intensity_g_per_kwh)
+    place = choice.place
+    if place is None:
+        return Absent(reason=f"nobody knows where {choice.offer.region!r} is", remedy="--intensity")
+    low, high = place.low_g_per_kwh, place.high_g_per_kwh
+    if isinstance(low, Absent):
+        return low
+    if isinstance(high, Absent):
+        return high
+    if high > low:
+        return draws.uniform("intensity", low, high)
+    return low * draws.of("intensity", assumptions.INTENSITY_SPREAD)
+
+
+def _pue(choice: Choice, need: Need, draws: Draws) -> Floats | Absent:
+    if need.pue is not None:
+        return np.full(simulate.N_DRAWS, need.pue)
+    if choice.owned is not None:
+        return np.ones(simulate.N_DRAWS)
+    if choice.place is None or isinstance(choice.place.pue, Absent):
+        return Absent(reason="the provider's PUE is not known", remedy="--pue")
+    return np.maximum(1.0, choice.place.pue * draws.of("pue", assumptions.PUE_SPREAD))
+
+
+def _footprint(
+    choice: Choice, need: Need, joules: Floats | Absent, carbon: Floats | Absent
+) -> tuple[Step, ...]:
+    if isinstance(joules, Absent):
+        return (Step(name="energy", value="unknown", formula=joules.reason, source=""),)
+    device = choice.device
+    energy = Step(
+        name="energy",
+        value=_span(joules / J_PER_KWH, "kWh"),
+        formula="accelerators' power x time at work + host's x time, without cooling",
+        source=device.source if device else "power a vCPU",
+        as_of=device.as_of if device else assumptions.READ,
+    )
+    if isinstance(carbon, Absent):
+        return energy, Step(name="carbon", value="unknown", formula=carbon.reason, source="")
+    place = choice.place
+    source = "the need" if need.intensity_g_per_kwh is not None or place is None else place.source
+    step = Step(
+        name="carbon",
+        value=_span(carbon / 1e3, "kg CO2e"),
+        formula="kWh x PUE x intensity, operational only",
+        source=source,
+        as_of=place.as_of if place else "",
+    )
+    return energy, step
+
+
+# --- putting it together --------------------------------------------------------------------
+
+
+def finished(  # noqa: PLR0913, PLR0917 - the parts of one candidate
+    choice: Choice,
+    rate: Rate,
+    memory: Estimated,
+    usable: Amount,
+    throughput: Estimated,
+    money: Priced,
+    trail: tuple[Step, ...],
+    latency: Metric,
+    instances: int,
+    batch: int | None = None,
+) -> Simulated:
+    """A candidate of its parts; the shares within the limits are added when it is judged."""
+    cost = money.rent_usd + money.other_usd
+    time = summary(money.time_s, "upload + set-up + work / throughput + interruptions")
+    candidate = Candidate(
+        offer=choice.offer,
+        spot=choice.spot,
+        owned=choice.owned is not None,
+        n_instances=instances,
+        batch_size=batch or rate.batch,
+        evidence=rate.tier,
+        throughput_samples_per_s=throughput,
+        memory_mib=memory,
+        usable_memory_mib=usable,
+        price_usd_per_h=choice.price,
+        price_as_of=choice.price_as_of,
+        latency_p99_s=latency,
+        time_s=time,
+        cost_usd=summary(cost, "billed time x price + storage")
+        if np.isfinite(cost).all()
+        else Absent(reason="price unknown"),
+        energy_j=money.energy,
+        carbon_g=money.carbon,
+        p_deadline=None,
+        p_budget=None,
+        trail=trail,
+    )
+    return Simulated(
+        candidate=candidate,
+        choice=choice,
+        time_s=money.time_s,
+        rent_usd=money.rent_usd,
+        other_usd=money.other_usd,
+        carbon_g=money.carbon_g,
+    )
+
+
+def memory_step(memory: Estimated, usable: Amount) -> Step:
+    """The memory gate's line of the explanation."""
+    room = "unknown" if isinstance(usable, Absent) else f"{usable / 1024:.1f} GiB usable"
+    return Step(
+        name="memory",
+        value=f"{memory.value / 1024:.2f} ({memory.interval.low / 1024:.2f} to "
+        f"{memory.interval.high / 1024:.2f}) GiB of {room}",
+        formula=memory.method,
+        source="; ".join(memory.from_),
+    )
+
+
+def _time_steps(
+    choice: Choice, need: Need, parts: tuple[Floats, ...], interruptions: Floats
+) -> tuple[Step, ...]:
+    upload_s, set_up_s, work_s, lost_s, time_s = parts
+    steps = [
+        Step(
+            name="upload",
+            value=_span(upload_s / 3600, "h"),
+            formula=f"{need.data_gb:g} GB / {need.upload_mbit_per_s:g} Mbit/s x slowdown",
+            source="the need",
+        ),
+        Step(
+            name="set-up",
+            value=_span(set_up_s / 3600, "h"),
+            formula=f"{need.set_up_min[0]:g} to {need.set_up_min[1]:g} min",
+            source="the need",
+        ),
+        Step(
+            name="work",
+            value=_span(work_s / 3600, "h"),
+            formula="samples / (throughput x scaling)",
+            source="above",
+        ),
+    ]
+    if choice.spot:
+        low, high = need.spot_interruptions_per_h
+        steps.append(
+            Step(
+                name="interruptions",
+                value=f"{float(np.mean(interruptions)):.2g} on average, {_span(lost_s / 3600, 'h')}",
+                formula=f"Poisson, {low:g} to {high:g} an hour; {need.checkpoint_min / 2:g} min of "
+                "rework and a restart each",
+                source="the need",
+            )
+        )
+    steps.append(Step(name="time", value=_span(time_s / 3600, "h"), formula="sum", source="above"))
+    return tuple(steps)
+
+
+def _span(values: Floats, unit: str) -> str:
+    low, mid, high = (float(x) for x in np.quantile(values, (0.05, 0.5, 0.95)))
+    return f"{mid:,.3g} ({low:,.3g} to {high:,.3g}) {unit}"
+
+
+def _money(values: Floats) -> str:
+    return _span(values, "USD")

@@ -1,0 +1,198 @@
+"""The work of a need: which model, how much of it, and where its facts are from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dlbench import workloads
+from dlbench.core.errors import UsageError
+from dlbench.core.recommendation import Need, Step, Task
+from dlbench.core.types import Mode, Run, WorkloadInfo
+
+DEFAULT_BATCH = {"cpu": 8, "nvidia": 32}
+"""For a model that is given by its size alone."""
+
+OPTIMIZER_BYTES = {"sgd": 4.0, "adam": 8.0}
+"""State a parameter: a momentum, or two moments, in fp32."""
+
+MACS_PER_ACTIVATION = (59.0, 377.0, 1070.0)
+"""Multiply-accumulates for each number a forward pass writes: 5th, 50th, 95th percentile over the
+models of timm's public tables (0.93, 2.65 and 17 million activations a GMAC)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A model and its work. ``samples`` is the work of one run of training; None at inference.
+
+    ``activations`` are the low, middle and high number of values that a forward pass of one sample
+    writes; ``batch_sizes`` are the usual ones by kind of device.
+    """
+
+    workload: str
+    variant: str
+    task: str
+    mode: Mode
+    parameters: float
+    flops_per_sample: float
+    activations: tuple[float, float, float]
+    activations_known: bool
+    optimizer: str
+    batch_sizes: dict[str, int]
+    samples: float | None
+    steps: tuple[Step, ...]
+
+    @property
+    def flops(self) -> float:
+        """Of one sample in this mode: a training step is three forwards."""
+        return self.flops_per_sample * (3 if self.mode is Mode.TRAINING else 1)
+
+
+def read(need: Need, runs: Sequence[Run]) -> Job:
+    """The need's job, from the workload's folder, a document that measured it, or its own numbers.
+
+    Raises:
+        UsageError: the model or the amount of work is missing; the message names the field.
+    """
+    info, optimizer, sizes, dataset, source = _facts(need, runs)
+    parameters, flops = info
+    if not parameters or not flops:
+        raise UsageError(
+            "parameters and flops_per_sample are missing: no workload says them",
+            "Give workload, or parameters and flops_per_sample (forward, one sample).",
+        )
+    low, mid, high = (flops / 2 / macs for macs in reversed(MACS_PER_ACTIVATION))
+    known = need.activation_mib_per_sample is not None
+    if need.activation_mib_per_sample is not None:
+        low = mid = high = need.activation_mib_per_sample * 2**20 / 4
+    samples, work = _work(need, dataset, sizes)
+    return Job(
+        workload=need.workload,
+        variant=need.variant,
+        task=_task(need, runs),
+        mode=need.mode,
+        parameters=parameters,
+        flops_per_sample=flops,
+        activations=(low, mid, high),
+        activations_known=known,
+        optimizer=optimizer,
+        batch_sizes=sizes,
+        samples=samples,
+        steps=(
+            Step(
+                name="model",
+                value=f"{parameters / 1e6:,.3g} M parameters, {flops / 1e9:,.4g} GFLOP a forward",
+                formula="stated",
+                source=source,
+            ),
+            *work,
+        ),
+    )
+
+
+Facts = tuple[
+    tuple[float | None, float | None], str, dict[str, int], tuple[float, float] | None, str
+]
+
+
+def _facts(need: Need, runs: Sequence[Run]) -> Facts:
+    own = (need.parameters, need.flops_per_sample)
+    if not need.workload:
+        return own, "adam", DEFAULT_BATCH, None, "the need"
+    folder = workloads.folders().get(need.workload)
+    if folder is not None:
+        return _of_folder(need, workloads.read(folder))
+    info = _measured_info(need, runs)
+    if info is None:
+        known = ", ".join(n for n in workloads.folders() if n != "fake")
+        raise UsageError(
+            f"workload {need.workload!r} is unknown, and no result document measured it",
+            f"Known: {known}; your own model: dlbench run --model, or give parameters.",
+        )
+    source = f"your own model, as its documents have it (workload {info.name})"
+    batch = _measured_batches(need, runs)
+    return (float(info.parameters), info.flops), "adam", batch, None, source
+
+
+def _of_folder(need: Need, workload: workloads.Workload) -> Facts:
+    if need.variant not in workload.variants:
+        raise UsageError(
+            f"variant {need.variant!r} is not one of {workload.name}'s",
+            f"Known: {', '.join(workload.variants)}.",
+        )
+    info = workload.info(need.variant)
+    optimizer = str(workload.table.get("optimizer", {}).get("name", "adam"))
+    modes = workload.table["variants"][need.variant]["batch"]
+    if need.mode not in modes:
+        raise UsageError(
+            f"task {need.task}: workload {workload.name} has no {need.mode}",
+            f"It has: {', '.join(workload.modes)}.",
+        )
+    sizes = {
+        kind: workload.default_batch(need.variant, need.mode, kind) for kind in ("cpu", "nvidia")
+    }
+    data = workload.table.get("dataset", {})
+    size = (data["samples"], data["epochs"]) if {"samples", "epochs"} <= set(data) else None
+    source = f"workloads/{workload.name}/workload.toml, version {workload.version}"
+    return (float(info.parameters), info.flops), optimizer, sizes, size, source
+
+
+def _measured_info(need: Need, runs: Sequence[Run]) -> WorkloadInfo | None:
+    for run in runs:
+        for info in run.plan.workloads:
+            if (info.name, info.variant) == (need.workload, need.variant):
+                return info
+    return None
+
+
+def _measured_batches(need: Need, runs: Sequence[Run]) -> dict[str, int]:
+    sizes = [
+        result.case.batch_size
+        for run in runs
+        for result in run.results
+        if (result.case.workload, result.case.mode) == (need.workload, need.mode)
+    ]
+    return {kind: max(sizes) for kind in DEFAULT_BATCH} if sizes else DEFAULT_BATCH
+
+
+def _task(need: Need, runs: Sequence[Run]) -> str:
+    folder = workloads.folders().get(need.workload) if need.workload else None
+    if folder is not None:
+        return workloads.read(folder).task
+    info = _measured_info(need, runs)
+    return info.task if info else ""
+
+
+def _work(
+    need: Need, dataset: tuple[float, float] | None, sizes: dict[str, int]
+) -> tuple[float | None, tuple[Step, ...]]:
+    """Samples to work through, and how that came about."""
+    if need.task is Task.INFERENCE:
+        if need.requests_per_s is None:
+            raise UsageError("requests_per_s is missing", "Say how many requests come a second.")
+        if need.p99_ms is None:
+            raise UsageError("p99_ms is missing", "Say within how many ms 99 of 100 are answered.")
+        value = f"{need.requests_per_s:g} requests/s within {need.p99_ms:g} ms at p99"
+        return None, (Step(name="work", value=value, formula="stated", source="the need"),)
+    if need.steps is not None:
+        batch = need.batch_size or sizes["nvidia"]
+        total = need.steps * batch
+        formula = f"{need.steps:,.0f} steps x batch {batch}"
+        return total, (_amount(total, formula, "the need"),)
+    samples, epochs, source = need.samples, need.epochs, "the need"
+    if samples is None and dataset is not None:
+        samples, source = dataset[0], "the workload's data set"
+    if epochs is None and dataset is not None and need.samples is None:
+        epochs = dataset[1]
+    if samples is None:
+        raise UsageError(
+            "samples is missing: nobody says how much work it is",
+            "Give samples and epochs, or steps.",
+        )
+    total = samples * (epochs if epochs is not None else 1.0)
+    formula = f"{samples:,.0f} samples x {epochs if epochs is not None else 1:g} epochs"
+    return total, (_amount(total, formula, source),)
+
+
+def _amount(total: float, formula: str, source: str) -> Step:
+    return Step(name="work", value=f"{total:,.0f} samples", formula=formula, source=source)

@@ -1,0 +1,285 @@
+"""A need from a TOML file or from flags: strict, and every setting left open is echoed."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import tomllib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from dlbench.core import catalog_rows
+from dlbench.core.catalog import Catalog
+from dlbench.core.errors import UsageError
+from dlbench.core.recommendation import Need, Objective, OwnedMachine, Task
+from dlbench.core.types import Precision
+
+MAX_BYTES = 64 * 1024
+MOST_OWNED = 20
+MOST_NAMES = 100
+
+Values = Mapping[str, Any]
+
+ENUMS = {"task": Task, "objective": Objective, "precision": Precision}
+TEXTS = ("name", "workload", "variant", "framework")
+LISTS = ("regions", "exclude_providers")
+PAIRS = ("spot_interruptions_per_h", "set_up_min")
+WHOLE = ("batch_size", "max_devices", "max_instances", "max_price_age_days", "seed")
+MAY_BE_ZERO = frozenset(
+    {
+        "seed",
+        "data_gb",
+        "carbon_usd_per_kg",
+        "checkpoint_min",
+        "max_price_age_days",
+        "purchase_usd",
+        "idle_w",
+        "tariff_usd_per_kwh",
+        "intensity_g_per_kwh",
+    }
+)
+"""Every other number must be above 0: a budget or a deadline of nothing asks for nothing."""
+
+# fmt: off
+EU = frozenset(
+    (
+        "AT", "BE", "BG", "HR", "CY", "CZ", "DK", "EE", "FI", "FR", "DE", "GR",
+        "HU", "IE", "IT", "LV", "LT", "LU", "MT", "NL", "PL", "PT", "RO", "SK",
+        "SI", "ES", "SE", "EU",
+    )
+)
+# fmt: on
+EEA = EU | {"IS", "LI", "NO"}
+ZONES = {"EU": EU, "EEA": EEA}
+"""Groups of countries that data may be bound to; a place of which only "EU" is known is in both."""
+
+FRAMEWORKS = ("pytorch", "tensorflow", "jax", "keras", "onnxruntime", "openvino", "fake")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The table of a need's file.
+
+    Raises:
+        UsageError: it is no TOML.
+        StoreError: it cannot be read, or is too large.
+    """
+    try:
+        return tomllib.loads(catalog_rows.read_bytes(path, MAX_BYTES).decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(
+            f"{path} is no TOML: {error}", "docs/recommend.md has examples."
+        ) from error
+
+
+def build(table: Values) -> tuple[Need, tuple[tuple[str, str], ...]]:
+    """The need of a table, and what it left open as (field, value).
+
+    Raises:
+        UsageError: a field is unknown, of the wrong type, or impossible; the message names it.
+    """
+    known = {f.name for f in fields(Need)}
+    for name in table:
+        _refuse_unknown(name, known)
+    values = {name: _value(name, given) for name, given in table.items()}
+    need = Need(**values)
+    _refuse_contradictions(need)
+    return need, _defaults(values)
+
+
+def _refuse_unknown(name: str, known: set[str]) -> None:
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        raise UsageError(
+            f"{name} is no field of a need",
+            f"Did you mean {near[0]}?" if near else f"Fields: {', '.join(sorted(known))}.",
+        )
+
+
+def _value(name: str, given: Any) -> Any:  # noqa: ANN401 - a cell of a TOML table
+    for names, read_ in READERS:
+        if name in names:
+            return read_(name, given)
+    return _number(name, given)
+
+
+def _flag(name: str, given: Any) -> bool:  # noqa: ANN401
+    if not isinstance(given, bool):
+        raise UsageError(f"{name} is {given!r:.100}", "true or false.")
+    return given
+
+
+def _choice(name: str, given: Any) -> Any:  # noqa: ANN401
+    kind = ENUMS[name]
+    try:
+        return kind(given)
+    except ValueError:
+        raise UsageError(
+            f"{name} is {given!r}", f"One of: {', '.join(str(member) for member in kind)}."
+        ) from None
+
+
+def _text(name: str, given: Any) -> str:  # noqa: ANN401
+    if not isinstance(given, str) or len(given) > MOST_NAMES or not given.isprintable():
+        raise UsageError(f"{name} is {given!r:.100}", "A short text in quotes is needed.")
+    return given
+
+
+def _texts(name: str, given: Any) -> tuple[str, ...]:  # noqa: ANN401
+    if not isinstance(given, list | tuple) or len(given) > MOST_NAMES:
+        raise UsageError(f"{name} is {given!r:.100}", f'A list is needed: {name} = ["DE", "FR"].')
+    return tuple(_text(name, item) for item in given)
+
+
+def _number(name: str, given: Any) -> float | int:  # noqa: ANN401
+    if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
+        raise UsageError(f"{name} is {given!r:.100}", "A finite number is needed.")
+    if given < 0 or (given == 0 and name not in MAY_BE_ZERO):
+        what = "at least 0" if name in MAY_BE_ZERO else "above 0"
+        raise UsageError(f"{name} is {given}", f"Give a number {what}, or leave {name} out.")
+    if name in WHOLE:
+        if given != int(given):
+            raise UsageError(f"{name} is {given}", "A whole number is needed.")
+        return int(given)
+    if name in {"confidence", "utilisation"} and given > 1:
+        raise UsageError(f"{name} is {given}", "A share is needed, such as 0.9.")
+    if name == "confidence" and not MIN_CONFIDENCE <= given <= MAX_CONFIDENCE:
+        raise UsageError(
+            f"confidence is {given}", f"Between {MIN_CONFIDENCE} and {MAX_CONFIDENCE} is needed."
+        )
+    return float(given)
+
+
+MIN_CONFIDENCE, MAX_CONFIDENCE = 0.5, 0.99
+"""2,000 draws say nothing beyond; below a half is a wish."""
+
+
+def _pair(name: str, given: Any) -> tuple[float, float]:  # noqa: ANN401
+    if not isinstance(given, list | tuple) or len(given) != len(("low", "high")):
+        raise UsageError(f"{name} is {given!r:.100}", "Low and high are needed: [0.01, 0.2].")
+    low, high = (_number(name, x) for x in given)
+    if low > high:
+        raise UsageError(f"{name} is {given}", "The low end comes first.")
+    return float(low), float(high)
+
+
+def _machines(_: str, given: Any) -> tuple[OwnedMachine, ...]:  # noqa: ANN401
+    if not isinstance(given, list) or len(given) > MOST_OWNED:
+        raise UsageError("owned is no list of tables", "Write each as [[owned]].")
+    return tuple(_machine(table) for table in given)
+
+
+def _machine(table: Any) -> OwnedMachine:  # noqa: ANN401
+    if not isinstance(table, dict):
+        raise UsageError("owned is no list of tables", "Write each as [[owned]].")
+    known = {f.name for f in fields(OwnedMachine)}
+    for name in table:
+        _refuse_unknown(name, known)
+    if "name" not in table:
+        raise UsageError("owned: name is missing", "Give each machine a name.")
+    texts = {"name", "accelerator", "cpu_model", "country"}
+    values = {
+        name: _text(name, x) if name in texts else _number(name, x) for name, x in table.items()
+    }
+    if "accelerator_count" in values:
+        values["accelerator_count"] = int(values["accelerator_count"])
+    return OwnedMachine(**values)
+
+
+READERS: tuple[tuple[Collection[str], Callable[[str, Any], Any]], ...] = (
+    (ENUMS, _choice),
+    (TEXTS, _text),
+    (LISTS, _texts),
+    (PAIRS, _pair),
+    (("owned",), _machines),
+    (("spot",), _flag),
+)
+"""How each field is read; all others are numbers."""
+
+
+def _refuse_contradictions(need: Need) -> None:
+    serving = need.task is Task.INFERENCE
+    only_training = ("deadline_h", "budget_usd", "samples", "epochs", "steps")
+    only_serving = ("requests_per_s", "p99_ms")
+    for name in only_training if serving else only_serving:
+        if getattr(need, name) is not None:
+            remedy = (
+                "A service runs for months: use budget_usd_per_month."
+                if name == "budget_usd"
+                else f"Leave {name} out, or change task."
+            )
+            raise UsageError(f"{name} makes no sense for task {need.task}", remedy)
+    if need.steps is not None and need.samples is not None:
+        raise UsageError("steps and samples both say how much work it is", "Give one of them.")
+    if need.framework not in FRAMEWORKS:
+        raise UsageError(
+            f"framework {need.framework!r} is unknown", f"Known: {', '.join(FRAMEWORKS)}."
+        )
+
+
+def _defaults(values: Values) -> tuple[tuple[str, str], ...]:
+    """Every field with a default that the need left open, as people read it."""
+    found = []
+    for field in fields(Need):
+        default = field.default
+        if field.name in values or default is MISSING or field.name in {"name", "workload"}:
+            continue
+        text = _plain(default)
+        if text:
+            found.append((field.name, text))
+    return tuple(found)
+
+
+def _plain(default: Any) -> str:  # noqa: ANN401
+    if default in (None, "", ()):
+        return ""
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    if isinstance(default, tuple):
+        return " to ".join(f"{x:g}" for x in default)
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+# --- against the catalog --------------------------------------------------------------------
+
+
+def check(need: Need, catalog: Catalog) -> None:
+    """Names in a need must be the catalog's.
+
+    Raises:
+        UsageError: an unknown region, provider or accelerator; the nearest are told.
+    """
+    places = {r.region.lower() for r in catalog.regions} | {
+        o.region.lower() for o in catalog.offers
+    }
+    countries = {r.country for r in catalog.regions if r.country} | set(ZONES)
+    for region in need.regions:
+        if region.upper() not in countries and region.lower() not in places:
+            near = difflib.get_close_matches(region.lower(), places, n=3)
+            raise UsageError(
+                f"regions: {region!r} is no region or country of the catalog",
+                f"Try {', '.join(near)}." if near else "dlbench catalog list regions",
+            )
+    providers = {o.provider for o in catalog.offers}
+    for name in need.exclude_providers:
+        if name not in providers:
+            raise UsageError(
+                f"exclude_providers: {name!r} is no provider of the catalog",
+                f"Known: {', '.join(sorted(providers))}.",
+            )
+    for machine in need.owned:
+        if machine.accelerator and catalog.accelerator(machine.accelerator) is None:
+            raise UsageError(
+                f"owned: accelerator {machine.accelerator!r} is in no table",
+                "dlbench catalog list accelerators",
+            )
+
+
+def allows(need: Need, region: str, country: str) -> bool:
+    """Whether a place is in the need's regions: by its name, its country, or a zone of countries."""
+    for wanted in need.regions:
+        zone = ZONES.get(wanted.upper(), {wanted.upper()})
+        if wanted.lower() == region.lower() or (country and country in zone):
+            return True
+    return not need.regions

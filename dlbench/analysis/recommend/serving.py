@@ -1,0 +1,211 @@
+"""Requests a second within a limit: how many of which instance.
+
+server scenario measured        the rate at the limit, as LoadGen found it, x planned utilisation
+only offline throughput         batches small enough that a request which just missed one waits for
+                                it and for its own within the limit: 2 x (host + batch / rate)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dlbench.analysis.recommend import assumptions, estimate, simulate
+from dlbench.analysis.recommend.assumptions import Range
+from dlbench.analysis.recommend.estimate import Choice, Simulated
+from dlbench.analysis.recommend.evidence import Rate, Seen
+from dlbench.analysis.recommend.job import Job
+from dlbench.analysis.recommend.simulate import Draws, Floats, summary
+from dlbench.core import metrics
+from dlbench.core.catalog import Amount
+from dlbench.core.recommendation import Constraint, Evidence, Need, Step
+from dlbench.core.types import LATENCY_LIMIT_OPTION, Absent, Estimated, Metric, Scenario
+
+SERVICES_A_LATENCY = 2.0
+"""A request that just missed a batch waits for that one and then for its own."""
+
+CPU_HOST_S = Range(
+    low=0.0001, mid=0.0005, high=0.002, source="a call of a framework on a processor"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """Requests a second of one instance within the limit, and the latency at that."""
+
+    per_s: Floats
+    latency: Metric
+    batch: int
+    utilisation: float
+    steps: tuple[Step, ...]
+
+
+def serving(  # noqa: PLR0913 - the parts of one candidate
+    choice: Choice,
+    *,
+    rate: Rate,
+    scale: tuple[Range, Step],
+    memory: Estimated,
+    usable: Amount,
+    job: Job,
+    need: Need,
+    draws: Draws,
+    found: Sequence[Seen],
+) -> Simulated | tuple[Constraint, str]:
+    """A fleet that serves the need for a month, or the constraint that it breaks."""
+    served = _measured(choice, need, draws, scale, found)
+    capacity = served or _derived(choice, rate, scale, need, draws)
+    if isinstance(capacity, str):
+        return Constraint.LATENCY, capacity
+    wanted = need.requests_per_s or 0.0
+    sure = float(np.quantile(capacity.per_s, 1 - need.confidence))
+    instances = int(np.ceil(wanted / (sure * capacity.utilisation)))
+    if instances > need.max_instances:
+        return (
+            Constraint.DEVICES,
+            f"{instances:,} instances would be needed, max_instances is {need.max_instances}",
+        )
+    time_s = np.full(simulate.N_DRAWS, need.hours_per_month * 3600)
+    busy = np.minimum(1.0, wanted / (capacity.per_s * instances))
+    device_w, host_w = estimate.device_power_w(choice, draws), estimate.host_power_w(choice, draws)
+    joules: Floats | Absent
+    if isinstance(device_w, Absent) or isinstance(host_w, Absent):
+        joules = device_w if isinstance(device_w, Absent) else host_w
+    else:
+        joules = instances * time_s * (device_w * (IDLE_SHARE + (1 - IDLE_SHARE) * busy) + host_w)
+    money = estimate.priced(choice, need, draws, time_s, joules, instances)
+    fleet = Step(
+        name="instances",
+        value=str(instances),
+        formula=(
+            f"{wanted:g} requests/s / ({sure:,.4g}, which {need.confidence:.0%} of outcomes reach, x "
+            f"{capacity.utilisation:.0%} planned utilisation), rounded up"
+        ),
+        source="above",
+    )
+    trail = (
+        *job.steps,
+        estimate.memory_step(memory, usable),
+        *rate.steps,
+        *capacity.steps,
+        fleet,
+        *money.steps,
+    )
+    throughput = summary(
+        capacity.per_s * instances,
+        "requests/s of the fleet within the limit",
+    )
+    return estimate.finished(
+        choice,
+        rate,
+        memory,
+        usable,
+        throughput,
+        money,
+        trail,
+        capacity.latency,
+        instances,
+        batch=capacity.batch,
+    )
+
+
+IDLE_SHARE = 0.25
+"""Of its power at work, that an accelerator draws while it waits between requests."""
+
+
+def _measured(
+    choice: Choice, need: Need, draws: Draws, scale: tuple[Range, Step], found: Sequence[Seen]
+) -> Capacity | None:
+    """From a server case on that accelerator, or that machine, at a limit at most the need's."""
+    limit_ms = need.p99_ms or 0.0
+    cases = [s for s in found if s.case.scenario is Scenario.SERVER and _on(choice, s)]
+    cases = [s for s in cases if _limit_ms(s) <= limit_ms]
+    if not cases:
+        return None
+    best = max(cases, key=lambda s: s.rate.value)
+    low, high = (
+        (best.rate.interval.low, best.rate.interval.high)
+        if best.rate.interval
+        else (best.rate.value, best.rate.value)
+    )
+    per_s = draws.spread("rate", low * 0.9, best.rate.value, high * 1.1)
+    return Capacity(
+        per_s=per_s * draws.of("scaling", scale[0]),
+        latency=metrics.compute("latency_p99_s", best.result, best.run),
+        batch=best.case.batch_size,
+        utilisation=assumptions.UTILISATION_SERVED,
+        steps=(
+            Step(
+                name="rate within the limit",
+                value=f"{best.rate.value:,.4g} requests/s within {_limit_ms(best):g} ms",
+                formula="measured, server scenario, MLCommons LoadGen",
+                source=f"document {best.run.run_id}",
+                as_of=best.run.created_utc[:10],
+            ),
+            scale[1],
+        ),
+    )
+
+
+def _on(choice: Choice, found: Seen) -> bool:
+    if choice.offer.accelerator is None:
+        facts = found.run.environment.facts
+        return (
+            found.device.kind == "cpu" and facts.get("cloud_instance") == choice.offer.instance_type
+        )
+    return found.accelerator is not None and found.accelerator.name == choice.offer.accelerator
+
+
+def _limit_ms(found: Seen) -> float:
+    try:
+        return float(dict(found.case.options).get(LATENCY_LIMIT_OPTION, "inf"))
+    except ValueError:
+        return float("inf")
+
+
+def _derived(
+    choice: Choice, rate: Rate, scale: tuple[Range, Step], need: Need, draws: Draws
+) -> Capacity | str:
+    limit_s = (need.p99_ms or 0.0) / 1e3
+    speed = draws.spread("rate", rate.low, rate.value, rate.high)
+    host = CPU_HOST_S if choice.offer.accelerator is None else assumptions.HOST_STEP_S["inference"]
+    # A measured or a predicted rate has the host's time in it already, at its own batch.
+    host_s = draws.of("latency", host)
+    if rate.tier is not Evidence.ROOFLINE:
+        host_s = np.minimum(host_s, 0.5 * rate.batch / speed)
+    per_sample_s = np.maximum(1 / speed - host_s / rate.batch, 0.1 / speed)
+    batch = rate.batch
+    while True:
+        service_s = host_s + batch * per_sample_s
+        latency_s = SERVICES_A_LATENCY * service_s
+        sure_s = float(np.quantile(latency_s, need.confidence))
+        if sure_s <= limit_s or batch == 1:
+            break
+        batch = max(1, batch // 2)
+    if sure_s > limit_s:
+        return (
+            f"p99 of one request at a time may reach {sure_s * 1e3:,.3g} ms, p99_ms is "
+            f"{need.p99_ms:g} (median {float(np.median(latency_s)) * 1e3:,.3g} ms)"
+        )
+    latency = summary(latency_s, f"{SERVICES_A_LATENCY:g} x (host + {batch} / rate)")
+    return Capacity(
+        per_s=batch / service_s * draws.of("scaling", scale[0]),
+        latency=latency,
+        batch=batch,
+        utilisation=assumptions.UTILISATION_DERIVED,
+        steps=(
+            Step(
+                name="rate within the limit",
+                value=f"{float(np.median(batch / service_s)):,.4g} requests/s in batches up to {batch}",
+                formula=(
+                    f"estimated, no server case: batch / (host + batch / rate), "
+                    f"{SERVICES_A_LATENCY:g} of which are {latency.value * 1e3:,.3g} ms"
+                ),
+                source=host.source,
+                as_of=assumptions.READ,
+            ),
+            scale[1],
+        ),
+    )

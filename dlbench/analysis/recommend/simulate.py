@@ -1,0 +1,89 @@
+"""Time, cost, energy and carbon of each candidate as distributions, by seeded Monte Carlo.
+
+All candidates share the same draws (common random numbers): what differs between two of them is the
+candidates, not luck, and the answer is the same on every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dlbench.analysis.recommend.assumptions import Range
+from dlbench.core.types import Estimated, Interval
+
+Floats = npt.NDArray[np.float64]
+
+N_DRAWS = 2000
+"""The 90th percentile of 2,000 draws is certain to about +-1.3 percentage points."""
+
+Z_90 = 1.6448536269514722
+"""Standard normal deviate that 5 % lie above."""
+
+NAMES = (
+    "rate",
+    "scaling",
+    "upload",
+    "set_up",
+    "restart",
+    "load",
+    "host",
+    "pue",
+    "intensity",
+    "storage",
+    "spot",
+    "latency",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """Standard normal draws by name, the same for all candidates."""
+
+    seed: int
+    normal: Mapping[str, Floats]
+
+    def spread(self, name: str, low: float, mid: float, high: float) -> Floats:
+        """Around ``mid``, 5 % below ``low`` and 5 % above ``high``: log-normal on each side."""
+        z = self.normal[name]
+        up, down = np.log(max(high / mid, 1.0)) / Z_90, np.log(max(mid / low, 1.0)) / Z_90
+        return np.asarray(mid * np.exp(np.where(z > 0, z * up, z * down)))
+
+    def of(self, name: str, assumed: Range) -> Floats:
+        """Of an assumption."""
+        return self.spread(name, assumed.low, assumed.mid, assumed.high)
+
+    def uniform(self, name: str, low: float, high: float) -> Floats:
+        """Evenly between two ends."""
+        from scipy.special import ndtr
+
+        return np.asarray(low + (high - low) * ndtr(self.normal[name]))
+
+    def poisson(self, mean: Floats) -> Floats:
+        """Counts of these means; the same means give the same counts."""
+        generator = np.random.default_rng([self.seed, 1])
+        # A mean of a million interruptions is as hopeless as one of 10^15, which would overflow.
+        return generator.poisson(np.minimum(mean, 1e6)).astype(np.float64)
+
+
+def draws(seed: int) -> Draws:
+    """The draws of a seed."""
+    generator = np.random.default_rng([seed, 0])
+    return Draws(seed, {name: generator.standard_normal(N_DRAWS) for name in NAMES})
+
+
+def summary(values: Floats, method: str, sources: tuple[str, ...] = ()) -> Estimated:
+    """The median, with the interval that holds nine of ten."""
+    low, mid, high = (float(x) for x in np.quantile(values, (0.05, 0.5, 0.95)))
+    return Estimated(
+        value=mid, interval=Interval(low=low, high=high, level=0.9), method=method, from_=sources
+    )
+
+
+def billed_h(time_s: Floats, unit_s: float, least_s: float) -> Floats:
+    """Hours that are billed: whole units, and at least the least."""
+    units = np.ceil(np.maximum(time_s, least_s) / unit_s)
+    return np.asarray(units * unit_s / 3600)

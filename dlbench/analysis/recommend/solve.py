@@ -1,0 +1,158 @@
+"""The limits and the pick: cheap enough to be asked again with another price, deadline or budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dlbench.analysis.recommend.estimate import Simulated
+from dlbench.core.recommendation import Candidate, Constraint, Evidence, Need
+from dlbench.core.types import Absent
+
+RANK = {tier: i for i, tier in enumerate(Evidence)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A simulated candidate by the numbers that decide: what the confidence can count on.
+
+    ``sure_*`` is the value that a share ``confidence`` of outcomes stays within; None is unknown.
+    """
+
+    simulated: Simulated
+    value: float
+    sure_h: float
+    sure_usd: float
+    sure_kg: float | None
+
+    @property
+    def candidate(self) -> Candidate:
+        """Its candidate."""
+        return self.simulated.candidate
+
+    @property
+    def hardware(self) -> tuple[str, float]:
+        """Accelerator and how many: what alternatives should differ in."""
+        choice = self.simulated.choice
+        return (choice.offer.accelerator or choice.offer.cpu_model or "CPU", choice.devices)
+
+
+def judge(simulated: Simulated, need: Need) -> Judged:
+    """One candidate under a need."""
+    share = need.confidence
+    carbon = simulated.carbon_g
+    return Judged(
+        simulated=simulated,
+        value=simulated.value(need.objective, need.carbon_usd_per_kg),
+        sure_h=float(np.quantile(simulated.time_s, share)) / 3600,
+        sure_usd=float(np.quantile(simulated.cost_usd, share)),
+        sure_kg=None if carbon is None else float(np.quantile(carbon, share)) / 1e3,
+    )
+
+
+def budget_usd(need: Need) -> float | None:
+    """What one candidate's cost may be: of a run, or a month's share of it."""
+    limits = [need.budget_usd]
+    if need.budget_usd_per_month is not None:
+        runs = 1.0 if need.requests_per_s is not None else need.runs_per_month
+        limits.append(need.budget_usd_per_month / runs)
+    given = [x for x in limits if x is not None]
+    return min(given) if given else None
+
+
+def broken(judged: Judged, need: Need) -> tuple[Constraint, str] | None:
+    """The first limit that is not kept with the need's confidence, and by how much."""
+    sure = f"{need.confidence:.0%} of outcomes"
+    if need.deadline_h is not None and judged.sure_h > need.deadline_h:
+        return (
+            Constraint.DEADLINE,
+            f"{sure} take up to {judged.sure_h:,.3g} h, deadline_h is {need.deadline_h:g}",
+        )
+    budget = budget_usd(need)
+    if budget is not None and judged.sure_usd > budget:
+        return (
+            Constraint.BUDGET,
+            f"{sure} cost up to {judged.sure_usd:,.4g} USD, the budget is {budget:,.4g}",
+        )
+    if need.carbon_limit_kg is not None:
+        if judged.sure_kg is None:
+            return Constraint.CARBON, "its carbon is not known, and carbon_limit_kg is given"
+        if judged.sure_kg > need.carbon_limit_kg:
+            reason = f"{sure} emit up to {judged.sure_kg:,.3g} kg, carbon_limit_kg is "
+            return Constraint.CARBON, f"{reason}{need.carbon_limit_kg:g}"
+    if judged.value == float("inf"):
+        return Constraint.CARBON, f"its {need.objective} is not known, and it is the objective"
+    return None
+
+
+def order(judged: Judged) -> tuple[float, int, str, str]:
+    """The better first: by the objective, then evidence, then the name so that ties are stable."""
+    candidate = judged.candidate
+    return (judged.value, RANK[candidate.evidence], candidate.offer.name, str(candidate.spot))
+
+
+def feasible(judged: Sequence[Judged], need: Need) -> list[Judged]:
+    """All that keep every limit, the best first."""
+    return sorted((j for j in judged if broken(j, need) is None), key=order)
+
+
+def best(judged: Sequence[Judged], need: Need) -> Judged | None:
+    """The pick of a need."""
+    kept = [j for j in judged if broken(j, need) is None]
+    return min(kept, key=order) if kept else None
+
+
+def with_shares(judged: Judged, need: Need) -> Candidate:
+    """The candidate with the shares of outcomes within deadline and budget."""
+    simulated, budget = judged.simulated, budget_usd(need)
+    return replace(
+        simulated.candidate,
+        p_deadline=None
+        if need.deadline_h is None
+        else float(np.mean(simulated.time_s <= need.deadline_h * 3600)),
+        p_budget=None if budget is None else float(np.mean(simulated.cost_usd <= budget)),
+    )
+
+
+def front(kept: Sequence[Judged]) -> list[Judged]:
+    """Those that no other beats in median time and median cost both, by rising cost.
+
+    At inference time is a month for all, and latency takes its place.
+    """
+
+    def seconds(j: Judged) -> float:
+        latency, time = j.candidate.latency_p99_s, j.candidate.time_s
+        chosen = time if isinstance(latency, Absent) else latency
+        return float("inf") if isinstance(chosen, Absent) else chosen.value
+
+    def usd(j: Judged) -> float:
+        cost = j.candidate.cost_usd
+        return float("inf") if isinstance(cost, Absent) else cost.value
+
+    found: list[Judged] = []
+    for judged in sorted(kept, key=lambda j: (usd(j), seconds(j), order(j))):
+        if not found or seconds(judged) < seconds(found[-1]):
+            found.append(judged)
+    return found
+
+
+def alternatives(kept: Sequence[Judged], pick: Judged) -> list[Judged]:
+    """Two other ways: the next best on other hardware, and the best of the other axis."""
+    others = [j for j in kept if j.hardware != pick.hardware]
+    rest = [j for j in kept if j is not pick]
+    chosen = others[:1]
+    other_axis = [j for j in front(kept) if j is not pick and j not in chosen]
+    if other_axis:
+        # Of the front's other end: the fastest where cost decides, the cheapest where time does.
+        chosen.append(other_axis[-1] if pick.value <= other_axis[-1].value else other_axis[0])
+    for judged in [*others, *rest]:
+        if len(chosen) >= ALTERNATIVES:
+            break
+        if judged not in chosen:
+            chosen.append(judged)
+    return chosen[:ALTERNATIVES]
+
+
+ALTERNATIVES = 2

@@ -1,0 +1,435 @@
+"""What is said of an answer: reasons, what would flip it, what binds, buy or rent, is a CPU enough."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from dlbench.analysis.recommend import solve
+from dlbench.analysis.recommend.estimate import HOURS_A_MONTH, Simulated
+from dlbench.analysis.recommend.solve import Judged
+from dlbench.core import units
+from dlbench.core.recommendation import (
+    BuyOrRent,
+    Candidate,
+    Evidence,
+    Flip,
+    Need,
+    Objective,
+    Rejection,
+    Task,
+)
+from dlbench.core.types import Absent, Metric
+
+MOST_PRICE_FACTOR = 100.0
+PRICE_STEPS = 40
+"""Halvings of the interval: the factor is then exact to far more digits than a price has."""
+
+JUST_UNDER = 0.999
+
+BUDGETS: dict[str, Any] = {"budget_usd": None, "budget_usd_per_month": None}
+
+ONLY_WAY = "and is the only way that keeps every limit"
+
+
+def money(metric: Metric) -> str:
+    """A cost with its interval."""
+    if isinstance(metric, Absent):
+        return f"unknown ({metric.reason})"
+    low, high = (metric.interval.low, metric.interval.high) if metric.interval else (0.0, 0.0)
+    return f"{usd(metric.value)} ({usd(low)} to {usd(high)})"
+
+
+def usd(value: float) -> str:
+    """USD with cents where they matter."""
+    return f"{value:,.0f} USD" if value >= 1000 else f"{value:,.2f} USD"  # noqa: PLR2004 - cents
+
+
+def span(metric: Metric) -> str:
+    """A time with its interval."""
+    if isinstance(metric, Absent):
+        return f"unknown ({metric.reason})"
+    low, high = (metric.interval.low, metric.interval.high) if metric.interval else (0.0, 0.0)
+    return f"{units.duration(metric.value)} ({units.duration(low)} to {units.duration(high)})"
+
+
+# --- reasons --------------------------------------------------------------------------------
+
+
+def reasons(pick: Judged, kept: Sequence[Judged], need: Need) -> tuple[str, ...]:
+    """Why this one, in plain words."""
+    candidate = solve.with_shares(pick, need)
+    found = [_first(candidate, need, len(kept)), _limits(candidate, need)]
+    found.append(_memory(candidate))
+    found.append(_evidence(candidate))
+    other = next((j for j in kept if j.hardware != pick.hardware), None)
+    if other is not None and pick.value > 0:
+        found.append(
+            f"The next best hardware, {other.candidate.hardware} ({other.candidate.name}), is "
+            f"{_worse(other.value, pick.value)} in {need.objective}."
+        )
+    return tuple(sentence for sentence in found if sentence)
+
+
+def _first(candidate: Candidate, need: Need, n: int) -> str:
+    least = {
+        Objective.COST: "costs least",
+        Objective.TIME: "is fastest",
+        Objective.ENERGY: "uses least energy",
+        Objective.CARBON: "emits least",
+    }[need.objective]
+    among = f"of {n} ways that keep every limit" if n > 1 else ONLY_WAY
+    if need.task is Task.INFERENCE:
+        rate = f"{need.requests_per_s:g} requests/s within {need.p99_ms:g} ms"
+        return f"It {least} {among}: {money(candidate.cost_usd)} a month for {rate}."
+    return f"It {least} {among}: {money(candidate.cost_usd)}, done in {span(candidate.time_s)}."
+
+
+def _limits(candidate: Candidate, need: Need) -> str:
+    parts = []
+    if candidate.p_deadline is not None:
+        parts.append(f"{candidate.p_deadline:.0%} end within the deadline of {need.deadline_h:g} h")
+    budget = solve.budget_usd(need)
+    if candidate.p_budget is not None and budget is not None:
+        parts.append(f"{candidate.p_budget:.0%} stay within the budget of {usd(budget)}")
+    return f"Of the simulated outcomes, {' and '.join(parts)}." if parts else ""
+
+
+def _memory(candidate: Candidate) -> str:
+    memory, usable = candidate.memory_mib, candidate.usable_memory_mib
+    if isinstance(memory, Absent) or isinstance(usable, Absent):
+        return ""
+    return (
+        f"A batch of {candidate.batch_size} takes {memory.value / 1024:.1f} GiB of "
+        f"{usable / 1024:.1f} usable ({getattr(memory, 'method', 'measured')})."
+    )
+
+
+def _evidence(candidate: Candidate) -> str:
+    weak = {
+        Evidence.PREDICTED: " Measure it before you rely on it: dlbench run.",
+        Evidence.ROOFLINE: " That is a rough bound: nobody measured anything like it. Measure first.",
+    }.get(candidate.evidence, "")
+    return f"Its speed is {candidate.evidence}.{weak}"
+
+
+def _worse(value: float, than: float) -> str:
+    """18 % worse, or 9.1 times the pick where percents get long."""
+    ratio = value / than if than > 0 else float("inf")
+    return f"{ratio - 1:.0%} worse" if ratio < TWICE else f"{ratio:,.3g} times the pick"
+
+
+TWICE = 2.0
+
+
+def cpu_verdict(pick: Judged | None, kept: Sequence[Judged], need: Need) -> str:
+    """Whether accelerators are needed at all, said outright."""
+    if pick is None:
+        return ""
+    on_cpu = next((j for j in kept if j.simulated.choice.offer.accelerator is None), None)
+    on_gpu = next((j for j in kept if j.simulated.choice.offer.accelerator is not None), None)
+    if pick is on_cpu:
+        if on_gpu is None:
+            return "A CPU is enough: no accelerator keeps every limit."
+        return (
+            f"A CPU is enough: the best accelerator, {on_gpu.candidate.hardware} "
+            f"({on_gpu.candidate.name}), is {_worse(on_gpu.value, pick.value)} in {need.objective}."
+        )
+    if on_cpu is None:
+        return "A CPU is not enough: none keeps every limit."
+    return f"A CPU would do, and is {_worse(on_cpu.value, pick.value)} in {need.objective}: {on_cpu.candidate.name}, {money(on_cpu.candidate.cost_usd)}."
+
+
+# --- what would flip it ---------------------------------------------------------------------
+
+
+def flips(pick: Judged, judged: Sequence[Judged], need: Need) -> tuple[Flip, ...]:
+    """Changes of price, deadline and budget that change the pick, each found by solving again."""
+    found = [
+        _price_rise(pick, judged, need),
+        _price_fall(pick, judged, need),
+        *_half_price(pick, judged, need),
+        *_deadline(pick, judged, need),
+        *_budget(pick, judged, need),
+    ]
+    return tuple(flip for flip in found if flip is not None)
+
+
+def _name(judged: Judged | None) -> str:
+    return "nothing" if judged is None else judged.candidate.name
+
+
+def _same(a: Judged | None, b: Judged | None) -> bool:
+    """Whether two answers are one offer, however its price was changed meanwhile."""
+    if a is None or b is None:
+        return a is b
+    x, y = a.simulated.choice, b.simulated.choice
+    return (x.offer.key, x.spot) == (y.offer.key, y.spot)
+
+
+def _repriced(judged: Sequence[Judged], one: Judged, factor: float, need: Need) -> list[Judged]:
+    changed = solve.judge(one.simulated.at_price(factor), need)
+    return [changed if j is one else j for j in judged]
+
+
+def _price_rise(pick: Judged, judged: Sequence[Judged], need: Need) -> Flip | None:
+    """The smallest rise of the pick's price at which it is no longer the pick."""
+    price = pick.candidate.price_usd_per_h
+    if isinstance(price, Absent):
+        return None
+
+    def still(factor: float) -> bool:
+        return _same(solve.best(_repriced(judged, pick, factor, need), need), pick)
+
+    if still(MOST_PRICE_FACTOR):
+        return None
+    low, high = 1.0, MOST_PRICE_FACTOR
+    for _ in range(PRICE_STEPS):
+        mid = (low * high) ** 0.5
+        low, high = (mid, high) if still(mid) else (low, mid)
+    other = solve.best(_repriced(judged, pick, high, need), need)
+    return Flip(
+        change="price of the pick",
+        value=price * high,
+        new_pick=_name(other),
+        sentence=f"Above {price * high:,.4g} USD/h ({high - 1:+.1%}) for the pick: {_name(other)}.",
+    )
+
+
+def _price_fall(pick: Judged, judged: Sequence[Judged], need: Need) -> Flip | None:
+    """The smallest fall of a rival's price that makes it the pick: of the nearest rival elsewhere."""
+    rivals = [j for j in solve.feasible(judged, need) if j.hardware != pick.hardware][:1]
+    for rival in rivals:
+        price = rival.candidate.price_usd_per_h
+        if isinstance(price, Absent) or need.objective is not Objective.COST:
+            return None
+
+        def wins(factor: float, one: Judged = rival) -> bool:
+            return _same(solve.best(_repriced(judged, one, factor, need), need), one)
+
+        low, high = 1 / MOST_PRICE_FACTOR, 1.0
+        if not wins(low):
+            return None
+        for _ in range(PRICE_STEPS):
+            mid = (low * high) ** 0.5
+            low, high = (mid, high) if wins(mid) else (low, mid)
+        return Flip(
+            change="price of a rival",
+            value=price * low,
+            new_pick=_name(rival),
+            sentence=(
+                f"Below {price * low:,.4g} USD/h ({low - 1:+.1%}) for {_name(rival)}: that one."
+            ),
+        )
+    return None
+
+
+def _half_price(pick: Judged, judged: Sequence[Judged], need: Need) -> list[Flip]:
+    """Whether any rival on other hardware would win at half its price: the nearest that would."""
+    if need.objective is not Objective.COST:
+        return []
+    for rival in solve.feasible(judged, need):
+        price = rival.candidate.price_usd_per_h
+        if rival.hardware == pick.hardware or isinstance(price, Absent):
+            continue
+        wins = _same(solve.best(_repriced(judged, rival, 0.5, need), need), rival)
+        verdict = f"the pick becomes {_name(rival)}" if wins else "the pick stays"
+        return [
+            Flip(
+                change="half the price of the nearest rival",
+                value=price / 2,
+                new_pick=_name(rival) if wins else _name(pick),
+                sentence=f"At half its price ({price / 2:,.4g} USD/h) for {_name(rival)}: {verdict}.",
+            )
+        ]
+    return []
+
+
+def _deadline(pick: Judged, judged: Sequence[Judged], need: Need) -> list[Flip | None]:
+    if need.task is Task.INFERENCE:
+        return []
+    tighter = replace(need, deadline_h=pick.sure_h * JUST_UNDER)
+    other = solve.best(judged, tighter)
+    found: list[Flip | None] = [
+        Flip(
+            change="deadline",
+            value=pick.sure_h,
+            new_pick=_name(other),
+            sentence=f"With a deadline under {pick.sure_h:,.3g} h: {_describe(other)}.",
+        )
+    ]
+    if need.deadline_h is not None:
+        half = need.deadline_h / 2
+        other = solve.best(judged, replace(need, deadline_h=half))
+        same = "the pick stays" if _same(other, pick) else _describe(other)
+        found.append(
+            Flip(
+                change="half the deadline",
+                value=half,
+                new_pick=_name(other),
+                sentence=f"With half the deadline ({half:g} h): {same}.",
+            )
+        )
+        found.append(_looser(pick, judged, need))
+    return found
+
+
+def _looser(pick: Judged, judged: Sequence[Judged], need: Need) -> Flip | None:
+    """The nearest later deadline that allows something better."""
+    free = replace(need, deadline_h=None)
+    better = [j for j in judged if j.value < pick.value and solve.broken(j, free) is None]
+    if not better:
+        return None
+    soonest = min(better, key=lambda j: j.sure_h)
+    found = solve.best(judged, replace(need, deadline_h=soonest.sure_h))
+    return Flip(
+        change="deadline",
+        value=soonest.sure_h,
+        new_pick=_name(found),
+        sentence=f"With {soonest.sure_h:,.3g} h or more: {_describe(found)}.",
+    )
+
+
+def _budget(pick: Judged, judged: Sequence[Judged], need: Need) -> list[Flip | None]:
+    """Under which budget the pick falls; with cost as the objective that is the least there is."""
+    field = "budget_usd_per_month" if need.task is Task.INFERENCE else "budget_usd"
+    limit: dict[str, Any] = {field: pick.sure_usd * JUST_UNDER}
+    tighter = replace(need, **{field: pick.sure_usd * JUST_UNDER})
+    other = solve.best(judged, tighter)
+    return [
+        Flip(
+            change="budget",
+            value=pick.sure_usd,
+            new_pick=_name(other),
+            sentence=f"With a budget under {usd(pick.sure_usd)}: {_describe(other)}.",
+        )
+    ]
+
+
+def _describe(judged: Judged | None) -> str:
+    if judged is None:
+        return "nothing in the catalog"
+    candidate = judged.candidate
+    return f"{candidate.name}, {candidate.hardware}, for {money(candidate.cost_usd)}"
+
+
+# --- nothing feasible -----------------------------------------------------------------------
+
+
+def binding(judged: Sequence[Judged], rejected: Sequence[Rejection], need: Need) -> tuple[str, ...]:
+    """Which limit stands in the way, and by how much: each is lifted alone, and it is solved again."""
+    found = []
+    lifted: dict[str, tuple[float | None, str, Callable[[Judged], float]]] = {
+        "deadline_h": (need.deadline_h, "h", lambda j: j.sure_h),
+        "budget": (solve.budget_usd(need), "USD", lambda j: j.sure_usd),
+        "carbon_limit_kg": (
+            need.carbon_limit_kg,
+            "kg",
+            lambda j: float("inf") if j.sure_kg is None else j.sure_kg,
+        ),
+    }
+    for name, (limit, unit, of) in lifted.items():
+        if limit is None:
+            continue
+        fields = BUDGETS if name == "budget" else {name: None}
+        kept = [j for j in judged if solve.broken(j, replace(need, **fields)) is None]
+        if kept:
+            least = min(kept, key=of)
+            found.append(
+                f"{name} binds: it is {limit:,.4g} {unit}, and {of(least):,.4g} {unit} would be needed "
+                f"(by {least.candidate.name}, {least.candidate.hardware}): "
+                f"{of(least) / limit:,.3g} times as much."
+            )
+    if not found and judged:
+        least_h, least_usd = (
+            min(judged, key=lambda j: j.sure_h),
+            min(judged, key=lambda j: j.sure_usd),
+        )
+        found.append(
+            f"No single limit binds alone: the fastest needs {least_h.sure_h:,.3g} h "
+            f"({usd(least_h.sure_usd)}), the cheapest {usd(least_usd.sure_usd)} "
+            f"({least_usd.sure_h:,.3g} h)."
+        )
+    if not judged:
+        found += _hard(rejected)
+    return tuple(found)
+
+
+def _hard(rejected: Sequence[Rejection]) -> list[str]:
+    """Nothing could even be simulated: the reasons, the commonest first, each with one example."""
+    counts = Counter(r.constraint for r in rejected)
+    examples = {r.constraint: r for r in reversed(rejected)}
+    return [
+        f"{constraint} binds for {n} of {len(rejected)} offers, such as "
+        f"{examples[constraint].name}: {examples[constraint].reason}."
+        for constraint, n in counts.most_common(3)
+    ]
+
+
+# --- buy or rent ----------------------------------------------------------------------------
+
+
+def buy_or_rent(judged: Sequence[Judged], need: Need) -> tuple[BuyOrRent, ...]:
+    """From how many hours of work a month each machine of one's own is cheaper than the best rent."""
+    rented = next(
+        (j for j in solve.feasible(judged, need) if not j.simulated.choice.owned), None
+    ) or min((j for j in judged if not j.simulated.choice.owned), key=solve.order, default=None)
+    own = [j for j in judged if j.simulated.choice.owned is not None]
+    if rented is None:
+        return ()
+    return tuple(_break_even(j.simulated, rented.simulated) for j in own)
+
+
+def _break_even(own: Simulated, rented: Simulated) -> BuyOrRent:
+    """Fixed costs of a month over what an hour saves."""
+    machine, price = own.choice.owned, rented.candidate.price_usd_per_h
+    speeds = [c.candidate.throughput_samples_per_s for c in (own, rented)]
+    energy, time = own.candidate.energy_j, own.candidate.time_s
+    names = {"machine": own.candidate.offer.instance_type, "rented": rented.candidate.name}
+    speed_own, speed_rent = speeds
+    if (
+        machine is None
+        or isinstance(price, Absent)
+        or isinstance(speed_own, Absent)
+        or isinstance(speed_rent, Absent)
+        or isinstance(time, Absent)
+    ):
+        unknown = Absent(reason="price or speed of one of them is not known")
+        sentence = f"{names['machine']}: {unknown.reason}."
+        return BuyOrRent(**names, break_even_h_per_month=unknown, sentence=sentence)
+    idle_usd_h = machine.idle_w / 1e3 * machine.tariff_usd_per_kwh
+    fixed = machine.purchase_usd / (machine.life_years * 12) + idle_usd_h * HOURS_A_MONTH
+    work_usd_h = (
+        0.0
+        if isinstance(energy, Absent)
+        else max(0.0, energy.value / time.value / 1e3 * machine.tariff_usd_per_kwh - idle_usd_h)
+    )
+    rent_usd_h = price * rented.candidate.n_instances * speed_own.value / speed_rent.value
+    saved = rent_usd_h - work_usd_h
+    hours = fixed / saved if saved > 0 else float("inf")
+    return _sentence(names, hours, fixed, saved)
+
+
+def _sentence(names: dict[str, str], hours: float, fixed: float, saved: float) -> BuyOrRent:
+    machine, rented = names["machine"], names["rented"]
+    if hours > HOURS_A_MONTH:
+        why = (
+            f"its energy alone costs more an hour than {rented}"
+            if saved <= 0
+            else f"{hours:,.0f} hours a month would be needed, and a month has {HOURS_A_MONTH:.0f}"
+        )
+        return BuyOrRent(
+            **names,
+            break_even_h_per_month=Absent(reason=why),
+            sentence=f"Rent: {machine} never pays against {rented}; {why}.",
+        )
+    return BuyOrRent(
+        **names,
+        break_even_h_per_month=hours,
+        sentence=(
+            f"{machine} pays from {hours:,.0f} hours of its work a month: {usd(fixed)} a month "
+            f"are fixed, and each hour saves {usd(saved)} against {rented}."
+        ),
+    )
