@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 import dlbench
-from dlbench.cli import ab, catalog, check, compare, devices, doctor, history, pack, report, run
+from dlbench.cli import (
+    ab,
+    catalog,
+    check,
+    compare,
+    devices,
+    doctor,
+    history,
+    pack,
+    recommend,
+    report,
+    run,
+)
 from dlbench.cli import list as list_
 from dlbench.core.errors import DlbenchError
 
@@ -29,6 +41,7 @@ app.command("check")(check.check)
 app.command("list")(list_.list_workloads)
 app.command("devices")(devices.devices)
 app.command("doctor")(doctor.doctor)
+app.command("recommend")(recommend.recommend)
 app.add_typer(catalog.app, name="catalog")
 
 

@@ -124,11 +124,11 @@ class Row:
             raise self.refuse(field, "is too long or holds control characters", f"Fix {field}.")
         return text
 
-    def amount(self, field: str, why: str = "the source does not say") -> Amount:
+    def amount(self, field: str, why: str = "") -> Amount:
         """A cell as a finite number of at least 0; Absent where it is empty."""
         text = self.text(field)
         if not text:
-            return Absent(reason=f"{field}: {why}")
+            return Absent(reason=why or f"the source does not say {field}")
         try:
             number = float(text)
         except ValueError:

@@ -441,7 +441,7 @@ def _time_steps(
             source="the need",
         ),
         Step(
-            name="work",
+            name="computing",
             value=_span(work_s / 3600, "h"),
             formula="samples / (throughput x scaling)",
             source="above",

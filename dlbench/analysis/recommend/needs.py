@@ -179,7 +179,7 @@ def _machine(table: Any) -> OwnedMachine:  # noqa: ANN401
     if "name" not in table:
         raise UsageError("owned: name is missing", "Give each machine a name.")
     texts = {"name", "accelerator", "cpu_model", "country"}
-    values = {
+    values: dict[str, Any] = {
         name: _text(name, x) if name in texts else _number(name, x) for name, x in table.items()
     }
     if "accelerator_count" in values:

@@ -18,7 +18,7 @@ from dlbench.core.types import Estimated, Interval
 Floats = npt.NDArray[np.float64]
 
 N_DRAWS = 2000
-"""The 90th percentile of 2,000 draws is certain to about +-1.3 percentage points."""
+"""Seeds then differ by less than a hundredth; the shares of outcomes are exact to a percent or so."""
 
 Z_90 = 1.6448536269514722
 """Standard normal deviate that 5 % lie above."""
@@ -71,8 +71,13 @@ class Draws:
 
 def draws(seed: int) -> Draws:
     """The draws of a seed."""
+    from scipy.special import ndtri
+
+    # One draw from each of N equal slices, in random order: medians and ends are then exact, and only
+    # how the quantities meet is left to chance (Latin hypercube sampling, McKay et al. 1979).
+    slices = ndtri((np.arange(N_DRAWS) + 0.5) / N_DRAWS)
     generator = np.random.default_rng([seed, 0])
-    return Draws(seed, {name: generator.standard_normal(N_DRAWS) for name in NAMES})
+    return Draws(seed, {name: generator.permutation(slices) for name in NAMES})
 
 
 def summary(values: Floats, method: str, sources: tuple[str, ...] = ()) -> Estimated:

@@ -47,6 +47,14 @@ def usd(value: float) -> str:
     return f"{value:,.0f} USD" if value >= 1000 else f"{value:,.2f} USD"  # noqa: PLR2004 - cents
 
 
+def share(value: float) -> str:
+    """A share of simulated outcomes, which is never all of what can happen."""
+    return "over 99 %" if value > NEARLY_ALL else f"{value:.0%}"
+
+
+NEARLY_ALL = 0.99
+
+
 def span(metric: Metric) -> str:
     """A time with its interval."""
     if isinstance(metric, Absent):
@@ -90,10 +98,12 @@ def _first(candidate: Candidate, need: Need, n: int) -> str:
 def _limits(candidate: Candidate, need: Need) -> str:
     parts = []
     if candidate.p_deadline is not None:
-        parts.append(f"{candidate.p_deadline:.0%} end within the deadline of {need.deadline_h:g} h")
+        parts.append(
+            f"{share(candidate.p_deadline)} end within the deadline of {need.deadline_h:g} h"
+        )
     budget = solve.budget_usd(need)
     if candidate.p_budget is not None and budget is not None:
-        parts.append(f"{candidate.p_budget:.0%} stay within the budget of {usd(budget)}")
+        parts.append(f"{share(candidate.p_budget)} stay within the budget of {usd(budget)}")
     return f"Of the simulated outcomes, {' and '.join(parts)}." if parts else ""
 
 
@@ -139,7 +149,10 @@ def cpu_verdict(pick: Judged | None, kept: Sequence[Judged], need: Need) -> str:
         )
     if on_cpu is None:
         return "A CPU is not enough: none keeps every limit."
-    return f"A CPU would do, and is {_worse(on_cpu.value, pick.value)} in {need.objective}: {on_cpu.candidate.name}, {money(on_cpu.candidate.cost_usd)}."
+    return (
+        f"A CPU would do, and is {_worse(on_cpu.value, pick.value)} in {need.objective}: "
+        f"{on_cpu.candidate.name}, {money(on_cpu.candidate.cost_usd)}."
+    )
 
 
 # --- what would flip it ---------------------------------------------------------------------
@@ -296,7 +309,7 @@ def _budget(pick: Judged, judged: Sequence[Judged], need: Need) -> list[Flip | N
     """Under which budget the pick falls; with cost as the objective that is the least there is."""
     field = "budget_usd_per_month" if need.task is Task.INFERENCE else "budget_usd"
     limit: dict[str, Any] = {field: pick.sure_usd * JUST_UNDER}
-    tighter = replace(need, **{field: pick.sure_usd * JUST_UNDER})
+    tighter = replace(need, **limit)
     other = solve.best(judged, tighter)
     return [
         Flip(

@@ -1,0 +1,198 @@
+"""``dlbench recommend``: what to rent or use for this job, and why."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dlbench.core.errors import NothingToRunError, StoreError, UsageError
+from dlbench.core.recommendation import Objective, Task
+from dlbench.core.types import Precision
+
+if TYPE_CHECKING:
+    from dlbench.core.types import Run
+
+EXAMPLE = "dlbench recommend --workload resnet50 --samples 50000 --epochs 20 --budget-usd 10"
+
+
+def recommend(  # noqa: PLR0913, PLR0917 - one parameter an option
+    need_file: Annotated[
+        Path | None, typer.Argument(metavar="[NEED]", help="A need as a TOML file.")
+    ] = None,
+    task: Annotated[Task | None, typer.Option(help="What is to be done.")] = None,
+    workload: Annotated[
+        str | None, typer.Option(help="A workload of dlbench list, or your own of run --model.")
+    ] = None,
+    variant: Annotated[str | None, typer.Option(help="Its variant.")] = None,
+    parameters: Annotated[float | None, typer.Option(help="Without workload: parameters.")] = None,
+    flops_per_sample: Annotated[
+        float | None, typer.Option(help="Without workload: FLOPs of a forward of one sample.")
+    ] = None,
+    activation_mib: Annotated[
+        float | None, typer.Option(help="MiB that training keeps a sample, in fp32.")
+    ] = None,
+    framework: Annotated[str | None, typer.Option(help="Framework.")] = None,
+    precision: Annotated[Precision | None, typer.Option(help="Precision.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="This batch, and no other.")] = None,
+    samples: Annotated[float | None, typer.Option(help="Samples of the data set.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over them.")] = None,
+    steps: Annotated[float | None, typer.Option(help="Or: optimiser steps.")] = None,
+    requests_per_s: Annotated[float | None, typer.Option(help="Inference: requests a s.")] = None,
+    p99_ms: Annotated[float | None, typer.Option(help="Inference: 99 of 100 in time.")] = None,
+    hours_per_month: Annotated[float | None, typer.Option(help="Inference: hours on.")] = None,
+    runs_per_month: Annotated[float | None, typer.Option(help="Training: runs a month.")] = None,
+    data_gb: Annotated[float | None, typer.Option(help="Data to upload.")] = None,
+    upload_mbit_per_s: Annotated[float | None, typer.Option(help="Upload bandwidth.")] = None,
+    deadline_h: Annotated[float | None, typer.Option(help="Hours until it must be done.")] = None,
+    budget_usd: Annotated[float | None, typer.Option(help="For one run.")] = None,
+    budget_usd_per_month: Annotated[float | None, typer.Option(help="For a month.")] = None,
+    carbon_limit_kg: Annotated[float | None, typer.Option(help="Largest footprint.")] = None,
+    region: Annotated[
+        list[str] | None, typer.Option(help="Where it may be: DE, EU, eu-central-1; repeatable.")
+    ] = None,
+    exclude_provider: Annotated[
+        list[str] | None, typer.Option(help="Leave out; repeatable.")
+    ] = None,
+    max_devices: Annotated[int | None, typer.Option(help="Accelerators of an instance.")] = None,
+    spot: Annotated[bool | None, typer.Option("--spot/--no-spot", help="Spot allowed.")] = None,
+    checkpoint_min: Annotated[float | None, typer.Option(help="Minutes of a checkpoint.")] = None,
+    max_price_age: Annotated[int | None, typer.Option(help="Days; older prices are out.")] = None,
+    intensity: Annotated[float | None, typer.Option(help="Grams of CO2e a kWh.")] = None,
+    pue: Annotated[float | None, typer.Option(help="Power usage effectiveness.")] = None,
+    objective: Annotated[Objective | None, typer.Option(help="What to minimise.")] = None,
+    confidence: Annotated[float | None, typer.Option(help="Share of outcomes in limits.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the simulation.")] = None,
+    results: Annotated[
+        list[Path] | None,
+        typer.Option(help="Documents that count as evidence. Default: results/ here."),
+    ] = None,
+    catalog_files: Annotated[
+        list[Path] | None, typer.Option("--catalog", help="Your own price file; repeatable.")
+    ] = None,
+    predictions: Annotated[
+        bool, typer.Option("--predictions/--no-predictions", help="Predict what nobody measured.")
+    ] = True,
+    explain: Annotated[bool, typer.Option("--explain", help="Show each number's way.")] = False,
+    rejected: Annotated[
+        bool, typer.Option("--rejected", help="Show all that was rejected.")
+    ] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    launch: Annotated[
+        Path | None, typer.Option(help="Write task.yaml and steps.sh into this folder.")
+    ] = None,
+) -> None:
+    """Recommend hardware for a need: a TOML file, flags, or both (flags win).
+
+    Without any, five questions are asked in a terminal. Nothing is measured, and nothing is fetched.
+
+    Example: dlbench recommend --workload resnet50 --samples 50000 --epochs 20 --budget-usd 10
+    """
+    from dataclasses import asdict
+
+    from dlbench import catalog
+    from dlbench.analysis import recommend as recommending
+    from dlbench.analysis.recommend import needs
+    from dlbench.cli import show, show_recommend
+    from dlbench.cli.catalog import today
+
+    given: dict[str, Any] = {
+        "task": task,
+        "workload": workload,
+        "variant": variant,
+        "parameters": parameters,
+        "flops_per_sample": flops_per_sample,
+        "activation_mib_per_sample": activation_mib,
+        "framework": framework,
+        "precision": precision,
+        "batch_size": batch_size,
+        "samples": samples,
+        "epochs": epochs,
+        "steps": steps,
+        "requests_per_s": requests_per_s,
+        "p99_ms": p99_ms,
+        "hours_per_month": hours_per_month,
+        "runs_per_month": runs_per_month,
+        "data_gb": data_gb,
+        "upload_mbit_per_s": upload_mbit_per_s,
+        "deadline_h": deadline_h,
+        "budget_usd": budget_usd,
+        "budget_usd_per_month": budget_usd_per_month,
+        "carbon_limit_kg": carbon_limit_kg,
+        "regions": region,
+        "exclude_providers": exclude_provider,
+        "max_devices": max_devices,
+        "spot": spot,
+        "checkpoint_min": checkpoint_min,
+        "max_price_age_days": max_price_age,
+        "intensity_g_per_kwh": intensity,
+        "pue": pue,
+        "objective": objective,
+        "confidence": confidence,
+        "seed": seed,
+    }
+    flags = {name: value for name, value in given.items() if value not in (None, [])}
+    table = needs.read(need_file) if need_file is not None else {}
+    table |= flags
+    if not table:
+        table = _asked()
+    need, defaults = needs.build(table)
+    answer = recommending.recommend(
+        need,
+        _documents(results),
+        catalog.load(catalog_files or []),
+        recommending.predictor() if predictions else None,
+        today=today(),
+        defaults=defaults,
+    )
+    if launch is not None and answer.launch is not None:
+        _write(launch, answer.launch.skypilot_yaml, answer.launch.shell)
+    if json:
+        show.as_json(show_recommend.plain(asdict(answer)))
+    elif markdown:
+        show_recommend.markdown(answer, explain=explain)
+    else:
+        show_recommend.answer(answer, explain=explain, all_rejected=rejected)
+    if answer.pick is None:
+        raise NothingToRunError(
+            "nothing in the catalog keeps every limit",
+            answer.binding[0] if answer.binding else "dlbench catalog list",
+        )
+
+
+def _documents(given: list[Path] | None) -> tuple[Run, ...]:
+    """Evidence: the files that were named, else this folder's ``results`` where there are any."""
+    from dlbench.store import runs as store
+
+    if given:
+        return store.load_runs(given)
+    folder = Path("results")
+    return store.load_runs([folder]) if any(folder.glob("*.json")) else ()
+
+
+def _write(folder: Path, yaml: object, shell: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if isinstance(yaml, str):
+            (folder / "task.yaml").write_text(yaml, encoding="utf-8")
+        (folder / "steps.sh").write_text(shell, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(
+            f"{folder} cannot be written: {error.strerror}", "Another --launch."
+        ) from error
+
+
+def _asked() -> dict[str, Any]:
+    """Five questions, in a terminal only.
+
+    Raises:
+        UsageError: nobody is there to answer.
+    """
+    if not sys.stdin.isatty():
+        raise UsageError("no need is given, and nobody is at the terminal to ask", EXAMPLE)
+    from dlbench.cli import show_recommend
+
+    return show_recommend.questions(typer.prompt)

@@ -1,0 +1,734 @@
+"""The recommender, part by part, against numbers that can be worked out by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dlbench.analysis.recommend import assumptions, memory, needs, serving, simulate
+from dlbench.core.errors import UsageError
+from dlbench.core.recommendation import Candidate, Constraint, Evidence, Question, Recommendation
+from dlbench.core.types import Absent, Estimated, Interval, Metric, Mode, Scenario
+from tests import recommending as r
+
+
+def picked(answer: Recommendation) -> Candidate:
+    """The pick, which must be there."""
+    assert answer.pick is not None, answer.binding
+    return answer.pick
+
+
+def value(metric: Metric) -> float:
+    """A number that must be known."""
+    assert not isinstance(metric, Absent)
+    return metric.value
+
+
+def step(candidate: Candidate, name: str) -> str:
+    """The value of one step of a candidate's way."""
+    (found,) = [s.value for s in candidate.trail if s.name == name]
+    return found
+
+
+MINE: dict[str, Any] = {"parameters": None, "flops_per_sample": None, "workload": "mine"}
+
+
+# --- evidence -------------------------------------------------------------------------------
+
+
+def test_measured_on_that_instance_is_the_best_evidence() -> None:
+    """The document's machine says which type it is."""
+    run = r.measured(500.0, instance="l4.small")
+    pick = picked(r.ask(r.need(**MINE), r.of(r.offer()), run))
+    assert pick.evidence is Evidence.INSTANCE
+    assert value(pick.throughput_samples_per_s) == pytest.approx(500, rel=0.01)
+    # A million samples at 500 a second are 0.556 h; set-up is 5 to 20 minutes, 0.208 h in the middle.
+    assert value(pick.time_s) / 3600 == pytest.approx(0.556 + 0.208, rel=0.02)
+    assert value(pick.cost_usd) == pytest.approx(0.8 * 0.764, rel=0.02)
+
+
+def test_each_tier_widens_the_interval() -> None:
+    """Instance, accelerator, prediction from elsewhere, roofline: in that order."""
+    asked = r.need(**MINE)
+
+    def width(*runs: Any) -> float:
+        pick = picked(r.ask(asked, r.of(r.offer()), *runs))
+        interval = pick.throughput_samples_per_s
+        assert isinstance(interval, Estimated)
+        return interval.interval.high / interval.interval.low
+
+    other = replace(r.GPU, name="NVIDIA A10G")
+    widths = [
+        width(r.measured(500.0, instance="l4.small")),
+        width(r.measured(500.0)),
+        width(r.measured(500.0, device=other)),
+        width(r.measured(500.0, framework="tensorflow", device=other)),
+    ]
+    assert widths == sorted(widths)
+    assert widths[0] < 1.1
+    assert widths[3] > 5
+
+
+def test_another_accelerator_is_scaled_by_bandwidth_when_nobody_predicts() -> None:
+    """An A10G has 600 GB/s, an L4 300: half of its rate, with the known error of that rule."""
+    run = r.measured(500.0, device=replace(r.GPU, name="NVIDIA A10G"))
+    pick = picked(r.ask(r.need(**MINE), r.of(r.offer()), run))
+    assert pick.evidence is Evidence.PREDICTED
+    assert value(pick.throughput_samples_per_s) == pytest.approx(250, rel=0.03)
+
+
+class Fixed:
+    """A predictor that knows one answer, and notes what it was asked."""
+
+    def __init__(self, answer: Estimated | Absent) -> None:
+        self.answer = answer
+        self.asked: list[Question] = []
+
+    def throughputs(self, questions: Sequence[Question]) -> Sequence[Estimated | Absent]:
+        """The same to each."""
+        self.asked += questions
+        return [self.answer for _ in questions]
+
+
+def test_a_predictor_comes_before_the_roofline_and_after_measurements() -> None:
+    """It is asked once for each accelerator; where it has no answer the roofline stands."""
+    answer = Estimated(value=300.0, interval=Interval(low=250.0, high=360.0, level=0.9), method="m")
+    fixed = Fixed(answer)
+    offered = r.of(r.offer(), r.offer(instance_type="l4.large", vcpus=16.0))
+    pick = picked(r.ask(r.need(), offered, predictor=fixed))
+    assert pick.evidence is Evidence.PREDICTED
+    assert value(pick.throughput_samples_per_s) == pytest.approx(300, rel=0.02)
+    names = [q.accelerator.name for q in fixed.asked]
+    assert len(names) == len(set(names))
+    assert {q.batch_size for q in fixed.asked if q.accelerator.name == "L4"} == {32}
+    silent = picked(r.ask(r.need(), offered, predictor=Fixed(Absent(reason="out of range"))))
+    assert silent.evidence is Evidence.ROOFLINE
+    run = r.measured(500.0)
+    known = picked(r.ask(r.need(**MINE), offered, run, predictor=Fixed(answer)))
+    assert known.evidence is Evidence.ACCELERATOR
+
+
+def test_the_roofline_is_the_data_sheets_by_hand() -> None:
+    """Batch 32 of 24 GFLOP at a quarter of 30.3 TFLOPS, and 15 ms a step: 275 samples/s."""
+    pick = picked(r.ask(r.need(), r.of(r.offer())))
+    by_hand = 32 / (32 * 24e9 / (30.3e12 * 0.25) + 0.015)
+    assert pick.evidence is Evidence.ROOFLINE
+    assert pick.batch_size == 32
+    assert value(pick.throughput_samples_per_s) == pytest.approx(by_hand, rel=0.02)
+
+
+def test_a_processor_is_scaled_by_cores_never_linearly_in_silence() -> None:
+    """Measured on 2 cores, asked for 8: 4^0.85 times, and the formula says so."""
+    device = replace(r.GPU, id="cpu", kind="cpu", name="AMD EPYC", facts={"physical_cores": 2})
+    run = r.measured(10.0, device=device, batches=(8,))
+    pick = picked(r.ask(r.need(**MINE), r.of(r.cpu()), run))
+    assert pick.evidence is Evidence.PREDICTED
+    assert value(pick.throughput_samples_per_s) == pytest.approx(10 * 4**0.85, rel=0.05)
+    formula = next(s.formula for s in pick.trail if s.name == "throughput")
+    assert "(8 / 2 cores)^0.85" in formula
+
+
+def test_several_devices_scale_by_a_stated_efficiency() -> None:
+    """Eight A100 with NVLink: 8 x 0.95^3, said to be not measured."""
+    one, eight = r.offer(**r.A100), r.offer(**{**r.A100, "accelerator_count": 8.0})
+    alone = picked(r.ask(r.need(), r.of(one)))
+    many = picked(r.ask(r.need(), r.of(eight)))
+    ratio = value(many.throughput_samples_per_s) / value(alone.throughput_samples_per_s)
+    assert ratio == pytest.approx(8 * 0.95**3, rel=0.1)
+    (scaling,) = [s for s in many.trail if s.name == "scaling"]
+    assert scaling.value.startswith("6.86 (5.09 to 7.76)")
+    assert "not measured" in scaling.formula
+
+
+def test_several_devices_scale_as_measured_where_somebody_did() -> None:
+    """A case of two devices over one of one."""
+    run = r.measured(500.0)
+    two = r.measured(800.0, n_devices=2)
+    two = replace(two, run_id="20260102T000000Z-test-2c-abcdef")
+    offered = r.of(r.offer(accelerator_count=2.0))
+    pick = picked(r.ask(r.need(**MINE), offered, run, two))
+    assert value(pick.throughput_samples_per_s) == pytest.approx(800, rel=0.02)
+    assert "measured: 800 / 500" in next(s.formula for s in pick.trail if s.name == "scaling")
+
+
+def test_a_users_own_model_counts_by_its_documents() -> None:
+    """A name that no workload folder has is found in the documents; elsewhere it is refused."""
+    pick = picked(r.ask(r.need(**MINE), r.of(r.offer()), r.measured(500.0)))
+    assert step(pick, "model").startswith("25 M parameters")
+    with pytest.raises(UsageError) as caught:
+        r.ask(r.need(**MINE), r.of(r.offer()))
+    assert "'mine' is unknown" in caught.value.message
+    assert "dlbench run --model" in caught.value.advice
+
+
+# --- memory ---------------------------------------------------------------------------------
+
+
+def model_of(*runs: Any, **fields: Any) -> memory.PeakModel:
+    """The peak model of the workload ``mine`` on GPUs."""
+    from dlbench.analysis.recommend import job
+
+    asked = r.need(**{**MINE, **fields})
+    return memory.peak_model(job.read(asked, runs), asked, runs, "gpu")
+
+
+def test_peak_memory_over_batch_is_fitted_to_a_sweep() -> None:
+    """1,000 MiB and 50 a sample, from four batches; a batch beyond them is extrapolated."""
+    batches = (8, 16, 32, 64)
+    run = r.measured(500.0, batches=batches, peaks_mib=tuple(1000 + 50.0 * b for b in batches))
+    model = model_of(run)
+    assert model.fixed[1] == pytest.approx(1000)
+    assert model.each[1] == pytest.approx(50)
+    assert model.at(128).value == pytest.approx(7400)
+    assert model.at(128).interval.high >= 7400 * 1.05
+    assert "fitted to batches [8, 16, 32, 64]" in model.method
+
+
+def test_a_noisy_sweep_widens_the_interval_by_its_largest_residual() -> None:
+    """What the line does not explain may happen again."""
+    run = r.measured(500.0, batches=(8, 16, 32), peaks_mib=(1400.0, 2300.0, 2600.0))
+    model = model_of(run)
+    assert model.at(16).interval.high > 2300
+
+
+def test_one_measured_batch_is_a_point_that_every_line_goes_through() -> None:
+    """The growth is bounded by activations; smaller batches cannot need more."""
+    model = model_of(r.measured(500.0, batches=(32,), peaks_mib=(4000.0,)))
+    at = model.at(32)
+    assert at.value == pytest.approx(4000)
+    assert at.interval.low == pytest.approx(3800)
+    assert at.interval.high == pytest.approx(4200)
+    assert model.at(8).value < 4000
+    assert model.at(64).interval.high > model.at(64).value > 4000
+
+
+def test_without_a_measurement_the_bound_counts_what_training_keeps() -> None:
+    """25 M parameters with Adam: 16 bytes each, 381 MiB, beside the context and the activations."""
+    from dlbench.analysis.recommend import job
+
+    asked = r.need(activation_mib_per_sample=50.0)
+    model = memory.peak_model(job.read(asked, ()), asked, (), "gpu")
+    assert model.fixed[0] == pytest.approx(300 + 25e6 * 16 / 2**20)
+    assert model.each[1] == pytest.approx(50)
+    assert model.at(10).interval.high > model.at(10).value > model.at(10).interval.low
+
+
+def test_the_gate_shrinks_the_batch_unless_it_was_asked_for() -> None:
+    """By halves, until even the high end fits; one that was asked for is refused with both sizes."""
+    model = memory.PeakModel(
+        fixed=(900, 1000, 1100), each=(90, 100, 110), method="by hand", sources=()
+    )
+    assert memory.gate(model, 5000.0, 64, fixed=False).batch == 32
+    refused = memory.gate(model, 5000.0, 64, fixed=True)
+    assert refused.batch is None
+    assert refused.reason.startswith("batch 64 needs 6.5 GiB, 4.9 GiB are usable")
+    doubtful = memory.gate(model, 7500.0, 64, fixed=True)
+    assert "may need up to 7.9 GiB" in doubtful.reason
+    assert memory.gate(model, 1000.0, 64, fixed=False).batch is None
+
+
+def test_a_model_that_fits_nowhere_is_refused_before_anyone_rents() -> None:
+    """70 billion parameters in training: a thousand GiB and more."""
+    answer = r.ask(r.need(parameters=70e9, flops_per_sample=1.4e13), r.of(r.offer(), r.cpu()))
+    assert answer.pick is None
+    assert {x.constraint for x in answer.rejected} == {Constraint.MEMORY}
+    assert answer.binding[0].startswith("memory binds for 2 of 2 offers")
+    assert "GiB are usable" in answer.binding[0]
+
+
+# --- time, cost, carbon ---------------------------------------------------------------------
+
+
+def test_upload_and_hours_are_billed_as_the_provider_does() -> None:
+    """100 GB at 100 Mbit/s are 2.2 h; an unknown provider bills whole hours."""
+    cheap = picked(r.ask(r.need(data_gb=100.0), r.of(r.offer())))
+    upload_h = float(step(cheap, "upload").split()[0])
+    assert upload_h == pytest.approx(100 * 8000 / 100 / 3600 * 1.15, rel=0.03)
+    hourly = r.offer(provider="exoscale", region="unknown")
+    pick = picked(r.ask(r.need(), r.of(hourly)))
+    assert value(pick.cost_usd) / 0.8 == pytest.approx(round(value(pick.cost_usd) / 0.8))
+    assert value(pick.cost_usd) >= 0.8 * value(pick.time_s) / 3600
+
+
+def test_spot_pays_for_interruptions_with_rework_and_restarts() -> None:
+    """Slower than on demand, by the more the rarer the checkpoints; cheaper all the same."""
+    offered = r.of(r.offer(spot_usd_per_h=0.3, spot_as_of="2026-11-20"))
+    run = r.measured(500.0, instance="l4.small")
+    fields = {**MINE, "samples": 2e8, "spot_interruptions_per_h": [0.1, 0.1]}
+    often = picked(r.ask(r.need(**fields, spot=True, checkpoint_min=10.0), offered, run))
+    rarely = picked(r.ask(r.need(**fields, spot=True, checkpoint_min=240.0), offered, run))
+    calm = picked(r.ask(r.need(**fields), offered, run))
+    assert often.spot
+    assert rarely.spot
+    # 2e8 samples at 500 a second are 111 h: 11 interruptions, of 2 h of rework each or of 5 minutes.
+    assert float(step(often, "interruptions").split()[0]) == pytest.approx(11, rel=0.1)
+    more_h = (value(rarely.time_s) - value(often.time_s)) / 3600
+    assert more_h == pytest.approx(11.1 * (120 - 5) / 60, rel=0.1)
+    assert value(often.time_s) > value(calm.time_s)
+
+
+def test_no_interruption_costs_nothing() -> None:
+    """A rate of zero is a rate."""
+    offered = r.of(r.offer(spot_usd_per_h=0.3, spot_as_of="2026-11-20"))
+    with pytest.raises(UsageError, match="spot_interruptions_per_h is 0"):
+        r.need(spot=True, spot_interruptions_per_h=[0.0, 0.0])
+    pick = picked(r.ask(r.need(spot=True, spot_interruptions_per_h=[1e-9, 1e-9]), offered))
+    assert step(pick, "interruptions").startswith("0 on average")
+
+
+def test_carbon_is_a_range_of_the_region_and_can_be_the_objective() -> None:
+    """The same machine in Sweden emits a fraction of what it does in Ohio; unknown is never least."""
+    offers = [
+        r.offer(region="us-east-2"),
+        r.offer(region="eu-north-1", ondemand_usd_per_h=2.0),
+        r.offer(provider="runpod", region="any", ondemand_usd_per_h=0.1),
+    ]
+    answer = r.ask(r.need(objective="carbon"), r.of(*offers))
+    assert picked(answer).offer.region == "eu-north-1"
+    carbon = picked(answer).carbon_g
+    assert isinstance(carbon, Estimated)
+    assert carbon.interval.high > 5 * carbon.interval.low
+    unknown = [x for x in answer.rejected if "runpod" in x.name]
+    assert unknown[0].constraint is Constraint.CARBON
+
+
+def test_given_intensity_and_pue_replace_the_catalogs() -> None:
+    """Then carbon is energy times both, exactly."""
+    pick = picked(r.ask(r.need(intensity_g_per_kwh=100.0, pue=1.5), r.of(r.offer())))
+    assert value(pick.carbon_g) == pytest.approx(value(pick.energy_j) / 3.6e6 * 150, rel=1e-6)
+
+
+def test_carbon_can_be_priced_into_the_cost() -> None:
+    """At 1,000 USD a kg the cleaner region wins over the cheaper one."""
+    offers = r.of(r.offer(region="us-east-2"), r.offer(region="eu-north-1", ondemand_usd_per_h=0.9))
+    assert picked(r.ask(r.need(), offers)).offer.region == "us-east-2"
+    weighted = r.need(carbon_usd_per_kg=1000.0)
+    assert picked(r.ask(weighted, offers)).offer.region == "eu-north-1"
+
+
+def test_draws_have_the_ends_that_they_were_given() -> None:
+    """A twentieth lies below the low end and a twentieth above the high end."""
+    values = simulate.draws(3).spread("rate", 50.0, 100.0, 400.0)
+    assert np.mean(values < 50) == pytest.approx(0.05, abs=0.02)
+    assert np.mean(values > 400) == pytest.approx(0.05, abs=0.02)
+    assert float(np.median(values)) == pytest.approx(100, rel=0.05)
+
+
+def test_the_same_seed_gives_the_same_answer_and_another_nearly() -> None:
+    """Luck does not decide."""
+    offered = r.of(r.offer(), r.cpu(), r.offer(**r.A100))
+    assert r.ask(r.need(), offered) == r.ask(r.need(), offered)
+    other = picked(r.ask(r.need(seed=9), offered))
+    assert value(other.cost_usd) == pytest.approx(
+        value(picked(r.ask(r.need(), offered)).cost_usd), rel=0.05
+    )
+
+
+# --- limits ---------------------------------------------------------------------------------
+
+
+def test_a_deadline_takes_the_dearer_and_faster_machine() -> None:
+    """And without it the cheaper one."""
+    offered = r.of(r.offer(), r.offer(**{**r.A100, "ondemand_usd_per_h": 20.0}))
+    fields = {"samples": 1e8, "precision": "bf16"}
+    answer = r.ask(r.need(**fields), offered)
+    assert picked(answer).offer.accelerator == "L4"
+    hours = next(f.value for f in answer.flips if f.change == "deadline")
+    fast = picked(r.ask(r.need(**fields, deadline_h=hours * 0.99), offered))
+    assert fast.offer.accelerator == "A100-SXM4-80GB"
+    assert fast.p_deadline is not None
+    assert fast.p_deadline >= 0.9
+
+
+def test_nothing_feasible_names_the_limit_and_by_how_much() -> None:
+    """Each is lifted alone, and it is solved again."""
+    offered = r.of(r.offer())
+    late = r.ask(r.need(samples=1e8, deadline_h=1.0), offered)
+    assert late.pick is None
+    assert late.binding[0].startswith("deadline_h binds: it is 1 h")
+    assert "times as much" in late.binding[0]
+    poor = r.ask(r.need(samples=1e8, budget_usd=1.0), offered)
+    assert poor.binding[0].startswith("budget binds: it is 1 USD")
+    both = r.ask(r.need(samples=1e8, budget_usd=1.0, deadline_h=1.0), offered)
+    assert both.binding[0].startswith("No single limit binds alone")
+
+
+def test_residency_takes_only_places_that_are_known_to_be_there() -> None:
+    """A country, a zone or a region; a place that nobody states is out."""
+    offers = [
+        r.offer(region="us-east-1", ondemand_usd_per_h=0.5),
+        r.offer(region="eu-central-1", ondemand_usd_per_h=1.0),
+        r.offer(provider="runpod", region="any", ondemand_usd_per_h=0.1),
+        r.offer(provider="verda", region="eu", ondemand_usd_per_h=0.4),
+    ]
+    assert picked(r.ask(r.need(regions=["DE"]), r.of(*offers))).offer.region == "eu-central-1"
+    assert picked(r.ask(r.need(regions=["EU"]), r.of(*offers))).offer.provider == "verda"
+    assert picked(r.ask(r.need(regions=["us-east-1"]), r.of(*offers))).offer.region == "us-east-1"
+    answer = r.ask(r.need(regions=["DE"]), r.of(*offers))
+    reasons = {x.name: x.reason for x in answer.rejected if x.constraint is Constraint.REGION}
+    assert "where its source does not say" in reasons["runpod l4.small (any)"]
+    assert "it is in US" in reasons["aws l4.small (us-east-1)"]
+
+
+@pytest.mark.parametrize(
+    ("offer", "constraint"),
+    [
+        (r.offer(ondemand_usd_per_h=r.NONE), Constraint.PRICE),
+        (r.offer(ondemand_usd_per_h=0.0), Constraint.PRICE),
+        (r.offer(price_scope="accelerator"), Constraint.PRICE),
+        (r.offer(as_of="2026-01-01"), Constraint.PRICE_AGE),
+        (r.offer(accelerator_count=16.0), Constraint.DEVICES),
+        (r.offer(provider="gcp", region="us-central1"), Constraint.PROVIDER),
+        (r.offer(accelerator="K80"), Constraint.THROUGHPUT),
+        (r.offer(accelerator="Inferentia2"), Constraint.THROUGHPUT),
+        (r.offer(accelerator="T4"), Constraint.PRECISION),
+        (r.cpu(), Constraint.PRECISION),
+        (r.cpu(memory_gib=r.NONE), Constraint.MEMORY),
+        (r.offer(accelerator="RTX-3060-12GB"), Constraint.MEMORY),
+    ],
+)
+def test_each_reason_to_reject(offer: Any, constraint: Constraint) -> None:
+    """One good offer is picked; the other is rejected for its one fault."""
+    good = r.offer(instance_type="good", accelerator="A100-SXM4-80GB")
+    asked = r.need(
+        precision="bf16",
+        exclude_providers=["gcp"],
+        max_price_age_days=30,
+        batch_size=64,
+        activation_mib_per_sample=400.0 if constraint is Constraint.MEMORY else 20.0,
+    )
+    offered = r.of(good, offer, r.offer(provider="gcp", region="us-central1"))
+    answer = r.ask(asked, offered)
+    assert picked(answer).offer.instance_type == "good"
+    assert constraint in {x.constraint for x in answer.rejected if offer.instance_type in x.name}
+
+
+# --- words ----------------------------------------------------------------------------------
+
+
+def test_flips_are_found_by_solving_again() -> None:
+    """At the price that is named the pick changes, and just before it does not."""
+    offers = [r.offer(), r.offer(**r.A10G)]
+    answer = r.ask(r.need(), r.of(*offers))
+    pick = picked(answer)
+    rise = next(f for f in answer.flips if f.change == "price of the pick")
+    other = next(o for o in offers if o.accelerator != pick.offer.accelerator)
+
+    def at(price: float) -> str | None:
+        changed = replace(pick.offer, ondemand_usd_per_h=price)
+        return picked(r.ask(r.need(), r.of(changed, other))).offer.accelerator
+
+    assert at(rise.value * 1.001) == other.accelerator
+    assert at(rise.value * 0.999) == pick.offer.accelerator
+    fall = next(f for f in answer.flips if f.change == "price of a rival")
+    cheaper = replace(other, ondemand_usd_per_h=fall.value * 0.999)
+    assert picked(r.ask(r.need(), r.of(pick.offer, cheaper))).offer == cheaper
+
+
+def test_half_the_deadline_is_answered_as_it_would_be() -> None:
+    """What the sentence says is what a need with half the deadline gets."""
+    offered = r.of(r.offer(), r.offer(**{**r.A100, "ondemand_usd_per_h": 20.0}))
+    hours = value(picked(r.ask(r.need(samples=1e8), offered)).time_s) / 3600
+    asked = r.need(samples=1e8, deadline_h=4 * hours)
+    half = next(f for f in r.ask(asked, offered).flips if f.change == "half the deadline")
+    again = r.ask(r.need(samples=1e8, deadline_h=2 * hours), offered)
+    assert half.value == pytest.approx(2 * hours)
+    assert half.new_pick == (again.pick.name if again.pick else "nothing")
+
+
+def test_a_cpu_is_enough_is_said_outright() -> None:
+    """For little work the set-up decides, and the cheaper machine wins."""
+    offered = r.of(r.offer(ondemand_usd_per_h=5.0), r.cpu(ondemand_usd_per_h=0.1))
+    answer = r.ask(r.need(samples=1000.0), offered)
+    assert picked(answer).offer.accelerator is None
+    assert answer.cpu_verdict.startswith("A CPU is enough: the best accelerator, 1 x L4")
+    much = r.ask(r.need(samples=1e8, deadline_h=500.0), offered)
+    assert much.cpu_verdict.startswith("A CPU is not enough")
+
+
+def test_buying_pays_from_the_hours_that_the_formula_gives() -> None:
+    """Fixed costs of a month over what an hour saves; the energy is its owner's."""
+    owned = [
+        {
+            "name": "desk",
+            "accelerator": "L4",
+            "purchase_usd": 2400.0,
+            "life_years": 4.0,
+            "idle_w": 0.0,
+            "tariff_usd_per_kwh": 0.3,
+            "country": "DE",
+            "vcpus": 8.0,
+        }
+    ]
+    answer = r.ask(r.need(owned=owned), r.of(r.offer()))
+    (found,) = answer.buy_or_rent
+    hours = found.break_even_h_per_month
+    assert not isinstance(hours, Absent)
+    # 50 USD a month are fixed; an hour saves 0.80 USD of rent less some 72 W x 0.75 and 20 W of host.
+    assert hours == pytest.approx(50 / (0.8 - 0.3 * 0.074), rel=0.05)
+    assert "desk pays from" in found.sentence
+    never = r.ask(r.need(owned=owned), r.of(r.offer(ondemand_usd_per_h=0.01)))
+    assert never.buy_or_rent[0].sentence.startswith("Rent: desk never pays")
+
+
+def test_an_own_machine_can_be_the_pick() -> None:
+    """Its price is sunk: only its energy counts, with no upload and no set-up."""
+    owned = [{"name": "desk", "accelerator": "L4", "vcpus": 8.0}]
+    pick = picked(r.ask(r.need(owned=owned, data_gb=50.0), r.of(r.offer())))
+    assert pick.owned
+    assert pick.offer.provider == "owned"
+    assert step(pick, "upload").startswith("0 ")
+    assert value(pick.cost_usd) < 0.1
+
+
+def test_two_alternatives_on_other_hardware_come_with_every_pick() -> None:
+    """And the front holds the pick when cost decides."""
+    offered = r.of(
+        r.offer(), r.offer(**r.A10G), r.offer(**r.A100), r.cpu(), r.offer(region="us-east-2")
+    )
+    answer = r.ask(r.need(samples=1e7), offered)
+    assert len(answer.alternatives) == 2
+    hardware = {
+        picked(answer).offer.accelerator,
+        *(a.offer.accelerator for a in answer.alternatives),
+    }
+    assert len(hardware) == 3
+    assert picked(answer) in answer.front
+    costs = [value(c.cost_usd) for c in answer.front]
+    times = [value(c.time_s) for c in answer.front]
+    assert costs == sorted(costs)
+    assert times == sorted(times, reverse=True)
+
+
+def test_every_number_has_its_way() -> None:
+    """Evidence, formula, source: from the model to the carbon."""
+    pick = picked(r.ask(r.need(), r.of(r.offer())))
+    names = [s.name for s in pick.trail]
+    assert names == [
+        "model",
+        "work",
+        "memory",
+        "throughput",
+        "scaling",
+        "upload",
+        "set-up",
+        "computing",
+        "time",
+        "price",
+        "rent",
+        "energy",
+        "carbon",
+    ]
+    assert all(s.formula for s in pick.trail)
+
+
+def test_old_and_odd_prices_are_told_beside_the_pick() -> None:
+    """The age by the kind of seller; a price far from its family's by the linter."""
+    pick = picked(r.ask(r.need(), r.of(r.offer(as_of="2026-01-01"))))
+    assert any("328 days ago" in w for w in pick.warnings)
+
+
+def test_launch_lines_name_what_was_recommended_and_are_safe() -> None:
+    """A name from a price file cannot start a line of its own."""
+    answer = r.ask(r.need(name="a job"), r.of(r.offer()))
+    assert answer.launch is not None
+    yaml = answer.launch.skypilot_yaml
+    assert isinstance(yaml, str)
+    assert 'infra: "aws/us-east-1"' in yaml
+    assert 'instance_type: "l4.small"' in yaml
+    assert 'name: "a-job"' in yaml
+    for word in ("select", "set up", "upload", "install", "configure", "run"):
+        assert word in answer.launch.shell
+    evil = r.offer(instance_type='x"\nrm -rf ~', region="us-east-1")
+    launch = r.ask(r.need(), r.of(evil)).launch
+    assert launch is not None
+    assert isinstance(launch.skypilot_yaml, str)
+    assert "\nrm" not in launch.skypilot_yaml
+    assert "\nrm" not in launch.shell
+    other = r.ask(r.need(), r.of(r.offer(provider="verda", region="eu"))).launch
+    assert other is not None
+    assert isinstance(other.skypilot_yaml, Absent)
+
+
+# --- serving --------------------------------------------------------------------------------
+
+
+def server_case(rate: float, limit_ms: float) -> Any:
+    """A document of a server case of ``mine`` at a limit."""
+    return r.measured(
+        rate,
+        mode=Mode.INFERENCE,
+        scenario=Scenario.SERVER,
+        batches=(1,),
+        peaks_mib=(2000.0,),
+        options=(("latency_limit_ms", f"{limit_ms:g}"),),
+    )
+
+
+MINE_SERVED: dict[str, Any] = {"workload": "mine"}
+
+
+def served(**fields: Any) -> Any:
+    """A need of inference of ``mine``."""
+    table = {"task": "inference", "workload": "mine", "requests_per_s": 900.0, "p99_ms": 50.0}
+    return needs.build({**table, **fields})[0]
+
+
+def test_a_measured_server_rate_says_how_many_instances() -> None:
+    """200 a second at 50 ms, 80 % of it planned for, less a tenth for another machine: 7 for 900."""
+    answer = r.ask(served(), r.of(r.offer()), server_case(200.0, 50.0))
+    pick = picked(answer)
+    sure = 200 * 0.9 ** (1.2816 / 1.6449)
+    assert pick.n_instances == math.ceil(900 / (sure * 0.8)) == 7
+    assert value(pick.cost_usd) == pytest.approx(7 * 0.8 * 730, rel=1e-6)
+    assert "80% planned utilisation" in next(s.formula for s in pick.trail if s.name == "instances")
+    assert "measured, server scenario" in next(
+        s.formula for s in pick.trail if s.name == "rate within the limit"
+    )
+
+
+def test_a_server_case_of_a_looser_limit_does_not_count() -> None:
+    """200 a second within 200 ms says nothing of 50 ms: the rate is derived, and labelled."""
+    pick = picked(r.ask(served(), r.of(r.offer()), server_case(200.0, 200.0)))
+    (rate,) = [s for s in pick.trail if s.name == "rate within the limit"]
+    assert "estimated, no server case" in rate.formula
+
+
+def test_derived_capacity_keeps_twice_the_service_time_within_the_limit() -> None:
+    """Head-room is stated, and a tighter limit needs more instances or none will do."""
+    loose = picked(r.ask(r.serve(requests_per_s=2000.0, p99_ms=500.0), r.of(r.offer())))
+    tight = picked(r.ask(r.serve(requests_per_s=2000.0, p99_ms=120.0), r.of(r.offer())))
+    assert loose.n_instances < tight.n_instances
+    for pick, limit_s in ((loose, 0.5), (tight, 0.12)):
+        assert value(pick.latency_p99_s) <= limit_s
+        assert "60% planned utilisation" in next(
+            s.formula for s in pick.trail if s.name == "instances"
+        )
+    answer = r.ask(r.serve(p99_ms=1.0), r.of(r.offer()))
+    assert answer.pick is None
+    assert "latency binds for 1 of 1 offers" in answer.binding[0]
+    assert "p99_ms is 1" in answer.binding[0]
+    assert serving.SERVICES_A_LATENCY == 2
+
+
+def test_more_requests_never_need_fewer_instances() -> None:
+    """Nor cost less."""
+    counts = [
+        picked(r.ask(r.serve(requests_per_s=rate), r.of(r.offer()))).n_instances
+        for rate in (10.0, 100.0, 1000.0, 4000.0)
+    ]
+    assert counts == sorted(counts)
+    assert counts[-1] > 1
+    many = r.ask(r.serve(requests_per_s=1e6), r.of(r.offer()))
+    assert many.rejected[0].constraint is Constraint.DEVICES
+
+
+def test_a_monthly_budget_binds_a_service() -> None:
+    """0.80 USD an hour are 584 a month."""
+    assert r.ask(r.serve(budget_usd_per_month=500.0), r.of(r.offer())).pick is None
+    assert picked(r.ask(r.serve(budget_usd_per_month=600.0), r.of(r.offer()))).p_budget == 1
+
+
+# --- needs ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"budget_usd": -5}, "budget_usd is -5"),
+        ({"budget_usd": 0}, "budget_usd is 0"),
+        ({"deadline_h": "soon"}, "deadline_h is 'soon'"),
+        ({"deadline_h": float("nan")}, "deadline_h is nan"),
+        ({"deadline_h": True}, "deadline_h is True"),
+        ({"confidence": 1.5}, "confidence is 1.5"),
+        ({"confidence": 0.1}, "confidence is 0.1"),
+        ({"batch_size": 1.5}, "batch_size is 1.5"),
+        ({"task": "cooking"}, "task is 'cooking'"),
+        ({"precision": "fp12"}, "precision is 'fp12'"),
+        ({"framework": "caffe"}, "framework 'caffe' is unknown"),
+        ({"regions": "DE"}, "regions is 'DE'"),
+        ({"spot": "yes"}, "spot is 'yes'"),
+        ({"set_up_min": [20, 5]}, "set_up_min is [20, 5]"),
+        ({"set_up_min": [5]}, "set_up_min is [5]"),
+        ({"dead_line_h": 3}, "dead_line_h is no field"),
+        ({"owned": [{"nmae": "x"}]}, "nmae is no field"),
+        ({"owned": [{}]}, "owned: name is missing"),
+        ({"owned": {}}, "owned is no list"),
+        ({"requests_per_s": 5.0}, "requests_per_s makes no sense for task training"),
+        ({"task": "inference", "deadline_h": 5}, "deadline_h makes no sense for task inference"),
+        ({"task": "inference", "budget_usd": 5}, "budget_usd makes no sense for task inference"),
+        ({"steps": 5, "samples": 5}, "steps and samples both"),
+        ({"name": "a\x1b[2J"}, "name is"),
+    ],
+)
+def test_an_impossible_need_is_a_sentence_that_names_the_field(
+    table: dict[str, Any], words: str
+) -> None:
+    """With what to do about it."""
+    with pytest.raises(UsageError) as caught:
+        needs.build(table)
+    assert words in caught.value.message
+    assert caught.value.advice
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"regions": ["mars"]}, "regions: 'mars'"),
+        ({"regions": ["eu-centrl-1"]}, "regions: 'eu-centrl-1'"),
+        ({"exclude_providers": ["amazon"]}, "exclude_providers: 'amazon'"),
+        ({"owned": [{"name": "x", "accelerator": "L4000"}]}, "owned: accelerator 'L4000'"),
+        ({"parameters": None}, "parameters and flops_per_sample are missing"),
+        ({"samples": None}, "samples is missing"),
+        ({"workload": "resnet51", "parameters": None}, "workload 'resnet51' is unknown"),
+        ({"workload": "resnet50", "variant": "huge"}, "variant 'huge'"),
+    ],
+)
+def test_names_that_nobody_knows_are_refused(fields: dict[str, Any], words: str) -> None:
+    """Against the catalog, the workloads and the documents."""
+    with pytest.raises(UsageError) as caught:
+        r.ask(r.need(**fields), r.of(r.offer()))
+    assert words in caught.value.message
+    assert caught.value.advice
+
+
+def test_a_service_needs_its_rate_and_its_limit() -> None:
+    """Each is named when it is missing."""
+    for name in ("requests_per_s", "p99_ms"):
+        table = {k: v for k, v in asdict(r.serve()).items() if k in FIELDS_OF_SERVICE and k != name}
+        with pytest.raises(UsageError, match=f"{name} is missing"):
+            r.ask(needs.build(table)[0], r.of(r.offer()))
+
+
+FIELDS_OF_SERVICE = {"task", "parameters", "flops_per_sample", "requests_per_s", "p99_ms"}
+
+
+def test_every_default_is_echoed_and_nothing_that_was_given() -> None:
+    """What the answer assumed can be read from it."""
+    _, defaults = needs.build({"workload": "resnet50", "precision": "bf16", "spot": True})
+    named = dict(defaults)
+    assert "precision" not in named
+    assert "spot" not in named
+    assert named["framework"] == "pytorch"
+    assert named["confidence"] == "0.9"
+    assert named["spot_interruptions_per_h"] == "0.01 to 0.2"
+
+
+def test_a_workloads_own_data_set_is_the_work_when_none_is_given() -> None:
+    """ImageNet and 90 epochs for resnet50."""
+    asked = needs.build({"workload": "resnet50"})[0]
+    pick = picked(r.ask(asked, r.of(r.offer())))
+    works = [s for s in pick.trail if s.name == "work"]
+    assert works[0].formula == "1,281,167 samples x 90 epochs"
+
+
+def test_assumptions_are_all_stated() -> None:
+    """Every range that the simulation draws from is a line of the answer."""
+    names = {s.name for s in r.ask(r.need(), r.of(r.offer())).assumptions}
+    assert {"billing", "usable memory", "planned utilisation", "carbon intensity"} <= names
+    assert len(names) == len(assumptions.STATED) + 3

@@ -1,0 +1,194 @@
+"""``dlbench recommend`` as a user calls it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlbench.__main__ import main
+from dlbench.catalog import stored
+from dlbench.cli import show_recommend
+from dlbench.core.errors import UsageError
+
+FLAGS = ("--workload", "resnet50", "--samples", "50000", "--epochs", "20")
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working directory and a catalog folder of the test's own."""
+    monkeypatch.setenv(stored.FOLDER_VARIABLE, str(tmp_path / "mine"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The exit code of one call."""
+    monkeypatch.setattr("sys.argv", ["dlbench", "recommend", "--no-predictions", *arguments])
+    try:
+        main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def test_flags_are_enough_and_the_answer_is_complete(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pick with reasons, two alternatives, what would flip it, what was rejected, the defaults."""
+    assert call(monkeypatch, *FLAGS, "--budget-usd", "10") == 0
+    out = " ".join(capsys.readouterr().out.split())
+    for words in (
+        "It costs least of",
+        "Its speed is roofline from the data sheet",
+        "alternative 2",
+        "What would flip it",
+        "SkyPilot task",
+        "Rejected",
+        "for price unknown",
+        "Defaults taken task training",
+        "631 offers looked at",
+    ):
+        assert words in out
+
+
+def test_json_is_strict_and_holds_the_whole_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No NaN, no infinity; the same answer as on the screen."""
+    assert call(monkeypatch, *FLAGS, "--json") == 0
+
+    def refuse(word: str) -> Any:
+        raise AssertionError(word)
+
+    answer = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert answer["pick"]["trail"][0]["name"] == "model"
+    assert len(answer["alternatives"]) == 2
+    assert ["framework", "pytorch"] in answer["defaults"]
+    assert any("maxcloudon" in r["name"] for r in answer["rejected"])
+
+
+def test_markdown_and_explain(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A table of columns as wide as its head; each number's way with source and date."""
+    assert call(monkeypatch, *FLAGS, "--markdown", "--explain") == 0
+    lines = capsys.readouterr().out.splitlines()
+    table = [line for line in lines if line.startswith("| ")]
+    assert table[0] == "|  | pick | alternative 1 | alternative 2 |"
+    assert any(line.startswith("| throughput | ") and "GFLOP" in line for line in table)
+    assert call(monkeypatch, *FLAGS, "--explain", "--rejected") == 0
+    out = capsys.readouterr().out
+    assert "Assumptions, for all" in out
+    assert "maxcloudon gpu-server (bulgaria)" in out
+
+
+def test_a_file_with_flags_over_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Flags win, field by field."""
+    path = tmp_path / "need.toml"
+    path.write_text('name = "mine"\nworkload = "resnet50"\nsamples = 1000\nepochs = 2\n')
+    assert call(monkeypatch, str(path), "--epochs", "3", "--json") == 0
+    need = json.loads(capsys.readouterr().out)["need"]
+    assert (need["name"], need["samples"], need["epochs"]) == ("mine", 1000, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "nobody is at the terminal"),
+        ((*FLAGS, "--budget-usd", "-5"), "budget_usd is -5"),
+        ((*FLAGS, "--region", "mars"), "regions: 'mars'"),
+        (("--workload", "resnet51"), "workload 'resnet51' is unknown"),
+        (("--parameters", "1e6"), "flops_per_sample"),
+    ],
+)
+def test_bad_input_is_one_sentence_with_the_field_and_a_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    words: str,
+) -> None:
+    """Exit code 2, nothing on stdout."""
+    assert call(monkeypatch, *arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert words in " ".join(captured.err.split())
+    assert "try:" in captured.err
+
+
+def test_an_impossible_need_says_what_binds_and_ends_with_3(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A month of work in six minutes."""
+    assert call(monkeypatch, *FLAGS, "--epochs", "20000", "--deadline-h", "0.1") == 3
+    captured = capsys.readouterr()
+    assert "deadline_h binds: it is 0.1 h" in " ".join(captured.out.split())
+    assert "nothing in the catalog keeps every limit" in captured.err
+
+
+def test_two_contradicting_files_of_the_user(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Named with the field, before anything is computed."""
+    header = "provider,instance_type,region,accelerator,accelerator_count,ondemand_usd_h,as_of\n"
+    for name, price in (("a", "0.5"), ("b", "0.6")):
+        row = f"aws,g6.xlarge,us-east-1,L4,1,{price},2026-11-24\n"
+        (tmp_path / f"{name}.csv").write_text(header + row)
+    assert call(monkeypatch, *FLAGS, "--catalog", "a.csv", "--catalog", "b.csv") == 2
+    assert "ondemand_usd_h is 0.5" in " ".join(capsys.readouterr().err.split())
+
+
+def test_launch_files_are_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A task for SkyPilot, and the steps."""
+    folder = tmp_path / "go"
+    assert call(monkeypatch, *FLAGS, "--exclude-provider", "vast", "--launch", str(folder)) == 0
+    assert "# 6 run" in (folder / "steps.sh").read_text()
+
+
+def test_a_file_that_is_no_toml_or_huge(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Needs come from strangers too."""
+    path = tmp_path / "need.toml"
+    path.write_text("workload = ")
+    assert call(monkeypatch, str(path)) == 2
+    assert "is no TOML" in capsys.readouterr().err
+    path.write_bytes(b"#" * 70_000)
+    assert call(monkeypatch, str(path)) == 7
+
+
+def test_the_guided_way_asks_five_questions() -> None:
+    """And makes the same table as a file would."""
+    asked = []
+
+    def ask(question: str, default: str = "") -> str:
+        asked.append(question)
+        return ["train", "unet", "2000 40", "24 30", "DE, FR"][len(asked) - 1]
+
+    assert show_recommend.questions(ask) == {
+        "task": "training",
+        "workload": "unet",
+        "samples": 2000,
+        "epochs": 40,
+        "deadline_h": 24,
+        "budget_usd": 30,
+        "regions": ["DE", "FR"],
+    }
+    assert len(asked) == 5
+    answers = iter(["inference", "bert_base", "50 50", "", ""])
+    table = show_recommend.questions(lambda *_, **__: next(answers))
+    assert table == {
+        "task": "inference",
+        "workload": "bert_base",
+        "requests_per_s": 50,
+        "p99_ms": 50,
+    }
+    with pytest.raises(UsageError, match="task is 'cook'"):
+        show_recommend.questions(lambda *_, **__: "cook")
+    wrong = iter(["training", "unet", "many"])
+    with pytest.raises(UsageError, match="are no numbers"):
+        show_recommend.questions(lambda *_, **__: next(wrong))
