@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dlbench import workloads
 from dlbench.core.errors import UsageError
 from dlbench.core.recommendation import Need, Step, Task
-from dlbench.core.types import Mode, Run, WorkloadInfo
+from dlbench.core.types import Absent, Mode, Run, WorkloadInfo
 
 DEFAULT_BATCH = {"cpu": 8, "nvidia": 32}
 """For a model that is given by its size alone."""
@@ -57,8 +57,9 @@ def read(need: Need, runs: Sequence[Run]) -> Job:
     info, optimizer, sizes, dataset, source = _facts(need, runs)
     parameters, flops = info
     if not parameters or not flops:
+        missing = "parameters" if not parameters else "flops_per_sample"
         raise UsageError(
-            "parameters and flops_per_sample are missing: no workload says them",
+            f"{missing} is missing: {source} does not say it",
             "Give workload, or parameters and flops_per_sample (forward, one sample).",
         )
     low, mid, high = (flops / 2 / macs for macs in reversed(MACS_PER_ACTIVATION))
@@ -111,7 +112,12 @@ def _facts(need: Need, runs: Sequence[Run]) -> Facts:
         )
     source = f"your own model, as its documents have it (workload {info.name})"
     batch = _measured_batches(need, runs)
-    return (float(info.parameters), info.flops), "adam", batch, None, source
+    size = (need.parameters or _known(info.parameters), need.flops_per_sample or _known(info.flops))
+    return size, "adam", batch, None, source
+
+
+def _known(number: float | Absent) -> float | None:
+    return None if isinstance(number, Absent) else float(number)
 
 
 def _of_folder(need: Need, workload: workloads.Workload) -> Facts:
@@ -134,15 +140,18 @@ def _of_folder(need: Need, workload: workloads.Workload) -> Facts:
     data = workload.table.get("dataset", {})
     size = (data["samples"], data["epochs"]) if {"samples", "epochs"} <= set(data) else None
     source = f"workloads/{workload.name}/workload.toml, version {workload.version}"
-    return (float(info.parameters), info.flops), optimizer, sizes, size, source
+    return (_known(info.parameters), _known(info.flops)), optimizer, sizes, size, source
 
 
 def _measured_info(need: Need, runs: Sequence[Run]) -> WorkloadInfo | None:
-    for run in runs:
-        for info in run.plan.workloads:
-            if (info.name, info.variant) == (need.workload, need.variant):
-                return info
-    return None
+    """The newest document's, one that counted the model before one that did not."""
+    found = [
+        info
+        for run in sorted(runs, key=lambda r: r.created_utc, reverse=True)
+        for info in run.plan.workloads
+        if (info.name, info.variant) == (need.workload, need.variant)
+    ]
+    return min(found, key=lambda i: isinstance(i.flops, Absent), default=None)
 
 
 def _measured_batches(need: Need, runs: Sequence[Run]) -> dict[str, int]:

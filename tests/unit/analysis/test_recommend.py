@@ -166,6 +166,20 @@ def test_a_users_own_model_counts_by_its_documents() -> None:
     assert "dlbench run --model" in caught.value.advice
 
 
+def test_a_model_that_nobody_counted_needs_its_flops_from_the_user() -> None:
+    """A model of one's own may have been built without a count."""
+    run = r.measured(500.0)
+    (info,) = run.plan.workloads
+    uncounted = replace(info, flops=Absent(reason="a custom layer"))
+    blind = replace(run, plan=replace(run.plan, workloads=(uncounted,)))
+    with pytest.raises(UsageError, match="flops_per_sample is missing: your own model"):
+        r.ask(r.need(**MINE), r.of(r.offer()), blind)
+    told = r.need(**{**MINE, "flops_per_sample": 8e9})
+    assert picked(r.ask(told, r.of(r.offer()), blind)).evidence is Evidence.ACCELERATOR
+    both = picked(r.ask(r.need(**MINE), r.of(r.offer()), blind, run))
+    assert both.evidence is Evidence.ACCELERATOR
+
+
 # --- memory ---------------------------------------------------------------------------------
 
 
@@ -683,7 +697,8 @@ def test_an_impossible_need_is_a_sentence_that_names_the_field(
         ({"regions": ["eu-centrl-1"]}, "regions: 'eu-centrl-1'"),
         ({"exclude_providers": ["amazon"]}, "exclude_providers: 'amazon'"),
         ({"owned": [{"name": "x", "accelerator": "L4000"}]}, "owned: accelerator 'L4000'"),
-        ({"parameters": None}, "parameters and flops_per_sample are missing"),
+        ({"parameters": None}, "parameters is missing"),
+        ({"flops_per_sample": None}, "flops_per_sample is missing"),
         ({"samples": None}, "samples is missing"),
         ({"workload": "resnet51", "parameters": None}, "workload 'resnet51' is unknown"),
         ({"workload": "resnet50", "variant": "huge"}, "variant 'huge'"),
