@@ -131,7 +131,9 @@ def _one_process(options: argparse.Namespace, seed: int) -> dict[str, float]:
     return {
         "ours_s": statistics.median(taken["ours"]),
         "plain_s": statistics.median(taken["plain"]),
-        "null_s": sampler.harness_overhead_s(subject, case, PROFILES["quick"]),
+        "null_s": sampler.harness_overhead_s(
+            subject, case, PROFILES["quick"], ours.steps_per_value
+        ),
     }
 
 

@@ -36,6 +36,7 @@ from dlbench.core.types import (
     DRIVER_OPTION,
     LOADGEN,
     Absent,
+    Case,
     Check,
     DeviceInfo,
     Outcome,
@@ -153,7 +154,9 @@ def _measure(request: TrialRequest, trial: Trial, emit: Emit) -> Trial:
         stated = _stated(workload, request)
         found = evidence.gather(subject, samples, stated, watch.steady_clocks_s())
         digest, checks = gate.digest(found), gate.judge(found)
-        overhead_s = sampler.harness_overhead_s(subject, case, request.profile)
+        overhead_s = sampler.harness_overhead_s(
+            subject, case, request.profile, samples.steps_per_value
+        )
         gated = Window(name="gate", start_s=gate_start_s, end_s=time.monotonic())
         record = _energy(subject, request, samples, watch.progress)
         facts = dict(subject.info)
@@ -177,7 +180,7 @@ def _measure(request: TrialRequest, trial: Trial, emit: Emit) -> Trial:
         memory=memory,
         digest=digest,
         checks=checks,
-        flags=_flags(samples, checks, watch, record),
+        flags=(*_flags(samples, checks, watch, record), *_costly(case, samples, overhead_s)),
         subject=facts,
         energy=record.values,
     )
@@ -356,6 +359,11 @@ def _flags(
     if tracks.telemetry_lost(record.readings):
         found.append("telemetry_lost")
     return tuple(found)
+
+
+def _costly(case: Case, samples: sampler.Samples, overhead_s: float) -> tuple[str, ...]:
+    share = sampler.harness_share(overhead_s, samples.values, case.batch_size)
+    return ("harness_cost",) if share > sampler.HARNESS_SHARE else ()
 
 
 def _timeable(queries_s: tuple[float, ...]) -> tuple[float, ...]:

@@ -115,7 +115,7 @@ def gather(
     places = subject.places(handle)
     # A copy of our own: what an adapter shows may be a view of what is exchanged next.
     inputs = tuple(x.copy() for x in subject.read_inputs(timed))
-    source = (timed + 1) % subject.n_buffers
+    source = timed if training else _most_different(outputs, timed)
     exchanged = None if training else _exchanged(subject, source, timed)
     return Evidence(
         stated=stated,
@@ -144,6 +144,12 @@ def _outputs(subject: Subject, samples: Samples) -> dict[int, Array]:
         if buffer not in found:
             found[buffer] = subject.fetch(subject.query(buffer))
     return dict(sorted(found.items()))
+
+
+def _most_different(outputs: Mapping[int, Array], timed: int) -> int:
+    """The buffer whose outputs are farthest: of one number in few bits two may be alike by chance."""
+    others = [buffer for buffer in outputs if buffer != timed]
+    return max(others, key=lambda b: float(abs(outputs[b] - outputs[timed]).max(initial=0.0)))
 
 
 def _exchanged(subject: Subject, source: int, target: int) -> Array:

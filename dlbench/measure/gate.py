@@ -140,15 +140,19 @@ def outputs_match_reference(evidence: Evidence) -> Answer:
     Mode.INFERENCE,
 )
 def outputs_differ_between_inputs(evidence: Evidence) -> Answer:
-    """By more than the tolerance, for any two buffers."""
+    """Of any two buffers; a reference of one number may itself differ by less than the tolerance."""
     expected = evidence.stated.expected
     if isinstance(expected, Absent):
         return None, expected.reason
-    rows = _rows(evidence, expected)
-    distances = [_distance(rows[i], rows[j]) for i in range(len(rows)) for j in range(i)]
-    smallest = min(distances, default=math.inf)
-    passed = smallest > expected.tolerance * expected.spread
-    return passed, f"smallest difference {smallest:.3g}"
+    rows, values = _rows(evidence, expected), expected.values
+    pairs = [(i, j) for i in range(len(rows)) for j in range(i) if values[i] != values[j]]
+    shares = [_distance(rows[i], rows[j]) / _distance(values[i], values[j]) for i, j in pairs]
+    smallest = min(shares, default=math.inf)
+    return smallest > DIFFERENT, f"by {smallest:.3g} of what the reference differs by, at the least"
+
+
+DIFFERENT = 0.1
+"""Of the reference's own difference: what is remembered differs by nothing at all."""
 
 
 @rule(
@@ -208,14 +212,21 @@ def outputs_follow_inputs(evidence: Evidence) -> Answer:
     own, wanted = evidence.outputs[evidence.target], evidence.outputs[evidence.source]
     if found is None or found.shape != wanted.shape or not found.size:
         return False, "other inputs gave outputs of another shape, or none"
-    limit = _follow_limit(evidence, wanted)
     distance, before = float(abs(found - wanted).max()), float(abs(own - wanted).max())
-    if evidence.stated.workload.own and distance <= limit and before <= limit:
+    alike = ALIKE * float(wanted.std())
+    if evidence.stated.workload.own and max(distance, before) <= alike:
         return None, "the user's own model answers alike to different inputs, or a cache does"
     return (
-        distance <= limit < before,
-        f"{distance:.3g} from the other buffer's outputs, {limit:.3g} allowed, {before:.3g} before",
+        distance < FOLLOWED * before,
+        f"{distance:.3g} from the other buffer's outputs, {before:.3g} before",
     )
+
+
+ALIKE = 1e-2
+"""Of the outputs' own spread: a model that hardly looks at its inputs cannot be asked."""
+
+FOLLOWED = 0.5
+"""Of the way to the other buffer's outputs: the same kernels give the same numbers again, or nearly."""
 
 
 @rule(
@@ -451,14 +462,3 @@ def _matches(rows: Sequence[tuple[float, ...]], expected: Expected) -> Answer:
 
 def _distance(a: Sequence[float], b: Sequence[float]) -> float:
     return max((abs(x - y) for x, y in zip(a, b, strict=False)), default=math.inf)
-
-
-OWN_TOLERANCE = 1e-2
-"""Of the outputs' own spread, where no reference says more: two runs of the same kernels."""
-
-
-def _follow_limit(evidence: Evidence, wanted: Array) -> float:
-    expected = evidence.stated.expected
-    if isinstance(expected, Absent):
-        return OWN_TOLERANCE * float(wanted.std())
-    return expected.tolerance * expected.spread

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dlbench.core.protocols import Subject
@@ -39,7 +39,14 @@ PROGRESS_EVERY_S = 0.5
 """Often enough for a person and as a heartbeat, seldom enough to cost nothing."""
 
 NULL_STEPS = 1000
-"""Steps a value of the null workload: about a millisecond of them."""
+"""Most steps of a null value: what a value costs once is beyond them under a thousandth of itself."""
+
+HARNESS_SHARE = 0.005
+"""Beyond half a per cent of a step the harness shows in the result."""
+
+NULL_VALUES = 5
+NULL_LEAST_S = 5e-3
+"""Null values are taken until there are so many and they have lasted so long: one alone is a few us."""
 
 Progress = Callable[[str, int, float | None], None]
 """Called between values with the phase, the number of values and seconds a sample so far."""
@@ -106,12 +113,25 @@ def sample(subject: Subject, case: Case, profile: Profile, progress: Progress) -
 
 
 def harness_overhead_s(
-    subject: Subject, case: Case, profile: Profile, n_steps: int = NULL_STEPS
+    subject: Subject, case: Case, profile: Profile, steps_per_value: int
 ) -> float:
-    """Seconds that the harness spends on each step: its loop around a step that does nothing."""
+    """Seconds of a value that are the harness's, a step: its loop around steps that do nothing.
+
+    A null value has as many steps as the case's had, up to ``NULL_STEPS``: clock and synchronisation
+    are paid once a value, so that a value of one long step has more of them than one of many.
+    """
     null = Stepper(subject=_NullSubject(subject), case=case, profile=profile, progress=_tell_nobody)
-    null.steps_per_value = n_steps
-    return statistics.median(null.value().duration_s for _ in range(5)) / n_steps
+    null.steps_per_value = min(steps_per_value, NULL_STEPS)
+    spans: list[float] = []
+    while len(spans) < NULL_VALUES or sum(spans) < NULL_LEAST_S:
+        spans.append(null.value().duration_s)
+    return statistics.median(spans) / null.steps_per_value
+
+
+def harness_share(overhead_s: float, values: Sequence[Value], batch_size: int) -> float:
+    """The part of a step's time that is the harness's."""
+    step_s = statistics.median(v.duration_s / v.n_samples for v in values) * batch_size
+    return overhead_s / step_s
 
 
 def _tell_nobody(phase: str, n_values: int, per_sample_s: float | None) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
-
 from markupsafe import Markup
 
 from dlbench.core import units
 from dlbench.core.types import Run
+from dlbench.measure.sampler import HARNESS_SHARE, harness_share
 from dlbench.report.content import Content
 from dlbench.report.render import render
 
@@ -37,7 +36,7 @@ fp32 reference; a trial that fails a rule has no speed.</li>
 run.plan.profile.target_half_width) }} %), seed {{ run.plan.seed }}
 {%- if drift(run) %}; the sentinel moved by {{ drift(run) }} during the run
 {%- if 'drift' in run.flags %}, more than 3 %: the machine itself changed{% endif %}{% endif %}.
-The harness's own cost is {{ overhead(run) }} a step.</li>
+{{- overhead(run) }}</li>
 {% endfor %}
 <li>A result holds for this machine, these versions and these settings. Another day on the same kind of
 machine may differ by several per cent.</li>
@@ -66,10 +65,14 @@ def _drift(run: Run) -> str:
 
 
 def _overhead(run: Run) -> str:
+    """A sentence where the harness's own cost shows in a result, the worst of the run."""
     found = [
-        cost
+        (harness_share(cost, trial.values, result.case.batch_size), cost, result.case.label)
         for result in run.results
         for trial in result.measured
         if isinstance(cost := trial.subject.get("harness_overhead_s_per_step"), float)
     ]
-    return units.duration(statistics.median(found)) if found else "not measured"
+    share, cost, label = max(found, default=(0.0, 0.0, ""))
+    if share <= HARNESS_SHARE:
+        return ""
+    return f" The harness itself took {units.duration(cost)} of a step, {100 * share:.1f} % of {label}'s."

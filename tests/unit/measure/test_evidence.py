@@ -123,12 +123,12 @@ def test_an_honest_subject_is_asked_for_one_step() -> None:
 
 
 def test_inference_brings_outputs_of_every_buffer_and_of_exchanged_inputs() -> None:
-    """The last timed output is not computed again; buffer 2 is asked with buffer 3's inputs."""
+    """The last timed output is not computed again; buffer 2 is asked with those of the farthest."""
     found = evidence.gather(Working(), _samples(), _stated(), (2.5, 2.6))
     assert [x[0, 0] for x in found.outputs.values()] == [0.0, 10.0, 20.0, 30.0]
-    assert (found.source, found.target) == (3, 2)
+    assert (found.source, found.target) == (0, 2)
     assert found.exchanged is not None
-    assert found.exchanged[0, 0] == 30.0
+    assert found.exchanged[0, 0] == 0.0
     assert found.steady_clocks_s == (2.5, 2.6)
     assert found.losses == ()
 
@@ -144,5 +144,5 @@ def test_training_brings_first_and_last_loss() -> None:
 def test_a_loaders_batch_is_not_looked_at() -> None:
     """Its buffer lies beyond the seeded ones: the first of those stands in."""
     found = evidence.gather(Working(), _samples(last_buffer=4), _stated(), None)
-    assert (found.timed, found.target, found.source) == (0, 0, 1)
+    assert (found.timed, found.target, found.source) == (0, 0, 3)
     assert list(found.outputs) == [0, 1, 2, 3]

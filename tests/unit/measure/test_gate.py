@@ -133,6 +133,21 @@ def test_outputs_that_follow_need_no_reference() -> None:
     assert _refused(_evidence(stated, exchanged=_outputs(2))) == ["outputs_follow_inputs"]
 
 
+def test_a_single_output_in_few_bits_may_be_near_another() -> None:
+    """Two buffers whose reference differs by a third of the tolerance are told apart all the same."""
+    rows = ((0.0,), (10.0,), (20.0,), (20.3,))
+    expected = Expected(values=rows, positions=(0,), tolerance=0.1, spread=10.0)
+    case = replace(STATED.case, precision=Precision.BF16)
+    outputs = {b: np.array([[x + 0.05], [x + 3.0]]) for b, (x,) in enumerate(rows)}
+    facts = {"parameters": 10, "compute_dtype": "bfloat16"}
+    right: dict[str, Any] = {"facts": facts, "outputs": outputs, "timed": 2, "target": 2}
+    stated = replace(STATED, case=case, expected=expected)
+    assert _refused(_evidence(stated, **right, source=0, exchanged=outputs[0])) == []
+    same = {**right, "outputs": {**outputs, 3: outputs[2]}}
+    evidence = _evidence(stated, **same, source=0, exchanged=outputs[0])
+    assert _refused(evidence) == ["outputs_differ_between_inputs"]
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_outputs_that_are_no_numbers_are_refused(bad: float) -> None:
     """Even one, even at a position that the digest does not look at."""

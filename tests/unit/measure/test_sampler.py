@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dlbench.core.types import Case, DataMode, Mode, Profile, Scenario
+from dlbench.core.types import Case, DataMode, Mode, Profile, Scenario, Value
 from dlbench.measure import sampler
 from tests import builders
 from tests.unit.measure.clockwork import Clock, Clockwork
@@ -154,12 +154,28 @@ def test_the_devices_clock_is_read_over_the_same_steps(clock: Clock) -> None:
     assert samples.values[0].device_s == pytest.approx(0.066, rel=1e-3)
 
 
-def test_the_harness_costs_what_an_empty_step_costs(clock: Clock) -> None:
-    """Only the clock's own reading time is left of a null step's value."""
+@pytest.mark.parametrize(("steps", "paid_by"), [(1, 1), (50, 50), (10**6, 1000)])
+def test_the_harness_costs_what_an_empty_step_costs(clock: Clock, steps: int, paid_by: int) -> None:
+    """Of a null value the clock's own reading is left; as many steps pay for it as a value has."""
+    clock.tick_s = 1e-5
     overhead_s = sampler.harness_overhead_s(
-        Clockwork(clock, lambda _: 99.0), builders.case(), PROFILE
+        Clockwork(clock, lambda _: 99.0), builders.case(), PROFILE, steps
     )
-    assert overhead_s == pytest.approx(1e-7 / 1000, rel=0.1)
+    assert overhead_s == pytest.approx(1e-5 / paid_by, rel=0.1)
+
+
+def test_in_single_stream_every_query_pays_for_its_own_clock(clock: Clock) -> None:
+    """And does not get cheaper in company."""
+    clock.tick_s = 1e-5
+    case = builders.case(scenario=Scenario.SINGLE_STREAM)
+    overhead_s = sampler.harness_overhead_s(Clockwork(clock, lambda _: 99.0), case, PROFILE, 50)
+    assert overhead_s == pytest.approx(2.02e-5, rel=0.01)
+
+
+def test_the_harness_share_is_of_a_step() -> None:
+    """10 us of a step of 1 ms, whatever the batch and the number of steps a value."""
+    values = [Value(start_s=0.0, duration_s=0.01, n_samples=40)]
+    assert sampler.harness_share(1e-5, values, batch_size=4) == pytest.approx(0.01)
 
 
 def test_the_real_clocks_resolution_is_seen() -> None:

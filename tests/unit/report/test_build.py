@@ -270,3 +270,18 @@ def skeleton(run: Run) -> str:
     lines = [f"{tag} #{a['id']}" for tag, a in structure.tags if a.get("id")]
     lines += [f"section {s.ORDER} {s.TITLE}" for s in all_sections()]
     return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(("cost_s", "shown"), [(4e-5, False), (4e-4, True)])
+def test_the_harness_own_cost_is_told_where_it_shows(cost_s: float, shown: bool) -> None:
+    """Above 0.5 % of a step of 20 ms."""
+    run = builders.sealed_run()
+    first = run.results[0]
+    trials = tuple(
+        replace(t, subject={**t.subject, "harness_overhead_s_per_step": cost_s})
+        for t in first.trials
+    )
+    costly = replace(run, results=(replace(first, trials=trials), *run.results[1:]))
+    page = build.build([costly])
+    assert ("The harness itself took" in page) is shown
+    assert ("400 us of a step, 2.0 % of" in page.replace("µ", "u")) is shown
