@@ -142,7 +142,7 @@ def _measure(request: TrialRequest, trial: Trial, emit: Emit) -> Trial:
     )
     emit({"event": "phase", "phase": "load", "pid": os.getpid()})
     load_start_s = time.monotonic()
-    subject = _open(request, workload)
+    subject = _open(request, workload, emit)
     loaded = Window(name="load", start_s=load_start_s, end_s=time.monotonic())
     try:
         watch = _Watch(emit)
@@ -186,21 +186,27 @@ def _measure(request: TrialRequest, trial: Trial, emit: Emit) -> Trial:
     )
 
 
-def _open(request: TrialRequest, workload: workloads.Workload) -> Subject:
+def _open(request: TrialRequest, workload: workloads.Workload, emit: Emit) -> Subject:
     adapter = registry.framework(request.case.framework)
     own, stem = request.model, registry.model_stem(request.case.framework, workload.model_files)
+    onnx = own is not None and stem == own_models.ONNX_STEM
+
+    def load_model() -> Any:  # noqa: ANN401 - a module, or what stands for one
+        emit({"event": "phase", "phase": "build"})
+        if own is None:
+            return workloads.load_model(workload.folder, str(stem))
+        return None if onnx else own_models.load(own)
+
     return adapter.open_subject(
         SubjectRequest(
             case=request.case,
             device=request.device,
             spec=workload.spec(request.case.variant),
-            load_model=lambda: (
-                own_models.load(own) if own else workloads.load_model(workload.folder, str(stem))
-            ),
+            load_model=load_model,
             threads=request.threads,
             seed=request.seed,
             scratch=Path(tempfile.gettempdir()),
-            model_path=Path(own.path) if own and stem == own_models.ONNX_STEM else None,
+            model_path=Path(own.path) if own and onnx else None,
         )
     )
 

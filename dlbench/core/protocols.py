@@ -45,7 +45,8 @@ class SubjectRequest:
 
     ``spec`` is the chosen variant of workload.toml as plain data; ``load_model`` imports the model
     file, to be called once the framework itself is imported and set; ``threads`` is the number of
-    CPU threads to use. ``model_path`` is the file itself where a model is no Python (an ONNX file).
+    CPU threads to use. ``model_path`` is the file itself where a model is no Python (an ONNX file);
+    calling ``load_model`` then only says that importing is over.
     """
 
     case: Case
@@ -136,6 +137,11 @@ class Framework(Protocol):
     @property
     def MODEL_FILES(self) -> tuple[str, ...]:  # noqa: N802 - a module's constant
         """Stems of the workload files it runs, the first that is there: ``model_pytorch``, ..."""
+        ...
+
+    @property
+    def INSTALL(self) -> str:  # noqa: N802 - a module's constant
+        """The command that installs it."""
         ...
 
     def probe(self) -> Capability | Absent:

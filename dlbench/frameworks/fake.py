@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 MODEL_FILES = ("model_fake",)
 
+INSTALL = "pip install dlbench"
+
 FAULTS = (
     "oom_device",
     "oom_host",

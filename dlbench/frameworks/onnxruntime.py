@@ -222,6 +222,7 @@ class OnnxSubject:
         """Look at a file of the user's own, and run it once; its spec, and what was counted."""
         from dlbench.frameworks import _onnx_file, _own, _seeded
 
+        request.load_model()
         with _onnx_file.opened(request, "ONNX Runtime"):
             session = self._open(ort, request, path)
         declared = [

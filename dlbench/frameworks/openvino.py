@@ -175,6 +175,7 @@ def _read(ov: Any, request: SubjectRequest) -> tuple[Any, Any, Facts]:  # noqa: 
     """An ONNX file of the user's own at the case's batch size, its spec, and what was counted."""
     from dlbench.frameworks import _onnx_file, _own
 
+    request.load_model()
     path, n_samples = request.model_path, request.case.batch_size
     if path is None:
         raise RuntimeError("there is no file to read")

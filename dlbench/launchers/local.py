@@ -51,8 +51,8 @@ class Stop(Protocol):
 class Deadlines:
     """Seconds that each phase may last without a sign of life.
 
-    Loading covers a cold import from a slow disk, the first step compilers that search (XLA,
-    torch.compile, cuDNN). Later phases speak every half second or once a value, whichever is
+    Loading and building cover a cold import from a slow disk, the first step compilers that search
+    (XLA, torch.compile, cuDNN). Later phases speak every half second or once a value, whichever is
     slower; ``heartbeat_first_steps`` lets a value be that many times as long as the first step.
     """
 
@@ -67,6 +67,7 @@ class Deadlines:
         by_phase = {
             "start": self.start_s,
             "load": self.load_s,
+            "build": self.load_s,
             "first_step": self.first_step_s,
         }
         slow_s = self.heartbeat_first_steps * first_step_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 
 from dlbench.core.requests import WorkerExit
 from dlbench.core.types import Outcome, OutcomeKind
@@ -42,6 +43,17 @@ def outcome_of_exit(ended: WorkerExit) -> Outcome:
         message=f"the worker left with exit code {ended.returncode} in phase {ended.phase} and sent"
         " no result",
         advice="The tail of its output is in the trial's log.",
+    )
+
+
+def blamed(outcome: Outcome, phase: str, framework: str, install: str) -> Outcome:
+    """The outcome of a worker that sent none; one that ended while importing its framework says so."""
+    if phase != "load" or outcome.kind not in (OutcomeKind.CRASHED, OutcomeKind.ERROR):
+        return outcome
+    return replace(
+        outcome,
+        message=f"{outcome.message}, while {framework} was imported",
+        advice=f"It is installed and broken; install it anew: {install} --force-reinstall",
     )
 
 

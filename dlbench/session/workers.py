@@ -15,7 +15,7 @@ from dlbench.core.errors import DocumentError
 from dlbench.core.requests import TrialRequest, WorkerExit
 from dlbench.core.types import DeviceInfo, Outcome, OutcomeKind, OwnModel, Plan, Profile, Trial
 from dlbench.launchers import local
-from dlbench.session.outcomes import outcome_of_exit
+from dlbench.session.outcomes import blamed, outcome_of_exit
 from dlbench.session.schedule import Next
 from dlbench.session.signals import StopSignal
 from dlbench.store import codec
@@ -110,7 +110,9 @@ class Workers:
 
 def _received(upcoming: Next, ended: WorkerExit) -> Trial:
     """The worker's own trial if it sent a valid one, else one that says how it ended."""
+    framework = upcoming.case.framework
     outcome = outcome_of_exit(ended)
+    outcome = blamed(outcome, ended.phase, framework, registry.framework(framework).INSTALL)
     if ended.trial is not None:
         try:
             trial = codec.convert(Trial, ended.trial)

@@ -34,7 +34,9 @@ def html(content: Content) -> Markup | None:
 def command(run: Run) -> str:
     """The command line whose plan holds every case of this run."""
     cases = run.plan.cases
-    words = ["dlbench", "run", *sorted({c.workload for c in cases})]
+    own = {w.name: w.own for w in run.plan.workloads if w.own}
+    words = ["dlbench", "run", *sorted({c.workload for c in cases} - set(own))]
+    words += [word for options in own.values() for word in _words(options)]
     for option, values in (
         ("--framework", {c.framework for c in cases}),
         ("--device", {c.device for c in cases}),
@@ -53,6 +55,14 @@ def command(run: Run) -> str:
     words += ["--profile", run.plan.profile.name, "--seed", str(run.plan.seed)]
     words += ["--threads", str(run.plan.threads)]
     return shlex.join(words)
+
+
+def _words(options: str) -> list[str]:
+    """A document may come from anybody: what does not read as options stays one quoted word."""
+    try:
+        return shlex.split(options)
+    except ValueError:
+        return [options]
 
 
 def _if_unusual(option: str, values: set[str], usual: str) -> list[str]:

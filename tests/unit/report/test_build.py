@@ -249,6 +249,21 @@ def test_every_chart_has_words_and_every_mark_a_row() -> None:
     assert all("aria-hidden" in a or "viewbox" in a or "overflow" in a for a in others)
 
 
+def test_a_model_of_the_users_own_is_named_by_its_options() -> None:
+    """In place of a workload's name; options that a stranger wrote stay words, whatever they hold."""
+    from dlbench.report.sections import reproduce
+
+    def command(options: str) -> str:
+        run = builders.sealed_run()
+        info = replace(run.plan.workloads[0], own=options)
+        return reproduce.command(replace(run, plan=replace(run.plan, workloads=(info,))))
+
+    own = "--model net.py:build --input 3x8x8 --name fake"
+    assert command(own).startswith(f"dlbench run {own} --framework")
+    assert command("x; rm -rf ~").startswith("dlbench run 'x;' rm -rf '~' --framework")
+    assert command("it's").startswith("""dlbench run 'it'"'"'s' --framework""")
+
+
 def test_the_commands_to_reproduce_quote_what_must_be() -> None:
     """A hostile framework name cannot become a second command."""
     from dlbench.report.sections import reproduce

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from dlbench.core.requests import WorkerExit
-from dlbench.session.outcomes import outcome_of_exit
+from dlbench.session.outcomes import blamed, outcome_of_exit
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,26 @@ def test_outcome_of_each_ending(ended: WorkerExit, expected: str) -> None:
     outcome = outcome_of_exit(ended)
     assert str(outcome) == expected
     assert outcome.message
+
+
+@pytest.mark.parametrize(
+    ("ended", "told"),
+    [
+        (WorkerExit(returncode=-signal.SIGSEGV, phase="load"), True),
+        (WorkerExit(returncode=-signal.SIGILL, phase="load"), True),
+        (WorkerExit(returncode=1, phase="load"), True),
+        (WorkerExit(returncode=-signal.SIGSEGV, phase="build"), False),
+        (WorkerExit(returncode=-signal.SIGSEGV, phase="start"), False),
+        (WorkerExit(returncode=-signal.SIGTERM, phase="load", timed_out=True), False),
+        (WorkerExit(returncode=-signal.SIGKILL, phase="load", oom_kills=1), False),
+    ],
+)
+def test_a_framework_that_dies_when_imported_is_told_with_its_install_line(
+    ended: WorkerExit, told: bool
+) -> None:
+    """A crash elsewhere, a slow disk and a lack of memory are not its fault."""
+    plain = outcome_of_exit(ended)
+    outcome = blamed(plain, ended.phase, "jax", "pip install 'dlbench[jax]'")
+    assert str(outcome) == str(plain)
+    assert ("while jax was imported" in outcome.message) is told
+    assert ("pip install 'dlbench[jax]'" in outcome.advice) is told
