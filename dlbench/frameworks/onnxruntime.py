@@ -361,6 +361,28 @@ def rms_drift(exact: Any, quantised: Any) -> float:  # noqa: ANN401
     return float(np.sqrt(np.mean((quantised - exact) ** 2)) / np.std(exact))
 
 
+def _masking(model: Path) -> list[str]:
+    """Names of the nodes that add and follow a mask of minus infinity, which has no int8."""
+    import numpy as np
+    import onnx
+
+    graph = onnx.load(str(model)).graph
+    constants = {x.name: onnx.numpy_helper.to_array(x) for x in graph.initializer}
+    masked = {
+        name for name, x in constants.items() if x.dtype.kind == "f" and not np.isfinite(x).all()
+    }
+    excluded = []
+    for node in graph.node:
+        if node.op_type in MASK_FOLLOWERS and masked & set(node.input):
+            masked.add(node.output[0])
+            excluded.append(node.name)
+    return excluded
+
+
+MASK_FOLLOWERS = ("Add", "Softmax")
+"""From a causal mask to the weights of attention, as PyTorch's exporter writes it."""
+
+
 def quantise(source: Path, target: Path, batches: Sequence[Sequence[Any]]) -> None:
     """Static quantisation: weights and activations to int8 by minima and maxima of the inputs."""
     import logging
@@ -393,6 +415,7 @@ def quantise(source: Path, target: Path, batches: Sequence[Sequence[Any]]) -> No
         weight_type=quantization.QuantType.QInt8,
         # Unsigned activations: the fast instructions of x86 multiply signed by unsigned bytes.
         activation_type=quantization.QuantType.QUInt8,
+        nodes_to_exclude=_masking(prepared),
     )
     logging.disable(logging.NOTSET)
     prepared.unlink()
