@@ -12,8 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
+from dlbench.core import stats
 from dlbench.core.types import (
     DRIVER_OPTION,
+    LATENCY_LIMIT_OPTION,
     LOADGEN,
     Absent,
     CaseResult,
@@ -280,6 +282,24 @@ def flops_possible(run: Run) -> Iterator[str]:
         flops = forward * factor / max(seconds, 1e-12)
         if flops > peak:
             yield f"{result.case.label} implies {flops:.3g} FLOP/s of {peak:.3g} possible"
+
+
+@rule("a server that is said to hold its limit does, by MLPerf's early-stopping rule")
+def latency_limits_hold(run: Run) -> Iterator[str]:
+    """From its own queries; a trial that had too few for the claim says so by its flag."""
+    for result, trial in _measured(run):
+        limit = dict(result.case.options).get(LATENCY_LIMIT_OPTION)
+        if result.case.scenario is not Scenario.SERVER or limit is None or not trial.queries_s:
+            continue
+        late = sum(query_s > float(limit) / 1e3 for query_s in trial.queries_s)
+        n = len(trial.queries_s)
+        if "few_queries" in trial.flags or stats.early_stopping_holds(n, late, PROMISED_SHARE):
+            continue
+        yield f"{result.case.label} has {late} late of {n} queries, which shows nothing of 99 in 100"
+
+
+PROMISED_SHARE = 0.99
+"""Of queries that a server answers within its limit."""
 
 
 @rule("failures say what happened")

@@ -347,7 +347,7 @@ def resume_session(journal_or_last: str, settings: Settings, progress: Progress)
 
 def _close(finished: Finished, selection: Selection, report: Path | None, *, as_json: bool) -> None:
     """Show what was measured, and end with the exit code that says how it went."""
-    from dlbench.analysis import bottleneck
+    from dlbench.analysis import bottleneck, noise
     from dlbench.analysis import compare as comparing
     from dlbench.cli import show
     from dlbench.cli.report import write
@@ -357,13 +357,14 @@ def _close(finished: Finished, selection: Selection, report: Path | None, *, as_
     if page is not None:
         write([run_], page)
     if as_json:
-        summary = show.run_summary(run_)
+        summary = {**show.run_summary(run_), "noise": noise.plain(noise.noise(run_))}
         paths = {"path": str(finished.path), "report": str(page) if page else None}
         show.as_json({**summary, **paths, "interrupted": finished.interrupted})
     else:
         show.run_table(run_)
         show.comparisons(comparing.within(run_))
         show.bottlenecks(bottleneck.find(run_))
+        show.line(noise.sentence(noise.noise(run_)))
         show.where(finished.path, page, interrupted=finished.interrupted)
     code = exit_code(run_, selection, interrupted=finished.interrupted)
     if code:

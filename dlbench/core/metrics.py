@@ -182,6 +182,23 @@ def latency_p99_s(result: CaseResult, run: Run) -> Metric:  # noqa: ARG001
     return _pooled_percentile(result, 0.99)
 
 
+@metric(unit="s", direction="lower")
+def latency_p99_early_stopping_s(result: CaseResult, run: Run) -> Metric:  # noqa: ARG001
+    """The limit that 99 of 100 queries hold with 99 % confidence, by MLPerf's early-stopping rule."""
+    if result.case.mode is not Mode.INFERENCE:
+        return NOT_INFERENCE
+    queries = sorted(q_s for t in result.measured for q_s in t.queries_s)
+    if not queries:
+        return NOT_TIMED
+    found = stats.early_stopping_percentile(queries, 0.99)
+    if found is None:
+        return Absent(
+            reason=f"n too small: {len(queries)} queries; MLPerf's early stopping needs 662 for p99",
+            remedy="--scenario single_stream, or --profile standard",
+        )
+    return Measured(value=found, n=len(queries), source="host clock, MLPerf early stopping")
+
+
 def _pooled_percentile(result: CaseResult, q: float) -> Metric:
     if result.case.mode is not Mode.INFERENCE:
         return NOT_INFERENCE

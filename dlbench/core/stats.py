@@ -276,6 +276,36 @@ def percentile_interval(
     return Interval(low=sorted_xs[low - 1], high=sorted_xs[high], level=level)
 
 
+EARLY_STOPPING_CONFIDENCE = 0.99
+"""MLPerf inference's confidence that a latency limit holds (LoadGen, early_stopping.cc, its c; the
+tolerance d is 0)."""
+
+
+def early_stopping_holds(
+    n: int, n_late: int, q: float, confidence: float = EARLY_STOPPING_CONFIDENCE
+) -> bool:
+    """MLPerf's early stopping: do ``n`` queries, ``n_late`` of them late, show that a limit holds?
+
+    The claim is that a share ``q`` of all queries is in time. It is shown where, if it only just were
+    not, so few late ones would be met with a probability of at most ``1 - confidence``: without a late
+    one p99 needs 459 queries, with one 662 (LoadGen, MinPassingQueriesFinder).
+    """
+    return n_late < _binomial_quantile_below(n, 1 - q, 1 - confidence)
+
+
+def early_stopping_percentile(
+    sorted_xs: Sequence[float], q: float, confidence: float = EARLY_STOPPING_CONFIDENCE
+) -> float | None:
+    """The latency that MLPerf states for a percentile: the lowest limit that is shown to hold.
+
+    As LoadGen does for single_stream it leaves out the t - 1 highest of n, t being the most late ones
+    that n queries can bear; None where that is none at all (p99 under 662 queries).
+    """
+    n = len(sorted_xs)
+    t = _binomial_quantile_below(n, 1 - q, 1 - confidence) - 1
+    return sorted_xs[n - t] if t >= 1 else None
+
+
 @cache
 def _binomial_quantile_below(n: int, p: float, tail: float) -> int:
     """The largest k with P(Binomial(n, p) <= k - 1) <= tail, in log space against underflow."""

@@ -9,7 +9,7 @@ from dlbench.core import registry
 from dlbench.core.protocols import Capability
 from dlbench.core.types import Absent, DeviceInfo, Environment, Reading
 from dlbench.devices import nvidia
-from dlbench.doctor import noise
+from dlbench.doctor import jitter, noise
 from dlbench.doctor.finding import Finding
 from dlbench.measure import conditions
 
@@ -20,7 +20,7 @@ WATCH_S = 1.0
 __all__ = ["Finding", "examine", "examine_here"]
 
 
-def examine(
+def examine(  # noqa: PLR0913, PLR0917 - all that was found
     environment: Environment,
     devices: Sequence[DeviceInfo],
     absent_devices: Mapping[str, Absent],
@@ -28,8 +28,9 @@ def examine(
     readings: Mapping[str, Sequence[Reading]],
     processes: Mapping[str, noise.GpuProcesses],
     watched: tuple[conditions.Snapshot, conditions.Snapshot],
+    spans_s: Sequence[float] = (),
 ) -> tuple[Finding, ...]:
-    """Everything worth saying, by topic.
+    """Everything worth saying, by topic; what disturbs in order of its weight.
 
     Args:
         environment: the machine as recorded.
@@ -39,15 +40,21 @@ def examine(
         readings: one read of every meter, by device id.
         processes: what computes on each GPU, by device id.
         watched: the machine's CPU times at both ends of a short wait.
+        spans_s: seconds of the same work, again and again.
     """
     return (
         *_devices(devices, absent_devices),
         *_frameworks(frameworks),
         *_measurable(readings),
         *_limits(environment),
-        *noise.contention(environment.facts, watched),
-        *noise.of_gpus(devices, processes),
-        *noise.settings(environment.facts),
+        *jitter.finding(spans_s),
+        *noise.ranked(
+            [
+                *noise.contention(environment.facts, watched),
+                *noise.of_gpus(devices, processes),
+                *noise.settings(environment.facts),
+            ]
+        ),
     )
 
 
@@ -68,7 +75,9 @@ def examine_here() -> tuple[Finding, ...]:
     }
     processes = {d.id: nvidia.processes(d) for d in devices if d.kind == "nvidia"}
     here = environment.gather(devices, names)
-    return examine(here, devices, absent, frameworks, readings, processes, _watch())
+    return examine(
+        here, devices, absent, frameworks, readings, processes, _watch(), jitter.measure()
+    )
 
 
 def _watch() -> tuple[conditions.Snapshot, conditions.Snapshot]:

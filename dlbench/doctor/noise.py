@@ -21,6 +21,18 @@ STOLEN_SHARE = 0.01
 """A hypervisor that keeps one hundredth of the time moves results by as much."""
 
 
+WEIGHT: Mapping[Status, int] = {"problem": 0, "limited": 1, "missing": 2, "ok": 3}
+
+
+def ranked(found: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Causes of noise, the heaviest first.
+
+    Within one weight they keep their order: what others do, then GPUs, then settings, each of which
+    lists the worst first.
+    """
+    return tuple(sorted(found, key=lambda finding: WEIGHT[finding.status]))
+
+
 def contention(
     facts: Facts, watched: tuple[conditions.Snapshot, conditions.Snapshot]
 ) -> Iterator[Finding]:

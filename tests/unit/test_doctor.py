@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from dlbench import doctor
+from dlbench.core import units
 from dlbench.core.protocols import Capability
 from dlbench.core.types import Absent, DeviceInfo, Environment, Policy, Precision, Reading
 from dlbench.devices.nvidia import GpuProcess
-from dlbench.doctor import Finding, noise
+from dlbench.doctor import Finding, jitter, noise
 from dlbench.measure.conditions import Snapshot
 
 QUIET_SERVER: dict[str, str | int | float | bool | Absent] = {
@@ -266,3 +267,37 @@ def test_this_machine_can_be_examined(monkeypatch: pytest.MonkeyPatch) -> None:
     topics = {finding.topic for finding in found}
     assert topics == {"Devices", "Frameworks", "What can be measured", "Limits", "Noise"}
     assert any(f.message.startswith("cpu: ") for f in found)
+
+
+def test_causes_of_noise_are_ranked() -> None:
+    """What others do is worse than a setting that merely limits; what is well comes last."""
+    found = [
+        f
+        for f in _examine(
+            {"transparent_hugepages": "always", "governor": "powersave"},
+            watched=(_snapshot(0.0, 5.0), _snapshot(1.0, 7.0)),
+        )
+        if f.topic == "Noise"
+    ]
+    assert [f.status for f in found] == ["problem", "problem", "limited"]
+    assert "others take 50%" in found[0].message
+    assert "powersave" in found[1].message
+    assert "huge pages" in found[2].message
+    assert all(f.remedy for f in found)
+
+
+@pytest.mark.parametrize(("slow", "status"), [(1.0, "ok"), (1.05, "limited"), (1.5, "problem")])
+def test_unsteady_arithmetic_is_told_with_its_figure(slow: float, status: str) -> None:
+    """The slowest twentieth of tries against the median."""
+    spans_s = (0.002,) * 54 + (0.002 * slow,) * 6
+    (found,) = jitter.finding(spans_s)
+    assert found.status == status
+    assert f"{units.percent(slow - 1)} longer" in found.message
+    assert bool(found.remedy) == (status != "ok")
+
+
+def test_jitter_measures_something() -> None:
+    """Positive spans, as many as it says, and none of an empty loop."""
+    spans_s = jitter.measure()
+    assert len(spans_s) == jitter.REPEATS
+    assert min(spans_s) > 1e-4

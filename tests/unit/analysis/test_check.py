@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 
 from dlbench.analysis import check
-from dlbench.core.types import CaseResult, Check, Outcome, OutcomeKind, Run, Trial, Value, Window
+from dlbench.core.types import (
+    LATENCY_LIMIT_OPTION,
+    CaseResult,
+    Check,
+    Outcome,
+    OutcomeKind,
+    Run,
+    Scenario,
+    Trial,
+    Value,
+    Window,
+)
 from tests import builders
 
 RUN = builders.sealed_run()
@@ -31,6 +42,22 @@ def _first(result: CaseResult) -> Run:
 def _values(**changes: Any) -> Run:
     values = RUN.results[0].trials[0].values
     return _trial(values=(replace(values[0], **changes), *values[1:]))
+
+
+def _server(limit_ms: str, n: int = 500, n_late: int = 3, **changes: Any) -> Run:
+    """The document with its first case a server's: that many queries, that many of them late."""
+    old = RUN.results[0].case
+    options = ((LATENCY_LIMIT_OPTION, limit_ms),)
+    case = replace(old, scenario=Scenario.SERVER, options=options)
+    late_s = 2 * float(limit_ms) / 1e3
+    queries_s = (late_s,) * n_late + (late_s / 4,) * (n - n_late)
+    trials = tuple(
+        replace(t, case_id=case.case_id, queries_s=queries_s, **changes)
+        for t in RUN.results[0].trials
+    )
+    cases = tuple(case if c == old else c for c in RUN.plan.cases)
+    first = replace(RUN.results[0], case=case, trials=trials)
+    return replace(RUN, plan=replace(RUN.plan, cases=cases), results=(first, *RUN.results[1:]))
 
 
 VIOLATIONS: dict[str, Run] = {
@@ -79,6 +106,7 @@ VIOLATIONS: dict[str, Run] = {
     "facts_present": replace(RUN, environment=replace(RUN.environment, devices=())),
     "times_ordered": replace(RUN, finished_utc="2025-12-31T00:00:00Z"),
     "digests_finite": _trial(digest=(float("nan"),)),
+    "latency_limits_hold": _server(limit_ms="1"),
 }
 
 
@@ -194,3 +222,21 @@ def test_an_edit_is_seen_by_the_hash() -> None:
     """The one rule that needs the bytes."""
     assert check.content_check("a", "a").passed is True
     assert check.content_check("a", "b").passed is False
+
+
+@pytest.mark.parametrize(
+    ("n", "n_late", "flags", "sound"),
+    [
+        (458, 0, (), False),
+        (459, 0, (), True),
+        (661, 1, (), False),
+        (662, 1, (), True),
+        (100, 0, ("few_queries",), True),
+    ],
+)
+def test_a_latency_limit_is_shown_by_enough_queries(
+    n: int, n_late: int, flags: tuple[str, ...], sound: bool
+) -> None:
+    """MLPerf's own numbers; a trial that says that it had too few is not accused of it."""
+    failed = _failed(_server("10", n, n_late, flags=flags))
+    assert ("latency_limits_hold" not in failed) is sound

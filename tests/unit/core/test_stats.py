@@ -171,3 +171,35 @@ def test_percentile_is_nearest_rank() -> None:
     """p99 of 1..100 is 99, p50 is 50."""
     xs = [float(x) for x in range(1, 101)]
     assert (stats.percentile(xs, 0.99), stats.percentile(xs, 0.5)) == (99.0, 50.0)
+
+
+@pytest.mark.parametrize(
+    ("q", "n", "left_out"),
+    [(0.9, 64, 0), (0.9, 2048, 172), (0.9, 2116, 178), (0.99, 662, 0), (0.99, 1179125, 11539)],
+)
+def test_early_stopping_leaves_out_as_many_as_loadgen(q: float, n: int, left_out: int) -> None:
+    """The numbers stand in summaries that LoadGen wrote for MLPerf submissions."""
+    found = stats.early_stopping_percentile(range(n), q)
+    assert found == n - 1 - left_out
+
+
+def test_early_stopping_needs_what_loadgen_needs() -> None:
+    """459 queries without a late one, 662 with one; one fewer shows nothing."""
+    assert not stats.early_stopping_holds(458, 0, 0.99)
+    assert stats.early_stopping_holds(459, 0, 0.99)
+    assert not stats.early_stopping_holds(661, 1, 0.99)
+    assert stats.early_stopping_holds(662, 1, 0.99)
+    assert stats.early_stopping_percentile(range(661), 0.99) is None
+
+
+def test_early_stopping_errs_in_one_of_a_hundred() -> None:
+    """The limit that it states is below the true p90 in at most about 1 % of samples."""
+    rng = random.Random(11)
+    true_p90 = math.log(10)
+    wrong = 0
+    for _ in range(1000):
+        xs = sorted(rng.expovariate(1) for _ in range(200))
+        found = stats.early_stopping_percentile(xs, 0.9)
+        assert found is not None
+        wrong += found < true_p90
+    assert wrong <= 20
