@@ -105,11 +105,12 @@ def _family(catalog: Catalog, _: date) -> Iterator[Finding]:
         median = statistics.median(each for _, each in members)
         for offer, each in members:
             if not median / FAMILY_FACTOR <= each <= median * FAMILY_FACTOR:
+                rule = "far-below-family" if each < median else "far-above-family"
                 sentence = (
                     f"{each:.3g} USD/h a {name} is {each / median:.2g} times "
                     f"the median {median:.3g} of {tier}"
                 )
-                yield _finding("warning", "far-from-family", offer, sentence)
+                yield _finding("warning", rule, offer, sentence)
 
 
 def _host_apart(catalog: Catalog, _: date) -> Iterator[Finding]:

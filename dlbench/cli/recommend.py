@@ -140,11 +140,12 @@ def recommend(  # noqa: PLR0913, PLR0917 - one parameter an option
     if not table:
         table = _asked()
     need, defaults = needs.build(table)
+    runs, loaded = _documents(results), catalog.load(catalog_files or [])
     answer = recommending.recommend(
         need,
-        _documents(results),
-        catalog.load(catalog_files or []),
-        recommending.predictor() if predictions else None,
+        runs,
+        loaded,
+        recommending.predictor(runs, loaded) if predictions else None,
         today=today(),
         defaults=defaults,
     )

@@ -104,7 +104,7 @@ def answer(found: Recommendation, *, explain: bool, all_rejected: bool) -> None:
 
 def _pick(found: Recommendation, pick: Candidate) -> None:
     out = show.console()
-    serving = found.need.task is Task.INFERENCE
+    serving = found.need.serving
     out.print(f"[green bold]{show.clean(pick.name)}[/]", soft_wrap=True)
     for reason in found.reasons:
         out.print(f"  {show.clean(reason)}")
@@ -183,7 +183,7 @@ def _steps(title: str, steps: Sequence[Step]) -> None:
 
 def markdown(found: Recommendation, *, explain: bool) -> None:
     """The answer for a document or an issue."""
-    serving = found.need.task is Task.INFERENCE
+    serving = found.need.serving
     lines = [f"## {found.need.name}", ""]
     if found.pick is None:
         lines += ["**Nothing in the catalog keeps every limit.**", ""]

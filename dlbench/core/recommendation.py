@@ -86,8 +86,8 @@ class Need:
     """What somebody wants to get done, and within which limits. None is "no such limit".
 
     A model is a workload's name, or ``parameters`` and ``flops_per_sample`` (forward). Work of training
-    is ``samples`` x ``epochs``, or ``steps`` of ``batch_size``; work of inference is ``requests_per_s``
-    within ``p99_ms``. ``spot_interruptions_per_h`` is a low and a high rate.
+    is ``samples`` x ``epochs``, or ``steps`` of ``batch_size``; work of inference is ``samples``, or
+    ``requests_per_s`` within ``p99_ms``. ``spot_interruptions_per_h`` is a low and a high rate.
     """
 
     name: str = "need"
@@ -134,6 +134,11 @@ class Need:
     def mode(self) -> Mode:
         """What a case must have measured to count for this need."""
         return Mode.INFERENCE if self.task is Task.INFERENCE else Mode.TRAINING
+
+    @property
+    def serving(self) -> bool:
+        """Whether it is a service that waits for requests, and not a run that ends."""
+        return self.requests_per_s is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

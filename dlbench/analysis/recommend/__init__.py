@@ -44,7 +44,6 @@ from dlbench.core.recommendation import (
     Predictor,
     Recommendation,
     Rejection,
-    Task,
 )
 from dlbench.core.types import Absent, Estimated, Run
 
@@ -151,9 +150,7 @@ def _known(
         predicted=evidence.predictions(work, need, catalog, batches, predictor),
         draws=simulate.draws(need.seed),
         suspicious={
-            f.offer: f.sentence
-            for f in lint.check(catalog, today)
-            if f.rule in {"far-from-family", "placeholder-price"}
+            f.offer: f.sentence for f in lint.check(catalog, today) if f.rule == "far-below-family"
         },
         today=today,
     )
@@ -164,7 +161,7 @@ def _usable(device: Accelerator) -> float | Absent:
     return size if isinstance(size, Absent) else size * 1024 * assumptions.USABLE_MEMORY
 
 
-def predictor() -> Predictor | None:
+def predictor(runs: Sequence[Run], catalog: Catalog) -> Predictor | None:  # noqa: ARG001
     """Who is asked of accelerators that nobody measured; None while there is nobody."""
     return None
 
@@ -262,7 +259,7 @@ def _simulated(
     need, work = known.need, known.job
     scale = evidence.scaling(choice.offer, work, known.found, known.catalog)
     usable = memory.usable_mib(choice.offer, known.catalog)
-    if need.task is Task.INFERENCE:
+    if need.serving:
         return serving.serving(
             choice,
             rate=rate,
@@ -318,11 +315,24 @@ def _price_refused(choice: Choice, known: Known) -> tuple[Constraint, str] | Non
         return Constraint.PRICE, f"a price of {choice.price:g} is none"
     if offer.price_scope in {"accelerator", "host"}:
         return Constraint.PRICE, f"the price is the {offer.price_scope}'s alone"
+    doubt = known.suspicious.get(offer.name)
+    if doubt is not None and _long_ago(choice, known) and not offer.origin.startswith("user"):
+        return Constraint.PRICE, f"{doubt}, and old: confirm it with dlbench catalog add"
     if need.max_price_age_days is not None:
         old = ages.stale(offer, known.today, spot=choice.spot, limit=need.max_price_age_days)
         if old:
             return Constraint.PRICE_AGE, old
     return None
+
+
+def _long_ago(choice: Choice, known: Known) -> bool:
+    """Older than three times what its kind of seller allows."""
+    limit = LONG_AGO * ages.WARN_AFTER_DAYS[ages.kind(choice.offer.provider)]
+    return bool(ages.stale(choice.offer, known.today, spot=choice.spot, limit=limit))
+
+
+LONG_AGO = 3
+"""A price four times off its family's is believed while it is fresh, and not when it is old."""
 
 
 def _place_refused(choice: Choice, need: Need) -> tuple[Constraint, str] | None:
@@ -400,7 +410,7 @@ def _notes(known: Known, runs: Sequence[Run], judged: Sequence[Judged]) -> tuple
     ]
     if not isinstance(known.models["gpu"], Absent):
         found.append(f"Memory on a GPU: {known.models['gpu'].method}.")
-    if known.need.data_gb == 0 and known.need.task is not Task.INFERENCE:
+    if known.need.data_gb == 0 and not known.need.serving:
         found.append("data_gb is 0: no upload was counted.")
     found.append(
         "Egress, taxes, discounts and idle disks are not counted; carbon is operational only."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,7 +50,10 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulated:
-    """A candidate with its simulated outcomes. ``rent_usd`` is the part that its price multiplies."""
+    """A candidate with its simulated outcomes. ``rent_usd`` is the part that its price multiplies.
+
+    ``trail`` writes its way down; only of those that are shown, since most are not.
+    """
 
     candidate: Candidate
     choice: Choice
@@ -57,6 +61,7 @@ class Simulated:
     rent_usd: Floats
     other_usd: Floats
     carbon_g: Floats | None
+    trail: Callable[[], tuple[Step, ...]]
 
     @property
     def cost_usd(self) -> Floats:
@@ -75,8 +80,8 @@ class Simulated:
             if carbon_usd_per_kg > 0:
                 if self.carbon_g is None:
                     return float("inf")
-                carbon = float(np.median(self.carbon_g)) / 1e3 * carbon_usd_per_kg
-            return float(np.median(self.cost_usd)) + carbon
+                carbon = simulate.quantiles(self.carbon_g, (0.5,))[0] / 1e3 * carbon_usd_per_kg
+            return simulate.quantiles(self.cost_usd, (0.5,))[0] + carbon
         if objective is Objective.TIME:
             metric = (
                 self.candidate.latency_p99_s if self.choice_is_serving else self.candidate.time_s
@@ -119,14 +124,18 @@ def training(  # noqa: PLR0913 - the parts of one candidate
     joules = _training_energy(choice, rate, scale[0], total, work_s + lost_s, time_s, draws)
     money = priced(choice, need, draws, time_s, joules, instances=1)
     throughput = summary(speed, "rate of one device x scaling", (rate.steps[0].source,))
-    trail = (
-        *job.steps,
-        memory_step(memory, usable),
-        *rate.steps,
-        scale[1],
-        *_time_steps(choice, need, (upload_s, set_up_s, work_s, lost_s, time_s), interruptions),
-        *money.steps,
-    )
+
+    def trail() -> tuple[Step, ...]:
+        parts = (upload_s, set_up_s, work_s, lost_s, time_s)
+        return (
+            *job.steps,
+            memory_step(memory, usable),
+            *rate.steps,
+            scale[1],
+            *_time_steps(choice, need, parts, interruptions),
+            *money.steps(),
+        )
+
     return finished(choice, rate, memory, usable, throughput, money, trail, NOT_SERVING, 1)
 
 
@@ -209,7 +218,7 @@ class Priced:
     energy: Metric
     carbon: Metric
     carbon_g: Floats | None
-    steps: tuple[Step, ...]
+    steps: Callable[[], tuple[Step, ...]]
 
 
 def priced(
@@ -242,25 +251,25 @@ def priced(
         if isinstance(carbon, Absent)
         else summary(carbon, "kWh x PUE x intensity, operational only"),
         carbon_g=None if isinstance(carbon, Absent) else carbon,
-        steps=(*rent, *_footprint(choice, need, joules, carbon)),
+        steps=lambda: (*rent(), *_footprint(choice, need, joules, carbon)),
     )
 
 
 def _rent(
     choice: Choice, time_s: Floats, joules: Floats | Absent, instances: int
-) -> tuple[Floats, tuple[Step, ...]]:
+) -> tuple[Floats, Callable[[], tuple[Step, ...]]]:
     if choice.owned is not None:
         return _owned_cost(choice.owned, time_s, joules, instances)
     price = choice.price
     if isinstance(price, Absent):
         # Nothing is free: whoever gets here without a price must never win.
-        return np.full(simulate.N_DRAWS, np.inf), ()
+        return np.full(simulate.N_DRAWS, np.inf), tuple
     unit_s, least_s = assumptions.BILLING_S.get(
         choice.offer.provider, assumptions.BILLING_UNKNOWN_S
     )
     hours = simulate.billed_h(time_s, unit_s, least_s)
     usd = price * hours * instances
-    return usd, (
+    return usd, lambda: (
         Step(
             name="price",
             value=f"{price:.4g} USD/h{' spot' if choice.spot else ''}",
@@ -280,12 +289,12 @@ def _rent(
 
 def _owned_cost(
     machine: OwnedMachine, time_s: Floats, joules: Floats | Absent, instances: int
-) -> tuple[Floats, tuple[Step, ...]]:
+) -> tuple[Floats, Callable[[], tuple[Step, ...]]]:
     worked_h = machine.life_years * HOURS_A_YEAR * machine.utilisation
     wear = machine.purchase_usd / worked_h
     energy = np.zeros(simulate.N_DRAWS) if isinstance(joules, Absent) else joules
     usd = instances * time_s / 3600 * wear + energy / J_PER_KWH * machine.tariff_usd_per_kwh
-    return usd, (
+    return usd, lambda: (
         Step(
             name="own machine",
             value=_money(usd),
@@ -370,7 +379,7 @@ def finished(  # noqa: PLR0913, PLR0917 - the parts of one candidate
     usable: Amount,
     throughput: Estimated,
     money: Priced,
-    trail: tuple[Step, ...],
+    trail: Callable[[], tuple[Step, ...]],
     latency: Metric,
     instances: int,
     batch: int | None = None,
@@ -399,9 +408,10 @@ def finished(  # noqa: PLR0913, PLR0917 - the parts of one candidate
         carbon_g=money.carbon,
         p_deadline=None,
         p_budget=None,
-        trail=trail,
+        trail=(),
     )
     return Simulated(
+        trail=trail,
         candidate=candidate,
         choice=choice,
         time_s=money.time_s,
@@ -463,7 +473,7 @@ def _time_steps(
 
 
 def _span(values: Floats, unit: str) -> str:
-    low, mid, high = (float(x) for x in np.quantile(values, (0.05, 0.5, 0.95)))
+    low, mid, high = simulate.quantiles(values, (0.05, 0.5, 0.95))
     return f"{mid:,.3g} ({low:,.3g} to {high:,.3g}) {unit}"
 
 

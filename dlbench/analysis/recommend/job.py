@@ -176,9 +176,12 @@ def _work(
     need: Need, dataset: tuple[float, float] | None, sizes: dict[str, int]
 ) -> tuple[float | None, tuple[Step, ...]]:
     """Samples to work through, and how that came about."""
-    if need.task is Task.INFERENCE:
-        if need.requests_per_s is None:
-            raise UsageError("requests_per_s is missing", "Say how many requests come a second.")
+    if need.task is Task.INFERENCE and not need.serving and need.samples is None:
+        raise UsageError(
+            "requests_per_s is missing, and so is samples",
+            "A service: requests_per_s and p99_ms. A run that ends: samples.",
+        )
+    if need.serving:
         if need.p99_ms is None:
             raise UsageError("p99_ms is missing", "Say within how many ms 99 of 100 are answered.")
         value = f"{need.requests_per_s:g} requests/s within {need.p99_ms:g} ms at p99"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 
-from dlbench.core.recommendation import Candidate, Launch, Need, Task
-from dlbench.core.types import Absent
+from dlbench.core.recommendation import Candidate, Launch, Need
+from dlbench.core.types import Absent, Mode
 
 SKYPILOT_CLOUDS = frozenset(
     {"aws", "azure", "gcp", "lambda", "oci", "paperspace", "runpod", "vast"}
@@ -36,14 +36,14 @@ def _measure(candidate: Candidate, need: Need) -> str:
     parts = ["dlbench", "run", need.workload or "MY_WORKLOAD", "--framework", need.framework]
     parts += ["--precision", str(need.precision), "--mode", str(need.mode)]
     parts += ["--batch-size", str(candidate.batch_size)]
-    if need.task is Task.INFERENCE and need.p99_ms is not None:
+    if need.serving and need.p99_ms is not None:
         parts += ["--scenario", "server", "--latency-limit", f"{need.p99_ms:g}ms"]
     return shlex.join(parts)
 
 
 def _install(need: Need) -> str:
     extras = EXTRAS.get(need.framework, "torch")
-    if need.task is Task.INFERENCE:
+    if need.serving:
         extras += ",loadgen"
     return f"python3 -m pip install 'dlbench[{extras}]'"
 
@@ -54,7 +54,9 @@ def _there(command: str) -> str:
 
 def _work(need: Need) -> str:
     """A stand-in for the user's own program."""
-    return "./serve.sh" if need.task is Task.INFERENCE else "./train.sh"
+    if need.serving:
+        return "./serve.sh"
+    return "./infer.sh" if need.mode is Mode.INFERENCE else "./train.sh"
 
 
 def _skypilot(candidate: Candidate, need: Need) -> str | Absent:

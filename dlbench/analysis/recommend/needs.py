@@ -152,7 +152,7 @@ def _number(name: str, given: Any) -> float | int:  # noqa: ANN401
 
 
 MIN_CONFIDENCE, MAX_CONFIDENCE = 0.5, 0.99
-"""2,000 draws say nothing beyond; below a half is a wish."""
+"""1,000 draws say nothing beyond; below a half is a wish."""
 
 
 def _pair(name: str, given: Any) -> tuple[float, float]:  # noqa: ANN401
@@ -199,17 +199,25 @@ READERS: tuple[tuple[Collection[str], Callable[[str, Any], Any]], ...] = (
 
 
 def _refuse_contradictions(need: Need) -> None:
-    serving = need.task is Task.INFERENCE
-    only_training = ("deadline_h", "budget_usd", "samples", "epochs", "steps")
-    only_serving = ("requests_per_s", "p99_ms")
-    for name in only_training if serving else only_serving:
+    ends: tuple[str, ...] = ("deadline_h", "budget_usd", "samples", "epochs", "steps")
+    if need.serving:
+        out_of_place, what = ends, "a service (requests_per_s)"
+    elif need.task is Task.INFERENCE:
+        out_of_place, what = ("steps", "p99_ms"), "inference that ends (samples)"
+    else:
+        out_of_place, what = ("p99_ms",), f"task {need.task}"
+    if need.serving and need.task is not Task.INFERENCE:
+        raise UsageError(
+            f"requests_per_s makes no sense for task {need.task}", 'Set task = "inference".'
+        )
+    for name in out_of_place:
         if getattr(need, name) is not None:
             remedy = (
                 "A service runs for months: use budget_usd_per_month."
                 if name == "budget_usd"
-                else f"Leave {name} out, or change task."
+                else f"Leave {name} out."
             )
-            raise UsageError(f"{name} makes no sense for task {need.task}", remedy)
+            raise UsageError(f"{name} makes no sense for {what}", remedy)
     if need.steps is not None and need.samples is not None:
         raise UsageError("steps and samples both say how much work it is", "Give one of them.")
     if need.framework not in FRAMEWORKS:

@@ -60,7 +60,7 @@ def serving(  # noqa: PLR0913 - the parts of one candidate
     if isinstance(capacity, str):
         return Constraint.LATENCY, capacity
     wanted = need.requests_per_s or 0.0
-    sure = float(np.quantile(capacity.per_s, 1 - need.confidence))
+    sure = simulate.quantiles(capacity.per_s, (1 - need.confidence,))[0]
     instances = int(np.ceil(wanted / (sure * capacity.utilisation)))
     if instances > need.max_instances:
         return (
@@ -76,23 +76,25 @@ def serving(  # noqa: PLR0913 - the parts of one candidate
     else:
         joules = instances * time_s * (device_w * (IDLE_SHARE + (1 - IDLE_SHARE) * busy) + host_w)
     money = estimate.priced(choice, need, draws, time_s, joules, instances)
-    fleet = Step(
-        name="instances",
-        value=str(instances),
-        formula=(
-            f"{wanted:g} requests/s / ({sure:,.4g}, which {need.confidence:.0%} of outcomes reach, x "
-            f"{capacity.utilisation:.0%} planned utilisation), rounded up"
-        ),
-        source="above",
-    )
-    trail = (
-        *job.steps,
-        estimate.memory_step(memory, usable),
-        *rate.steps,
-        *capacity.steps,
-        fleet,
-        *money.steps,
-    )
+
+    def trail() -> tuple[Step, ...]:
+        return (
+            *job.steps,
+            estimate.memory_step(memory, usable),
+            *rate.steps,
+            *capacity.steps,
+            Step(
+                name="instances",
+                value=str(instances),
+                formula=(
+                    f"{wanted:g} requests/s / ({sure:,.4g}, which {need.confidence:.0%} of outcomes "
+                    f"reach, x {capacity.utilisation:.0%} planned utilisation), rounded up"
+                ),
+                source="above",
+            ),
+            *money.steps(),
+        )
+
     throughput = summary(
         capacity.per_s * instances,
         "requests/s of the fleet within the limit",
@@ -180,7 +182,7 @@ def _derived(
     while True:
         service_s = host_s + batch * per_sample_s
         latency_s = SERVICES_A_LATENCY * service_s
-        sure_s = float(np.quantile(latency_s, need.confidence))
+        sure_s = simulate.quantiles(latency_s, (need.confidence,))[0]
         if sure_s <= limit_s or batch == 1:
             break
         batch = max(1, batch // 2)

@@ -6,8 +6,8 @@ candidates, not luck, and the answer is the same on every machine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from dlbench.core.types import Estimated, Interval
 
 Floats = npt.NDArray[np.float64]
 
-N_DRAWS = 2000
+N_DRAWS = 1000
 """Seeds then differ by less than a hundredth; the shares of outcomes are exact to a percent or so."""
 
 Z_90 = 1.6448536269514722
@@ -45,9 +45,16 @@ class Draws:
 
     seed: int
     normal: Mapping[str, Floats]
+    made: dict[tuple[str, float, float, float], Floats] = field(default_factory=dict)
 
     def spread(self, name: str, low: float, mid: float, high: float) -> Floats:
         """Around ``mid``, 5 % below ``low`` and 5 % above ``high``: log-normal on each side."""
+        key = (name, low, mid, high)
+        if key not in self.made:
+            self.made[key] = self._spread(name, low, mid, high)
+        return self.made[key]
+
+    def _spread(self, name: str, low: float, mid: float, high: float) -> Floats:
         z = self.normal[name]
         up, down = np.log(max(high / mid, 1.0)) / Z_90, np.log(max(mid / low, 1.0)) / Z_90
         return np.asarray(mid * np.exp(np.where(z > 0, z * up, z * down)))
@@ -80,9 +87,25 @@ def draws(seed: int) -> Draws:
     return Draws(seed, {name: generator.permutation(slices) for name in NAMES})
 
 
+def quantiles(values: Floats, shares: Sequence[float]) -> tuple[float, ...]:
+    """Values that these shares of outcomes stay within, by linear interpolation.
+
+    As ``numpy.quantile``, several times faster: hundreds of candidates have half a dozen each.
+    """
+    ordered = np.sort(values)
+    found = []
+    for share in shares:
+        at = share * (len(ordered) - 1)
+        below = int(at)
+        above = min(below + 1, len(ordered) - 1)
+        low, high = float(ordered[below]), float(ordered[above])
+        found.append(low if low == high else low + (high - low) * (at - below))
+    return tuple(found)
+
+
 def summary(values: Floats, method: str, sources: tuple[str, ...] = ()) -> Estimated:
     """The median, with the interval that holds nine of ten."""
-    low, mid, high = (float(x) for x in np.quantile(values, (0.05, 0.5, 0.95)))
+    low, mid, high = quantiles(values, (0.05, 0.5, 0.95))
     return Estimated(
         value=mid, interval=Interval(low=low, high=high, level=0.9), method=method, from_=sources
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dlbench.analysis.recommend.estimate import Simulated
+from dlbench.analysis.recommend.simulate import quantiles
 from dlbench.core.recommendation import Candidate, Constraint, Evidence, Need
 from dlbench.core.types import Absent
 
@@ -34,9 +35,9 @@ class Judged:
 
     @property
     def hardware(self) -> tuple[str, float]:
-        """Accelerator and how many: what alternatives should differ in."""
+        """Accelerator and how many, or just processors: what alternatives should differ in."""
         choice = self.simulated.choice
-        return (choice.offer.accelerator or choice.offer.cpu_model or "CPU", choice.devices)
+        return (choice.offer.accelerator or "CPU", choice.devices)
 
 
 def judge(simulated: Simulated, need: Need) -> Judged:
@@ -46,9 +47,9 @@ def judge(simulated: Simulated, need: Need) -> Judged:
     return Judged(
         simulated=simulated,
         value=simulated.value(need.objective, need.carbon_usd_per_kg),
-        sure_h=float(np.quantile(simulated.time_s, share)) / 3600,
-        sure_usd=float(np.quantile(simulated.cost_usd, share)),
-        sure_kg=None if carbon is None else float(np.quantile(carbon, share)) / 1e3,
+        sure_h=quantiles(simulated.time_s, (share,))[0] / 3600,
+        sure_usd=quantiles(simulated.cost_usd, (share,))[0],
+        sure_kg=None if carbon is None else quantiles(carbon, (share,))[0] / 1e3,
     )
 
 
@@ -60,6 +61,17 @@ def budget_usd(need: Need) -> float | None:
         limits.append(need.budget_usd_per_month / runs)
     given = [x for x in limits if x is not None]
     return min(given) if given else None
+
+
+def keeps(judged: Judged, need: Need) -> bool:
+    """Whether every limit is kept with the need's confidence; ``broken`` says in words which is not."""
+    budget, kg = budget_usd(need), judged.sure_kg
+    return (
+        judged.value < float("inf")
+        and (need.deadline_h is None or judged.sure_h <= need.deadline_h)
+        and (budget is None or judged.sure_usd <= budget)
+        and (need.carbon_limit_kg is None or (kg is not None and kg <= need.carbon_limit_kg))
+    )
 
 
 def broken(judged: Judged, need: Need) -> tuple[Constraint, str] | None:
@@ -95,20 +107,21 @@ def order(judged: Judged) -> tuple[float, int, str, str]:
 
 def feasible(judged: Sequence[Judged], need: Need) -> list[Judged]:
     """All that keep every limit, the best first."""
-    return sorted((j for j in judged if broken(j, need) is None), key=order)
+    return sorted((j for j in judged if keeps(j, need)), key=order)
 
 
 def best(judged: Sequence[Judged], need: Need) -> Judged | None:
     """The pick of a need."""
-    kept = [j for j in judged if broken(j, need) is None]
+    kept = [j for j in judged if keeps(j, need)]
     return min(kept, key=order) if kept else None
 
 
 def with_shares(judged: Judged, need: Need) -> Candidate:
-    """The candidate with the shares of outcomes within deadline and budget."""
+    """The candidate with its way, and the shares of outcomes within deadline and budget."""
     simulated, budget = judged.simulated, budget_usd(need)
     return replace(
         simulated.candidate,
+        trail=simulated.trail(),
         p_deadline=None
         if need.deadline_h is None
         else float(np.mean(simulated.time_s <= need.deadline_h * 3600)),
@@ -143,10 +156,14 @@ def alternatives(kept: Sequence[Judged], pick: Judged) -> list[Judged]:
     others = [j for j in kept if j.hardware != pick.hardware]
     rest = [j for j in kept if j is not pick]
     chosen = others[:1]
-    other_axis = [j for j in front(kept) if j is not pick and j not in chosen]
+    other_axis = [
+        j
+        for j in front(kept)
+        if j is not pick and j not in chosen and j.value <= pick.value * DEAREST_ALTERNATIVE
+    ]
     if other_axis:
-        # Of the front's other end: the fastest where cost decides, the cheapest where time does.
-        chosen.append(other_axis[-1] if pick.value <= other_axis[-1].value else other_axis[0])
+        # Of the front's other end: the fastest for that money where cost decides.
+        chosen.append(other_axis[-1])
     for judged in [*others, *rest]:
         if len(chosen) >= ALTERNATIVES:
             break
@@ -156,3 +173,6 @@ def alternatives(kept: Sequence[Judged], pick: Judged) -> list[Judged]:
 
 
 ALTERNATIVES = 2
+
+DEAREST_ALTERNATIVE = 3.0
+"""Times the pick, in what is minimised; beyond, being faster is another need."""

@@ -19,7 +19,6 @@ from dlbench.core.recommendation import (
     Need,
     Objective,
     Rejection,
-    Task,
 )
 from dlbench.core.types import Absent, Metric
 
@@ -89,7 +88,7 @@ def _first(candidate: Candidate, need: Need, n: int) -> str:
         Objective.CARBON: "emits least",
     }[need.objective]
     among = f"of {n} ways that keep every limit" if n > 1 else ONLY_WAY
-    if need.task is Task.INFERENCE:
+    if need.serving:
         rate = f"{need.requests_per_s:g} requests/s within {need.p99_ms:g} ms"
         return f"It {least} {among}: {money(candidate.cost_usd)} a month for {rate}."
     return f"It {least} {among}: {money(candidate.cost_usd)}, done in {span(candidate.time_s)}."
@@ -261,7 +260,7 @@ def _half_price(pick: Judged, judged: Sequence[Judged], need: Need) -> list[Flip
 
 
 def _deadline(pick: Judged, judged: Sequence[Judged], need: Need) -> list[Flip | None]:
-    if need.task is Task.INFERENCE:
+    if need.serving:
         return []
     tighter = replace(need, deadline_h=pick.sure_h * JUST_UNDER)
     other = solve.best(judged, tighter)
@@ -292,7 +291,7 @@ def _deadline(pick: Judged, judged: Sequence[Judged], need: Need) -> list[Flip |
 def _looser(pick: Judged, judged: Sequence[Judged], need: Need) -> Flip | None:
     """The nearest later deadline that allows something better."""
     free = replace(need, deadline_h=None)
-    better = [j for j in judged if j.value < pick.value and solve.broken(j, free) is None]
+    better = [j for j in judged if j.value < pick.value and solve.keeps(j, free)]
     if not better:
         return None
     soonest = min(better, key=lambda j: j.sure_h)
@@ -307,7 +306,7 @@ def _looser(pick: Judged, judged: Sequence[Judged], need: Need) -> Flip | None:
 
 def _budget(pick: Judged, judged: Sequence[Judged], need: Need) -> list[Flip | None]:
     """Under which budget the pick falls; with cost as the objective that is the least there is."""
-    field = "budget_usd_per_month" if need.task is Task.INFERENCE else "budget_usd"
+    field = "budget_usd_per_month" if need.serving else "budget_usd"
     limit: dict[str, Any] = {field: pick.sure_usd * JUST_UNDER}
     tighter = replace(need, **limit)
     other = solve.best(judged, tighter)
@@ -347,7 +346,7 @@ def binding(judged: Sequence[Judged], rejected: Sequence[Rejection], need: Need)
         if limit is None:
             continue
         fields = BUDGETS if name == "budget" else {name: None}
-        kept = [j for j in judged if solve.broken(j, replace(need, **fields)) is None]
+        kept = [j for j in judged if solve.keeps(j, replace(need, **fields))]
         if kept:
             least = min(kept, key=of)
             found.append(

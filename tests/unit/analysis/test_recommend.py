@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -547,6 +547,19 @@ def test_old_and_odd_prices_are_told_beside_the_pick() -> None:
     assert any("328 days ago" in w for w in pick.warnings)
 
 
+def test_a_price_far_below_its_family_is_believed_while_fresh_or_ones_own() -> None:
+    """An old one must be confirmed before anybody plans with it."""
+    family = [r.offer(instance_type=f"l4.{i}") for i in range(4)]
+
+    def pick(**changes: Any) -> str:
+        odd = r.offer(instance_type="odd", ondemand_usd_per_h=0.1, **changes)
+        return picked(r.ask(r.need(), r.of(*family, odd))).offer.instance_type
+
+    assert pick(as_of="2026-11-20") == "odd"
+    assert pick(as_of="2025-11-20") != "odd"
+    assert pick(as_of="2025-11-20", origin="user: mine.csv") == "odd"
+
+
 def test_launch_lines_name_what_was_recommended_and_are_safe() -> None:
     """A name from a price file cannot start a line of its own."""
     answer = r.ask(r.need(name="a job"), r.of(r.offer()))
@@ -648,6 +661,8 @@ def test_a_monthly_budget_binds_a_service() -> None:
     assert picked(r.ask(r.serve(budget_usd_per_month=600.0), r.of(r.offer()))).p_budget == 1
 
 
+SERVICE = {"task": "inference", "requests_per_s": 5.0, "p99_ms": 50.0}
+
 # --- needs ----------------------------------------------------------------------------------
 
 
@@ -674,8 +689,10 @@ def test_a_monthly_budget_binds_a_service() -> None:
         ({"owned": [{}]}, "owned: name is missing"),
         ({"owned": {}}, "owned is no list"),
         ({"requests_per_s": 5.0}, "requests_per_s makes no sense for task training"),
-        ({"task": "inference", "deadline_h": 5}, "deadline_h makes no sense for task inference"),
-        ({"task": "inference", "budget_usd": 5}, "budget_usd makes no sense for task inference"),
+        ({**SERVICE, "deadline_h": 5}, "deadline_h makes no sense for a service"),
+        ({**SERVICE, "budget_usd": 5}, "budget_usd makes no sense for a service"),
+        ({"task": "inference", "samples": 5, "p99_ms": 5}, "p99_ms makes no sense for inference"),
+        ({"p99_ms": 5}, "p99_ms makes no sense for task training"),
         ({"steps": 5, "samples": 5}, "steps and samples both"),
         ({"name": "a\x1b[2J"}, "name is"),
     ],
@@ -714,13 +731,22 @@ def test_names_that_nobody_knows_are_refused(fields: dict[str, Any], words: str)
 
 def test_a_service_needs_its_rate_and_its_limit() -> None:
     """Each is named when it is missing."""
-    for name in ("requests_per_s", "p99_ms"):
-        table = {k: v for k, v in asdict(r.serve()).items() if k in FIELDS_OF_SERVICE and k != name}
-        with pytest.raises(UsageError, match=f"{name} is missing"):
-            r.ask(needs.build(table)[0], r.of(r.offer()))
+    size = {"task": "inference", "parameters": 1e6, "flops_per_sample": 1e9}
+    with pytest.raises(UsageError, match="p99_ms is missing"):
+        r.ask(needs.build({**size, "requests_per_s": 5.0})[0], r.of(r.offer()))
+    with pytest.raises(UsageError, match="requests_per_s is missing, and so is samples"):
+        r.ask(needs.build(size)[0], r.of(r.offer()))
 
 
-FIELDS_OF_SERVICE = {"task", "parameters", "flops_per_sample", "requests_per_s", "p99_ms"}
+def test_inference_that_ends_is_a_run_like_training() -> None:
+    """A nightly batch: a third of the arithmetic, a deadline, and no p99."""
+    batch = {"task": "inference", "parameters": 25e6, "flops_per_sample": 8e9, "samples": 1e7}
+    asked = needs.build({**batch, "deadline_h": 20.0})[0]
+    pick = picked(r.ask(asked, r.of(r.offer())))
+    trained = picked(r.ask(r.need(samples=1e7), r.of(r.offer())))
+    assert value(pick.time_s) < value(trained.time_s) / 2
+    assert isinstance(pick.latency_p99_s, Absent)
+    assert pick.p_deadline is not None
 
 
 def test_every_default_is_echoed_and_nothing_that_was_given() -> None:
