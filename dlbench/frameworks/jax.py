@@ -119,6 +119,8 @@ class JaxSubject:
         self.n_buffers = _seeded.N_BUFFERS
         self._device = self._open_device(case.precision)
         prepared = _keras.prepare(keras, request)
+        # The user's file may have set its own; what is measured is what was asked for.
+        self._set_numerics(case.precision)
         request = replace(request, spec=prepared.spec)
         self._model, self._loss = prepared.model, prepared.loss
         self.inputs = [self._resident(request, "inputs", i) for i in range(self.n_buffers)]
@@ -156,14 +158,18 @@ class JaxSubject:
     def _open_device(self, precision: Precision) -> Any:  # noqa: ANN401
         jax = self._jax
         jax.config.update("jax_platforms", "cuda" if self._cuda else "cpu")
-        if precision in MATMUL_PRECISIONS:
-            jax.config.update("jax_default_matmul_precision", MATMUL_PRECISIONS[precision])
+        self._set_numerics(precision)
         try:
             return jax.local_devices()[0]
         except RuntimeError as error:
             raise UnsupportedError(
                 f"JAX {jax.__version__} sees no GPU, though the driver does: {error}", INSTALL_CUDA
             ) from error
+
+    def _set_numerics(self, precision: Precision) -> None:
+        if precision in MATMUL_PRECISIONS:
+            name = MATMUL_PRECISIONS[precision]
+            self._jax.config.update("jax_default_matmul_precision", name)
 
     def _resident(self, request: SubjectRequest, side: str, buffer: int) -> list[Any]:
         from dlbench.frameworks import _keras, _seeded

@@ -91,6 +91,8 @@ class KerasSubject:
             request = replace(request, spec=prepared.spec)
             self._model, self._loss = prepared.model, prepared.loss
             self._spec = prepared.spec
+            # The user's file may have set its own; what is measured is what was asked for.
+            pytorch.set_numerics(torch, case.precision, request.threads)
             self.inputs = [self._resident(request, "inputs", i) for i in range(self.n_buffers)]
             self.targets = [self._resident(request, "targets", i) for i in range(self.n_buffers)]
             if case.mode is Mode.TRAINING:

@@ -133,7 +133,10 @@ def prepare(torch: Any, request: SubjectRequest, device: Any = None) -> Prepared
 
     if request.spec.get("own"):
         with translated(torch):
-            return _own_torch.prepare(torch, request, device)
+            prepared = _own_torch.prepare(torch, request, device)
+        # The user's file may have set its own; what is measured is what was asked for.
+        set_numerics(torch, request.case.precision, request.threads)
+        return prepared
     model_file = request.load_model()
     model = seeded_model(torch, model_file, request.spec)
     return _own.Prepared(model=model, loss=getattr(model_file, "loss", None), spec=request.spec)

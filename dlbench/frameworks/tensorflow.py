@@ -121,6 +121,8 @@ class TensorFlowSubject:
             request = replace(request, spec=prepared.spec)
             self._model, self._loss = prepared.model, prepared.loss
             self._spec = prepared.spec
+            # The user's file may have set its own; what is measured is what was asked for.
+            self._set_tf32(case.precision)
             self.inputs = [self._resident(request, "inputs", i) for i in range(self.n_buffers)]
             self.targets = [self._resident(request, "targets", i) for i in range(self.n_buffers)]
             self._prepare_refills(request)
@@ -154,7 +156,11 @@ class TensorFlowSubject:
         # One worker runs one step at a time: all threads belong to the operations.
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
-        tf.config.experimental.enable_tensor_float_32_execution(precision is Precision.TF32)
+        self._set_tf32(precision)
+
+    def _set_tf32(self, precision: Precision) -> None:
+        tf32 = precision is Precision.TF32
+        self._tf.config.experimental.enable_tensor_float_32_execution(tf32)
 
     def _open_device(self) -> str:
         if not self._cuda:

@@ -278,6 +278,22 @@ def test_bf16_is_autocast_for_own_models_too(tmp_path: Path) -> None:
     assert 1e-6 < abs(rounded - exact).max() / exact.std() < 0.1
 
 
+def test_settings_of_the_file_do_not_change_what_was_asked_for(tmp_path: Path) -> None:
+    """A file that turns TF32 on and takes more threads is measured in fp32, with the threads given."""
+    torch = pytest.importorskip("torch")
+    source = (
+        "import torch\n"
+        "torch.set_float32_matmul_precision('high')\n"
+        "torch.backends.cudnn.allow_tf32 = True\n"
+        "torch.set_num_threads(7)\n"
+        "def build():\n    return torch.nn.Linear(4, 2)\n"
+    )
+    subject = _open("pytorch", _own(tmp_path, source, "build", "4"))
+    assert torch.backends.cuda.matmul.allow_tf32 is False
+    assert torch.backends.cudnn.allow_tf32 is False
+    assert subject.info["threads"] == torch.get_num_threads() == 1
+
+
 BIG = """
 import torch
 

@@ -1,0 +1,151 @@
+"""Every framework with every precision: run as asked, or a skip with its reason; never another one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from dlbench import plan
+from dlbench.core import registry
+from dlbench.core.errors import DlbenchError
+from dlbench.core.types import Absent, DeviceInfo, Mode, OutcomeKind, Plan, Precision, Selection
+from dlbench.measure.gate import DTYPES
+
+REAL = [name for name in registry.names("frameworks") if name != "fake"]
+
+CELLS = [(framework, precision) for framework in REAL for precision in Precision]
+
+
+def _device(kind: str, *precisions: Precision) -> DeviceInfo:
+    return DeviceInfo(
+        id=kind,
+        kind=kind,
+        name=f"Some {kind}",
+        uuid=Absent(reason="none"),
+        memory_mib=8192.0,
+        precisions=precisions,
+        peak_flops={},
+    )
+
+
+def _plan(framework: str, precision: Precision, device: DeviceInfo) -> Plan | DlbenchError:
+    asked = Selection(
+        workloads=("resnet50",),
+        frameworks=(framework,),
+        devices=(device.kind,),
+        precisions=(precision,),
+        modes=(Mode.INFERENCE,),
+    )
+    try:
+        return plan.make_plan(asked, (device,), {}, threads=1)
+    except DlbenchError as error:
+        return error
+
+
+def _able(framework: str, kind: str) -> tuple[Precision, ...]:
+    found = registry.framework(framework).probe()
+    if isinstance(found, Absent):
+        pytest.skip(found.reason)
+    return tuple(found.precisions.get(kind, ()))
+
+
+@pytest.mark.parametrize("kind", ["cpu", "nvidia"])
+@pytest.mark.parametrize(("framework", "precision"), CELLS)
+def test_a_cell_runs_in_the_precision_asked_for_or_says_why_not(
+    framework: str, precision: Precision, kind: str
+) -> None:
+    """On a device that has them all, the adapter decides; nothing else is planned in its stead."""
+    able = _able(framework, kind)
+    found = _plan(framework, precision, _device(kind, *Precision))
+    if isinstance(found, DlbenchError):
+        assert precision not in able
+        capability = registry.framework(framework).probe()
+        assert not isinstance(capability, Absent)
+        known = capability.reasons.get(kind, f"the {framework} adapter does not run")
+        assert known in found.message
+        return
+    assert precision in able
+    assert {c.precision for c in found.cases} == {precision}
+    assert not found.skips
+
+
+@pytest.mark.parametrize(("framework", "precision"), CELLS)
+def test_what_the_device_lacks_is_a_skip_by_the_devices_own_word(
+    framework: str, precision: Precision
+) -> None:
+    """A CPU of fp32 alone: the adapter could emulate the rest, slowly, under a fast one's name."""
+    able = _able(framework, "cpu")
+    here = _device("cpu", Precision.FP32)
+    found = _plan(framework, precision, here)
+    if precision is Precision.FP32:
+        assert isinstance(found, Plan)
+        return
+    assert isinstance(found, DlbenchError)
+    if precision in able:
+        assert f"Some cpu has no native {precision} arithmetic" in found.message
+
+
+def test_a_mixed_request_runs_what_can_run_and_skips_the_rest() -> None:
+    """Each precision that was asked for has exactly one place: a case, or a skip with a sentence."""
+    able = _able("pytorch", "cpu")
+    asked = Selection(
+        workloads=("resnet50",),
+        frameworks=("pytorch",),
+        devices=("cpu",),
+        precisions=tuple(Precision),
+        modes=(Mode.INFERENCE,),
+    )
+    planned = plan.make_plan(asked, (_device("cpu", Precision.FP32),), {}, threads=1)
+    assert [c.precision for c in planned.cases] == [Precision.FP32]
+    assert {s.case.precision for s in planned.skips} == set(Precision) - {Precision.FP32}
+    assert {s.outcome.kind for s in planned.skips} == {OutcomeKind.UNSUPPORTED}
+    assert all(s.outcome.message for s in planned.skips)
+    assert Precision.BF16 in able
+
+
+PROGRAM = """
+import json, sys
+from tests.conformance.test_frameworks import request_for
+from dlbench.core import registry
+from dlbench.core.types import Precision
+found = {}
+for precision in sys.argv[2:]:
+    request = request_for(sys.argv[1], "resnet50", precision=Precision(precision))
+    subject = registry.framework(sys.argv[1]).open_subject(request)
+    found[precision] = [
+        subject.info["compute_dtype"],
+        subject.info["tf32"],
+        subject.fetch(subject.query(0)).ravel().tolist(),
+    ]
+print("ANSWER", json.dumps(found))
+"""
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("framework", REAL)
+def test_each_precision_is_set_and_shows_in_the_outputs(framework: str) -> None:
+    """On this CPU, of the same weights: what the subject says, and numbers that are not fp32's."""
+    cpu = registry.device_kind("cpu").find()
+    assert not isinstance(cpu, Absent)
+    # bf16 is emulated where the processor lacks it: slow, and the same numbers.
+    wanted = [p for p in _able(framework, "cpu") if p in (*cpu[0].precisions, Precision.BF16)]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PROGRAM, framework, *wanted],
+        capture_output=True,
+        text=True,
+    )
+    answers = [x for x in done.stdout.splitlines() if x.startswith("ANSWER ")]
+    assert answers, done.stderr
+    found: dict[str, Any] = json.loads(answers[0].removeprefix("ANSWER "))
+    exact = found["fp32"][2]
+    scale = max(abs(x) for x in exact)
+    for precision, (said, tf32, outputs) in found.items():
+        assert said == DTYPES[Precision(precision)]
+        assert tf32 is False
+        apart = max(abs(x - y) for x, y in zip(outputs, exact, strict=True)) / scale
+        assert (apart > 1e-5) is (precision != "fp32"), precision
+        assert apart < 0.5
