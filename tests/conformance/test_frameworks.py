@@ -104,6 +104,51 @@ def test_openvinos_converter_tells_nobody() -> None:
     assert "True" not in line
 
 
+GATE_QUESTIONS = """
+import sys
+import numpy as np
+from dlbench.core import registry
+from dlbench.frameworks import _seeded
+from tests.conformance.test_frameworks import request_for
+name, workload = sys.argv[1:]
+request = request_for(name, workload)
+subject = registry.framework(name).open_subject(request)
+seeded = [_seeded.batch(request.spec, "inputs", i, 4) for i in range(4)]
+def outputs(buffer):
+    return subject.fetch(subject.query(buffer)).copy()
+def holds(buffer, wanted):
+    found = subject.read_inputs(buffer)
+    assert len(found) == len(wanted)
+    for x, y in zip(found, wanted):
+        assert x.shape == y.shape and np.allclose(x, y), (buffer, x.shape, y.shape)
+for i in range(4):
+    holds(i, seeded[i])
+own = [outputs(i) for i in range(4)]
+assert subject.places(subject.query(0)) == {"cpu"}, subject.places(subject.query(0))
+subject.copy_inputs(2, 1)
+holds(1, seeded[2])
+holds(2, seeded[2])
+assert np.allclose(outputs(1), own[2], atol=1e-6)
+assert not np.allclose(outputs(1), own[1], atol=1e-6)
+assert np.allclose(outputs(2), own[2], atol=1e-6)
+"""
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("workload", ["unet", "ncf", "gpt2_decode"])
+@pytest.mark.parametrize("name", REAL)
+def test_it_answers_what_the_gate_asks(name: str, workload: str) -> None:
+    """Inputs read back are the seed's, of images and tokens too; exchanged, others come out."""
+    if isinstance(registry.framework(name).probe(), Absent):
+        pytest.skip(f"{name} is not installed")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", GATE_QUESTIONS, name, workload],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 def test_a_cpu_build_of_pytorch_says_why_it_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its version ends in +cpu; one without that may run on nvidia."""
     adapter = registry.framework("pytorch")
