@@ -9,12 +9,14 @@ from dlbench.core.types import (
     Absent,
     Case,
     CaseResult,
+    Column,
     DataMode,
     Mode,
     Policy,
     Reading,
     Run,
     Scenario,
+    Track,
     Trial,
 )
 from tests import builders
@@ -97,8 +99,25 @@ def _trial(case: Case, round_: int, seconds: float, noise: random.Random) -> Tri
         for t_s, joules in ((0.0, 100.0), (10.0, 100.0 + seconds * 1e4))
     )
     queries = tuple(seconds * case.batch_size * (1 + 0.1 * noise.random()) for _ in range(40))
+    n_reads = 20
+    track = Track(
+        source="fake",
+        start_s=0.0,
+        t_us=tuple(i * 250_000 for i in range(n_reads)),
+        columns=(
+            Column(quantity="power_w", values=tuple(90.0 + i for i in range(n_reads))),
+            Column(quantity="temperature_c", values=(60.0,)),
+            Column(quantity="cpu_s", values=tuple(0.5 * i for i in range(n_reads))),
+            Column(
+                quantity="sm_clock_mhz",
+                values=(None,) * n_reads,
+                absent=Absent(reason="this device does not tell its clock"),
+            ),
+        ),
+    )
     return replace(
         trial,
+        tracks=(track,) if case.framework == "pytorch" else (),
         values=values,
         warm_up=warm_up,
         readings=readings if case.framework == "pytorch" else (),

@@ -16,10 +16,12 @@ from markupsafe import Markup
 import dlbench
 from dlbench.analysis.compare import sentence
 from dlbench.analysis.groups import Collection
+from dlbench.core import units
 from dlbench.core.errors import UsageError
+from dlbench.core.recommendation import Recommendation
 from dlbench.core.types import Run
+from dlbench.report import candidates, filters, sections
 from dlbench.report import content as contents
-from dlbench.report import filters, sections
 from dlbench.report.content import Compared, Content
 from dlbench.report.render import json_for_script, render
 
@@ -81,22 +83,41 @@ def _hash(text: str) -> str:
 
 
 def headline(content: Content) -> str:
-    """The verdict in a line: the clearest difference, or that there is none to be told."""
-    compared = content.compared
+    """The verdict in a line: the pick, or the clearest difference, or that there is none."""
+    if content.recommendation:
+        return _recommended(content.recommendation)
+    if content.collection:
+        c = content.collection
+        return f"{c.n_measured:,} results of {_number(c.n_machines, 'machine')}, medians by case"
+    if content.compared:
+        return _compared(content.compared)
+    measured = sum(row.n_trials > 0 for row in content.rows)
+    return f"{_number(measured, 'case')} measured" if measured else "Nothing was measured"
+
+
+def _compared(compared: Sequence[Compared]) -> str:
     clear = [f for f in compared if f.comparison.verdict in {"faster", "slower"}]
     if len(compared) == 1:
         return sentence(compared[0].comparison).rpartition(" (")[0]
     if clear:
         return _winners(clear, len(compared))
-    if compared:
-        return f"No clear winner in {len(compared)} comparisons"
-    if content.collection:
-        c = content.collection
-        return f"{c.n_measured:,} results of {_number(c.n_machines, 'machine')}, medians by case"
-    measured = sum(row.n_trials > 0 for row in content.rows)
-    if not measured:
-        return "Nothing was measured"
-    return f"{measured} case{'s' * (measured != 1)} measured"
+    return f"No clear winner in {len(compared)} comparisons"
+
+
+def _recommended(answer: Recommendation) -> str:
+    pick = answer.pick
+    if pick is None:
+        return "Nothing that is known keeps every limit"
+    cost, time = (
+        candidates.middle(pick.cost_usd),
+        candidates.middle(candidates.time_of(answer, pick)),
+    )
+    month = " a month" if candidates.serves(answer) else ""
+    parts = [f"about {candidates.usd(cost)}{month}"] if cost is not None else []
+    word = "p99 of about" if month else "about"
+    parts += [f"{word} {units.duration(time)}"] if time is not None else []
+    verb = "Use" if pick.owned else "Rent"
+    return f"{verb} {pick.hardware}: {pick.name}, {', '.join(parts)}"
 
 
 LAZY_ROWS = 150
@@ -129,6 +150,11 @@ def _joined(words: list[str]) -> str:
 
 def facts(content: Content) -> str:
     """One line on what stands behind it."""
+    answer = content.recommendation
+    if answer and not content.rows:
+        return (
+            f"{answer.pick.evidence if answer.pick else 'no way found'} · made on {answer.made_on}"
+        )
     if content.collection:
         return _collection_facts(content.collection)
     machines = _counted(content.machines, "machines")

@@ -11,6 +11,7 @@ from dlbench.analysis.compare import NAMES, Comparison
 from dlbench.analysis.groups import Collection
 from dlbench.analysis.rows import Row
 from dlbench.core.errors import GateError
+from dlbench.core.recommendation import Recommendation
 from dlbench.core.types import Case, Run
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Content:
     numbers: dict[tuple[str, str], int] = field(repr=False)
     side_by_side: bool = False
     collection: Collection | None = None
+    recommendation: Recommendation | None = None
 
     @property
     def machines(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 from dlbench.analysis.compare import sentence
 from dlbench.core import units
 from dlbench.core.types import Absent, Estimated, Metric
-from dlbench.report import table
+from dlbench.report import candidates, table
 from dlbench.report.build import facts, headline
 from dlbench.report.content import Content, by_task, doer
 from dlbench.report.sections.verdict import BADGES
@@ -24,6 +24,9 @@ SHOWN = (
 def markdown(content: Content) -> str:
     """Headline, verdicts, a table a task, and what was not measured."""
     lines = [f"# {_text(headline(content))}", "", _text(facts(content)), ""]
+    if content.recommendation:
+        told = (*content.recommendation.reasons, *content.recommendation.binding)
+        lines += [*(f"- {_text(line)}" for line in told), ""]
     lines += [
         f"- **{BADGES[f.comparison.verdict]}**: {_text(sentence(f.comparison))}"
         for f in content.compared
@@ -72,12 +75,14 @@ def _significant(value: float) -> str:
 
 
 def plain(content: Content) -> dict[str, Any]:
-    """Headline, facts, comparisons with their sentences, and the table of all rows."""
+    """Headline, facts, comparisons with their sentences, the answer, and the table of all rows."""
+    answer = content.recommendation
     return {
         "headline": headline(content),
         "facts": facts(content),
         "comparisons": [
             {**asdict(f.comparison), "sentence": sentence(f.comparison)} for f in content.compared
         ],
+        "recommendation": candidates.plain(asdict(answer)) if answer else None,
         "table": table.of(content),
     }

@@ -60,6 +60,11 @@ def share_cell(value: Metric) -> Markup:
     return _cell(value, lambda x: f"{x:.1%}")
 
 
+def metric_cell(value: Metric, shown: Shown) -> Markup:
+    """A metric as a cell's content, its numbers written by ``shown``."""
+    return _cell(value, shown)
+
+
 def mib(value: float) -> str:
     """Mebibytes for people."""
     if value >= 1024:  # noqa: PLR2004 - a GiB

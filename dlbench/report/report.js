@@ -22,6 +22,7 @@
   const panels = all("[data-panel]").map((element) => ({ element, marks: all("[data-r]", element) }));
   const sliders = all("input[type=range][data-limit]");
   const trial = byId("trial");
+  const by = byId("rank-by");
   const figures = all("[data-trial]");
 
   function chosen() {
@@ -61,6 +62,7 @@
       }
     });
     sliders.forEach((slider) => { if (slider.value !== slider.defaultValue) params.set(slider.id, slider.value); });
+    if (by && !by.selectedOptions[0].defaultSelected) params.set("by", by.value);
     if (trial && trial.selectedIndex > 0) params.set("trial", figures[trial.selectedIndex].dataset.r);
     return params;
   }
@@ -86,6 +88,7 @@
       });
     });
     sliders.forEach((slider) => { const v = params.get(slider.id); if (v !== null && isFinite(v)) slider.value = v; });
+    if (by && Array.from(by.options).some((option) => option.value === params.get("by"))) by.value = params.get("by");
     if (trial && params.has("trial")) {
       const i = figures.findIndex((figure) => figure.dataset.r === params.get("trial"));
       if (i >= 0) trial.selectedIndex = i;
@@ -109,7 +112,68 @@
   });
 
   // --- the recommendation: a deadline and a budget, ranked again ---
-  function rank() {}
+  // A way keeps a limit when even the upper end of its interval does; it may, when only its middle does.
+  const offers = data("ways");
+  const limits = byId("limits");
+
+  function limit(name) {
+    const slider = byId(name === "time" ? "deadline" : "budget");
+    const position = Number(slider.value), [low, high] = offers.scales[name];
+    if (slider.value === slider.defaultValue && offers.limits[name] !== null) return offers.limits[name];
+    return position >= offers.steps ? Infinity : low * Math.pow(high / low, position / (offers.steps - 1));
+  }
+  function duration(s) {
+    if (s === Infinity) return "no limit";
+    if (s < 1) return (s * 1e3).toPrecision(3) + " ms";
+    if (s < 60) return s.toPrecision(3) + " s";
+    if (s < 3600) return Math.floor(s / 60) + " min";
+    return s < 48 * 3600 ? (s / 3600).toFixed(1) + " h" : (s / 86400).toFixed(1) + " days";
+  }
+  const usd = (x) => x === Infinity ? "no limit" : "$" + x.toLocaleString("en", { maximumFractionDigits: x < 100 ? 2 : 0 });
+
+  function judge(way, time, cost) {
+    const over = [];
+    if (way.time === null ? time < Infinity : way.time > time) over.push("late");
+    if (way.cost === null ? cost < Infinity : way.cost > cost) over.push("too dear");
+    if (over.length) return { place: 2, word: over.join(", "), css: "over" };
+    const sure = !(way.time_high > time) && !(way.cost_high > cost);
+    return sure ? { place: 0, word: "keeps both", css: "sure" } : { place: 1, word: "may keep both", css: "may" };
+  }
+  function place(id, attribute, other, per_cent, shown) {
+    const group = byId(id);
+    if (!group) return;
+    group.toggleAttribute("hidden", !shown);
+    [attribute, other].forEach((a) => group.firstElementChild.setAttribute(a, per_cent + "%"));
+  }
+  function rank() {
+    if (!offers || !limits) return;
+    const time = limit("time"), cost = limit("cost"), key = by.value;
+    byId("deadline-word").textContent = duration(time);
+    byId("budget-word").textContent = usd(cost);
+    byId("deadline").setAttribute("aria-valuetext", duration(time));
+    byId("budget").setAttribute("aria-valuetext", usd(cost));
+    const order = offers.ways.map((way) => ({ way, ...judge(way, time, cost) })).sort((a, b) =>
+      a.place - b.place || (a.way[key] ?? Infinity) - (b.way[key] ?? Infinity) || a.way.number - b.way.number);
+    order.forEach(({ way, word, css }) => {
+      const row = all('tr[data-way="' + way.number + '"]')[0];
+      byId("ways").append(row);
+      const cell = all("[data-fits]", row)[0];
+      cell.textContent = word;
+      cell.className = "fits " + css;
+      all('[data-dot="' + way.number + '"]').forEach((dot) => dot.classList.toggle("over", css === "over"));
+    });
+    const share = (x, [low, high]) => 100 * Math.min(1, Math.max(0, Math.log(x / low) / Math.log(high / low)));
+    place("limit-time", "x1", "x2", time === Infinity ? 100 : share(time, offers.scales.time), time < Infinity);
+    place("limit-cost", "y1", "y2", cost === Infinity ? 0 : 100 - share(cost, offers.scales.cost), cost < Infinity);
+    const kept = order.filter((entry) => entry.place < 2), best = kept[0];
+    byId("ranked").textContent = best
+      ? kept.length + " of " + order.length + " ways; best in " + key + ": No. " + best.way.number + ", " + best.way.name + " (" + best.word + ")."
+      : "None of these " + order.length + " ways keeps both limits.";
+  }
+  if (limits) {
+    limits.addEventListener("input", () => { rank(); remember(); });
+    limits.addEventListener("submit", (event) => event.preventDefault());
+  }
 
   // --- saving what is in the page ---
   // A cell that a spreadsheet would take for a formula is made text by a quote before it.

@@ -7,16 +7,18 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dlbench.core.recommendation import Recommendation
 from dlbench.core.types import Run
 from dlbench.report import browser as installed
-from dlbench.report import build, pdf
+from dlbench.report import build, content, pdf
 from dlbench.store import codec
-from tests import builders, documents
+from tests import answers, builders, documents
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Dialog, Page
@@ -73,9 +75,12 @@ def visit(browser: Browser, tmp_path: Path) -> Iterator[Opened]:
     """Open the report of some runs in a fresh profile."""
     contexts = []
 
-    def opened(*runs: Run, fragment: str = "", **settings: Any) -> Visit:
+    def opened(
+        *runs: Run, fragment: str = "", answer: Recommendation | None = None, **settings: Any
+    ) -> Visit:
         path = tmp_path / "report.html"
-        path.write_text(build.build(runs or (documents.rich_run(),)), encoding="utf-8")
+        found = replace(content.of(runs or (documents.rich_run(),)), recommendation=answer)
+        path.write_text(build.page(found), encoding="utf-8")
         context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **settings})
         contexts.append(context)
         visit = Visit(context.new_page())
@@ -159,6 +164,40 @@ def test_a_view_can_be_sent_as_a_link(visit: Opened) -> None:
         assert visit(fragment=nonsense).messages == []
 
 
+def _slide(v: Visit, name: str, position: int) -> None:
+    v.page.locator(name).evaluate(
+        "(e, x) => { e.value = x; e.dispatchEvent(new Event('input', {bubbles: true})) }", position
+    )
+
+
+def test_deadline_and_budget_rank_again(visit: Opened) -> None:
+    """Tighter limits put ways behind and grey; the chart's lines follow; a link keeps it."""
+    v = visit(answer=answers.recommendation())
+    numbers = "Array.from(document.querySelectorAll('#ways tr'), (row) => row.dataset.way).join()"
+    said = v.page.locator("#ranked")
+    assert v.page.evaluate(numbers) == "1,2,3,4"
+    assert said.inner_text().startswith("4 of 4 ways; best in cost: No. 1, 1 x L4")
+    assert v.page.locator("#deadline-word").inner_text() == "30.0 h"
+    _slide(v, "#deadline", 50)
+    assert v.page.evaluate(numbers) == "3,4,1,2"
+    assert "late" in v.page.locator("[data-fits='1']").inner_text()
+    assert v.page.locator("[data-dot='1'].over").count() == 1
+    assert v.page.locator("#limit-time line").get_attribute("x1") != "100%"
+    v.page.locator("#rank-by").select_option("time")
+    assert v.page.evaluate(numbers).startswith("4,3")
+    fragment = "#" + v.page.url.partition("#")[2]
+    again = visit(answer=answers.recommendation(), fragment=fragment)
+    assert again.page.evaluate(numbers) == v.page.evaluate(numbers)
+    assert again.page.locator("#ranked").inner_text() == said.inner_text()
+    _slide(v, "#deadline", 0)
+    assert said.inner_text() == "None of these 4 ways keeps both limits."
+    _slide(v, "#deadline", 100)
+    _slide(v, "#budget", 100)
+    assert v.page.locator("#deadline-word").inner_text() == "no limit"
+    assert v.shown("#limit-time line") == 0
+    _clean(v)
+
+
 def test_another_trial_can_be_chosen(visit: Opened) -> None:
     """Exactly one is in view, and it is the chosen one."""
     v = visit()
@@ -212,17 +251,19 @@ def test_the_command_prints_a_pdf(tmp_path: Path) -> None:
 @pytest.mark.parametrize("width", [360, 768, 1920, 3840])
 def test_the_page_never_scrolls_sideways(visit: Opened, width: int) -> None:
     """From a phone to 4K; wide tables scroll in their own region."""
-    v = visit(viewport={"width": width, "height": 900})
+    v = visit(answer=answers.recommendation(), viewport={"width": width, "height": 900})
     assert v.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_without_javascript_verdict_and_tables_stand(visit: Opened) -> None:
     """And charts too; nothing that would not work is offered."""
-    v = visit(java_script_enabled=False)
+    v = visit(answer=answers.recommendation(), java_script_enabled=False)
     assert v.shown(".verdicts li") >= 1
     assert v.shown("#throughput tbody tr") >= 10
     assert v.shown(".area path.line") >= 1
-    assert v.shown("button") == 0
+    assert v.shown("tr[data-way]") == 4
+    assert v.shown("[data-dot]") == 4
+    assert v.shown("button") == v.shown("input") == 0
     assert v.shown("#filters") == 0
 
 
@@ -269,7 +310,8 @@ def test_a_formula_is_saved_as_text(visit: Opened, tmp_path: Path, first: str) -
 
 def test_hostile_documents_run_nothing(visit: Opened) -> None:
     """No script of theirs runs, no style of theirs holds, no request leaves, no policy is needed."""
-    v = visit(documents.hostile_run(), documents.other_machine())
+    bad = answers.strange("".join(documents.HOSTILE))
+    v = visit(documents.hostile_run(), documents.other_machine(), answer=bad)
     assert v.page.title().startswith("dlbench: ")
     assert "pwned" not in v.page.evaluate("String(window.name) + document.cookie")
     v.page.get_by_role("button", name="Dark").click()
@@ -289,6 +331,7 @@ def test_axe_finds_no_violation(visit: Opened, scheme: str, width: int) -> None:
     v = visit(
         documents.rich_run(),
         documents.other_machine(),
+        answer=answers.recommendation(),
         color_scheme=scheme,
         viewport={"width": width, "height": 900},
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from markupsafe import Markup
 
-from dlbench.report import table
+from dlbench.report import candidates, table
 from dlbench.report.content import Content
 from dlbench.report.render import json_for_script, render, text_for_script
 from dlbench.store import codec
@@ -21,12 +23,15 @@ documents themselves, exactly as they were sealed, which <code>dlbench check</co
 <p class="control" data-script hidden>
 <button type="button" data-save="table" data-as="csv" data-name="dlbench-results.csv">Save as CSV</button>
 <button type="button" data-save="table" data-as="json" data-name="dlbench-results.json">Save as JSON</button>
+{% if answer %}<button type="button" data-save="recommendation" data-as="text" data-name="dlbench-recommendation.json">Save the recommendation</button>{% endif %}
 {% for name, _ in documents %}
 <button type="button" data-save="document-{{ loop.index0 }}" data-as="text" data-name="{{ name }}">Save document{{ ' ' ~ loop.index if documents | length > 1 }}</button>
 {% endfor %}
 </p>
 <noscript><p class="note">Saving needs JavaScript. Without it, the same JSON stands in this file's source.</p></noscript>
 <script type="application/json" id="data-table">{{ table }}</script>
+{% if answer %}<script type="application/json" id="data-recommendation">{{ answer }}</script>
+{% endif %}
 {% for _, text in documents %}<script type="application/json" id="data-document-{{ loop.index0 }}">{{ text }}</script>
 {% endfor %}
 """
@@ -34,10 +39,12 @@ documents themselves, exactly as they were sealed, which <code>dlbench check</co
 
 def html(content: Content) -> Markup | None:
     """Buttons, and what they save."""
+    answer = content.recommendation
     return render(
         TEMPLATE,
         table=json_for_script(table.of(content)),
         documents=_documents(content),
+        answer=json_for_script(candidates.plain(asdict(answer))) if answer else None,
         grouped=content.collection is not None,
     )
 

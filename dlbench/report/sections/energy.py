@@ -37,6 +37,14 @@ def html(content: Content) -> Markup | None:
             caption="joules a sample",
             columns=(
                 Column(
+                    title="Net of idle",
+                    shown=lambda row: cell(row.metrics["net_energy_j_per_sample"]),
+                ),
+                Column(
+                    title="Mean power, W",
+                    shown=lambda row: cell(row.metrics["mean_power_w"], 3),
+                ),
+                Column(
                     title="Samples/s",
                     shown=lambda row: cell(row.metrics["throughput_samples_per_s"]),
                 ),

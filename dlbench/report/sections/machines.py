@@ -11,7 +11,7 @@ from dlbench.core.types import Case
 from dlbench.report.content import Content, framework, setting, task
 from dlbench.report.render import render
 
-ORDER = 14
+ORDER = 16
 TITLE = "Machine against machine"
 
 LEAST = 2

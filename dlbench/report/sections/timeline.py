@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from dlbench.core import metrics
 from dlbench.core.types import CaseResult, Run, Trial, Value
-from dlbench.report import svg
+from dlbench.report import svg, telemetry
 from dlbench.report.content import Content, doer, task
 from dlbench.report.render import render
 
@@ -19,8 +19,8 @@ MOST_TRIALS = 60
 """One trial a case is drawn, of this many cases at most: the rest is in the documents."""
 
 TEMPLATE = """
-<p>Each value of one trial, in the order in which it was measured. Values in the shaded part are warm-up and do not
-count. Of each case the trial of median speed is shown.</p>
+<p>Each value of one trial, in the order in which it was measured, and under it what was read meanwhile. The shaded part is
+warm-up and does not count. Of each case the trial of median speed is shown.</p>
 <p class="control" data-script hidden><label for="trial">Trial</label>
 <select id="trial">{% for t in trials %}<option value="{{ loop.index0 }}">{{ t.title }}</option>{% endfor %}</select></p>
 {% for t in trials %}
@@ -30,7 +30,7 @@ count. Of each case the trial of median speed is shown.</p>
 <details><summary>The numbers</summary><div class="scroll" tabindex="0" role="region" aria-label="Table: values of {{ t.title }}"><table>
 <thead><tr><th scope="col" class="number">From start</th><th scope="col">Part</th><th scope="col" class="number">Samples/s</th></tr></thead>
 <tbody>{% for at, part, speed in t.lines %}<tr><td class="number">{{ '%.2f' | format(at) }} s</td><td>{{ part }}</td><td class="number">{{ '%.4g' | format(speed) }}</td></tr>
-{% endfor %}</tbody></table></div></details>
+{% endfor %}</tbody></table></div>{{ t.readings }}</details>
 </figure>
 {% endfor %}
 {% if n_more > 0 %}<p>{{ n_more }} further cases are in the data, not here.</p>{% endif %}
@@ -80,7 +80,9 @@ def _shown(content: Content, run: Run, result: CaseResult, trial: Trial) -> dict
         "number": number,
         "round": trial.round + 1,
         "lines": lines,
-        "charts": _chart(title, lines, steady_s),
+        "charts": _chart(title, lines, steady_s)
+        + telemetry.charts(trial, title, start_s, steady_s),
+        "readings": telemetry.table(trial),
     }
 
 

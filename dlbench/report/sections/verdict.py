@@ -5,6 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from dlbench.analysis import compare
+from dlbench.report import candidates
 from dlbench.report.content import Content
 from dlbench.report.render import render
 
@@ -14,7 +15,25 @@ TITLE = "Verdict"
 MOST = 8
 """More verdicts than this are read in the table of comparisons."""
 
+MOST_BESIDE = 3
+"""So many where a recommendation is the verdict."""
+
 TEMPLATE = """
+{% if answer %}
+<div class="answer">
+{% if answer.pick %}
+<p class="lead"><strong>{{ answer.pick.hardware }}</strong>: {{ answer.pick.name }}. {{ cell.cost }}{{ ' a month' if serves }}, {{ cell.time }}.</p>
+<ul>{% for line in answer.reasons %}<li>{{ line }}</li>{% endfor %}</ul>
+<p class="note">Evidence: {{ answer.pick.evidence }}. Within the limits: time {{ share(answer.pick.p_deadline) }}, cost {{ share(answer.pick.p_budget) }} of the simulated outcomes.
+Price of {{ answer.pick.price_as_of or 'no date' }}.</p>
+{% else %}
+<p class="lead"><strong>Nothing keeps every limit.</strong></p>
+<ul>{% for line in answer.binding %}<li>{{ line }}</li>{% endfor %}</ul>
+{% endif %}
+{% if answer.cpu_verdict %}<p>{{ answer.cpu_verdict }}</p>{% endif %}
+</div>
+{% if shown %}<h3>What was measured</h3>{% endif %}
+{% endif %}
 {% if shown %}
 <ul class="verdicts">
 {% for found in shown %}
@@ -29,12 +48,12 @@ TEMPLATE = """
 {% elif collection %}
 <p>Too many results to compare one by one: alike ones stand together below, with the median over machines and days.
 Which of two cases is faster on one machine is said by <code>dlbench compare</code> of its document.</p>
-{% elif not n_cases %}
+{% elif not n_cases and not answer %}
 <p>The document holds no results: nothing was measured, and nothing can be said.</p>
-{% elif not n_measured %}
+{% elif n_cases and not n_measured %}
 <p>Nothing was measured: {{ n_cases }} case{{ 's' if n_cases != 1 }} failed or {{ 'were' if n_cases != 1 else 'was' }} skipped.
 Each stands with its reason under <a href="#problems">Not measured</a>.</p>
-{% else %}
+{% elif n_cases %}
 <p>{{ n_measured }} of {{ n_cases }} case{{ 's' if n_cases != 1 }} {{ 'were' if n_measured != 1 else 'was' }} measured. No two of them differ in one thing only, so
 there is nothing to compare. The numbers stand below.</p>
 {% endif %}
@@ -54,10 +73,16 @@ CSS = {"faster": "clear", "slower": "clear", "equivalent": "equal", "cannot tell
 
 def html(content: Content) -> Markup | None:
     """The verdicts as a list, clear ones first."""
+    answer = content.recommendation
+    most = MOST_BESIDE if answer else MOST
     return render(
         TEMPLATE,
-        shown=content.compared[:MOST],
-        n_more=max(0, len(content.compared) - MOST),
+        answer=answer,
+        cell=candidates.cells(answer, answer.pick) if answer and answer.pick else {},
+        serves=answer is not None and candidates.serves(answer),
+        share=candidates.share,
+        shown=content.compared[:most],
+        n_more=max(0, len(content.compared) - most),
         sentence=compare.sentence,
         badge=BADGES,
         sign=SIGNS,

@@ -90,7 +90,7 @@ def test_the_rich_document_fills_every_section_of_a_single_machine() -> None:
     page = build.build([RUN])
     shown = set(re.findall(r'<section id="(\w+)"', page))
     names = {s.__name__.rpartition(".")[2] for s in all_sections()}
-    assert names - shown == {"machines", "collection"}
+    assert names - shown == {"machines", "collection", "recommendation"}
 
 
 def test_script_and_style_run_by_hash_only_and_nothing_is_fetched() -> None:

@@ -1,0 +1,119 @@
+"""The ways that a recommendation compares, each once, with their numbers in the units of its page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from dlbench.core import units
+from dlbench.core.recommendation import Candidate, Recommendation, Task
+from dlbench.core.types import Absent, Metric
+from dlbench.report.render import metric_cell
+
+S_PER_H = 3600.0
+J_PER_KWH = 3.6e6
+G_PER_KG = 1000.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """A candidate with its number in table and chart; ``front``: no other beats it in both."""
+
+    number: int
+    candidate: Candidate
+    role: str
+    front: bool
+
+
+def of(answer: Recommendation) -> tuple[Way, ...]:
+    """Pick, alternatives, then the rest of the front by cost; each once."""
+    found: list[Candidate] = []
+    for candidate in (answer.pick, *answer.alternatives, *answer.front):
+        if candidate is not None and candidate not in found:
+            found.append(candidate)
+    return tuple(
+        Way(
+            number=n,
+            candidate=candidate,
+            role="pick"
+            if candidate == answer.pick
+            else "alternative"
+            if candidate in answer.alternatives
+            else "",
+            front=candidate in answer.front,
+        )
+        for n, candidate in enumerate(found, start=1)
+    )
+
+
+def serves(answer: Recommendation) -> bool:
+    """Whether time is a query's latency rather than a run's length."""
+    return answer.need.task is Task.INFERENCE
+
+
+def time_of(answer: Recommendation, candidate: Candidate) -> Metric:
+    """What there is to be short: the run, or a query's p99."""
+    return candidate.latency_p99_s if serves(answer) else candidate.time_s
+
+
+def middle(value: Metric) -> float | None:
+    """The number, or None where it is not known."""
+    return None if isinstance(value, Absent) else value.value
+
+
+def highest(value: Metric) -> float | None:
+    """The upper end of the interval."""
+    if isinstance(value, Absent):
+        return None
+    return value.interval.high if value.interval else value.value
+
+
+def limits(answer: Recommendation) -> tuple[float | None, float | None]:
+    """The need's own limits of time (seconds) and cost (USD, of a run or a month)."""
+    need = answer.need
+    if serves(answer):
+        return (need.p99_ms / 1000 if need.p99_ms else None), need.budget_usd_per_month
+    return (need.deadline_h * S_PER_H if need.deadline_h else None), need.budget_usd
+
+
+def usd(value: float) -> str:
+    """Dollars for people."""
+    return f"${value:,.2f}" if value < 1000 else f"${value:,.0f}"  # noqa: PLR2004 - cents no longer matter
+
+
+def cells(answer: Recommendation, candidate: Candidate) -> dict[str, Markup]:
+    """A candidate's numbers as cells."""
+    return {
+        "time": metric_cell(time_of(answer, candidate), units.duration),
+        "cost": metric_cell(candidate.cost_usd, usd),
+        "energy": metric_cell(
+            candidate.energy_j, lambda j: f"{units.significant(j / J_PER_KWH)} kWh"
+        ),
+        "carbon": metric_cell(
+            candidate.carbon_g, lambda g: f"{units.significant(g / G_PER_KG)} kg"
+        ),
+        "throughput": metric_cell(
+            candidate.throughput_samples_per_s, lambda x: units.significant(x, 3)
+        ),
+        "memory": metric_cell(candidate.memory_mib, lambda m: f"{m / 1024:.1f} GiB"),
+    }
+
+
+def share(value: float | None) -> str:
+    """A share of simulated outcomes in words."""
+    if value is None:
+        return "no limit"
+    return "over 99 %" if value > 0.99 else "under 1 %" if value < 0.01 else f"{value:.0%}"  # noqa: PLR2004
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - any value of the recommendation
+    """For JSON: what is not finite is null, as what is not known is."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, float) and (value != value or value in {float("inf"), float("-inf")}):  # noqa: PLR0124
+        return None
+    return value if value is None or isinstance(value, int | float) else str(value)

@@ -1,0 +1,112 @@
+"""A recommendation on the page: the pick first, every number of its kind, nothing worked out anew."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from dlbench.core.recommendation import Recommendation
+from dlbench.report import build, candidates, content, formats
+from tests import answers, documents
+
+
+def _page(answer: Recommendation) -> str:
+    return build.page(replace(content.of([documents.rich_run()]), recommendation=answer))
+
+
+def test_the_pick_is_the_headline_and_the_verdict() -> None:
+    """What, where, how much, how long; the reasons, the evidence, the date of the price."""
+    page = _page(answers.recommendation())
+    assert "<h1>Rent 1 x L4: aws l4 (us-east-1), about $16.00, about 20 h 00 min</h1>" in page
+    verdict = page[page.index('id="verdict"') : page.index('id="asked"')]
+    assert "It costs least of 4 ways" in verdict
+    assert "measured on that instance" in verdict
+    assert "2026-11-20" in verdict
+    assert "over 99 % of the simulated outcomes" in verdict
+
+
+def test_each_way_is_a_row_once_with_intervals_evidence_and_price_date() -> None:
+    """Pick, alternatives and front without doubles; unknown carbon is absent."""
+    ways = candidates.of(answers.recommendation())
+    assert [w.candidate for w in ways] == list(answers.WAYS)
+    assert [w.role for w in ways] == ["pick", "alternative", "alternative", ""]
+    page = _page(answers.recommendation())
+    rows = re.findall(r'<tr data-way="\d+".*?</tr>', page, flags=re.DOTALL)
+    assert len(rows) == 4
+    assert all('class="estimated"' in row and "of 2026-11-20" in row for row in rows)
+    assert "no carbon figure of this place was found" in rows[1]
+    assert len(re.findall(r'data-dot="\d', page)) == 4
+
+
+def test_the_need_is_echoed_with_what_nobody_chose() -> None:
+    """Own settings in view, defaults folded."""
+    page = _page(answers.recommendation())
+    asked = page[page.index('id="asked"') : page.index('id="recommendation"')]
+    assert re.search(r"<dt>deadline h</dt><dd>30</dd>", asked)
+    assert "2 settings that nobody chose" in asked
+
+
+def test_nothing_feasible_says_what_stands_in_the_way() -> None:
+    """No table, no slider, no chart; the constraint and by how much."""
+    page = build.page(replace(content.of([]), recommendation=answers.nothing_feasible()))
+    assert "<h1>Nothing that is known keeps every limit</h1>" in page
+    assert "5 USD more would allow 1 x L4" in page
+    assert 'id="limits"' not in page
+    assert not re.search(r'data-dot="\d', page)
+
+
+def test_serving_has_latency_in_place_of_time() -> None:
+    """And cost a month."""
+    page = build.page(replace(content.of([]), recommendation=answers.serving()))
+    assert "about $16.00 a month, p99 of about 20.0 ms" in page
+    assert ">p99</th>" in page
+
+
+def test_a_hostile_catalog_is_text() -> None:
+    """Names of offers and reasons are strangers' words too."""
+    page = _page(answers.strange("".join(documents.HOSTILE)))
+    assert "<script>document" not in page
+    assert "<img" not in page
+    assert page.count("<script") == _page(answers.strange("x")).count("<script")
+
+
+def test_the_sliders_know_every_way_and_the_limits() -> None:
+    """Medians and upper ends in seconds and dollars, inside the scales."""
+    page = _page(answers.recommendation())
+    found = re.search(r'id="data-ways">(.*?)</script>', page)
+    assert found is not None
+    data = json.loads(found[1])
+    assert data["limits"] == {"time": 30 * 3600, "cost": 50}
+    for way in data["ways"]:
+        for name in ("time", "cost"):
+            low, high = data["scales"][name]
+            assert low < way[name] < way[f"{name}_high"] < high
+    assert data["ways"][1]["carbon"] is None
+
+
+def test_what_is_not_finite_is_null_in_the_saved_answer() -> None:
+    """JSON has no infinity, and an unknown number is none."""
+    assert candidates.plain({"a": float("inf"), "b": [float("nan"), 1]}) == {
+        "a": None,
+        "b": [None, 1],
+    }
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [(None, "no limit"), (0.93, "93%"), (0.999, "over 99 %"), (0.0, "under 1 %")],
+)
+def test_shares_are_not_overstated(share: float | None, words: str) -> None:
+    """No simulation shows certainty."""
+    assert candidates.share(share) == words
+
+
+def test_markdown_and_json_have_the_recommendation() -> None:
+    """The headline, and the whole answer for programs."""
+    found = replace(content.of([]), recommendation=answers.recommendation())
+    assert "# Rent 1 x L4" in formats.markdown(found)
+    assert "It costs least of 4 ways" in formats.markdown(found)
+    assert formats.plain(found)["recommendation"]["pick"]["batch_size"] == 32
