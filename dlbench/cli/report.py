@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ import typer
 from dlbench.core.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
+    from dlbench.core.recommendation import Need
     from dlbench.core.types import Run
     from dlbench.report.content import Content
 
@@ -30,6 +32,14 @@ def report(
         list[Path],
         typer.Argument(help="Result documents, packed collections (.parquet), or folders of them."),
     ],
+    need: Annotated[
+        Path | None,
+        typer.Option("--need", help="A need as a TOML file: the report opens with what to use."),
+    ] = None,
+    catalog_files: Annotated[
+        list[Path] | None,
+        typer.Option("--catalog", help="With --need: your own price file; repeatable."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="The file; default reports/<run>.<format>."),
@@ -51,10 +61,14 @@ def report(
     Example: dlbench report results/ -o report.html
 
     Example: dlbench report a.json b.json --compare --format pdf
+
+    Example: dlbench report results/ --need need.toml -o answer.html
     """
     from dlbench.cli import show
 
     content = _content(files, compare=compare)
+    if need is not None:
+        content = _with_answer(content, need, catalog_files or [])
     kind = format_ or _by_suffix(out)
     path = out or Path("reports") / f"{_name(content)}.{kind}"
     _write(content, path, kind)
@@ -79,6 +93,28 @@ def _content(files: Sequence[Path], *, compare: bool) -> Content:
             "Name a second document, or leave --compare out.",
         )
     return found
+
+
+def _with_answer(content: Content, path: Path, catalog_files: list[Path]) -> Content:
+    """The content with the answer to a need, and what would be the front without its limits."""
+    from dlbench import catalog
+    from dlbench.analysis import recommend as recommending
+    from dlbench.analysis.recommend import needs
+    from dlbench.cli.catalog import today
+
+    need, defaults = needs.build(needs.read(path))
+    offers, predictor = catalog.load(catalog_files), recommending.predictor()
+    answer, wider = (
+        recommending.recommend(
+            asked, content.runs, offers, predictor, today=today(), defaults=defaults
+        )
+        for asked in (need, _without_limits(need))
+    )
+    return replace(content, recommendation=answer, others=wider.front)
+
+
+def _without_limits(need: Need) -> Need:
+    return replace(need, deadline_h=None, budget_usd=None, budget_usd_per_month=None)
 
 
 def _by_suffix(out: Path | None) -> Format:

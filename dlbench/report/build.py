@@ -116,8 +116,11 @@ def _recommended(answer: Recommendation) -> str:
     parts = [f"about {candidates.usd(cost)}{month}"] if cost is not None else []
     word = "p99 of about" if month else "about"
     parts += [f"{word} {units.duration(time)}"] if time is not None else []
+    where = (
+        pick.offer.instance_type if pick.owned else f"{pick.offer.provider}, {pick.offer.region}"
+    )
     verb = "Use" if pick.owned else "Rent"
-    return f"{verb} {pick.hardware}: {pick.name}, {', '.join(parts)}"
+    return f"{verb} {pick.hardware} ({where}): {', '.join(parts)}"
 
 
 LAZY_ROWS = 150

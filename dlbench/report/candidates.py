@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,33 +20,47 @@ G_PER_KG = 1000.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """A candidate with its number in table and chart; ``front``: no other beats it in both."""
+    """A candidate with its number in table and chart.
+
+    ``front``: no other beats it in both time and cost. ``kept``: it keeps the limits of the need.
+    """
 
     number: int
     candidate: Candidate
     role: str
     front: bool
+    kept: bool
 
 
-def of(answer: Recommendation) -> tuple[Way, ...]:
-    """Pick, alternatives, then the rest of the front by cost; each once."""
-    found: list[Candidate] = []
+def of(answer: Recommendation, others: Sequence[Candidate] = ()) -> tuple[Way, ...]:
+    """Pick, alternatives, the rest of the front, then ``others`` beyond the limits; each once."""
+    kept: list[Candidate] = []
     for candidate in (answer.pick, *answer.alternatives, *answer.front):
-        if candidate is not None and candidate not in found:
-            found.append(candidate)
+        if candidate is not None and candidate not in kept:
+            kept.append(candidate)
+    names = {_key(c) for c in kept}
+    beyond = [c for c in others if _key(c) not in names]
     return tuple(
         Way(
             number=n,
             candidate=candidate,
-            role="pick"
-            if candidate == answer.pick
-            else "alternative"
-            if candidate in answer.alternatives
-            else "",
-            front=candidate in answer.front,
+            role=_role(answer, candidate),
+            front=candidate in answer.front or candidate in others,
+            kept=candidate in kept,
         )
-        for n, candidate in enumerate(found, start=1)
+        for n, candidate in enumerate((*kept, *beyond), start=1)
     )
+
+
+def _key(candidate: Candidate) -> tuple[object, ...]:
+    """What one rents, whatever is expected of it."""
+    return (candidate.offer.key, candidate.spot, candidate.n_instances, candidate.batch_size)
+
+
+def _role(answer: Recommendation, candidate: Candidate) -> str:
+    if candidate == answer.pick:
+        return "pick"
+    return "alternative" if candidate in answer.alternatives else ""
 
 
 def serves(answer: Recommendation) -> bool:

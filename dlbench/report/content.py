@@ -11,7 +11,7 @@ from dlbench.analysis.compare import NAMES, Comparison
 from dlbench.analysis.groups import Collection
 from dlbench.analysis.rows import Row
 from dlbench.core.errors import GateError
-from dlbench.core.recommendation import Recommendation
+from dlbench.core.recommendation import Candidate, Recommendation
 from dlbench.core.types import Case, Run
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ class Content:
     """Documents and what follows from them.
 
     ``runs`` lacks those that were packed. Of more results than can be read one by one, ``rows`` are
-    the medians of the groups of ``collection``.
+    the medians of the groups of ``collection``. ``others`` are ways that break a limit of the need
+    of ``recommendation``, for whoever looks at other limits in the page.
     """
 
     runs: tuple[Run, ...]
@@ -51,6 +52,7 @@ class Content:
     side_by_side: bool = False
     collection: Collection | None = None
     recommendation: Recommendation | None = None
+    others: tuple[Candidate, ...] = ()
 
     @property
     def machines(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
@@ -28,9 +29,9 @@ beats in both.{% if limits %} Dashed lines are the limits.{% endif %}</p>
 Span = tuple[float, float]
 
 
-def figure(answer: Recommendation, spans: tuple[Span, Span]) -> Markup:
+def figure(answer: Recommendation, found: Sequence[Way], spans: tuple[Span, Span]) -> Markup:
     """The chart, where both numbers are known of some way; ``spans`` are of time and cost."""
-    ways = [w for w in candidates.of(answer) if _known(answer, w)]
+    ways = [w for w in found if _known(answer, w)]
     if not ways:
         return Markup()
     x, y = (svg.Scale(low=low, high=high, log=True) for low, high in spans)

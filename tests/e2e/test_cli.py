@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -234,6 +235,22 @@ def test_report_formats(document: Path, tmp_path: Path) -> None:
     odd = tmp_path / "odd.txt"
     assert dlbench("report", str(document), "-o", str(odd), "--format", "md").returncode == 0
     assert odd.read_bytes() == markdown.read_bytes()
+
+
+def test_report_of_a_need_opens_with_what_to_use(document: Path, tmp_path: Path) -> None:
+    """The pick is the headline, the documents its evidence; a bad need is refused in a sentence."""
+    need, page = tmp_path / "need.toml", tmp_path / "page.html"
+    need.write_text('workload = "resnet50"\nsamples = 1e6\nepochs = 1\ndeadline_h = 48\n')
+    done = dlbench("report", str(document), "--need", str(need), "-o", str(page))
+    assert done.returncode == 0, done.stderr
+    text = page.read_text(encoding="utf-8")
+    assert re.search(r"<h1>(Rent|Use) .*: about \$", text)
+    assert 'id="recommendation"' in text
+    assert 'id="throughput"' in text
+    need.write_text("budget_usd = 'much'\n")
+    refused = dlbench("report", str(document), "--need", str(need))
+    assert refused.returncode == 2
+    assert "budget_usd" in refused.stderr
 
 
 def test_comparing_one_document_with_itself_is_refused(document: Path) -> None:

@@ -42,13 +42,13 @@ TEMPLATE = """
 <tr data-way="{{ way.number }}"{% if way.role == 'pick' %} class="pick"{% endif %}><td class="number">{{ way.number }}</td>
 <th scope="row">{{ c.hardware }}{% if way.role %} <span class="role">{{ way.role }}</span>{% endif %}<br><span class="doer">{{ c.name }}, batch {{ c.batch_size }}</span></th>
 <td class="number">{{ cell.time }}</td><td class="number">{{ cell.cost }}</td><td class="number">{{ cell.carbon }}</td>
-<td><span class="fits" data-fits="{{ way.number }}">{{ fits(c) }}</span></td>
+<td><span class="fits" data-fits="{{ way.number }}">{{ fits(c) if way.kept else 'breaks a limit' }}</span></td>
 <td>{{ c.evidence }}<br><span class="doer">{{ cell.throughput }} samples/s</span></td>
 <td class="number">{% if price(c) %}<span class="measured">{{ price(c) }}</span>{% else %}<span class="absent">absent</span>{% endif %}<span class="interval">of {{ c.price_as_of or 'no date' }}</span></td></tr>
 {% endfor %}
 </tbody></table></div>
 <p class="note">Intervals hold nine of ten simulated outcomes (seed {{ answer.seed }}). Prices have the date of their source; made on {{ answer.made_on }}.
-Ways that do not keep the need's limits are rejected below and are not ranked again.</p>
+{% if beyond %}Ways that break a limit of the need are here for other limits only.{% else %}Ways that break a limit of the need are rejected below, and not ranked again.{% endif %}</p>
 {{ figure }}
 {% for way in ways %}{% if way.candidate.warnings %}
 <details class="why"><summary>Careful with No. {{ way.number }}</summary><ul>{% for w in way.candidate.warnings %}<li>{{ w }}</li>{% endfor %}</ul></details>
@@ -87,7 +87,7 @@ def html(content: Content) -> Markup | None:
     answer = content.recommendation
     if answer is None:
         return None
-    ways = candidates.of(answer)
+    ways = candidates.of(answer, content.others)
     scales = scales_of(answer, ways)
     limits = candidates.limits(answer)
     counts = Counter(str(r.constraint) for r in answer.rejected)
@@ -95,9 +95,10 @@ def html(content: Content) -> Markup | None:
         TEMPLATE,
         answer=answer,
         ways=ways,
+        beyond=any(not way.kept for way in ways),
         serves=candidates.serves(answer),
         steps=STEPS,
-        figure=pareto.figure(answer, scales),
+        figure=pareto.figure(answer, ways, scales),
         at_time=_position(limits[0], scales[0]),
         at_cost=_position(limits[1], scales[1]),
         by=answer.need.objective if answer.need.objective in {"cost", "time", "carbon"} else "cost",

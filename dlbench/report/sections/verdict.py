@@ -43,7 +43,7 @@ Price of {{ answer.pick.price_as_of or 'no date' }}.</p>
 {% if c.flags %}<span class="flags">Flags: {{ c.flags | join(', ') }}.</span>{% endif %}</span></li>
 {% endfor %}
 </ul>
-{% if n_more %}<p>{{ n_more }} more stand under <a href="#comparisons">Comparisons</a>.</p>{% endif %}
+{% if n_more %}<p>{{ n_more }} more stand{{ 's' if n_more == 1 }} under <a href="#comparisons">Comparisons</a>.</p>{% endif %}
 <p class="note">{{ basis }}. Intervals have 95 % confidence and include the spread between processes.</p>
 {% elif collection %}
 <p>Too many results to compare one by one: alike ones stand together below, with the median over machines and days.

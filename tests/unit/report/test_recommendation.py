@@ -20,7 +20,7 @@ def _page(answer: Recommendation) -> str:
 def test_the_pick_is_the_headline_and_the_verdict() -> None:
     """What, where, how much, how long; the reasons, the evidence, the date of the price."""
     page = _page(answers.recommendation())
-    assert "<h1>Rent 1 x L4: aws l4 (us-east-1), about $16.00, about 20 h 00 min</h1>" in page
+    assert "<h1>Rent 1 x L4 (aws, us-east-1): about $16.00, about 20 h 00 min</h1>" in page
     verdict = page[page.index('id="verdict"') : page.index('id="asked"')]
     assert "It costs least of 4 ways" in verdict
     assert "measured on that instance" in verdict
@@ -39,6 +39,22 @@ def test_each_way_is_a_row_once_with_intervals_evidence_and_price_date() -> None
     assert all('class="estimated"' in row and "of 2026-11-20" in row for row in rows)
     assert "no carbon figure of this place was found" in rows[1]
     assert len(re.findall(r'data-dot="\d', page)) == 4
+
+
+def test_ways_beyond_the_limits_are_for_other_limits_only() -> None:
+    """They come last, say so, and are not doubled when they are among the kept ones too."""
+    far = answers.candidate("v100", 60.0, 90.0, answers.UNKNOWN)
+    again = replace(answers.WAYS[0], p_deadline=None)
+    found = replace(content.of([]), recommendation=answers.recommendation(), others=(again, far))
+    ways = candidates.of(answers.recommendation(), found.others)
+    assert [(w.candidate.offer.instance_type, w.kept) for w in ways][-2:] == [
+        ("h100", True),
+        ("v100", False),
+    ]
+    assert len(ways) == 5
+    page = build.page(found)
+    assert "breaks a limit</span>" in page
+    assert "are here for other limits only" in page
 
 
 def test_the_need_is_echoed_with_what_nobody_chose() -> None:
