@@ -103,7 +103,8 @@ def _with_answer(content: Content, path: Path, catalog_files: list[Path]) -> Con
     from dlbench.cli.catalog import today
 
     need, defaults = needs.build(needs.read(path))
-    offers, predictor = catalog.load(catalog_files), recommending.predictor()
+    offers = catalog.load(catalog_files)
+    predictor = recommending.predictor(content.runs, offers)
     answer, wider = (
         recommending.recommend(
             asked, content.runs, offers, predictor, today=today(), defaults=defaults

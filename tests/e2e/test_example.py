@@ -1,0 +1,35 @@
+"""The example that the repository shows is the report of the documents that it ships."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from dlbench.report import build
+from dlbench.store import runs
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "reports/example.html"
+AGAIN = "the example is of another day: make example"
+
+MOST_BYTES = 1_500_000
+
+
+def _parts(page: str) -> list[str]:
+    """Headline, sections in order, and every document inside."""
+    return [
+        *re.findall(r"<h1>.*?</h1>", page),
+        *re.findall(r'<section id="\w+"', page),
+        *re.findall(r'<script type="application/json" id="data-document-\d+">.*?</script>', page),
+    ]
+
+
+def test_the_example_is_of_the_published_documents() -> None:
+    """Same headline, same sections, same sealed documents as a report that is made now."""
+    page = build.build(runs.load_runs([ROOT / "results"]))
+    assert _parts(EXAMPLE.read_text(encoding="utf-8")) == _parts(page), AGAIN
+
+
+def test_the_example_is_light_enough_to_send() -> None:
+    """A page that people forward."""
+    assert EXAMPLE.stat().st_size < MOST_BYTES
