@@ -42,7 +42,7 @@ def figure(answer: Recommendation, found: Sequence[Way], spans: tuple[Span, Span
     chart = svg.plot(
         marks,
         svg.Axis(
-            scale=x, title="p99" if candidates.serves(answer) else "time", form=units.duration
+            scale=x, title="p99" if candidates.serves(answer) else "time", form=svg.time, times=True
         ),
         svg.Axis(scale=y, title="cost", form=lambda v: f"${svg.short(v)}"),
         f"Cost against time, both logarithmic: {words}",

@@ -190,22 +190,51 @@ def seconds(value: float) -> str:
     return f"{value:.6g} s" if value else "0"
 
 
+ROUND_TIMES_S = (
+    *(m * 10.0**d for d in range(-6, 1) for m in (1, 3)),
+    *(10.0, 30.0, 60.0, 180.0, 600.0, 1800.0, 3600.0, 3 * 3600.0, 12 * 3600.0),
+    *(86400.0 * d for d in (1, 3, 10, 30, 100, 365)),
+)
+
+MOST_TIMES = 7
+
+TIME_UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
+
+
+def time(value: float) -> str:
+    """A tick of a long scale of time: 30 ms, 10 min, 3 h."""
+    for size, unit in TIME_UNITS:
+        if value >= size * (1 - NEAR):
+            return f"{value / size:.3g} {unit}"
+    return seconds(value)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
-    """A scale with a title and the form of its numbers."""
+    """A scale with a title and the form of its numbers; ``times`` where it is a long one of time."""
 
     scale: Scale
     title: str
     form: Format = short
     n_ticks: int = 5
+    times: bool = False
+
+    def ticks(self) -> list[float]:
+        """Where numbers stand: round ones, or times that people name (1 min, not 100 s)."""
+        if not self.times:
+            return self.scale.ticks(self.n_ticks)
+        inside = [t for t in ROUND_TIMES_S if self.scale.low <= t <= self.scale.high]
+        if not inside:
+            return self.scale.ticks(self.n_ticks)
+        return inside[:: math.ceil(len(inside) / MOST_TIMES)]
 
 
 def plot(marks: Markup, x: Axis, y: Axis, alternative: str, *, css: str = "") -> Markup:
     """A framed chart: grid, ticks, marks, both titles, and its text alternative."""
     grid = Markup().join(
         [
-            *(rule(x=x.scale.at(t)) for t in x.scale.ticks(x.n_ticks)),
-            *(rule(y=y.scale.at(t)) for t in y.scale.ticks(y.n_ticks)),
+            *(rule(x=x.scale.at(t)) for t in x.ticks()),
+            *(rule(y=y.scale.at(t)) for t in y.ticks()),
         ]
     )
     labels = Markup().join(
@@ -214,13 +243,13 @@ def plot(marks: Markup, x: Axis, y: Axis, alternative: str, *, css: str = "") ->
                 Markup('<text class="tick x" x="{}%" y="100%" dy="1.35em">{}</text>').format(
                     x.scale.at(t), x.form(t)
                 )
-                for t in x.scale.ticks(x.n_ticks)
+                for t in x.ticks()
             ),
             *(
                 Markup('<text class="tick y" x="0" dx="-.5em" y="{}%" dy=".35em">{}</text>').format(
                     round(100 - y.scale.at(t), 3), y.form(t)
                 )
-                for t in y.scale.ticks(y.n_ticks)
+                for t in y.ticks()
             ),
         ]
     )

@@ -84,3 +84,20 @@ def test_a_missing_number_has_no_bar() -> None:
     """Nothing that could be read as zero."""
     assert "fill" not in svg.no_bar()
     assert "absent" in svg.no_bar()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.03, "30 ms"), (600.0, "10 min"), (10800.0, "3 h"), (3 * 86400.0, "3 d")]
+)
+def test_long_times_are_those_that_people_name(value: float, text: str) -> None:
+    """Ten minutes rather than 1,000 seconds."""
+    assert svg.time(value) == text
+
+
+def test_ticks_of_time_are_few_and_inside() -> None:
+    """Over any span from microseconds to a year."""
+    for low, high in ((1e-3, 0.2), (1.0, 1e5), (1e-6, 3e7), (5000.0, 6000.0)):
+        axis = svg.Axis(scale=svg.Scale(low=low, high=high, log=True), title="t", times=True)
+        ticks = axis.ticks()
+        assert 1 <= len(ticks) <= 8
+        assert all(low <= t <= high for t in ticks)
