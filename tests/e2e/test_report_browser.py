@@ -230,8 +230,11 @@ def test_dark_mode_follows_the_system_and_the_switch(visit: Opened) -> None:
 
 def test_print_is_light_without_controls(visit: Opened) -> None:
     """On paper: dark ink, no filter, no button; and it fits the page."""
-    v = visit(color_scheme="dark")
+    v = visit(answer=answers.recommendation(), color_scheme="dark")
     v.page.emulate_media(media="print")
+    pick = "getComputedStyle(document.querySelector('tr.pick > th')).backgroundColor"
+    assert v.page.evaluate(pick) == "rgb(232, 244, 239)"
+    assert v.shown("#limits") == 0
     assert (
         v.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     )
