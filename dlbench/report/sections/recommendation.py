@@ -50,7 +50,7 @@ TEMPLATE = """
 <p class="note">Intervals hold nine of ten simulated outcomes (seed {{ answer.seed }}). Prices have the date of their source; made on {{ answer.made_on }}.
 {% if beyond %}Ways that break a limit of the need are here for other limits only.{% else %}Ways that break a limit of the need are rejected below, and not ranked again.{% endif %}</p>
 {{ figure }}
-{% if careful %}<details class="why"><summary>Careful: {{ careful | length }} warning{{ 's' if careful | length != 1 }}</summary><ul>{% for number, w in careful %}<li>No. {{ number }}: {{ w }}</li>{% endfor %}</ul></details>{% endif %}
+{% if careful %}<details class="why"><summary>Careful: {{ careful | length }} warning{{ 's' if careful | length != 1 }}</summary><ul>{% for warning, numbers in careful.items() %}<li>No. {{ numbers | join(', ') }}: {{ warning }}</li>{% endfor %}</ul></details>{% endif %}
 {% endif %}
 {% if answer.binding %}<h3>What stands in the way</h3><ul>{% for line in answer.binding %}<li>{{ line }}</li>{% endfor %}</ul>{% endif %}
 {% if answer.flips %}<h3>What would change the answer</h3><ul>{% for f in answer.flips %}<li>{{ f.sentence }}</li>{% endfor %}</ul>{% endif %}
@@ -108,12 +108,21 @@ def html(content: Content) -> Markup | None:
             None if isinstance(c.price_usd_per_h, Absent) else candidates.usd(c.price_usd_per_h)
         ),
         trail=lambda steps, whose: render(TRAIL, steps=steps, whose=whose),
-        careful=[(way.number, w) for way in ways for w in way.candidate.warnings],
+        careful=_warnings(ways),
         counts=counts.most_common(),
         rejected=answer.rejected[:MOST_REJECTED],
         n_more=len(answer.rejected) - MOST_REJECTED,
         data=json_for_script(_data(answer, ways, scales)),
     )
+
+
+def _warnings(ways: tuple[candidates.Way, ...]) -> dict[str, list[int]]:
+    """Each warning once, with the numbers of the ways that it is about."""
+    found: dict[str, list[int]] = {}
+    for way in ways:
+        for warning in way.candidate.warnings:
+            found.setdefault(warning, []).append(way.number)
+    return found
 
 
 Span = tuple[float, float]
