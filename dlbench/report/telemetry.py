@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
@@ -30,9 +31,6 @@ CPU_SECONDS = "cpu_s"
 MOST_POINTS = 240
 """More readings than this are drawn as the mean of neighbours; the document has all of them."""
 
-BEFORE_S = 1.0
-"""Readings from so long before the first value are drawn too."""
-
 TABLE = """
 <div class="scroll" tabindex="0" role="region" aria-label="Table: what was read"><table>
 <thead><tr><th scope="col">Quantity</th><th scope="col">Source</th><th scope="col" class="number">Readings</th><th scope="col" class="number">Least</th><th scope="col" class="number">Mean</th><th scope="col" class="number">Most</th></tr></thead>
@@ -42,21 +40,41 @@ TABLE = """
 """
 
 
-def charts(trial: Trial, title: str, start_s: float, steady_s: float) -> Markup:
-    """A chart for each quantity that was read, ``start_s`` on the host's clock being zero.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """What all charts of a trial share: zero on the host's clock, the axis, and what is shaded."""
 
-    ``steady_s`` is how long after it the warm-up ended.
-    """
-    end_s = max(v.start_s + v.duration_s for v in trial.values)
+    start_s: float
+    end_s: float
+    x: svg.Scale
+    bands: Markup
+
+
+def frame(trial: Trial) -> Frame:
+    """From the first value to the end of the last energy window, or of the last value."""
+    start_s = (*trial.warm_up, *trial.values)[0].start_s
+    steady_s = trial.values[0].start_s - start_s
+    spans = [(v.start_s - start_s, v.start_s + v.duration_s - start_s) for v in trial.energy]
+    last = max([v.start_s + v.duration_s - start_s for v in trial.values] + [s[1] for s in spans])
+    x = svg.Scale(low=0.0, high=last * 1.02)
+    bands = svg.band(0.0, x.at(steady_s), "warm-up") if steady_s > 0 else Markup()
+    if spans:
+        first = min(s[0] for s in spans)
+        bands += svg.band(x.at(first), x.at(max(s[1] for s in spans)), "energy-window")
+    return Frame(start_s=start_s, end_s=start_s + last, x=x, bands=bands)
+
+
+def charts(trial: Trial, title: str, frame: Frame) -> Markup:
+    """A chart for each quantity that was read."""
     found = []
     for quantity, words in SHOWN:
         points = _points(trial, quantity)
-        shown = (
-            [] if isinstance(points, Absent) else tracks.within(points, start_s - BEFORE_S, end_s)
+        read = (
+            [] if isinstance(points, Absent) else tracks.within(points, frame.start_s, frame.end_s)
         )
-        if len(shown) > 1:
-            relative = [(t_s - start_s, value) for t_s, value in shown]
-            found.append(_chart(f"{words}, {title}", words, relative, steady_s))
+        if len(read) > 1:
+            relative = [(t_s - frame.start_s, value) for t_s, value in read]
+            found.append(_chart(f"{words}, {title}", words, relative, frame))
     return Markup().join(found)
 
 
@@ -84,14 +102,12 @@ def thinned(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
     ]
 
 
-def _chart(title: str, words: str, points: list[Point], steady_s: float) -> Markup:
+def _chart(title: str, words: str, points: list[Point], frame: Frame) -> Markup:
     values = [value for _, value in points]
-    x = svg.Scale(low=min(0.0, points[0][0]), high=max(points[-1][0], steady_s) * 1.03 or 1.0)
-    y = svg.from_zero(values)
-    marks = svg.band(x.at(0.0), x.at(steady_s), "warm-up") if steady_s > 0 else Markup()
-    marks += svg.path([(x.at(t), y.at(v)) for t, v in thinned(points)], colour=2)
+    x, y = frame.x, svg.from_zero(values)
+    line = svg.path([(x.at(t), y.at(v)) for t, v in thinned(points)], colour=0)
     return svg.plot(
-        marks,
+        frame.bands + line,
         svg.Axis(scale=x, title="seconds since the first value"),
         svg.Axis(scale=y, title=words, n_ticks=3),
         f"{title}: {len(values)} readings between {min(values):.4g} and {max(values):.4g}",

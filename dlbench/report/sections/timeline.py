@@ -19,8 +19,8 @@ MOST_TRIALS = 60
 """One trial a case is drawn, of this many cases at most: the rest is in the documents."""
 
 TEMPLATE = """
-<p>Each value of one trial, in the order in which it was measured, and under it what was read meanwhile. The shaded part is
-warm-up and does not count. Of each case the trial of median speed is shown.</p>
+<p>Each value of one trial, in the order in which it was measured, and under it what was read meanwhile. The shaded part
+at the left is warm-up and does not count; the one at the right, where there is one, is the window in which energy was measured. Of each case the trial of median speed is shown.</p>
 <p class="control" data-script hidden><label for="trial">Trial</label>
 <select id="trial">{% for t in trials %}<option value="{{ loop.index0 }}">{{ t.title }}</option>{% endfor %}</select></p>
 {% for t in trials %}
@@ -70,7 +70,7 @@ def _shown(content: Content, run: Run, result: CaseResult, trial: Trial) -> dict
     title = f"{task(row.case)}: {doer(row, many=len(content.machines) > 1)}"
     values = [*trial.warm_up, *trial.values]
     start_s = values[0].start_s
-    steady_s = trial.values[0].start_s - start_s
+    frame = telemetry.frame(trial)
     lines = [
         (v.start_s - start_s, "warm-up" if i < len(trial.warm_up) else "steady", _speed(v))
         for i, v in enumerate(values)
@@ -80,8 +80,7 @@ def _shown(content: Content, run: Run, result: CaseResult, trial: Trial) -> dict
         "number": number,
         "round": trial.round + 1,
         "lines": lines,
-        "charts": _chart(title, lines, steady_s)
-        + telemetry.charts(trial, title, start_s, steady_s),
+        "charts": _chart(title, lines, frame) + telemetry.charts(trial, title, frame),
         "readings": telemetry.table(trial),
     }
 
@@ -90,11 +89,10 @@ def _speed(value: Value) -> float:
     return value.n_samples / value.duration_s
 
 
-def _chart(title: str, lines: list[tuple[float, str, float]], steady_s: float) -> Markup:
-    x = svg.Scale(low=0.0, high=(lines[-1][0] or 1.0) * 1.03)
+def _chart(title: str, lines: list[tuple[float, str, float]], frame: telemetry.Frame) -> Markup:
+    x = frame.x
     y = svg.from_zero([speed for _, _, speed in lines])
-    marks = svg.band(0.0, x.at(steady_s), "warm-up") if steady_s > 0 else Markup()
-    marks += svg.path([(x.at(at), y.at(speed)) for at, _, speed in lines], colour=0)
+    marks = frame.bands + svg.path([(x.at(at), y.at(speed)) for at, _, speed in lines], colour=0)
     marks += Markup().join(
         svg.point(
             x.at(at),

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dlbench.core.errors import UsageError
-from dlbench.core.types import Absent, Estimated, Interval, Measured, Run
+from dlbench.core.types import Absent, Estimated, Interval, Measured, Pairing, Run
 from dlbench.report import build, render
 from dlbench.report.sections import all_sections
 from dlbench.store import codec
@@ -187,6 +187,21 @@ def test_one_result_is_a_good_page() -> None:
     assert "<h1>1 case measured</h1>" in page
     assert "nothing to compare" in page
     assert page.count('class="bar measured') >= 1
+
+
+def test_a_document_of_pairs_has_its_verdict() -> None:
+    """What dlbench ab found is the headline, with how it was found."""
+    run = RUN
+    a, b = (r for r in run.results if r.case.mode == "training")
+    pairing = Pairing(a=a.case.case_id, b=b.case.case_id, a_name="old", b_name="new", zone=0.02)
+    run = builders.run(
+        [a, b], plan=replace(run.plan, cases=(a.case, b.case), pairings=(pairing,), skips=())
+    )
+    page = build.build([run])
+    (headline,) = re.findall(r"<h1>(.*?)</h1>", page)
+    assert "old" in headline
+    assert "new" in headline
+    assert "exact signed-rank test" in _section(page, "verdict")
 
 
 def test_documents_of_all_schema_versions_go_together() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dlbench.core.types import Column, Trial
+from dlbench.core.types import Column, Trial, Value
 from dlbench.report import telemetry
 from tests import documents
 
@@ -15,7 +15,7 @@ TRIAL = next(r for r in documents.rich_run().results if r.case.framework == "pyt
 
 def test_what_was_read_is_drawn_and_what_was_not_is_not() -> None:
     """Power and heat; processors in use from their seconds: 0.5 s in each 0.25 s are two of them."""
-    drawn = telemetry.charts(TRIAL, "a trial", 0.0, 1.0)
+    drawn = telemetry.charts(TRIAL, "a trial", telemetry.frame(TRIAL))
     assert "power, W, a trial: 15 readings between 90 and 104" in drawn
     assert "temperature, °C, a trial" in drawn
     assert "processors in use, a trial: 14 readings between 2 and 2" in drawn
@@ -51,5 +51,16 @@ def _silent(trial: Trial) -> Trial:
 def test_a_sensor_that_never_answered_is_no_line_at_zero() -> None:
     """Nothing is drawn, and the table says absent."""
     silent = _silent(TRIAL)
-    assert telemetry.charts(silent, "a trial", 0.0, 1.0) == ""
+    assert telemetry.charts(silent, "a trial", telemetry.frame(silent)) == ""
     assert "absent" in telemetry.table(silent)
+
+
+def test_the_frame_holds_values_and_energy_windows() -> None:
+    """Warm-up is shaded up to the first steady value, the energy window where it was."""
+    window = Value(start_s=8.0, duration_s=2.0, n_samples=100)
+    frame = telemetry.frame(replace(TRIAL, energy=(window,)))
+    assert frame.end_s == 10.0
+    assert frame.x.high == pytest.approx(10.2)
+    assert f'class="warm-up" x="0.0%" width="{frame.x.at(1.5)}%"' in frame.bands
+    assert f'class="energy-window" x="{frame.x.at(8.0)}%"' in frame.bands
+    assert "energy-window" not in telemetry.frame(TRIAL).bands
