@@ -1,0 +1,29 @@
+"""What the page on adding a section says works as it stands there."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+from dlbench.report import content
+from tests import documents
+
+PAGE = Path(__file__).parents[3] / "docs/extend/add-a-report-section.md"
+
+
+def test_the_section_in_the_docs_is_a_section(tmp_path: Path) -> None:
+    """It has an order, a title, and a row for each case."""
+    (source,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    path = tmp_path / "first_step.py"
+    path.write_text(source, encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("first_step", path)
+    assert spec is not None
+    assert spec.loader is not None
+    section = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(section)
+    found = content.of([documents.rich_run()])
+    assert section.TITLE == "First step"
+    assert isinstance(section.ORDER, int)
+    assert section.html(found).count("<tr data-r=") == len(found.rows) - 1  # the fake was skipped
+    assert section.html(content.of([documents.empty_run()])) is None
