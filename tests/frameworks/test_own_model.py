@@ -143,11 +143,13 @@ def _open(framework: str, model: OwnModel, **changes: Any) -> Subject:
     }
     device = registry.device_kind("cpu").find()
     assert not isinstance(device, Absent)
+    # As the worker does it: an ONNX file is no Python, and nothing of it is loaded.
+    load: Any = (lambda: own_models.load(model)) if model.function else (lambda: None)
     request = SubjectRequest(
         case=Case(**{**base, **changes}),
         device=device[0],
         spec=own_models.read(model).spec("full"),
-        load_model=lambda: own_models.load(model),
+        load_model=load,
         threads=1,
         seed=0,
         scratch=Path(tempfile.gettempdir()),
