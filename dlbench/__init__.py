@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dlbench.core.types import Case, Plan, Run
     from dlbench.session import run_plan
+    from dlbench.session.measuring import measure
     from dlbench.store.runs import load_runs
 
 __version__ = "0.1.0"
 
-__all__ = ["Case", "Plan", "Run", "__version__", "load_runs", "run_plan"]
+__all__ = ["Case", "Plan", "Run", "__version__", "load_runs", "measure", "run_plan"]
 
 _HOMES = {
     "Case": "dlbench.core.types",
@@ -28,8 +29,11 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attribute may be anything
     """Import a public name from its home."""
-    if name not in _HOMES:
+    if name not in {*_HOMES, "measure"}:
         raise AttributeError(f"module 'dlbench' has no attribute {name!r}")
     import importlib
 
+    if name == "measure":
+        # A module that may be called: see there.
+        return importlib.import_module("dlbench.measure")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -16,6 +16,7 @@ from dlbench.cli import (
     devices,
     doctor,
     history,
+    monitor,
     pack,
     recommend,
     report,
@@ -38,6 +39,7 @@ app.command("history")(history.history)
 app.command("report")(report.report)
 app.command("pack")(pack.pack)
 app.command("check")(check.check)
+app.command("monitor")(monitor.monitor)
 app.command("list")(list_.list_workloads)
 app.command("devices")(devices.devices)
 app.command("doctor")(doctor.doctor)

@@ -349,7 +349,7 @@ def _close(finished: Finished, selection: Selection, report: Path | None, *, as_
     """Show what was measured, and end with the exit code that says how it went."""
     from dlbench.analysis import bottleneck, noise
     from dlbench.analysis import compare as comparing
-    from dlbench.cli import show
+    from dlbench.cli import show, show_telemetry
     from dlbench.cli.report import write
 
     run_ = finished.run
@@ -362,6 +362,7 @@ def _close(finished: Finished, selection: Selection, report: Path | None, *, as_
         show.as_json({**summary, **paths, "interrupted": finished.interrupted})
     else:
         show.run_table(run_)
+        show_telemetry.overhead(run_)
         show.comparisons(comparing.within(run_))
         show.bottlenecks(bottleneck.find(run_))
         show.line(noise.sentence(noise.noise(run_)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import pkgutil
 from collections.abc import Collection
 from functools import cache
@@ -21,20 +20,26 @@ _PACKAGE_FOLDER = Path(__file__).parent.parent
 @cache
 def names(kind: str) -> tuple[str, ...]:
     """Sorted names of all plug-ins of a kind (``frameworks``, ``devices``, ...); imports none."""
+    # It reads the metadata of every installed package, which a sampler has no time for.
+    from importlib import metadata
+
     own = {m.name for m in pkgutil.iter_modules([str(_PACKAGE_FOLDER / kind)])}
-    outside = {e.name for e in importlib.metadata.entry_points(group=f"dlbench.{kind}")}
+    outside = {e.name for e in metadata.entry_points(group=f"dlbench.{kind}")}
     return tuple(sorted(name for name in own | outside if not name.startswith("_")))
 
 
 @cache
 def load(kind: str, name: str) -> ModuleType:
     """Import one plug-in; a file of dlbench's own wins over an entry point of the same name."""
+    own = name.isidentifier() and (_PACKAGE_FOLDER / kind / f"{name}.py").exists()
+    if own and not name.startswith("_"):
+        return importlib.import_module(f"dlbench.{kind}.{name}")
     if name not in names(kind):
         known = ", ".join(names(kind))
         raise UsageError(f"there is no {kind.removesuffix('s')} named {name!r}", f"Known: {known}.")
-    if (_PACKAGE_FOLDER / kind / f"{name}.py").exists():
-        return importlib.import_module(f"dlbench.{kind}.{name}")
-    (entry,) = importlib.metadata.entry_points(group=f"dlbench.{kind}", name=name)
+    from importlib import metadata
+
+    (entry,) = metadata.entry_points(group=f"dlbench.{kind}", name=name)
     return cast("ModuleType", entry.load())
 
 

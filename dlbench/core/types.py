@@ -586,8 +586,40 @@ class CaseResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MonitoredDevice:
+    """What was read of one device while a program ran; ``lost`` says why its sampler did not end."""
+
+    device: str
+    readings: tuple[Reading, ...] = ()
+    tracks: tuple[Track, ...] = ()
+    lost: Absent | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Monitored:
+    """Any program, or a part of one, that ran with telemetry around it (``dlbench monitor``).
+
+    ``command`` is empty for a block of ``dlbench.measure``. Of the ``windows``, ``idle`` is before it
+    and ``energy`` it itself. ``cpu_s`` are the processor seconds of all its processes, as the kernel
+    counted them; ``host`` the tracks of these.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    started_utc: str
+    exit_code: int
+    cpu_s: float
+    windows: tuple[Window, ...]
+    host: tuple[Track, ...]
+    devices: tuple[MonitoredDevice, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One session of measuring on one machine: one document."""
+    """One session of measuring on one machine: one document.
+
+    A document of ``dlbench monitor`` has no cases, and one ``monitored``.
+    """
 
     run_id: str
     created_utc: str
@@ -598,6 +630,7 @@ class Run:
     results: tuple[CaseResult, ...]
     flags: tuple[str, ...] = ()
     notes: dict[str, str | int | float | bool | Absent] = field(default_factory=dict)
+    monitored: tuple[Monitored, ...] = ()
 
     def workload(self, case: Case) -> WorkloadInfo:
         """The facts of the workload that ``case`` runs."""

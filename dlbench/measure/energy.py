@@ -135,7 +135,7 @@ def measure(
     sleep: Callable[[float], None] = time.sleep,
 ) -> EnergyRecord:
     """Idle, then run the windows; all on ``clock``. A meter that fails takes nothing along."""
-    watch = _Counters(meters=meters, clock=clock, sleep=sleep)
+    watch = Counters(meters=meters, clock=clock, sleep=sleep)
     sleep(plan.settle_s)
     start_s = clock()
     watch.idle(plan.idle_s)
@@ -158,12 +158,12 @@ def measure(
 
 
 @dataclass(slots=True, kw_only=True)
-class _Counters:
+class Counters:
     """Polls the energy counters of some meters, and keeps the reads that bound their ticks."""
 
     meters: Sequence[Meter]
-    clock: Callable[[], float]
-    sleep: Callable[[float], None]
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
     readings: list[Reading] = field(default_factory=list)
     period_s: float = 0.0
 

@@ -20,11 +20,14 @@ class Family:
     """A process and its living descendants, looked up now and then.
 
     Children are found through the kernel's lists of each thread's (CONFIG_PROC_CHILDREN); where it
-    keeps none only the process itself is known.
+    keeps none only the process itself is known. ``exclude`` are descendants that do not belong to it.
     """
 
-    def __init__(self, pid: int, root: Path = Path("/proc")) -> None:
+    def __init__(
+        self, pid: int, root: Path = Path("/proc"), exclude: frozenset[int] = frozenset()
+    ) -> None:
         self._pid = pid
+        self._exclude = exclude
         self._root = root
         self._pids = frozenset((pid,))
         self._due_s = 0.0
@@ -46,8 +49,8 @@ class Family:
                     children = {int(word) for word in path.read_text().split()}
                 except (OSError, ValueError):
                     continue
-                waiting += children - found
-                found |= children
+                waiting += children - found - self._exclude
+                found |= children - self._exclude
         return found
 
 
@@ -141,3 +144,11 @@ def _own_group(root: Path, pid: int) -> str:
     except OSError:
         return "/"
     return next((line[3:] for line in lines if line.startswith("0::")), "/")
+
+
+def core_s(pid: int) -> float | Absent:
+    """CPU seconds of a process to the nanosecond, as its scheduler counts them."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return Absent(reason="/proc/PID/schedstat does not say", code=Reason.NOT_SUPPORTED)

@@ -14,10 +14,10 @@ import os
 import signal
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 from dlbench.core.reasons import Reason
 from dlbench.core.types import Absent, DeviceInfo, TelemetryLevel
+from dlbench.telemetry.host import core_s
 from dlbench.telemetry.sampler import Sampler
 
 BLOCK_S = 0.2
@@ -54,8 +54,10 @@ def measure(device: DeviceInfo, level: TelemetryLevel | None) -> Notes:
         ready_s = _await(sampler, start_s)
         if isinstance(ready_s, Absent) or sampler.pid is None:
             return {"telemetry_start_s": ready_s}
+        start_cpu_s = core_s(sampler.pid)
         time.sleep(SETTLE_S)
-        return {"telemetry_start_s": ready_s, **_take_turns(sampler.pid)}
+        started: Notes = {"telemetry_start_s": ready_s, "telemetry_start_cpu_s": start_cpu_s}
+        return {**started, **_take_turns(sampler.pid)}
     finally:
         sampler.stop()
 
@@ -71,7 +73,7 @@ def _await(sampler: Sampler, start_s: float) -> float | Absent:
 
 def _take_turns(pid: int) -> Notes:
     steps_s: Mapping[bool, list[float]] = {True: [], False: []}
-    core_s = _core_s(pid)
+    before_s = core_s(pid)
     running_s = 0.0
     try:
         for beside in TURNS:
@@ -84,15 +86,15 @@ def _take_turns(pid: int) -> Notes:
         return {"telemetry_overhead_median": gone, "telemetry_overhead_p99": gone}
     finally:
         _continue(pid)
-    used_s = _core_s(pid)
+    used_s = core_s(pid)
     return {
         "telemetry_overhead_median": _change(steps_s, 0.5),
         "telemetry_overhead_p99": _change(steps_s, 0.99),
         "telemetry_core_share": used_s
         if isinstance(used_s, Absent)
-        else core_s
-        if isinstance(core_s, Absent)
-        else (used_s - core_s) / running_s,
+        else before_s
+        if isinstance(before_s, Absent)
+        else (used_s - before_s) / running_s,
     }
 
 
@@ -121,11 +123,3 @@ def _change(steps_s: Mapping[bool, list[float]], share: float) -> float | Absent
         sorted(steps_s[which])[int(share * (len(steps_s[which]) - 1))] for which in (True, False)
     )
     return beside / alone - 1
-
-
-def _core_s(pid: int) -> float | Absent:
-    """CPU seconds of a process to the nanosecond, as its scheduler counts them."""
-    try:
-        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
-    except (OSError, ValueError, IndexError):
-        return Absent(reason="/proc/PID/schedstat does not say", code=Reason.NOT_SUPPORTED)

@@ -60,7 +60,8 @@ def _meters(request: Mapping[str, Any], book: Book) -> tuple[list[Meter], list[M
     """What is read ten times a second, and what must be read more often."""
     device = from_plain(DeviceInfo, request["device"])
     kind = registry.device_kind(device.kind)
-    family = Family(request["pid"])
+    # Where the measured process started the samplers itself, they are no part of its work.
+    family = Family(request["pid"], exclude=frozenset((os.getpid(), *request.get("exclude", ()))))
     of_sampler = getattr(kind, "sampler_meters", None)
     found: list[Meter] = list(
         kind.meters(device)

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import IO, Any
 
@@ -63,13 +63,19 @@ class Sampler:
         """Whether its first readings are there."""
         return self._lines is not None and os.fstat(self._lines.fileno()).st_size > 0
 
-    def start(self, pid: int) -> None:
-        """Begin to watch a process; returns at once, and never fails."""
+    def start(self, pid: int, exclude: Sequence[int] = ()) -> None:
+        """Begin to watch a process and its children; returns at once, and never fails.
+
+        Args:
+            pid: the process.
+            exclude: children of it that are not its own work, such as other samplers.
+        """
         if self._level in (None, TelemetryLevel.OFF) or self._process is not None:
             return
         request = {
             "device": asdict(self._device),
             "pid": pid,
+            "exclude": list(exclude),
             "full": self._level is TelemetryLevel.FULL,
             "parent_pid": os.getpid(),
         }

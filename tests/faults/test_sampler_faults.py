@@ -40,25 +40,35 @@ def _run(planned: Plan, folder: Path) -> CaseResult:
     return result
 
 
+def _program(process: psutil.Process) -> str:
+    """The module that a child of ours runs."""
+    with contextlib.suppress(psutil.Error, IndexError):
+        return process.cmdline()[2]
+    return ""
+
+
 def _columns(found: tuple[Track, ...]) -> set[tuple[str, str]]:
     return {(t.source, c.quantity) for t in found for c in t.columns}
 
 
 @contextlib.contextmanager
 def _meanwhile(number: signal.Signals, after_s: float) -> Iterator[list[int]]:
-    """A signal to each sampler that appears below this process, some time after it did."""
+    """A signal to the sampler that runs beside a worker, some time after it was started.
+
+    The one of the null pair, before the first worker, is left alone.
+    """
     hit: list[int] = []
     done = threading.Event()
 
     def look() -> None:
         while not done.wait(0.01):
-            for child in psutil.Process().children():
-                with contextlib.suppress(psutil.Error):
-                    if "dlbench.telemetry.process" in " ".join(child.cmdline()):
-                        done.wait(after_s)
-                        hit.append(child.pid)
-                        child.send_signal(number)
-                        return
+            children = {_program(child): child for child in psutil.Process().children()}
+            sampler = children.get("dlbench.telemetry.process")
+            if sampler is not None and "dlbench.worker" in children:
+                done.wait(after_s)
+                hit.append(sampler.pid)
+                sampler.send_signal(number)
+                return
 
     thread = threading.Thread(target=look)
     thread.start()

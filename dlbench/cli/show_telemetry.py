@@ -1,0 +1,136 @@
+"""Terminal output of telemetry: what a run's sampler cost, and what a monitored program took."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dlbench.cli.show import clean, console, metric_as_plain
+from dlbench.core import monitored as figures
+from dlbench.core import units
+from dlbench.core.monitored import Figure
+from dlbench.core.tracks import NOT_READ
+from dlbench.core.types import Absent, Estimated, Metric, Run
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dlbench.session.monitor import Finished
+
+WORDS = {
+    "duration_s": "time",
+    "cpu_s": "processor time",
+    "peak_rss_mib": "peak memory (resident)",
+    "energy_j": "energy",
+    "net_energy_j": "energy above idle",
+    "mean_power_w": "mean power",
+    "p95_power_w": "power, 95th percentile",
+    "utilisation_percent": "utilisation",
+    "sm_clock_mhz": "clock",
+    "max_temperature_c": "highest temperature",
+    "peak_device_memory_mib": "peak memory (device)",
+    "throttled_share": "time throttled",
+}
+
+NAME_WIDTH = 24
+
+
+def overhead(run: Run) -> None:
+    """What the sampler cost in this run, as its null steps found it."""
+    notes = run.notes
+    share = notes.get("telemetry_core_share")
+    median, p99 = (notes.get(f"telemetry_overhead_{w}") for w in ("median", "p99"))
+    if not any(isinstance(x, float) for x in (share, median, p99)):
+        return
+    parts = []
+    if isinstance(share, float):
+        parts.append(f"{share:.1%} of a core")
+    if isinstance(median, float) and isinstance(p99, float):
+        parts.append(f"null steps {median:+.1%} at the median, {p99:+.1%} at p99")
+    console().print(f"[dim]telemetry cost: {clean('; '.join(parts))}[/]", soft_wrap=True)
+
+
+def monitored(finished: Finished) -> None:
+    """What a program took, on stderr: stdout is the program's."""
+    out = console(stderr=True)
+    (found,) = finished.run.monitored
+    words = " ".join(found.command) or found.name
+    ended = "" if not found.exit_code else f" [yellow](exit code {found.exit_code})[/]"
+    out.print(f"\n[bold]{clean(words)}[/]{ended}", soft_wrap=True)
+    _figures(out, "", figures.of_host(found))
+    by_id = {d.id: d for d in finished.run.environment.devices}
+    for part in found.devices:
+        device = by_id.get(part.device)
+        name = "" if device is None else f" ({device.name})"
+        out.print(f"[bold]{clean(part.device)}[/]{clean(name)}", soft_wrap=True)
+        _figures(out, "  ", figures.of_device(found, part, device))
+    if finished.path is not None:
+        out.print(f"document  [bold]{clean(finished.path)}[/]", soft_wrap=True)
+
+
+def _figures(out: Console, indent: str, found: tuple[Figure, ...]) -> None:
+    """One line a number; a reason that several share stands once."""
+    reasons: dict[Absent, list[str]] = {}
+    for figure in found:
+        if figure.value == NOT_READ:
+            # A processor has no streaming multiprocessors: not missed, and not worth a line.
+            continue
+        if isinstance(figure.value, Absent):
+            reasons.setdefault(figure.value, []).append(WORDS[figure.name])
+            continue
+        text = f"{indent}{WORDS[figure.name]:<{NAME_WIDTH}}{_amount(figure)}"
+        out.print(clean(text), soft_wrap=True)
+    for reason, names in reasons.items():
+        hint = f" -> {reason.remedy}" if reason.remedy else ""
+        text = f"{indent}not known: {', '.join(names)}: {reason.reason}{hint}"
+        out.print(f"[dim]{clean(text)}[/]", soft_wrap=True)
+
+
+def _amount(figure: Figure) -> str:
+    value = figure.value
+    if isinstance(value, Absent):
+        return "absent"
+    sign = "~" if isinstance(value, Estimated) else ""
+    return f"{sign}{_number(figure.unit, value.value)}{_bounds(figure.unit, value)}"
+
+
+def _number(unit: str, value: float) -> str:
+    if unit == "s":
+        return units.duration(value)
+    if unit == "share":
+        return f"{value:.1%}"
+    return f"{units.significant(value)} {unit}"
+
+
+def _bounds(unit: str, value: Metric) -> str:
+    """The interval, where it says more than the number."""
+    if isinstance(value, Absent) or value.interval is None:
+        return ""
+    low, high = value.interval.low, value.interval.high
+    if high - low < abs(value.value) * LEAST_SPREAD:
+        return ""
+    return f"  [{_number(unit, low)} to {_number(unit, high)}]"
+
+
+LEAST_SPREAD = 1e-3
+"""A narrower interval would print the same digits thrice."""
+
+
+def monitored_as_plain(finished: Finished) -> dict[str, Any]:
+    """A monitored program as ``--json`` prints it."""
+    (found,) = finished.run.monitored
+    by_id = {d.id: d for d in finished.run.environment.devices}
+    return {
+        "run_id": finished.run.run_id,
+        "command": list(found.command),
+        "exit_code": found.exit_code,
+        "host": _plain(figures.of_host(found)),
+        "devices": {
+            part.device: _plain(figures.of_device(found, part, by_id.get(part.device)))
+            for part in found.devices
+        },
+        "path": None if finished.path is None else str(finished.path),
+    }
+
+
+def _plain(found: tuple[Figure, ...]) -> dict[str, Any]:
+    return {f.name: {"unit": f.unit, **metric_as_plain(f.value)} for f in found}

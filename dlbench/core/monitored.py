@@ -1,0 +1,152 @@
+"""What was read while any program ran: energy, power, utilisation and memory of each device.
+
+The same arithmetic as of a trial: the program's run is one energy window, before which the device was
+watched while it had nothing to do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dlbench.core import sensors, telemetry, tracks
+from dlbench.core.trial_energy import TrialEnergy
+from dlbench.core.types import (
+    Absent,
+    DeviceInfo,
+    Estimated,
+    Interval,
+    Measured,
+    Metric,
+    Monitored,
+    MonitoredDevice,
+    Outcome,
+    OutcomeKind,
+    Trial,
+    Value,
+)
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One number of a monitored program: its name, its unit, and what is known of it."""
+
+    name: str
+    unit: str
+    value: Metric
+
+
+def duration_s(monitored: Monitored) -> float:
+    """How long the program ran."""
+    run = next(w for w in monitored.windows if w.name == "energy")
+    return run.end_s - run.start_s
+
+
+def of_host(monitored: Monitored) -> tuple[Figure, ...]:
+    """Time, processor time and memory of the program and its children."""
+    rss = tracks.points(monitored.host, "rss_mib")
+    peak_mib = rss if isinstance(rss, Absent) else max(v for _, v in rss)
+    return (
+        Figure(name="duration_s", unit="s", value=_measured(duration_s(monitored), "host clock")),
+        Figure(name="cpu_s", unit="s", value=_measured(monitored.cpu_s, "the kernel's accounts")),
+        Figure(name="peak_rss_mib", unit="MiB", value=_measured(peak_mib, "all its processes")),
+    )
+
+
+def of_device(
+    monitored: Monitored, part: MonitoredDevice, device: DeviceInfo | None
+) -> tuple[Figure, ...]:
+    """Energy, power, utilisation, heat, clocks, throttling and memory of one device."""
+    trial = as_trial(monitored, part)
+    found = telemetry.of_trial(trial)
+    architecture = _architecture(part.device, device)
+
+    def mean(quantity: str) -> Metric:
+        return _measured(telemetry.mean_of(trial, quantity), "readings")
+
+    def largest(quantity: str) -> Metric:
+        return _measured(telemetry.largest_of(trial, quantity), "readings")
+
+    share = telemetry.throttled_share(trial)
+    suspect = telemetry.stale_power(trial)
+    return (
+        Figure(name="energy_j", unit="J", value=_energy(found, architecture, suspect=suspect)),
+        Figure(
+            name="net_energy_j",
+            unit="J",
+            value=_energy(found, architecture, net=True, suspect=suspect),
+        ),
+        Figure(
+            name="mean_power_w",
+            unit="W",
+            value=_measured(telemetry.mean_power_w(trial), "energy over time"),
+        ),
+        Figure(
+            name="p95_power_w", unit="W", value=_measured(telemetry.p95_power_w(trial), "readings")
+        ),
+        Figure(name="utilisation_percent", unit="%", value=mean("utilisation_percent")),
+        Figure(name="sm_clock_mhz", unit="MHz", value=mean("sm_clock_mhz")),
+        Figure(name="max_temperature_c", unit="degC", value=largest("temperature_c")),
+        Figure(name="peak_device_memory_mib", unit="MiB", value=largest("memory_used_mib")),
+        Figure(
+            name="throttled_share",
+            unit="share",
+            value=share if isinstance(share, Absent) else _measured(*share),
+        ),
+    )
+
+
+def as_trial(monitored: Monitored, part: MonitoredDevice) -> Trial:
+    """One device's part in the form that telemetry is computed from: one window, one sample."""
+    subject: dict[str, str | int | float | bool | Absent] = (
+        {} if part.lost is None else {telemetry.SAMPLER_FACT: part.lost}
+    )
+    return Trial(
+        case_id="",
+        round=0,
+        role="monitor",
+        position=0,
+        started_utc=monitored.started_utc,
+        outcome=Outcome(kind=OutcomeKind.OK),
+        windows=monitored.windows,
+        readings=part.readings,
+        tracks=part.tracks,
+        subject=subject,
+        energy=tuple(
+            Value(start_s=w.start_s, duration_s=w.end_s - w.start_s, n_samples=1)
+            for w in monitored.windows
+            if w.name == "energy"
+        ),
+    )
+
+
+def _measured(value: float | Absent, source: str) -> Metric:
+    return value if isinstance(value, Absent) else Measured(value=value, n=1, source=source)
+
+
+def _energy(
+    found: TrialEnergy | Absent, architecture: str, *, suspect: bool, net: bool = False
+) -> Metric:
+    if isinstance(found, Absent):
+        return found
+    value, low, high = found.per_sample_j(net=net)
+    error = sensors.sensor_error(architecture)
+    low, high = min(value, sensors.true_range(low, error)[0]), sensors.true_range(high, error)[1]
+    bounds = Interval(low=low, high=max(value, high), level=LEVEL)
+    source = f"{found.method}: {found.source}; sensor: {error.source}"
+    if suspect or found.suspect:
+        doubt = "counter and power readings contradict each other, or power never moved"
+        return Estimated(value=value, interval=bounds, method=doubt, from_=(source,))
+    if not found.reportable:
+        doubt = "it ran for less than 5 s or 50 periods of the counter"
+        return Estimated(value=value, interval=bounds, method=doubt, from_=(source,))
+    return Measured(value=value, interval=bounds, n=1, source=source)
+
+
+def _architecture(device_id: str, device: DeviceInfo | None) -> str:
+    if device_id == "cpu":
+        return "rapl"
+    if device is None or device.kind != "nvidia":
+        return device_id
+    return str(device.facts.get("architecture", ""))
