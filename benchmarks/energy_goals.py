@@ -1,7 +1,7 @@
 """The numeric goals of telemetry, each with its figure: ``python benchmarks/energy_goals.py``.
 
 Goals 1, 2, 4 and 6 are on closed forms and a virtual clock, goal 3 is the fault suite, goal 5 is what
-each run measures by its null pair, here and now: a busy machine shows in it. Ends with 1 if one is missed.
+each run measures by its null pair, here and now, busy machine or not. Ends with 1 if one is missed.
 """
 
 from __future__ import annotations

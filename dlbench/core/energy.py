@@ -52,6 +52,9 @@ LEAST_AVERAGED_S = 10.0
 LEAST_COVERAGE = 0.99
 """Share of a window that readings must speak of; less is a lower bound and no result."""
 
+LEAST_INTERVAL_S = 0.1
+"""Ten readings a second are what is promised: more often is better, and no reason to see holes."""
+
 MOST_GAPS = 3.0
 """A gap of this many usual intervals between two readings is a hole in them."""
 
@@ -318,7 +321,7 @@ def coverage(times_s: Sequence[float], start_s: float, end_s: float) -> float:
     """Share of a span that readings speak of: each for the usual interval around it, no holes."""
     if end_s <= start_s:
         return 0.0
-    reach_s = MOST_GAPS * usual_interval_s(times_s) / 2
+    reach_s = MOST_GAPS * max(usual_interval_s(times_s), LEAST_INTERVAL_S) / 2
     if not math.isfinite(reach_s):
         return 0.0
     covered_s, done_s = 0.0, start_s

@@ -9,7 +9,7 @@ from dlbench.core import registry
 from dlbench.core.protocols import Capability
 from dlbench.core.types import Absent, DeviceInfo, Environment, Reading
 from dlbench.devices import nvidia
-from dlbench.doctor import jitter, noise
+from dlbench.doctor import energy, jitter, noise
 from dlbench.doctor.finding import Finding
 from dlbench.measure import conditions
 
@@ -29,6 +29,7 @@ def examine(  # noqa: PLR0913, PLR0917 - all that was found
     processes: Mapping[str, noise.GpuProcesses],
     watched: tuple[conditions.Snapshot, conditions.Snapshot],
     spans_s: Sequence[float] = (),
+    examined: Mapping[str, energy.Energy] | None = None,
 ) -> tuple[Finding, ...]:
     """Everything worth saying, by topic; what disturbs in order of its weight.
 
@@ -41,11 +42,13 @@ def examine(  # noqa: PLR0913, PLR0917 - all that was found
         processes: what computes on each GPU, by device id.
         watched: the machine's CPU times at both ends of a short wait.
         spans_s: seconds of the same work, again and again.
+        examined: what was found of each device's energy meters, by device id.
     """
     return (
         *_devices(devices, absent_devices),
         *_frameworks(frameworks),
         *_measurable(readings),
+        *energy.findings(devices, examined or {}),
         *_limits(environment),
         *jitter.finding(spans_s),
         *noise.ranked(
@@ -75,8 +78,17 @@ def examine_here() -> tuple[Finding, ...]:
     }
     processes = {d.id: nvidia.processes(d) for d in devices if d.kind == "nvidia"}
     here = environment.gather(devices, names)
+    examined = {device.id: energy.examine(device) for device in devices}
     return examine(
-        here, devices, absent, frameworks, readings, processes, _watch(), jitter.measure()
+        here,
+        devices,
+        absent,
+        frameworks,
+        readings,
+        processes,
+        _watch(),
+        jitter.measure(),
+        examined,
     )
 
 
@@ -182,6 +194,12 @@ QUANTITY_WORDS = {
     "power_w": "power",
     "temperature_c": "temperature",
     "sm_clock_mhz": "clock",
+    "memory_clock_mhz": "memory clock",
+    "power_limit_w": "power limit",
+    "throttled_power_cap_s": "time held by the power cap",
+    "throttled_software_thermal_s": "time held by heat (software)",
+    "throttled_hardware_thermal_s": "time held by heat (hardware)",
+    "throttled_power_brake_s": "time held by the power brake",
     "memory_used_mib": "memory in use",
     "utilisation_percent": "utilisation",
     "throttle_reasons_bits": "throttling",

@@ -139,6 +139,8 @@ def measure(
     sleep(plan.settle_s)
     start_s = clock()
     watch.idle(plan.idle_s)
+    # Without a counter nothing was polled; the sampler beside us needs the time all the same.
+    sleep(max(0.0, start_s + plan.idle_s - clock()))
     windows = [Window(name="idle", start_s=start_s, end_s=clock())]
     values = []
     for _ in range(plan.n_windows):

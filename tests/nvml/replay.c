@@ -9,6 +9,8 @@
  *   slice KEY VALUE ...            one more MIG slice of the last GPU
  *   trace PATH                     energy and power of the last GPU, see tests/energy/traces.py
  *   missing SYMBOL                 answers FUNCTION_NOT_FOUND, as the binding does for an old library
+ *   after SYMBOL GPU MS CODE       as fail, from MS milliseconds after replay_arm
+ *   reset MS                       the counters start again at 0, MS milliseconds after replay_arm
  *   hang SYMBOL FROM MS            from the FROM-th call on, SYMBOL takes MS milliseconds
  *   fail SYMBOL GPU FROM CODE      from the FROM-th call on, SYMBOL answers CODE  on that GPU (or *)
  *                                  a field of FieldValues fails as SYMBOL field186, its own code
@@ -55,7 +57,7 @@ struct gpu {
 };
 struct fault {
     char symbol[64];
-    int gpu, from, code, calls, hang_ms;
+    int gpu, from, code, calls, hang_ms, after_ms;
 };
 
 static struct gpu gpus[MOST_GPUS];
@@ -63,7 +65,7 @@ static struct gpu slices[MOST_GPUS * MOST_SLICES];
 static struct fault faults[MOST_FAULTS];
 static int n_gpus, n_slices, n_faults, started, loaded;
 static int stepping, manual;
-static double step_s, virtual_s, start_s;
+static double step_s, virtual_s, start_s, armed_s = -1, reset_ms = -1;
 
 static double clock_s(void) {
     struct timespec now;
@@ -124,6 +126,15 @@ static void statement(char *line) {
         snprintf(f->symbol, sizeof f->symbol, "%s", strtok(NULL, " \n"));
         f->gpu = ANY;
         f->code = FUNCTION_NOT_FOUND;
+    } else if (!strcmp(word, "after")) {
+        struct fault *f = &faults[n_faults++];
+        snprintf(f->symbol, sizeof f->symbol, "%s", strtok(NULL, " \n"));
+        word = strtok(NULL, " \n");
+        f->gpu = *word == '*' ? ANY : atoi(word);
+        f->after_ms = atoi(strtok(NULL, " \n"));
+        f->code = atoi(strtok(NULL, " \n"));
+    } else if (!strcmp(word, "reset")) {
+        reset_ms = atof(strtok(NULL, " \n"));
     } else if (!strcmp(word, "hang")) {
         struct fault *f = &faults[n_faults++];
         snprintf(f->symbol, sizeof f->symbol, "%s", strtok(NULL, " \n"));
@@ -157,11 +168,15 @@ static void load(void) {
     loaded = 1;
 }
 
+static double moment_s(void) { return manual || stepping ? virtual_s : clock_s() - start_s; }
+static int passed(double ms) { return armed_s >= 0 && (moment_s() - armed_s) * 1e3 >= ms; }
+
 /* The code that a call must answer: an injected one, or OK. */
 static int check(const char *symbol, const struct gpu *g) {
     for (int i = 0; i < n_faults; i++) {
         struct fault *f = &faults[i];
         if (strcmp(f->symbol, symbol) || (f->gpu != ANY && (!g || f->gpu != g->index))) continue;
+        if (f->after_ms && !passed(f->after_ms)) continue;
         if (++f->calls < f->from) continue;
         if (!f->hang_ms) return f->code;
         struct timespec span = {f->hang_ms / 1000, f->hang_ms % 1000 * 1000000L};
@@ -210,7 +225,9 @@ void replay_set_load(int on, double at_s) {
         } else t->span[t->n_spans - 1][1] = at_s;
     }
 }
-static double moment_s(void) { return manual || stepping ? virtual_s : clock_s() - start_s; }
+double replay_now(void) { return moment_s(); }
+void replay_arm(double at_s) { armed_s = at_s; }
+double replay_true_j(void) { return trace_j(&gpus[0].trace, moment_s()); }
 
 /* --- the library as a whole --- */
 
@@ -329,7 +346,9 @@ static int energy_mj(struct gpu *g, unsigned long long *out) {
     if (stepping) virtual_s += step_s;
     double now_s = moment_s(), period_s = (double)g->value[PERIOD] / 1000;
     if (g->trace.known) {
-        *out = (unsigned long long)((double)g->value[BASE] + trace_counter_mj(&g->trace, now_s));
+        double base_mj = (double)g->value[BASE];
+        if (reset_ms >= 0 && passed(reset_ms)) base_mj = -trace_counter_mj(&g->trace, armed_s);
+        *out = (unsigned long long)(base_mj + trace_counter_mj(&g->trace, now_s));
         return OK;
     }
     if (period_s > 0) now_s = (double)(long long)(now_s / period_s + 1e-9) * period_s;
@@ -351,6 +370,16 @@ int nvmlDeviceGetPowerUsage(struct gpu *g, unsigned *out) {
     CHECK(g);
     return sensor_mw(g, POWER, out);
 }
+/* What other tools ask for, and would not read this GPU without. */
+int nvmlDeviceGetComputeMode(struct gpu *g, unsigned *out) { CHECK(g); *out = 0; return OK; }
+int nvmlDeviceGetDisplayMode(struct gpu *g, unsigned *out) { CHECK(g); *out = 0; return OK; }
+int nvmlDeviceGetGraphicsRunningProcesses_v3(struct gpu *g, unsigned *count, void *out) {
+    (void)out;
+    CHECK(g);
+    *count = 0;
+    return OK;
+}
+NUMBER(nvmlDeviceGetPowerManagementLimit, LIMIT)
 NUMBER(nvmlDeviceGetArchitecture, ARCH)
 NUMBER(nvmlDeviceGetCurrPcieLinkWidth, WIDTH)
 int nvmlDeviceGetPcieThroughput(struct gpu *g, unsigned counter, unsigned *out) {

@@ -210,6 +210,20 @@ def test_the_integral_is_right_without_a_counter(load: str, average_s: float) ->
         assert found.windows[0].gross_j == pytest.approx(world.truth_j[0], rel=0.01)
 
 
+def test_a_device_without_a_counter_idles_and_is_integrated() -> None:
+    """Nothing to poll: the device is left idle all the same, or there would be no idle power."""
+    unsupported = Absent(reason="Not Supported", code=Reason.NOT_SUPPORTED)
+    world = World(trace=_trace(LOADS["ramp"]), sample_every_s=0.02, fails={1: unsupported})
+    record = world.measure(10.0, n_windows=2, idle_s=0.5)
+    world.sleep(1.5)
+    rest = record.windows[0]
+    assert rest.end_s - rest.start_s == pytest.approx(0.5, abs=0.01)
+    found = _energy(world, record)
+    assert found.method == "integral"
+    for window, true_j in zip(found.windows, world.truth_j, strict=True):
+        assert window.gross_j == pytest.approx(true_j, rel=0.01)
+
+
 def test_a_window_too_short_for_an_integral_is_absent() -> None:
     """Never a guess: what it would take is said."""
     for window_s, averaging_s in ((4.0, 0.0), (9.0, 1.0)):

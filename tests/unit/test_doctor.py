@@ -10,10 +10,12 @@ import pytest
 
 from dlbench import doctor
 from dlbench.core import units
+from dlbench.core.energy import Idle
 from dlbench.core.protocols import Capability
+from dlbench.core.reasons import Reason
 from dlbench.core.types import Absent, DeviceInfo, Environment, Policy, Precision, Reading
 from dlbench.devices.nvidia import GpuProcess
-from dlbench.doctor import Finding, jitter, noise
+from dlbench.doctor import Finding, energy, jitter, noise
 from dlbench.measure.conditions import Snapshot
 
 QUIET_SERVER: dict[str, str | int | float | bool | Absent] = {
@@ -265,7 +267,7 @@ def test_this_machine_can_be_examined(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "WATCH_S", 0.0)
     found = doctor.examine_here()
     topics = {finding.topic for finding in found}
-    assert topics == {"Devices", "Frameworks", "What can be measured", "Limits", "Noise"}
+    assert topics == {"Devices", "Frameworks", "What can be measured", "Energy", "Limits", "Noise"}
     assert any(f.message.startswith("cpu: ") for f in found)
 
 
@@ -301,3 +303,37 @@ def test_jitter_measures_something() -> None:
     spans_s = jitter.measure()
     assert len(spans_s) == jitter.REPEATS
     assert min(spans_s) > 1e-4
+
+
+# --- energy -----------------------------------------------------------------------------------
+
+
+def _energy(device: DeviceInfo, **found: Any) -> list[tuple[str, str, str]]:
+    base: dict[str, Any] = {"at_rest": {}, "averaging_s": None}
+    examined = {device.id: energy.Energy(**{**base, **found})}
+    return [(f.status, f.message, f.remedy) for f in energy.findings([device], examined)]
+
+
+def test_an_energy_counter_is_said_with_its_period_and_its_sensors_error() -> None:
+    """How often it moves, what the device draws now, and how far the sensor can be trusted."""
+    rest = Idle(power_w=61.3, uncertainty_w=0.1, period_s=0.1)
+    counter, floor = _energy(GPU, at_rest={"nvml:nvidia:0": rest}, averaging_s=1.0)
+    assert counter[0] == "ok"
+    assert "by the counter nvml:nvidia:0, which moves each 100 ms; now 61.3 W" in counter[1]
+    assert "-8% to +13%" in floor[1]
+
+
+def test_power_without_a_counter_is_limited_and_says_what_it_needs() -> None:
+    """An integral wants longer windows."""
+    gone = Absent(reason="Not Supported", code=Reason.NOT_SUPPORTED)
+    limited, _ = _energy(GPU, at_rest={"nvml:nvidia:0": gone}, averaging_s=1.0)
+    assert limited[0] == "limited"
+    assert "integral of power (means of a second)" in limited[1]
+    assert "--profile standard" in limited[2]
+
+
+def test_no_sensor_is_missing_with_its_remedy() -> None:
+    """As of RAPL in a virtual machine."""
+    gone = Absent(reason="no RAPL interface", remedy="modprobe", code=Reason.NO_RAPL)
+    (missing,) = _energy(GPU, at_rest={"rapl": gone})
+    assert missing == ("missing", f"{GPU.id}: not measured: no RAPL interface", "modprobe")
