@@ -362,6 +362,7 @@ def _close(finished: Finished, selection: Selection, report: Path | None, *, as_
         show.as_json({**summary, **paths, "interrupted": finished.interrupted})
     else:
         show.run_table(run_)
+        show_telemetry.devices(run_)
         show_telemetry.overhead(run_)
         show.comparisons(comparing.within(run_))
         show.bottlenecks(bottleneck.find(run_))

@@ -268,6 +268,11 @@ def _common(rows: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(c[0] for c in zip(*rows, strict=True) if len(set(c)) == 1 and c[0])
 
 
+def results_like(*columns: str, title: str) -> Table:
+    """An empty table that looks as the one of results does."""
+    return _table(*columns, title=title)
+
+
 def _table(*columns: str, title: str | None = None) -> Table:
     from rich import box
     from rich.table import Table

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dlbench.cli.show import clean, console, metric_as_plain
+from dlbench.cli.show import (
+    LEAST_TABLE_WIDTH,
+    clean,
+    console,
+    metric_as_plain,
+    results_like,
+)
+from dlbench.core import metrics, units
 from dlbench.core import monitored as figures
-from dlbench.core import units
 from dlbench.core.monitored import Figure
 from dlbench.core.tracks import NOT_READ
 from dlbench.core.types import Absent, Estimated, Metric, Run
@@ -47,6 +53,55 @@ def overhead(run: Run) -> None:
     if isinstance(median, float) and isinstance(p99, float):
         parts.append(f"null steps {median:+.1%} at the median, {p99:+.1%} at p99")
     console().print(f"[dim]telemetry cost: {clean('; '.join(parts))}[/]", soft_wrap=True)
+
+
+COLUMNS = (
+    ("J/sample", "energy_j_per_sample"),
+    ("net", "net_energy_j_per_sample"),
+    ("W mean", "mean_power_w"),
+    ("W p95", "p95_power_w"),
+    ("use %", "utilisation_percent"),
+    ("MHz", "sm_clock_mhz"),
+    ("degC", "max_temperature_c"),
+    ("throttled", "throttled_share"),
+)
+"""What devices were seen to do, in the order in which people ask."""
+
+
+ONLY_WIDE = ("net_energy_j_per_sample", "sm_clock_mhz", "max_temperature_c")
+"""Left out where the terminal is narrow."""
+
+
+def devices(run: Run) -> None:
+    """Energy, power, utilisation, clock, heat and throttling of each case; nothing if none was read."""
+    wide = console().width >= LEAST_TABLE_WIDTH
+    wanted = [c for c in COLUMNS if wide or c[1] not in ONLY_WIDE]
+    values = {
+        (result.case, name): metrics.compute(name, result, run)
+        for result in run.results
+        for _, name in wanted
+    }
+    known = [
+        (title, name)
+        for title, name in wanted
+        if any(not isinstance(values[r.case, name], Absent) for r in run.results)
+    ]
+    if not known:
+        return
+    drawn = results_like("case", *(title for title, _ in known), title="Devices meanwhile")
+    for result in run.results:
+        cells = (_cell(name, values[result.case, name]) for _, name in known)
+        drawn.add_row(clean(result.case.label), *cells)
+    console().print(drawn)
+
+
+def _cell(name: str, value: Metric) -> str:
+    if isinstance(value, Absent):
+        return "[dim]-[/]"
+    sign = "~" if isinstance(value, Estimated) else ""
+    if name == "throttled_share":
+        return f"{sign}{value.value:.1%}"
+    return f"{sign}{units.significant(value.value)}"
 
 
 def monitored(finished: Finished) -> None:

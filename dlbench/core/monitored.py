@@ -69,7 +69,7 @@ def of_device(
         return _measured(telemetry.largest_of(trial, quantity), "readings")
 
     share = telemetry.throttled_share(trial)
-    suspect = telemetry.stale_power(trial)
+    suspect = telemetry.stale_power(trial, found)
     return (
         Figure(name="energy_j", unit="J", value=_energy(found, architecture, suspect=suspect)),
         Figure(

@@ -160,8 +160,13 @@ def _rise_share(trial: Trial, quantity: str) -> float | None:
     return risen_s / span_s if span_s else None
 
 
-def stale_power(trial: Trial) -> bool:
-    """Whether power never moved, idle or at work: a sensor that is stuck."""
+def stale_power(trial: Trial, by: TrialEnergy | Absent) -> bool:
+    """Whether energy is the integral of a power that never moved, idle or at work: a stuck sensor.
+
+    With a counter beside it a constant power is either confirmed or contradicted by that.
+    """
+    if isinstance(by, Absent) or by.method != "integral":
+        return False
     found = tracks.points(device_tracks(trial), tracks.POWER)
     rest = next((w for w in trial.windows if w.name == "idle"), None)
     if isinstance(found, Absent) or rest is None or not trial.energy:
@@ -185,5 +190,5 @@ def flags(trial: Trial) -> Iterator[str]:
     if not isinstance(others, Absent) and others > 0:
         yield "contended"
     found = of_trial(trial)
-    if isinstance(found, TrialEnergy) and (found.suspect or stale_power(trial)):
+    if isinstance(found, TrialEnergy) and (found.suspect or stale_power(trial, found)):
         yield "suspect"

@@ -120,6 +120,8 @@ class FakeSubject:
         self._due_s = 0.0
         self._n_steps = 0
         parameters = self._model.PARAMETERS - (kind == "fewer_parameters")
+        # It pretends that there are tensors, and so where they are.
+        self._kind = request.device.kind
         self.info: dict[str, Any] = {"parameters": parameters, "threads": request.threads}
         self.info["compute_dtype"] = "float32"
         if not request.spec.get("own"):
@@ -179,7 +181,7 @@ class FakeSubject:
 
     def places(self, handle: object) -> frozenset[str]:  # noqa: ARG002
         """On the device that does not exist."""
-        return frozenset({"fake"})
+        return frozenset({self._kind})
 
     def synchronize(self) -> None:
         """Wait until the pretended device is done; sleeps coarsely, then spins to the moment."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from markupsafe import Markup
 
 from dlbench.analysis.rows import Row
@@ -14,9 +16,17 @@ ORDER = 26
 TITLE = "Energy"
 
 INTRODUCTION = """
-<p>Joules a sample in the steady window; shorter is better. Energy is derived from a meter's readings, so
-it is <span class="estimated">≈ estimated</span>, with bounds from the meter's own resolution.</p>
+<p>Joules a sample, from energy windows of each trial's own; shorter is better. Bounds include what is published of
+the sensor's own error. Windows under 5 s or 50 ticks of the counter are <span class="estimated">≈
+estimated</span>.</p>
 """
+
+BESIDE = (
+    ("above idle", "net_energy_j_per_sample"),
+    ("W mean", "mean_power_w"),
+    ("W p95", "p95_power_w"),
+)
+"""What stands beside joules a sample."""
 
 NONE = """
 <p>No case has a figure for energy.</p>
@@ -36,6 +46,7 @@ def html(content: Content) -> Markup | None:
             head="J/sample",
             caption="joules a sample",
             columns=(
+                *(Column(title=title, shown=_shown(name)) for title, name in BESIDE),
                 Column(
                     title="Net of idle",
                     shown=lambda row: cell(row.metrics["net_energy_j_per_sample"]),
@@ -58,6 +69,10 @@ def html(content: Content) -> Markup | None:
         return render(INTRODUCTION) + made + absences(values)
     reasons = dict.fromkeys(reason(v) for _, v in values if isinstance(v, Absent))
     return render(NONE, reasons=list(reasons))
+
+
+def _shown(name: str) -> Callable[[Row], Markup]:
+    return lambda row: cell(row.metrics[name])
 
 
 def _energy(row: Row) -> Metric:

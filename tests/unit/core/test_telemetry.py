@@ -145,8 +145,16 @@ def test_power_that_never_moves_is_suspect() -> None:
     trial = _trial(world, 10.0, 1, readings=())
     stuck = [(t_s, 250.0) for t_s, _ in world.power]
     trial = replace(trial, tracks=(_track(stuck, "power_w"),))
-    assert telemetry.stale_power(trial)
+    assert telemetry.stale_power(trial, telemetry.of_trial(trial))
     assert "suspect" in list(telemetry.flags(trial))
+
+
+def test_power_that_never_moves_is_honest_where_the_counter_says_the_same() -> None:
+    """A device that draws the same idle and at work."""
+    world = World(trace=parse([["idle", "250000"], ["load", "constant", "250000"]]))
+    trial = _trial(world, 10.0, 1)
+    assert list(telemetry.flags(trial)) == []
+    assert isinstance(_compute("energy_j_per_sample", trial), Measured)
 
 
 def test_no_counter_uses_every_reading_of_power() -> None:
