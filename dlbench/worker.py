@@ -158,32 +158,68 @@ def _measure(request: TrialRequest, trial: Trial, emit: Emit) -> Trial:
             subject, case, request.profile, samples.steps_per_value
         )
         gated = Window(name="gate", start_s=gate_start_s, end_s=time.monotonic())
-        record = _energy(subject, request, samples, watch.progress)
-        facts = dict(subject.info)
+        facts = dict(subject.info) | {
+            "harness_overhead_s_per_step": overhead_s,
+            "steps_per_value": samples.steps_per_value,
+            "foreign_cpu_share": watch.foreign_share(),
+            **samples.facts,
+        }
+        done = replace(
+            trial,
+            outcome=_verdict(checks, watch),
+            values=samples.values,
+            warm_up=samples.warm_up,
+            windows=(loaded, *samples.windows, gated),
+            first_step_s=samples.first_step_s,
+            queries_s=_timeable(samples.queries_s),
+            memory=memory,
+            digest=digest,
+            checks=checks,
+            flags=_flags(samples, checks, watch),
+            subject=facts,
+        )
+        return _with_energy(done, subject, request, samples, watch)
     finally:
         subject.close()
-    facts |= {
-        "harness_overhead_s_per_step": overhead_s,
-        "steps_per_value": samples.steps_per_value,
-        "foreign_cpu_share": watch.foreign_share(),
-        **samples.facts,
-    }
-    return replace(
-        trial,
-        outcome=_verdict(checks, watch),
-        values=samples.values,
-        warm_up=samples.warm_up,
-        windows=(loaded, *samples.windows, gated, *record.windows),
-        readings=record.readings,
-        first_step_s=samples.first_step_s,
-        queries_s=_timeable(samples.queries_s),
-        memory=memory,
-        digest=digest,
-        checks=checks,
-        flags=(*_flags(samples, checks, watch, record), *_costly(case, samples, overhead_s)),
-        subject=facts,
-        energy=record.values,
+
+
+def _with_energy(
+    done: Trial,
+    subject: Subject,
+    request: TrialRequest,
+    samples: sampler.Samples,
+    watch: _Watch,
+) -> Trial:
+    """The trial with its energy windows.
+
+    What is measured already is sent first: a driver that hangs or crashes now takes only the energy.
+    """
+    if not _wants_energy(request):
+        return done
+    unended = replace(
+        done,
+        readings=(energy.UNENDED,),
+        flags=tuple(dict.fromkeys((*done.flags, "telemetry_lost"))),
     )
+    watch.emit({"event": "trial", "trial": asdict(unended)})
+    record = _energy(subject, request, samples, watch.progress)
+    lost = ("telemetry_lost",) if tracks.telemetry_lost(record.readings) else ()
+    return replace(
+        done,
+        windows=(*done.windows, *record.windows),
+        readings=record.readings,
+        energy=record.values,
+        flags=(*done.flags, *lost),
+    )
+
+
+def _wants_energy(request: TrialRequest) -> bool:
+    """Whether energy is to be measured.
+
+    A server's queries come when they will: stepping without pause would measure something else.
+    """
+    off = request.telemetry in (None, TelemetryLevel.OFF) or not request.profile.energy_windows
+    return not off and request.case.scenario is not Scenario.SERVER and request.role == "measure"
 
 
 def _open(request: TrialRequest, workload: workloads.Workload, emit: Emit) -> Subject:
@@ -228,20 +264,14 @@ SEEDS_A_TRIAL = 1000
 def _energy(
     subject: Subject, request: TrialRequest, samples: sampler.Samples, progress: sampler.Progress
 ) -> energy.EnergyRecord:
-    """The energy windows, where the profile has some and the device a sensor; else why there are none.
-
-    A server's queries come when they will: stepping without pause would measure something else.
-    """
-    off = request.telemetry in (None, TelemetryLevel.OFF) or not request.profile.energy_windows
-    if off or request.case.scenario is Scenario.SERVER or request.role != "measure":
-        return energy.NOTHING
+    """The energy windows, if the profile has time and the device a sensor; else why there are none."""
+    progress("energy", 0, None)
     found = energy.find_meters(request.device)
     plan = energy.plan_of(
         request.profile, counted=found.counted, averaging_s=found.averaging_s or 0.0
     )
     if plan is None or (not found.counted and found.averaging_s is None):
         return replace(energy.NOTHING, readings=found.first)
-    progress("energy", 0, None)
     stepper = sampler.Stepper(
         subject=subject,
         case=request.case,
@@ -259,18 +289,18 @@ class _Watch:
     """Tells the parent how far it is, and looks at the machine at both ends of the steady window."""
 
     def __init__(self, emit: Emit) -> None:
-        self._emit = emit
+        self.emit = emit
         self._before: conditions.Snapshot | None = None
         self._after: conditions.Snapshot | None = None
         self._clocks: list[tuple[float, float] | None] = [None, None]
 
     def progress(self, phase: str, n_values: int, per_sample_s: float | None) -> None:
         if n_values:
-            self._emit(
+            self.emit(
                 {"event": "progress", "phase": phase, "n": n_values, "per_sample_s": per_sample_s}
             )
             return
-        self._emit({"event": "phase", "phase": phase})
+        self.emit({"event": "phase", "phase": phase})
         if phase == "steady":
             # A steady part that did not hold is run again; only the last one counts.
             self._before = conditions.snapshot()
@@ -355,15 +385,12 @@ def _flags(
     samples: sampler.Samples,
     checks: tuple[Check, ...],
     watch: _Watch,
-    record: energy.EnergyRecord,
 ) -> tuple[str, ...]:
     found = [*samples.flags] if samples.steady else [*samples.flags, "not_steady"]
     found += [
         FLAGGED_CHECKS[c.rule] for c in checks if c.passed is False and c.rule in FLAGGED_CHECKS
     ]
     found += conditions.flags(*watch.edges, os.cpu_count() or 1)
-    if tracks.telemetry_lost(record.readings):
-        found.append("telemetry_lost")
     return tuple(found)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
 from dlbench.core.reasons import Reason
 from dlbench.core.types import Absent
@@ -222,7 +222,11 @@ def by_uuid(nvml: Any, uuid: str) -> Gpu | Absent:  # noqa: ANN401
     try:
         handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
     except nvml.NVMLError as error:
-        return refusal("GPU", error)
+        refused = refusal("GPU", error)
+        # A library without that question can still be asked for each board in turn.
+        listed = boards(nvml) if refused.code == Reason.FUNCTION_MISSING else refused
+        named = [] if isinstance(listed, Absent) else [b for b in listed if _is(b, uuid)]
+        return named[0] if named else refused
     if not uuid.startswith("MIG-"):
         return Gpu(nvml, handle)
     try:
@@ -230,6 +234,10 @@ def by_uuid(nvml: Any, uuid: str) -> Gpu | Absent:  # noqa: ANN401
     except nvml.NVMLError as error:
         return refusal("the board of the MIG slice", error)
     return Gpu(nvml, handle, board)
+
+
+def _is(board: Gpu | Absent, uuid: str) -> TypeGuard[Gpu]:
+    return not isinstance(board, Absent) and board.uuid() == uuid
 
 
 def system(nvml: Any, name: str) -> Any:  # noqa: ANN401

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -12,6 +13,12 @@ POWER_W = 50.0
 
 FAIL_VARIABLE = "DLBENCH_FAKE_METER_FAILS_FROM"
 """Number of the read from which the meter answers no more, for tests of lost telemetry."""
+
+
+HOW_VARIABLE = "DLBENCH_FAKE_METER_FAILS_BY"
+"""What it does instead: ``hang`` for a minute, or ``kill`` its process as a faulty driver would."""
+
+HANG_S = 60.0
 
 
 def find() -> tuple[DeviceInfo, ...] | Absent:
@@ -59,5 +66,13 @@ class FakeMeter:
         now_s = self._clock()
         value: float | Absent = POWER_W * now_s
         if self._fails_from and self._n_reads >= self._fails_from:
+            _misbehave(os.environ.get(HOW_VARIABLE, ""))
             value = Absent(reason="the fake meter was told to fail")
         return (Reading(t_s=now_s, source=self._source, quantity="energy_counter_j", value=value),)
+
+
+def _misbehave(how: str) -> None:
+    if how == "hang":
+        time.sleep(HANG_S)
+    if how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from dlbench.core import energy, registry
 from dlbench.core.protocols import Device, Meter
+from dlbench.core.reasons import Reason
 from dlbench.core.types import Absent, DeviceInfo, Profile, Reading, Value, Window
 
 COUNTER = "energy_counter_j"
@@ -64,6 +65,19 @@ class EnergyRecord:
 
 NOTHING = EnergyRecord(values=(), windows=(), readings=())
 """Of a trial whose energy is not measured."""
+
+
+UNENDED = Reading(
+    t_s=0.0,
+    source="energy",
+    quantity=COUNTER,
+    value=Absent(
+        reason="the worker did not get to the end of its energy windows",
+        remedy="The trial's log says what happened; --telemetry off leaves them out.",
+        code=Reason.LOST_IN_WINDOW,
+    ),
+)
+"""Stands for the energy of a trial until that is measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -213,6 +213,26 @@ def _lives(pid: int) -> bool:
     return False
 
 
+# --- a driver that hangs or crashes in the energy windows ---------------------------------------
+
+
+@pytest.mark.parametrize(("fault", "phase_timeout_s"), [("hang", 2.0), ("kill", None)])
+def test_a_driver_that_takes_the_worker_along_takes_only_the_energy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, phase_timeout_s: float | None
+) -> None:
+    """What was measured before is a whole trial: ok, flagged, its energy absent with the reason."""
+    monkeypatch.setenv("DLBENCH_FAKE_METER_FAILS_FROM", "20")
+    monkeypatch.setenv("DLBENCH_FAKE_METER_FAILS_BY", fault)
+    finished = sessions.run(_plan(), tmp_path, phase_timeout_s=phase_timeout_s)
+    (result,) = finished.run.results
+    assert result.outcome.ok
+    assert len(result.trials[0].values) >= ENERGY.min_values
+    assert "telemetry_lost" in result.flags
+    value = metrics.compute("energy_j_per_sample", result, finished.run)
+    assert isinstance(value, Absent)
+    assert value.code == Reason.LOST_IN_WINDOW
+
+
 # --- what it wrote ----------------------------------------------------------------------------
 
 HEAD = {"source": "s", "quantities": ["power_w", "temperature_c"], "methods": {}, "averaging_s": {}}

@@ -196,6 +196,13 @@ def test_a_source_that_was_chosen_is_kept(ask: Ask) -> None:
     assert 250.0 not in rest
 
 
+def test_a_library_that_knows_no_uuids_handles_is_asked_board_by_board(ask: Ask) -> None:
+    """The GPU is found by its UUID all the same."""
+    answer = ask(f"{A100}\n{H100}\nmissing nvmlDeviceGetHandleByUUID")
+    assert answer.values("nvidia:0", "power_w") == [250.0]
+    assert answer.values("nvidia:1", "power_w") == [600.0]
+
+
 def test_a_counter_behind_a_field_only(ask: Ask) -> None:
     """Where the function is missing, field 83 says the same."""
     answer = ask(f"clock step 500\n{A100} energy_field 1\nmissing {TOTAL}", n_reads=2)
