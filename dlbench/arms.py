@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from dlbench import paired
+from dlbench import own_models, paired
 from dlbench import plan as planning
 from dlbench.core.errors import MissingError, NothingToRunError, UsageError
 from dlbench.core.stats import EQUIVALENCE_ZONE
@@ -26,6 +26,7 @@ from dlbench.core.types import (
     Case,
     DataMode,
     DeviceInfo,
+    OwnModel,
     Pairing,
     Plan,
     Policy,
@@ -54,12 +55,17 @@ PROBE_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """One side: what it sets, what it is called, and the Python that runs it if not this one."""
+    """One side: what it sets, what it is called, and the Python that runs it if not this one.
+
+    ``model`` is a model of the user's own as it was written, ``own`` the same once it was read.
+    """
 
     settings: tuple[tuple[str, str], ...]
     options: tuple[tuple[str, str], ...] = ()
     name: str = ""
     python: str | None = None
+    model: str | None = None
+    own: OwnModel | None = None
 
     def set(self) -> set[str]:
         """Names of what it sets."""
@@ -72,7 +78,7 @@ def parse(text: str) -> Arm:
     Raises:
         UsageError: it is not a list of ``name=value``, or a name is unknown.
     """
-    settings, options, name, python = [], [], "", None
+    settings, options, name, python, model = [], [], "", None, None
     for part in filter(None, (p.strip() for p in text.split(","))):
         key, sign, value = (x.strip() for x in part.partition("="))
         if not sign or not value:
@@ -81,16 +87,20 @@ def parse(text: str) -> Arm:
             name = value
         elif key == "python":
             python = value
+        elif key == "model":
+            model = value
         elif key.startswith(OPTION):
             options.append((key.removeprefix(OPTION), value))
         elif key in FIELDS:
             settings.append((key, value))
         else:
-            known = ", ".join([*FIELDS, "python", "option.NAME", "name"])
+            known = ", ".join([*FIELDS, "python", "model", "option.NAME", "name"])
             raise UsageError(f"a side of a comparison has no {key!r}", f"Known: {known}.")
-    if not settings and not options and python is None and not name:
+    if not (settings or options or python or name or model):
         raise UsageError("a side of the comparison is empty", EXAMPLE)
-    return Arm(settings=tuple(settings), options=tuple(options), name=name, python=python)
+    return Arm(
+        settings=tuple(settings), options=tuple(options), name=name, python=python, model=model
+    )
 
 
 def selected(arm: Arm, common: Selection) -> Selection:
@@ -101,6 +111,8 @@ def selected(arm: Arm, common: Selection) -> Selection:
     """
     given = dict(arm.settings)
     wanted: dict[str, Any] = {"options": (*common.options, *arm.options)}
+    if arm.own is not None:
+        wanted |= {"model": arm.own, "workloads": ()}
     for key, (field, kind) in SELECTED.items():
         if key not in given:
             continue
@@ -127,6 +139,29 @@ def _known(kind: type) -> str:
     if issubclass(kind, StrEnum):
         return f"Known: {', '.join(kind)}."
     return "Give a whole number."
+
+
+def with_models(
+    a: Arm, b: Arm, inputs: Sequence[str], loss: str, *, frameworks_given: bool
+) -> tuple[Arm, Arm]:
+    """Both sides with their models of the user's own read, under names that differ.
+
+    Raises:
+        UsageError: only one side has a model, or one cannot be read.
+    """
+    if a.model is None and b.model is None:
+        return a, b
+    if a.model is None or b.model is None:
+        raise UsageError(
+            "one side has a model of its own and the other has none",
+            "Give model=FILE.py:FUNCTION to both, or --model for both.",
+        )
+    found = []
+    for arm, text, end in ((a, a.model, "A"), (b, b.model, "B")):
+        given = frameworks_given or "framework" in arm.set()
+        plain = own_models.parse(text, inputs, None, loss, frameworks_given=given)
+        found.append(replace(arm, own=replace(plain, name=f"{plain.name}.{end}")))
+    return found[0], found[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +206,8 @@ def make_pairs(
         )
         for arm in (a, b)
     ]
-    matched = list(_matched(plans[0], plans[1], a.set() | b.set()))
+    models = {"model"} if a.own or b.own else set()
+    matched = list(_matched(plans[0], plans[1], a.set() | b.set() | models))
     if not matched:
         raise NothingToRunError("A and B share no case that can run", "dlbench list")
     pairs = [(left, _told_apart(left, right)) for left, right in matched]
@@ -182,6 +218,7 @@ def make_pairs(
     return replace(
         plans[0],
         cases=tuple(itertools.chain.from_iterable(pairs)),
+        workloads=tuple(dict.fromkeys((*plans[0].workloads, *plans[1].workloads))),
         skips=tuple(dict.fromkeys((*plans[0].skips, *plans[1].skips))),
         profile=replace(profile, name=f"ab {profile.name}", looks=looks, time_budget_s=None),
         time_budget_s=common.time_budget_s,
@@ -213,8 +250,9 @@ def pythons(plan: Plan, a: Arm, b: Arm) -> dict[str, str]:
 
 def _matched(a: Plan, b: Plan, varied: set[str]) -> Iterator[tuple[Case, Case]]:
     """Each case of A with the case of B that is the same but for what the sides say."""
-    free = {FIELDS[name] for name in varied} | {"options"}
+    free = {FIELDS[name] for name in varied if name in FIELDS} | {"options"}
     free |= {"batch_size"} if "device" in varied else set()
+    free |= {"workload"} if "model" in varied else set()
     for left in sorted(a.cases, key=lambda c: c.label):
         like = [
             right
@@ -245,11 +283,19 @@ def _names(a: Arm, b: Arm) -> tuple[str, str]:
     left, right = (dict((*arm.settings, *arm.options)) for arm in (a, b))
     differing = [key for key in {**left, **right} if left.get(key) != right.get(key)]
     words = [" ".join(_word(key, side.get(key)) for key in differing) for side in (left, right)]
-    if (a.python or b.python) and not differing:
+    if a.own and b.own and not differing:
+        words = [_of_model(a.own), _of_model(b.own)]
+        words = words if words[0] != words[1] else [a.own.name, b.own.name]
+    elif (a.python or b.python) and not differing:
         words = ["environment A", "environment B"]
     if not any(words):
         words = ["A", "B"]
     return a.name or words[0], b.name or words[1]
+
+
+def _of_model(own: OwnModel) -> str:
+    """A model by its function, or by its file where that is all."""
+    return own.function or Path(own.path).name
 
 
 def _word(key: str, value: str | None) -> str:

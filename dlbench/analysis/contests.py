@@ -93,7 +93,8 @@ def task(contest: Contest) -> str:
         (f"{a.data_mode} data", a.data_mode == b.data_mode and a.data_mode != "synthetic"),
         (a.variant, a.variant != "full"),
     ]
-    words = [f"{a.workload} {a.mode}", a.arrivals, *(word for word, both in same if both)]
+    workload = a.workload if a.workload == b.workload else f"{a.workload} and {b.workload},"
+    words = [f"{workload} {a.mode}", a.arrivals, *(word for word, both in same if both)]
     return ", ".join(filter(None, words))
 
 

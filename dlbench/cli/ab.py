@@ -14,13 +14,14 @@ from dlbench.core.errors import (
     EXIT_SOME_FAILED,
     UsageError,
 )
-from dlbench.core.types import DataMode, Mode, Precision, Run, Scenario, Selection
+from dlbench.core.types import DataMode, Mode, OwnModel, Precision, Run, Scenario, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dlbench.analysis.contests import Contest
     from dlbench.analysis.fail_if import Condition
+    from dlbench.arms import Arm
     from dlbench.cli.ab_progress import AbProgress
     from dlbench.session import Finished, Settings
 
@@ -78,6 +79,23 @@ def ab(  # noqa: PLR0913, PLR0917 - a command line is its options
         list[str] | None,
         typer.Option("--option", "-o", help="NAME=VALUE for adapters.", rich_help_panel=COMMON),
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.py:FUNCTION|FILE.onnx",
+            help="A model of your own on both sides; model=... in A and B for two.",
+            rich_help_panel=COMMON,
+        ),
+    ] = None,
+    model_input: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input", metavar="SHAPE[:DTYPE[:BELOW]]", help="Its input.", rich_help_panel=COMMON
+        ),
+    ] = None,
+    loss: Annotated[
+        str, typer.Option(help="auto, cross_entropy, mse.", rich_help_panel=COMMON)
+    ] = "auto",
     workloads_folder: Annotated[
         Path | None,
         typer.Option("--workloads", help="A folder of your own.", rich_help_panel=COMMON),
@@ -136,8 +154,8 @@ def ab(  # noqa: PLR0913, PLR0917 - a command line is its options
 ) -> None:
     """Compare A with B in interleaved pairs of fresh processes until it can be told.
 
-    A and B set any of framework, device, precision, policy, data, batch, option.NAME, and python
-    (that of another environment); name says what to call a side.
+    A and B set any of framework, device, precision, policy, data, batch, option.NAME, model (your
+    own: FILE.py:FUNCTION) and python (another environment's); name says what to call a side.
 
     Example: dlbench ab framework=pytorch framework=tensorflow -w resnet50 --mode inference
 
@@ -154,8 +172,13 @@ def ab(  # noqa: PLR0913, PLR0917 - a command line is its options
     if command:
         _commands((a, b), pairs, share, budget_s, timeout, seed, trace, conditions, as_json=json)
         return
+    arm_a, arm_b, own = _with_models(
+        (a, b), model, model_input or [], loss, frameworks_given=bool(framework)
+    )
+    given = parsing.listed(workload)
     common = Selection(
-        workloads=parsing.listed(workload) or (DEFAULT_WORKLOAD,),
+        workloads=given if given or own else (DEFAULT_WORKLOAD,),
+        model=own,
         frameworks=parsing.listed(framework),
         devices=parsing.listed(device),
         precisions=parsing.choices(Precision, precision, "--precision"),
@@ -173,10 +196,17 @@ def ab(  # noqa: PLR0913, PLR0917 - a command line is its options
     from dlbench import session
 
     settings = session.Settings(
-        folder=out, wait=wait, phase_timeout_s=timeout, workload_folder=workloads_folder
+        folder=out,
+        wait=wait,
+        phase_timeout_s=timeout,
+        workload_folder=workloads_folder,
+        model=own,
+        other_models=tuple(arm.own for arm in (arm_a, arm_b) if arm.own is not None),
     )
     if resume is None:
-        finished = _measure((a, b), common, settings, pairs, share, dry_run=dry_run, as_json=json)
+        finished = _measure(
+            (arm_a, arm_b), common, settings, pairs, share, dry_run=dry_run, as_json=json
+        )
     else:
         from dlbench.cli.run import resume_session
 
@@ -191,6 +221,30 @@ DEFAULT_WORKLOAD = "lstm_lm"
 """The smallest that has both modes and a model file in every framework family."""
 
 
+def _with_models(
+    sides: tuple[str, str],
+    model: str | None,
+    inputs: list[str],
+    loss: str,
+    *,
+    frameworks_given: bool,
+) -> tuple[Arm, Arm, OwnModel | None]:
+    """Both sides, and the model of the user's own that is common to them, if any."""
+    from dlbench import arms, own_models
+
+    a, b = (arms.parse(text) for text in sides)
+    if model is not None and (a.model or b.model):
+        raise UsageError("--model is for both sides, and model= for one", "Give one of them.")
+    a, b = arms.with_models(a, b, inputs, loss, frameworks_given=frameworks_given)
+    if model is None:
+        if inputs and a.own is None:
+            raise UsageError("--input goes with a model of your own", own_models.HOW)
+        return a, b, None
+    given = frameworks_given or "framework" in a.set()
+    own = own_models.parse(model, inputs, None, loss, frameworks_given=given)
+    return a, b, own
+
+
 def _progress(*, as_json: bool) -> AbProgress:
     from dlbench.cli import show
     from dlbench.cli.ab_progress import AbProgress
@@ -199,7 +253,7 @@ def _progress(*, as_json: bool) -> AbProgress:
 
 
 def _measure(  # what the command line gives
-    sides: tuple[str, str],
+    sides: tuple[Arm, Arm],
     common: Selection,
     settings: Settings,
     pairs: int,
@@ -216,7 +270,7 @@ def _measure(  # what the command line gives
     from dlbench import plan as planning
     from dlbench.cli import parsing, show, show_ab
 
-    a, b = (arms.parse(text) for text in sides)
+    a, b = sides
     asked = [arms.selected(arm, common) for arm in (a, b)]
     fake = any(parsing.asks_for_fake(selection) for selection in asked)
     devices, absent = parsing.find_devices(fake=fake)

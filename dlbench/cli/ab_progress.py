@@ -68,8 +68,9 @@ class AbProgress(Progress):
 
     def _task(self, standing: Standing) -> str:
         cases = {c.case_id: c for c in self._plan.cases} if self._plan else {}
-        case = cases[standing.pairing.a]
-        return f"{case.workload} {case.mode}"
+        a, b = cases[standing.pairing.a], cases[standing.pairing.b]
+        framework = f" {a.framework}" if a.framework == b.framework else ""
+        return f"{a.workload}{framework} {a.mode}"
 
     def _n_looks(self) -> int:
         return len(self._plan.profile.looks) if self._plan else len(paired.LOOKS)

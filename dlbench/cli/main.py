@@ -19,6 +19,7 @@ from dlbench.cli import (
     monitor,
     pack,
     recommend,
+    replicate,
     report,
     run,
 )
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("ab")(ab.ab)
 app.command("compare")(compare.compare)
+app.command("replicate")(replicate.replicate)
 app.command("history")(history.history)
 app.command("report")(report.report)
 app.command("pack")(pack.pack)

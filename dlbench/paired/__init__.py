@@ -164,7 +164,7 @@ def reported_interval(d: Sequence[float], n_looks: int = len(LOOKS)) -> Interval
     found = stats.walsh_interval(d, reported_level(len(d), n_looks)) if d else None
     if found is None:
         return Absent(
-            reason=f"{len(d)} pairs are too few for an exact interval",
+            reason=f"{LOOKS[0]} pairs at least are needed for an exact interval, not {len(d)}",
             remedy=f"measure at least {LOOKS[0]} pairs",
         )
     return Interval(low=math.exp(found.low), high=math.exp(found.high), level=stats.LEVEL)
@@ -180,7 +180,7 @@ def resolution(d: Sequence[float], n_looks: int = len(LOOKS)) -> float | Absent:
     found = stats.walsh_interval(d, stats.paid_level(n_looks)) if d else None
     if found is None:
         return Absent(
-            reason=f"{len(d)} pairs are too few to know the spread between pairs",
+            reason=f"{len(d)} pair{'s' * (len(d) != 1)} cannot show the spread between pairs",
             remedy=f"measure at least {LOOKS[0]} pairs",
         )
     z = NormalDist().inv_cdf((1 + found.level) / 2)

@@ -42,6 +42,7 @@ class Settings:
     model: OwnModel | None = None
     launch: Launch = local.launch
     pythons: Mapping[str, str] = field(default_factory=dict)
+    other_models: tuple[OwnModel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +85,9 @@ class Workers:
         return trial, ended.returncode is None
 
     def _request(self, upcoming: Next, profile: Profile) -> TrialRequest:
-        name, model = upcoming.case.workload, self.settings.model
-        own = model if model is not None and model.name == name else None
+        name = upcoming.case.workload
+        models = (self.settings.model, *self.settings.other_models)
+        own = next((m for m in models if m is not None and m.name == name), None)
         folder = "" if own else str(workloads.folders(self.settings.workload_folder)[name])
         return TrialRequest(
             case=upcoming.case,

@@ -62,9 +62,12 @@ def test_list_imports_no_framework() -> None:
     assert done.stdout.splitlines()[-1] == "heavy: []", done.stderr
 
 
+COMMANDS = ("run", "ab", "compare", "history", "replicate", "report")
+
+
 @pytest.mark.parametrize(
     "command",
-    ["run", "ab", "compare", "history", "report", "pack", "check", "list", "devices", "doctor"],
+    [*COMMANDS, "pack", "check", "list", "devices", "doctor"],
 )
 def test_every_command_explains_itself_and_has_json(command: str) -> None:
     """Help at 80 columns, with the option that machines need."""

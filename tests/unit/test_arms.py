@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from dlbench import arms, paired
+from dlbench import arms, environment, paired
 from dlbench.core.errors import MissingError, UsageError
 from dlbench.core.types import Mode, Plan, Policy, Selection
 from tests import sessions
@@ -123,3 +124,38 @@ def test_a_python_that_is_not_there_or_has_no_dlbench_is_missing() -> None:
         _plan("python=/nowhere/python", f"python={sys.executable}")
     with pytest.raises(MissingError, match="cannot run dlbench's worker"):
         _plan("python=/bin/false", f"python={sys.executable}")
+
+
+NET = """import torch
+
+
+def small():
+    return torch.nn.Linear(8, 2)
+
+
+def wide():
+    return torch.nn.Linear(8, 64)
+"""
+
+
+def test_two_models_of_ones_own_are_sides(tmp_path: Path) -> None:
+    """Each has a workload of its own; only the model is different between the cases."""
+    path = tmp_path / "net.py"
+    path.write_text(NET, encoding="utf-8")
+    small, wide = (arms.parse(f"model={path}:{name}") for name in ("small", "wide"))
+    a, b = arms.with_models(small, wide, ["8"], "auto", frameworks_given=False)
+    cpu = tuple(d for d in environment.find_devices()[0] if d.id == "cpu")
+    machine = replace(MACHINE, devices=cpu)
+    common = Selection(frameworks=("pytorch",), devices=("cpu",), modes=(Mode.INFERENCE,))
+    plan = arms.make_pairs(a, b, common, machine)
+    (pairing,) = plan.pairings
+    assert (pairing.a_name, pairing.b_name) == ("small", "wide")
+    assert [w.name for w in plan.workloads] == ["net.small.A", "net.wide.B"]
+    assert {c.workload for c in plan.cases} == {"net.small.A", "net.wide.B"}
+
+
+def test_a_model_on_one_side_only_is_refused() -> None:
+    """There would be two differences at once."""
+    a, b = arms.parse("model=net.py:small"), arms.parse("policy=base")
+    with pytest.raises(UsageError, match="the other has none"):
+        arms.with_models(a, b, ["8"], "auto", frameworks_given=False)

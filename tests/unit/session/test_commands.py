@@ -64,7 +64,7 @@ def test_a_time_budget_ends_it_with_what_is_there() -> None:
     found = _contest("sleep 0.1", "sleep 0.1", budget_s=0.1)
     assert len(found.pairs) == 1
     assert found.judgement.verdict == "cannot tell"
-    assert "too few" in found.resolution_sentence()
+    assert "1 pair cannot show" in found.resolution_sentence()
 
 
 @pytest.mark.parametrize(

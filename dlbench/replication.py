@@ -1,0 +1,146 @@
+"""From a document to a plan that measures the same here, and what of it cannot be measured here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from dlbench import plan as planning
+from dlbench.arms import Machine
+from dlbench.core.errors import DlbenchError, NothingToRunError
+from dlbench.core.types import Case, Plan, Run, Selection, WorkloadInfo
+
+TAG = "replicates"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Impossible:
+    """A case of the document that cannot be replicated here, and why."""
+
+    case: Case
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replication:
+    """What will run, and what will not; ``changed`` names rules that had to differ."""
+
+    plan: Plan
+    impossible: tuple[Impossible, ...]
+    changed: tuple[str, ...]
+
+
+def replication(run: Run, machine: Machine, time_budget_s: float | None = None) -> Replication:
+    """The plan that replicates a document on this machine.
+
+    Cases, order, trials and rules are the document's; the sentinel is chosen anew among the cases that
+    are left. A case is left out if it was not measured there, if its workload is not the same here, or
+    if framework, device, precision or policy are not to be had here.
+
+    Raises:
+        NothingToRunError: no case of it can be measured here; the first reason is named.
+    """
+    plans: list[Plan] = []
+    impossible: list[Impossible] = []
+    for result in run.results:
+        if not result.measured:
+            reason = f"it was not measured there: {result.outcome.message or result.outcome}"
+            impossible.append(Impossible(case=result.case, reason=reason))
+            continue
+        found = _plan_of(result.case, run, machine)
+        if isinstance(found, Plan):
+            plans.append(found)
+        else:
+            impossible.append(Impossible(case=result.case, reason=found))
+    if not plans:
+        first = impossible[0].reason if impossible else "it has no cases"
+        raise NothingToRunError(
+            f"no case of {run.run_id} can be measured here: {first}", "dlbench list"
+        )
+    return Replication(
+        plan=_together(plans, run, machine, time_budget_s),
+        impossible=tuple(impossible),
+        changed=_changed(run, machine),
+    )
+
+
+def _plan_of(case: Case, run: Run, machine: Machine) -> Plan | str:
+    """A plan of this one case, or why there is none."""
+    described = _described(run.plan.workloads, case)
+    if described is not None and described.own is not None:
+        return (
+            f"it is a model of someone's own, and no document may name code to run: {described.own}"
+        )
+    selection = Selection(
+        workloads=(case.workload,),
+        frameworks=(case.framework,),
+        devices=(case.device,),
+        precisions=(case.precision,),
+        modes=(case.mode,),
+        scenarios=(case.scenario,) if case.scenario is not None else (),
+        batch_sizes=(case.batch_size,),
+        policies=(case.policy,),
+        data_modes=(case.data_mode,),
+        variant=case.variant,
+        options=case.options,
+    )
+    try:
+        plan = planning.make_plan(
+            selection,
+            machine.devices,
+            machine.absent_devices,
+            machine.threads,
+            machine.workload_folder,
+        )
+    except DlbenchError as error:
+        return error.message.removeprefix("nothing can run: ")
+    if case not in plan.cases:
+        return f"this version of dlbench makes another case of it: {plan.cases[0].label}"
+    here = _described(plan.workloads, case)
+    if described is None or here is None:
+        return f"workload {case.workload} is not described"
+    if here.content_hash != described.content_hash:
+        versions = (
+            f"version {here.version}, there {described.version}"
+            if here.version != described.version
+            else "its files have changed"
+        )
+        return f"workload {case.workload} is another one here ({versions})"
+    return replace(plan, cases=(case,))
+
+
+def _described(infos: Sequence[WorkloadInfo], case: Case) -> WorkloadInfo | None:
+    found = (w for w in infos if (w.name, w.variant) == (case.workload, case.variant))
+    return next(found, None)
+
+
+def _together(
+    plans: Sequence[Plan], run: Run, machine: Machine, time_budget_s: float | None
+) -> Plan:
+    """One plan of all cases, under the document's rules."""
+    there = run.plan
+    possible = {c for plan in plans for c in plan.cases}
+    ids = {c.case_id for c in possible}
+    pairings = tuple(p for p in there.pairings if p.a in ids and p.b in ids)
+    # Where pairs are left, a case without its partner has nothing to be paired with.
+    paired = {case_id for p in pairings for case_id in (p.a, p.b)}
+    cases = tuple(c for c in there.cases if c in possible and (not pairings or c.case_id in paired))
+    infos = tuple(w for plan in plans for w in plan.workloads)
+    sentinel = there.sentinel if there.sentinel in ids else None
+    return replace(
+        there,
+        cases=cases,
+        skips=(),
+        workloads=tuple(dict.fromkeys(infos)),
+        time_budget_s=time_budget_s or there.time_budget_s,
+        sentinel=sentinel or (cases[0].case_id if len(cases) > 1 and not pairings else None),
+        threads=min(there.threads, machine.threads),
+        tags=(*there.tags, f"{TAG} {run.run_id}"),
+        pairings=pairings,
+    )
+
+
+def _changed(run: Run, machine: Machine) -> tuple[str, ...]:
+    if machine.threads < run.plan.threads:
+        return (f"{machine.threads} CPU threads instead of {run.plan.threads}: no more are here",)
+    return ()

@@ -1,0 +1,138 @@
+"""Replicating a document: what can run here, what cannot and why, and whether it agrees."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dlbench import arms, replication
+from dlbench.analysis import agreement
+from dlbench.core.errors import NothingToRunError
+from dlbench.core.types import Case, Pairing, Run
+from tests import builders, sessions
+
+A = builders.case(framework="pytorch", batch_size=2)
+B = builders.case(framework="tensorflow", batch_size=2)
+MACHINE = arms.Machine(devices=sessions.devices(), absent_devices={}, threads=1)
+
+
+def _document(*cases: Case) -> Run:
+    """A document of the fake workload as it is here."""
+    results = [builders.result(c, [0.001, 0.0011, 0.0009]) for c in cases]
+    return builders.run(results, plan=sessions.plan(cases))
+
+
+def test_the_plan_is_the_documents() -> None:
+    """Same cases with the same ids, profile, seed; tagged with what it replicates."""
+    first, second = sessions.fake_case(), sessions.fake_case(factor="2")
+    there = _document(first, second)
+    found = replication.replication(there, MACHINE)
+    assert [c.case_id for c in found.plan.cases] == [first.case_id, second.case_id]
+    assert found.plan.profile == there.plan.profile
+    assert found.plan.tags == (f"replicates {there.run_id}",)
+    assert found.plan.sentinel == first.case_id
+    assert found.impossible == ()
+
+
+def test_what_cannot_run_here_is_named_with_its_reason() -> None:
+    """Another workload content, a device that is not here, and what was never measured."""
+    possible, elsewhere = sessions.fake_case(), replace(sessions.fake_case(), device="nvidia:3")
+    failed = sessions.fake_case(fault="segv@load")
+    there = _document(possible, elsewhere, failed)
+    crashed = replace(there.results[2], trials=(builders.failed(failed, 0),))
+    there = replace(there, results=(*there.results[:2], crashed))
+    found = replication.replication(there, MACHINE)
+    assert found.plan.cases == (possible,)
+    reasons = {one.case: one.reason for one in found.impossible}
+    assert "nvidia:3" in reasons[elsewhere]
+    assert "not measured there: it broke" in reasons[failed]
+
+
+def test_another_version_of_a_workload_is_not_the_same_thing() -> None:
+    """Nothing is left to run, and the reason is the error."""
+    there = _document(sessions.fake_case())
+    info = replace(there.plan.workloads[0], content_hash="0" * 64, version=9)
+    there = replace(there, plan=replace(there.plan, workloads=(info,)))
+    with pytest.raises(NothingToRunError, match="is another one here"):
+        replication.replication(there, MACHINE)
+
+
+def test_a_model_of_someones_own_is_never_run() -> None:
+    """A document comes from strangers; it must not choose code."""
+    there = _document(sessions.fake_case())
+    info = replace(there.plan.workloads[0], own="--model evil.py:build")
+    there = replace(there, plan=replace(there.plan, workloads=(info,)))
+    with pytest.raises(NothingToRunError, match="no document may name code"):
+        replication.replication(there, MACHINE)
+
+
+def test_pairs_stay_pairs() -> None:
+    """A comparison is replicated as one."""
+    a, b = sessions.fake_case(), sessions.fake_case(factor="2")
+    there = _document(a, b)
+    pairing = Pairing(a=a.case_id, b=b.case_id, a_name="x", b_name="y", zone=0.02)
+    there = replace(there, plan=replace(there.plan, pairings=(pairing,)))
+    found = replication.replication(there, MACHINE)
+    assert found.plan.pairings == (pairing,)
+    assert found.plan.sentinel is None
+
+
+def test_fewer_threads_are_said() -> None:
+    """The rule that had to change is named."""
+    there = _document(sessions.fake_case())
+    there = replace(there, plan=replace(there.plan, threads=8))
+    found = replication.replication(there, MACHINE)
+    assert found.plan.threads == 1
+    assert found.changed == ("1 CPU threads instead of 8: no more are here",)
+
+
+def test_the_same_figures_agree_and_a_third_of_the_speed_does_not() -> None:
+    """Case by case, with the spread between sessions."""
+    there = builders.run([builders.result(A, [0.01] * 5), builders.result(B, [0.02] * 5)])
+    here = builders.run([builders.result(A, [0.0102] * 5), builders.result(B, [0.06] * 5)])
+    found = agreement.agreement(there, here)
+    assert [c.state for c in found.cases] == ["agrees", "slower here"]
+    assert found.differs
+    assert "0.33x [0." in agreement.sentence(found.cases[1])
+
+
+def test_conclusions_are_compared_too() -> None:
+    """What was faster there must be faster here; where it cannot be told that is said."""
+    there = builders.run([builders.result(A, [0.01] * 5), builders.result(B, [0.02] * 5)])
+    turned = builders.run([builders.result(A, [0.02] * 5), builders.result(B, [0.01] * 5)])
+    noise = (1.0, 3.0, 0.4, 2.0, 0.7)
+    vague = builders.run(
+        [builders.result(A, [0.01 * x for x in noise]), builders.result(B, [0.012] * 5)]
+    )
+    for here, holds in ((there, True), (turned, False), (vague, None)):
+        (conclusion,) = agreement.agreement(there, here).conclusions
+        assert conclusion.holds is holds
+    words = agreement.conclusion_sentence(agreement.agreement(there, turned).conclusions[0])
+    assert "does not hold here" in words
+
+
+def test_one_trial_or_none_agrees_with_nothing() -> None:
+    """No interval, no agreement; a failure has its reason."""
+    there = builders.run([builders.result(A, [0.01] * 5)])
+    one = builders.run([builders.result(A, [0.01])])
+    assert agreement.agreement(there, one).cases[0].state == "cannot tell"
+    crashed = replace(builders.result(A, []), trials=(builders.failed(A, 0),))
+    found = agreement.agreement(there, builders.run([crashed]))
+    assert found.cases[0].state == "failed here"
+    assert "it broke" in agreement.sentence(found.cases[0])
+
+
+def test_a_document_replicated_at_once_is_measured_again(results: Path) -> None:
+    """Real worker processes: the new document has the same cases and its tag."""
+    there = sessions.run(
+        sessions.plan([sessions.fake_case(), sessions.fake_case(factor="2")]), results
+    ).run
+    found = replication.replication(there, MACHINE)
+    here = sessions.run(found.plan, results).run
+    assert {r.case for r in here.results} == {r.case for r in there.results}
+    assert all(r.measured for r in here.results)
+    assert here.plan.tags == (f"replicates {there.run_id}",)
+    plain = agreement.plain(agreement.agreement(there, here))
+    assert {c["state"] for c in plain["cases"]} == {"cannot tell"}
