@@ -214,7 +214,8 @@ def make_pairs(
     other = a.python is not None or b.python is not None
     versions = [_versions(arm.python or sys.executable) if other else {} for arm in (a, b)]
     names = _names(a, b)
-    profile = plans[0].profile
+    # Energy is measured in windows of its own, which would only make each pair longer.
+    profile = replace(plans[0].profile, energy_windows=0)
     return replace(
         plans[0],
         cases=tuple(itertools.chain.from_iterable(pairs)),

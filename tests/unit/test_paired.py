@@ -96,6 +96,18 @@ def test_many_cases_pay_for_each_other() -> None:
     assert both["a"].verdict == "cannot tell"
 
 
+def test_three_identical_cases_raise_no_more_alarms_than_one() -> None:
+    """Over whole comparisons with looks, any false alarm among three cases counts once: 5 % nominal."""
+    rng = random.Random(9)
+    alarms, n = 0, 120
+    for _ in range(n):
+        d = {name: [rng.gauss(0, 0.1) for _ in range(64)] for name in "abc"}
+        final = paired.judge(d)
+        alarms += any(found.verdict in ("faster", "slower") for found in final.values())
+    # With a rate of 5 % more than 12 of 120 come up once in a hundred times.
+    assert alarms <= 12
+
+
 def test_too_few_pairs_are_absent_not_zero() -> None:
     """Without eight pairs there is neither an interval nor a resolution, and it is said."""
     found = _one([0.1] * 3)
