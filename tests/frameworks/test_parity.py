@@ -60,7 +60,8 @@ LARGEST = {"fp32": 1e-4, "bf16": 0.1}
 drift apart as rounding is fed back."""
 
 
-def _installed() -> dict[str, Capability]:
+def installed() -> dict[str, Capability]:
+    """Every framework that is here, with what it can do."""
     probes = {n: registry.framework(n).probe() for n in registry.names("frameworks") if n != "fake"}
     return {name: found for name, found in probes.items() if not isinstance(found, Absent)}
 
@@ -73,14 +74,14 @@ REAL = [name for name in workloads.folders() if name != "fake"]
 
 
 def _training() -> list[str]:
-    return [name for name, found in _installed().items() if Mode.TRAINING in found.modes]
+    return [name for name, found in installed().items() if Mode.TRAINING in found.modes]
 
 
 def _cells() -> list[tuple[str, str]]:
     cells = []
     for name, folder in workloads.folders().items():
         files = workloads.read(folder).model_files
-        runs = [f for f in _installed() if registry.model_stem(f, files)]
+        runs = [f for f in installed() if registry.model_stem(f, files)]
         cells += [(name, framework) for framework in runs if framework != "pytorch"]
     return cells
 
@@ -97,18 +98,24 @@ def _process(framework: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _end_processes() -> Iterator[None]:
-    yield
-    for framework in _installed():
+def end_processes() -> None:
+    """All that were started."""
+    for framework in installed():
         process = _process(framework)
         process.kill()
         process.communicate()
     _process.cache_clear()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _end_processes() -> Iterator[None]:
+    yield
+    end_processes()
+
+
 @cache
-def _results(framework: str, workload: str, precision: str) -> Any:
+def results(framework: str, workload: str, precision: str) -> Any:
+    """Outputs and losses, computed in the framework's own process."""
     process = _process(framework)
     assert process.stdin
     assert process.stdout
@@ -122,7 +129,8 @@ def _results(framework: str, workload: str, precision: str) -> Any:
     raise AssertionError(f"the {framework} process died with code {process.wait()} in {workload}")
 
 
-def _deviation(got: list[list[float]], wanted: list[list[float]]) -> float:
+def deviation(got: list[list[float]], wanted: list[list[float]]) -> float:
+    """The largest, over the spread of what was wanted."""
     every = [x for row in wanted for x in row]
     mean = sum(every) / len(every)
     spread = (sum((x - mean) ** 2 for x in every) / len(every)) ** 0.5
@@ -138,15 +146,15 @@ def test_same_weights_same_outputs_same_losses(
     """Outputs, first loss, and the loss after one update, against PyTorch in fp32."""
     if precision not in _workload(workload).table["tolerance"]:
         pytest.skip(f"{workload} states no tolerance for {precision}")
-    if precision not in _installed()[framework].precisions["cpu"]:
+    if precision not in installed()[framework].precisions["cpu"]:
         pytest.skip(f"the {framework} adapter does not run {precision} on the CPU")
-    wanted = _results("pytorch", workload, "fp32")
-    got = _results(framework, workload, precision)
+    wanted = results("pytorch", workload, "fp32")
+    got = results(framework, workload, precision)
     assert got["parameters"] == wanted["parameters"]
     assert got["shape"] == wanted["shape"]
     assert got["compute"] == {"fp32": "float32", "bf16": "bfloat16"}[precision]
     limit = LARGEST[precision]
-    assert _deviation(got["outputs"], wanted["outputs"]) <= limit
+    assert deviation(got["outputs"], wanted["outputs"]) <= limit
     for step in range(2 if "losses" in got else 0):
         assert got["losses"][step] == pytest.approx(wanted["losses"][step], rel=limit), step
 
@@ -158,10 +166,10 @@ LATER = 1e-4
 @pytest.mark.parametrize(("workload", "framework"), _cells())
 def test_a_dozen_steps_over_all_buffers_train_the_same(workload: str, framework: str) -> None:
     """At a batch in which inputs repeat: optimisers differ in what they make of repeated rows."""
-    got = _results(framework, workload, "fp32")
+    got = results(framework, workload, "fp32")
     if "later" not in got:
         pytest.skip(f"{framework} does not train {workload}")
-    wanted = _results("pytorch", workload, "fp32")["later"]
+    wanted = results("pytorch", workload, "fp32")["later"]
     for step, (ours, theirs) in enumerate(zip(got["later"], wanted, strict=True)):
         assert ours == pytest.approx(theirs, rel=LATER), step
 
@@ -169,17 +177,17 @@ def test_a_dozen_steps_over_all_buffers_train_the_same(workload: str, framework:
 @pytest.mark.parametrize("workload", [n for n in REAL if "bf16" in _workload(n).table["tolerance"]])
 def test_pytorch_in_bf16_is_still_the_same_model(workload: str) -> None:
     """And really computes in bf16: close to fp32, and not equal to it."""
-    wanted = _results("pytorch", workload, "fp32")
-    got = _results("pytorch", workload, "bf16")
-    deviation = _deviation(got["outputs"], wanted["outputs"])
-    assert 1e-6 < deviation <= LARGEST["bf16"]
+    wanted = results("pytorch", workload, "fp32")
+    got = results("pytorch", workload, "bf16")
+    moved = deviation(got["outputs"], wanted["outputs"])
+    assert 1e-6 < moved <= LARGEST["bf16"]
 
 
 @pytest.mark.parametrize("framework", _training())
 @pytest.mark.parametrize("workload", [n for n in REAL if Mode.TRAINING in _workload(n).modes])
 def test_training_lowers_the_loss_on_the_same_batch(workload: str, framework: str) -> None:
     """Five updates are enough to see it."""
-    losses = _results(framework, workload, "fp32")["losses"]
+    losses = results(framework, workload, "fp32")["losses"]
     assert losses[-1] < losses[0]
 
 
@@ -193,10 +201,10 @@ def test_fp16_computes_in_fp16_and_trains_with_a_scaled_loss(workload: str, fram
 
     The loss that is told is the unscaled one, and updates follow that of fp32.
     """
-    wanted = _results(framework, workload, "fp32")
-    got = _results(framework, workload, "fp16")
+    wanted = results(framework, workload, "fp32")
+    got = results(framework, workload, "fp16")
     assert got["compute"] == "float16"
-    assert 1e-6 < _deviation(got["outputs"], wanted["outputs"]) <= FP16
+    assert 1e-6 < deviation(got["outputs"], wanted["outputs"]) <= FP16
     for ours, theirs in zip(got["losses"], wanted["losses"], strict=True):
         assert ours == pytest.approx(theirs, rel=FP16)
     assert got["losses"][-1] < got["losses"][0]
