@@ -27,7 +27,8 @@ from dlbench.core.types import Mode, Precision
 framework = sys.argv[1]
 adapter = registry.framework(framework)
 def results(workload, precision):
-    common = {"precision": Precision(precision)}
+    workload, _, variant = workload.partition(" ")
+    common = {"precision": Precision(precision), "variant": variant or "tiny"}
     found = {}
     subject = adapter.open_subject(request_for(framework, workload, **common))
     found["parameters"] = subject.info["parameters"]
@@ -49,7 +50,7 @@ def results(workload, precision):
     return found
 for line in sys.stdin:
     try:
-        answer = results(*line.split())
+        answer = results(*line.rstrip().rsplit(" ", 1))
     except Exception:
         answer = {"failed": traceback.format_exc()}
     print("ANSWER", json.dumps(answer), flush=True)
@@ -67,10 +68,20 @@ def installed() -> dict[str, Capability]:
 
 
 def _workload(name: str) -> workloads.Workload:
-    return workloads.read(workloads.folders()[name])
+    return workloads.read(workloads.folders()[name.partition(" ")[0]])
 
 
-REAL = [name for name in workloads.folders() if name != "fake"]
+def _real() -> list[str]:
+    """Every workload by its name, and its further tiny variants as ``name variant``."""
+    found = []
+    for name in workloads.folders():
+        if name != "fake":
+            more = [v for v in _workload(name).variants if v.startswith("tiny_")]
+            found += [name, *(f"{name} {variant}" for variant in more)]
+    return found
+
+
+REAL = _real()
 
 
 def _training() -> list[str]:
@@ -79,8 +90,8 @@ def _training() -> list[str]:
 
 def _cells() -> list[tuple[str, str]]:
     cells = []
-    for name, folder in workloads.folders().items():
-        files = workloads.read(folder).model_files
+    for name in REAL:
+        files = _workload(name).model_files
         runs = [f for f in installed() if registry.model_stem(f, files)]
         cells += [(name, framework) for framework in runs if framework != "pytorch"]
     return cells

@@ -27,23 +27,44 @@ class Positions(layers.Layer):  # type: ignore[misc]
         return x + self.table[: x.shape[1]]
 
 
+class Bias(layers.Layer):  # type: ignore[misc]
+    """Add one number a word, in float32 as the logits are."""
+
+    def build(self, shape: Any) -> None:
+        """One number a word."""
+        self.bias = self.add_weight(shape=(shape[-1],), name="bias")
+
+    def call(self, x: Any) -> Any:
+        """(N, M, vocabulary) to the same."""
+        return x + self.bias
+
+
 def build(spec: Mapping[str, Any]) -> keras.Model:
-    """The model of a variant: (N, T) tokens and (N, T) segments to (N, classes) logits."""
+    """The model of a variant: (N, T) tokens and (N, T) segments to logits, as its PyTorch twin."""
     settings = spec["model"]
     width = settings["width"]
-    tokens, segments = (
+    inputs = [
         keras.Input(tuple(table["shape"]), dtype="int32") for table in spec["inputs"].values()
+    ]
+    tokens, segments, *masked = inputs
+    words = layers.ReversibleEmbedding(
+        settings["vocabulary"], width, reverse_dtype="float32", name="words"
     )
-    words = layers.Embedding(settings["vocabulary"], width, name="words")(tokens)
     kinds = layers.Embedding(2, width, name="segments")(segments)
-    x = Positions(settings["longest"], name="positions")(layers.Add()([words, kinds]))
+    x = Positions(settings["longest"], name="positions")(layers.Add()([words(tokens), kinds]))
     x = _normalise(x, "norm0")
     for i in range(settings["depth"]):
         x = _layer(x, settings["inner"], settings["heads"], f"layers-{i}")
-    x = layers.Dense(width, activation="tanh", name="pooler")(x[:, 0])
+    first = layers.Dense(width, activation="tanh", name="pooler")(x[:, 0])
     # Logits stay in float32 under mixed precision, as the loss wants them.
-    x = layers.Dense(settings["classes"], name="classifier", dtype="float32")(x)
-    return keras.Model([tokens, segments], x, name=spec["name"])
+    logits = layers.Dense(settings["classes"], name="classifier", dtype="float32")(first)
+    if masked:
+        hidden = ops.take_along_axis(x, ops.expand_dims(masked[0], 2), axis=1)
+        hidden = ops.gelu(layers.Dense(width, name="transform")(hidden), approximate=False)
+        of_words = words(_normalise(hidden, "norm1"), reverse=True)
+        of_words = Bias(name="decoder", dtype="float32")(of_words)
+        logits = layers.Concatenate(dtype="float32")([layers.Flatten()(of_words), logits])
+    return keras.Model(inputs, logits, name=spec["name"])
 
 
 def _layer(x: Any, inner: int, heads: int, name: str) -> Any:
@@ -69,8 +90,22 @@ def _attend(x: Any, heads: int, name: str) -> Any:
     return layers.Dense(width, name=f"{name}-output")(attended)
 
 
-def loss(outputs: Any, targets: Any) -> Any:
-    """Mean cross-entropy of (N, classes) logits and (N,) classes."""
-    return ops.mean(
-        keras.losses.sparse_categorical_crossentropy(targets, outputs, from_logits=True)
-    )
+CLASSES = 2
+"""Of what stands behind the masked words' logits: whether the second sentence follows the first."""
+
+
+def loss(outputs: Any, *targets: Any) -> Any:
+    """Mean cross-entropy of (N, classes) logits and (N,) classes; with (N, M) masked words, of both."""
+    if len(targets) == 1:
+        return _cross_entropy(targets[0], outputs)
+    words, follows = targets
+    masked = ops.reshape(outputs[:, :-CLASSES], (-1, words.shape[1], _vocabulary(outputs, words)))
+    return _cross_entropy(words, masked) + _cross_entropy(follows, outputs[:, -CLASSES:])
+
+
+def _vocabulary(outputs: Any, words: Any) -> int:
+    return int((outputs.shape[1] - CLASSES) // words.shape[1])
+
+
+def _cross_entropy(targets: Any, logits: Any) -> Any:
+    return ops.mean(keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True))

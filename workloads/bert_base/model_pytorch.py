@@ -84,18 +84,65 @@ class Bert(nn.Module):
 
     def forward(self, tokens: torch.Tensor, segments: torch.Tensor) -> torch.Tensor:
         """(N, T) tokens and (N, T) segments to (N, classes) logits."""
+        return self.classify(self.encode(tokens, segments))
+
+    def encode(self, tokens: torch.Tensor, segments: torch.Tensor) -> torch.Tensor:
+        """(N, T) tokens and (N, T) segments to (N, T, width)."""
         places = self.positions.weight[: tokens.shape[1]]
         x = self.norm0(self.words(tokens) + self.segments(segments) + places)
         for layer in self.layers:
             x = layer(x)
+        return x
+
+    def classify(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, T, width) to (N, classes) logits, by the first token."""
         return self.classifier(torch.tanh(self.pooler(x[:, 0])))
+
+
+class Bias(nn.Module):
+    """One number a word, added to the logits that the embedding gives."""
+
+    def __init__(self, vocabulary: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(vocabulary))
+
+
+class PretrainingBert(Bert):
+    """With logits of masked words too, by a transform and the embedding itself."""
+
+    def __init__(self, *, vocabulary: int, width: int, **settings: int) -> None:
+        super().__init__(vocabulary=vocabulary, width=width, **settings)
+        self.transform = nn.Linear(width, width)
+        self.norm1 = nn.LayerNorm(width, eps=EPSILON)
+        self.decoder = Bias(vocabulary)
+
+    def forward(
+        self, tokens: torch.Tensor, segments: torch.Tensor, masked: torch.Tensor
+    ) -> torch.Tensor:
+        """(N, T) tokens, (N, T) segments and (N, M) places to (N, M * vocabulary + classes) logits."""
+        x = self.encode(tokens, segments)
+        hidden = x.gather(1, masked.unsqueeze(2).expand(-1, -1, x.shape[2]))
+        hidden = self.norm1(functional.gelu(self.transform(hidden)))
+        words = functional.linear(hidden, self.words.weight, self.decoder.bias)
+        return torch.cat([words.flatten(1), self.classify(x)], dim=1)
 
 
 def build(spec: Mapping[str, Any]) -> nn.Module:
     """The model of a variant, with PyTorch's own initial weights (the adapter sets the seeded)."""
-    return Bert(**spec["model"])
+    kind = PretrainingBert if "masked" in spec["inputs"] else Bert
+    return kind(**spec["model"])
 
 
-def loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy of (N, classes) logits and (N,) classes."""
-    return functional.cross_entropy(outputs, targets)
+CLASSES = 2
+"""Of what stands behind the masked words' logits: whether the second sentence follows the first."""
+
+
+def loss(outputs: torch.Tensor, *targets: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy of (N, classes) logits and (N,) classes; with (N, M) masked words, of both."""
+    if len(targets) == 1:
+        return functional.cross_entropy(outputs, targets[0])
+    words, follows = targets
+    masked = outputs[:, :-CLASSES].reshape(words.numel(), -1)
+    return functional.cross_entropy(masked, words.flatten()) + functional.cross_entropy(
+        outputs[:, -CLASSES:], follows
+    )
