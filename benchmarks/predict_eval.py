@@ -1,0 +1,372 @@
+"""How well the predictor tells devices that it never saw, on tables of public measurements.
+
+    python benchmarks/predict_eval.py --fit DIR         the table of docs/prediction.md
+    python benchmarks/predict_eval.py --fit DIR --ask ROWS.csv --out PRED.csv
+
+DIR holds ``*.csv`` or ``*.csv.gz`` and ``device-specs.csv``; docs/prediction.md says which columns.
+Rows that are asked have the same columns; ``value`` and ``per_device_value`` are never read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import hashlib
+import io
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+from scipy.stats import kendalltau
+
+from dlbench.analysis.predict import asked, calibration, leave_out, predictor, tables
+from dlbench.analysis.predict.cells import Cells, Encoder, Floats
+from dlbench.analysis.predict.kernel import Scales
+from dlbench.analysis.predict.leave_out import Flags, Learner, LeftOut
+from dlbench.analysis.predict.types import Task
+from dlbench.core.errors import DlbenchError
+
+MODERN_YEAR = 2018
+"""Matrix units came with Volta (late 2017) and Turing (2018): older devices are not modern."""
+NEW_YEAR = 2022
+TRAINING_PANEL, INFERENCE_PANEL = 3000, 1200
+"""Panels above this take part with half of that: timm has thousands of models of three devices."""
+MOST_ANCHORS = 1300
+MEASURED_ON_NEW = 3
+MAIN_TARGET = "median 8.5 mean 12 p90 22, inside 87-95"
+LEAST_TO_RANK = 4
+LEAST_TO_COVER = 8
+BEGIN, END = "<!-- results: made by benchmarks/predict_eval.py -->", "<!-- end of results -->"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errors:
+    """What one protocol gave: relative errors, and whether the intervals held, one a cell."""
+
+    name: str
+    relative: Floats
+    inside: Flags
+    target: str = ""
+
+    def line(self) -> str:
+        """One line of the table."""
+        if not len(self.relative):
+            return f"{self.name:<58}      0  none"
+        e = self.relative * 100
+        covered = f"{100 * self.inside.mean():6.1f}" if self.inside.any() else "     -"
+        return (
+            f"{self.name:<58} {len(e):6d} {np.median(e):7.1f} {e.mean():7.1f} "
+            f"{np.quantile(e, 0.9):7.1f} {covered}  {self.target}"
+        )
+
+
+def main() -> int:
+    """Print the table, or answer the rows that are asked."""
+    options = _options()
+    try:
+        if options.ask is not None:
+            return _answer(options)
+        with contextlib.redirect_stdout(_Both(sys.stdout)) as told:
+            _table(options)
+        if options.doc is not None:
+            _write_into(options.doc, told.text)
+    except DlbenchError as error:
+        print(f"{error.message}\n{error.advice}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--fit", type=Path, required=True, metavar="DIR", help="folder of tables")
+    parser.add_argument("--ask", type=Path, metavar="ROWS.csv", help="rows to predict")
+    parser.add_argument("--out", type=Path, metavar="PRED.csv", help="where predictions go")
+    parser.add_argument("--doc", type=Path, metavar="PAGE.md", help="put the table into this page")
+    parser.add_argument("--seed", type=int, default=0, help="of the measured-on-new draws")
+    options = parser.parse_args()
+    if (options.ask is None) != (options.out is None):
+        parser.error("--ask and --out belong together")
+    return options
+
+
+class _Both(io.TextIOBase):
+    """Shows what is printed, and keeps it."""
+
+    def __init__(self, shown: TextIO) -> None:
+        self._shown = shown
+        self.text = ""
+
+    def write(self, text: str, /) -> int:
+        self.text += text
+        return self._shown.write(text)
+
+
+def _write_into(page: Path, table: str) -> None:
+    """Replace the page's block of results."""
+    text = page.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN, 1)
+    _, after = rest.split(END, 1)
+    lines = "\n".join(line.rstrip() for line in table.strip().splitlines())
+    page.write_text(f"{before}{BEGIN}\n```\n{lines}\n```\n{END}{after}", encoding="utf-8")
+
+
+# --- answering rows -------------------------------------------------------------------------
+
+
+def _answer(options: argparse.Namespace) -> int:
+    started = time.monotonic()
+    rows = tables.read_rows(options.ask)
+    answers = asked.answer(rows, options.fit)
+    with options.out.open("w", encoding="utf-8", newline="") as file:
+        columns = [c for c in (rows[0] if rows else {}) if c not in asked.HIDDEN]
+        writer = csv.DictWriter(
+            file, [*columns, *asked.COLUMNS], extrasaction="ignore", lineterminator="\n"
+        )
+        writer.writeheader()
+        writer.writerows(answers)
+    told = sum(1 for row in answers if row["pred"])
+    print(f"{told} of {len(answers)} rows predicted in {time.monotonic() - started:.0f} s")
+    for reason, n in Counter(row["reason"] for row in answers if not row["pred"]).most_common(8):
+        print(f"  {n:>6} without: {reason}")
+    return 0
+
+
+# --- the table ------------------------------------------------------------------------------
+
+
+def _table(options: argparse.Namespace) -> None:
+    started = time.monotonic()
+    read = tables.read(options.fit)
+    training = _pool(read, Task.TRAIN, TRAINING_PANEL)
+    inference = _pool(read, Task.INFER, INFERENCE_PANEL)
+    print(f"date {datetime.now(UTC):%Y-%m-%d}, tables {_hash(options.fit)}")
+    print(
+        f"{len(read.observations)} rows; cells (device x work, medians of repeats): "
+        f"{len(training.cells)} of training, {len(inference.cells)} of inference"
+    )
+    print(f"rows without use: {dict(read.unusable)}\n")
+    devices, archs = training.left_out("device"), training.left_out("arch")
+    widths = calibration.of(archs)
+    _progress(started, "training: devices and architectures left out")
+    print(f"{'':58} {'cells':>6} {'median':>7} {'mean':>7} {'p90':>7} {'in 90%':>6}  asked for")
+    _training_lines(devices, archs, widths)
+    _new_lines(training, widths)
+    _few_lines(training, widths, options.seed)
+    _progress(started, "training: new and partly measured devices")
+    _harder_training_line(training, widths)
+    _inference_lines(inference)
+    _progress(started, "inference")
+    _ranking_lines(devices, widths)
+    print(f"\n{time.monotonic() - started:.0f} s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """The cells of one task, and how to learn from them."""
+
+    cells: Cells
+    learner: Learner
+
+    def left_out(self, column: str, which: Flags | None = None) -> LeftOut:
+        """Each value of a column hidden in turn, and its cells (of ``which``) asked."""
+        everything = np.ones(len(self.cells), dtype=bool) if which is None else which
+        return leave_out.folds(
+            self.cells, self.learner, leave_out.by_column(self.cells, column, everything)
+        )
+
+
+def _pool(read: tables.Tables, task: Task, large: int) -> Pool:
+    encoder = Encoder()
+    rows = [o for o in read.observations if o.workload.task is task]
+    every, batched = predictor.gather(rows, read.devices, encoder)
+    learner = Learner(encoder=encoder, batched=batched, scales=Scales(), most_anchors=MOST_ANCHORS)
+    return Pool(cells=leave_out.thin(every, large), learner=learner)
+
+
+def _training_lines(devices: LeftOut, archs: LeftOut, widths: calibration.Calibration) -> None:
+    cells = devices.cells
+    modern = cells.year >= MODERN_YEAR
+    known = devices.n_same_work > 0
+    single = cells.spread == 0
+    faulty = leave_out.implausible(cells)
+    main_ones = modern & known & single
+    print(_baseline(cells, main_ones, cells.compute, "  baseline: ratio of peak TFLOP/s").line())
+    print(_baseline(cells, main_ones, cells.bandwidth, "  baseline: ratio of bandwidth").line())
+    for name, which, target in (
+        ("training, modern, one device left out", main_ones & ~faulty, MAIN_TARGET),
+        (f"  with its {(main_ones & faulty).sum()} implausible cells", main_ones, ""),
+        ("  of these Lambda's panel", main_ones & ~faulty & _panel(cells, "lambda"), ""),
+        ("  of these DeepLearningExamples", main_ones & _panel(cells, "nvidia-dle"), ""),
+        ("  several devices joined", modern & known & ~single, ""),
+        ("training, modern, this set-up on no other device", modern & ~known & single, ""),
+    ):
+        print(_errors(devices, widths, which, name, target).line())
+    elsewhere = modern & single & ~faulty & (archs.n_same_work > 0)
+    print(_errors(archs, widths, elsewhere, "training, whole architecture left out").line())
+
+
+def _new_lines(pool: Pool, widths: calibration.Calibration) -> None:
+    cells = pool.cells
+    new = cells.year >= NEW_YEAR
+    wanted = new & (cells.spread == 0)
+    said = leave_out.folds(cells, pool.learner, [(new, wanted)])
+    known = wanted & (said.n_same_model > 0)
+    for name, which, target in (
+        (f"training, before {NEW_YEAR} -> newest", known, "median 12"),
+        ("  of these Lambda's panel", known & _panel(cells, "lambda"), ""),
+    ):
+        print(_errors(said, widths, which, name, target).line())
+
+
+def _few_lines(pool: Pool, widths: calibration.Calibration, seed: int) -> None:
+    """Three pieces of work of the device are known, drawn by seed; its others are asked."""
+    cells = pool.cells
+    rng = np.random.default_rng(seed)
+    wanted = (cells.year >= MODERN_YEAR) & (cells.spread == 0) & ~leave_out.implausible(cells)
+    parts = []
+    for device in np.unique(cells.codes["device"][wanted]):
+        own = np.flatnonzero(wanted & (cells.codes["device"] == device))
+        models = np.unique(cells.codes["model"][own])
+        if len(models) <= MEASURED_ON_NEW:
+            continue
+        shown = rng.choice(models, MEASURED_ON_NEW, replace=False)
+        seen = [rng.choice(own[cells.codes["model"][own] == m]) for m in shown]
+        hidden = cells.codes["device"] == device
+        hidden[seen] = False
+        parts.append((hidden, hidden & wanted))
+    said = leave_out.folds(cells, pool.learner, parts)
+    known = said.asked & (said.n_same_work > 0)
+    for name, which, target in (
+        (f"training, {MEASURED_ON_NEW} pieces of work measured on the device", known, "median 7"),
+        ("  of these Lambda's panel", known & _panel(cells, "lambda"), ""),
+    ):
+        print(_errors(said, widths, which, name, target).line())
+
+
+def _harder_training_line(pool: Pool, widths: calibration.Calibration) -> None:
+    """The model is hidden on every device: only its family and its name's words are left."""
+    single = _panel(pool.cells, "lambda") & (pool.cells.spread == 0)
+    said = pool.left_out("model", single)
+    print(_errors(said, widths, said.asked, "training, model unknown, sizes unknown").line())
+
+
+def _inference_lines(pool: Pool) -> None:
+    cells = pool.cells
+    modern = (cells.year >= MODERN_YEAR) & (cells.codes["model"] % 2 == 0)
+    archs = pool.left_out("arch", modern)
+    widths = calibration.of(archs)
+    devices = pool.left_out("device", modern)
+    known = devices.asked & (devices.n_same_work > 0)
+    print(_errors(devices, widths, known, "inference, modern, one device left out").line())
+    for name in ("timm", "mlperf", "nvidia-dle"):
+        which = known & _panel(cells, name)
+        print(_errors(devices, widths, which, f"  of these {name}").line())
+    wanted = _panel(cells, "timm") & (cells.codes["model"] % 15 == 0)
+    parts = []
+    for device in np.unique(cells.codes["device"][wanted]):
+        own = wanted & (cells.codes["device"] == device)
+        models = np.isin(cells.codes["model"], cells.codes["model"][own])
+        parts.append(((cells.codes["device"] == device) | models, own))
+    said = leave_out.folds(cells, pool.learner, parts)
+    name = "inference, model and device unknown, sizes known"
+    print(_errors(said, widths, said.asked, name).line())
+
+
+def _ranking_lines(left_out: LeftOut, widths: calibration.Calibration) -> None:
+    cells = left_out.cells
+    wanted = (
+        left_out.asked
+        & (cells.year >= MODERN_YEAR)
+        & (left_out.n_same_work > 0)
+        & (cells.spread == 0)
+    )
+    covered = _errors(left_out, widths, wanted, "").inside
+    device = cells.codes["device"][wanted]
+    shares = {
+        left_out.cells.devices[np.flatnonzero(cells.codes["device"] == d)[0]].name: float(
+            covered[device == d].mean()
+        )
+        for d in np.unique(device)
+        if (device == d).sum() >= LEAST_TO_COVER
+    }
+    worst = min(shares, key=lambda name: shares[name])
+    print(f"\nworst device's share inside: {100 * shares[worst]:.0f} % ({worst}); asked for: 75 %")
+    taus, regrets = [], []
+    price = asked.prices_usd_per_h()
+    for work in np.unique(cells.codes["setup"][wanted]):
+        index = np.flatnonzero(wanted & (cells.codes["setup"] == work))
+        if len(index) < LEAST_TO_RANK:
+            continue
+        taus.append(kendalltau(left_out.ln_rate[index], cells.y[index]).statistic)
+        paid = np.array([price.get(cells.devices[i].name, np.nan) for i in index])
+        sold = index[np.isfinite(paid)]
+        if len(sold) < LEAST_TO_RANK:
+            continue
+        per_usd = np.exp(cells.y[sold]) / paid[np.isfinite(paid)]
+        picked = np.argmax(np.exp(left_out.ln_rate[sold]) / paid[np.isfinite(paid)])
+        regrets.append(1 - per_usd[picked] / per_usd.max())
+    print(f"Kendall's tau of the devices' ranking, mean of {len(taus)}: {np.mean(taus):.3f}; 0.92")
+    if regrets:
+        print(
+            f"regret per dollar, mean of {len(regrets)} pieces of work: "
+            f"{100 * np.mean(regrets):.1f} %; asked for: 3.5 %"
+        )
+    else:
+        print("regret per dollar: no catalog with prices is there")
+
+
+def _errors(
+    left_out: LeftOut,
+    widths: calibration.Calibration,
+    which: Flags,
+    name: str,
+    target: str = "",
+) -> Errors:
+    said = left_out.take(which & left_out.asked)
+    tiers = calibration.tiers(said, said.cells)
+    gap = said.ln_rate - said.cells.y
+    inside = np.abs(gap) <= widths.half_width(said.cells, tiers) * said.sd
+    return Errors(name=name, relative=np.abs(np.exp(gap) - 1), inside=inside, target=target)
+
+
+def _baseline(cells: Cells, which: Flags, rate: Floats, name: str) -> Errors:
+    """The same work elsewhere, scaled by one data-sheet rate; median over the other devices."""
+    relative = []
+    for i in np.flatnonzero(which):
+        others = (cells.codes["setup"] == cells.codes["setup"][i]) & (
+            cells.codes["device"] != cells.codes["device"][i]
+        )
+        others &= cells.spread == cells.spread[i]
+        if others.any():
+            ln_ratio = np.log(rate[i] / rate[others])
+            gap = np.median(cells.y[others] + ln_ratio) - cells.y[i]
+            relative.append(abs(np.exp(gap) - 1))
+    return Errors(name=name, relative=np.array(relative), inside=np.zeros(0, dtype=bool))
+
+
+def _panel(cells: Cells, name: str) -> Flags:
+    return np.array([w.panel == name for w in cells.workloads])
+
+
+def _hash(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in (*tables.table_files(folder), folder / tables.SPECS_FILE):
+        if path.exists():
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _progress(started: float, what: str) -> None:
+    print(f"[{time.monotonic() - started:4.0f} s] {what}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

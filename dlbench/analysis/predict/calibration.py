@@ -1,0 +1,120 @@
+"""Intervals that hold: how far architectures that were left out really fell from their forecasts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from dlbench.analysis.predict.cells import Cells, Floats
+from dlbench.analysis.predict.leave_out import Learner, LeftOut, by_column, folds
+from dlbench.analysis.predict.predictor import Forecast
+
+LEVEL = 0.90
+NORMAL_90 = 1.6448536269514722
+"""Two-sided 90 % of a normal distribution."""
+SHRINKAGE = 30.0
+NARROWEST, WIDEST = 0.25, 3.0
+MODEL_FOLDS = 6
+
+Tier = str
+MEASURED_ELSEWHERE, MODEL_KNOWN, MODEL_SIZED, MODEL_UNKNOWN, MODEL_FOREIGN = (
+    "same work measured on other devices",
+    "model measured in other set-ups",
+    "model never measured, sizes known",
+    "model never measured",
+    "model never measured, few others of this harness",
+)
+LEAST_OF_PANEL = 100
+"""Rows of one harness before it is believed to tell models that it did not measure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """Half-width of the 90 % interval in standard deviations, by task and evidence."""
+
+    half_widths: Mapping[str, float]
+
+    def half_width(self, cells: Cells, tiers: list[Tier]) -> Floats:
+        """One for each cell."""
+        return np.array(
+            [
+                self.half_widths.get(
+                    _name(w.task, tier), self.half_widths.get(_name("", tier), _uncalibrated(tier))
+                )
+                for w, tier in zip(cells.workloads, tiers, strict=True)
+            ]
+        )
+
+
+def _uncalibrated(tier: Tier) -> float:
+    """Where nothing was left out to learn a width from: a foreign model gets the widest."""
+    return (WIDEST if tier == MODEL_FOREIGN else 1.0) * NORMAL_90
+
+
+def tiers(said: Forecast | LeftOut, cells: Cells) -> list[Tier]:
+    """The evidence that stands behind each forecast."""
+    counts = zip(said.n_same_work, said.n_same_model, said.n_same_panel, strict=True)
+    sized = np.isfinite(cells.size[:, 0])
+    found = []
+    for (work, model, panel), size in zip(counts, sized, strict=True):
+        unknown = MODEL_SIZED if size else MODEL_UNKNOWN
+        if panel < LEAST_OF_PANEL:
+            unknown = MODEL_FOREIGN
+        found.append(MEASURED_ELSEWHERE if work else MODEL_KNOWN if model else unknown)
+    return found
+
+
+def calibrate(cells: Cells, learner: Learner) -> tuple[Calibration, LeftOut]:
+    """Leave whole architectures out in turn, and take the 90 % quantile of what was missed.
+
+    What is told of models that were never measured is calibrated by leaving models out.
+    """
+    everything = np.ones(len(cells), dtype=bool)
+    left_out = folds(cells, learner, by_column(cells, "arch", everything))
+    hidden = cells.codes["model"] % MODEL_FOLDS == 0
+    models = folds(cells, learner, [(hidden, hidden)])
+    return Calibration(half_widths={**of(left_out).half_widths, **of_models(models)}), left_out
+
+
+def of_models(left_out: LeftOut) -> dict[str, float]:
+    """Widths where the model was left out on all devices: only of the evidence that this gives."""
+    widths = of(left_out).half_widths
+    return {
+        name: x for name, x in widths.items() if name.split("|")[1] in (MODEL_SIZED, MODEL_UNKNOWN)
+    }
+
+
+def of(left_out: LeftOut) -> Calibration:
+    """The calibration that held-out forecasts call for; each device counts the same."""
+    said = left_out.take(left_out.asked)
+    if not len(said.cells):
+        return Calibration(half_widths={})
+    missed = np.abs(said.cells.y - said.ln_rate) / said.sd
+    _, device = np.unique(said.cells.codes["device"], return_inverse=True)
+    weight = 1 / np.sqrt(np.bincount(device)[device])
+    tier = np.array(tiers(said, said.cells))
+    task = np.array([w.task for w in said.cells.workloads])
+    widths = {}
+    for name in np.unique(tier):
+        pooled = _quantile(missed[tier == name], weight[tier == name], NORMAL_90)
+        widths[_name("", str(name))] = pooled
+        for one in np.unique(task[tier == name]):
+            which = (tier == name) & (task == one)
+            widths[_name(str(one), str(name))] = _quantile(missed[which], weight[which], pooled)
+    return Calibration(half_widths=widths)
+
+
+def _quantile(missed: Floats, weight: Floats, prior: float) -> float:
+    """Weighted 90 % quantile, drawn to a prior where rows are few."""
+    order = np.argsort(missed)
+    share = np.cumsum(weight[order]) / weight.sum()
+    found = float(missed[order][min(int(np.searchsorted(share, LEVEL)), len(missed) - 1)])
+    n = len(missed)
+    shrunk = (n * found + SHRINKAGE * prior) / (n + SHRINKAGE)
+    return float(np.clip(shrunk, NARROWEST * NORMAL_90, WIDEST * NORMAL_90))
+
+
+def _name(task: str, tier: Tier) -> str:
+    return f"{task}|{tier}"

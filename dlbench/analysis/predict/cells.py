@@ -1,0 +1,299 @@
+"""Observations as arrays: one cell for each device and workload, with the codes kernels compare."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from dlbench.analysis.predict.devices import interconnect, peak_tflops
+from dlbench.analysis.predict.types import Arithmetic, DeviceSpec, Observation, Workload
+
+Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+
+NEUTRAL_L2_MIB = 20.0
+"""Stands in where a data sheet does not name the last cache: between 6 (2018) and 50 (2022)."""
+NEUTRAL_YEAR = 2020.0
+NEUTRAL_MEMORY_GIB = 24.0
+FP32_SHARE_OF_PEAK = 4.0
+"""Stands in where the vector rate is unknown: matrix units are 2 to 16 times as fast."""
+
+CODES = (
+    "device", "chip", "arch", "die", "kind", "task", "precision", "family", "model", "counted", "panel",
+    "level", "stack", "setup", "cell",
+)  # fmt: skip
+
+
+ARRAYS = (
+    "y", "n", "compute", "vector", "bandwidth", "l2", "memory", "year", "batch", "spread", "nvlink",
+    "size", "of_work", "of_device",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Encoder:
+    """Numbers for names, the same ones for all cells that will be compared."""
+
+    tables: dict[str, dict[object, int]] = field(default_factory=lambda: defaultdict(dict))
+
+    def code(self, column: str, value: object) -> int:
+        """The number of a value in a column, a new one at first sight."""
+        table = self.tables[column]
+        return table.setdefault(value, len(table))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cells:
+    """Parallel arrays, one entry a cell; ``y`` is ln of the rate of one device, NaN where asked.
+
+    ``codes`` hold what kernels compare for equality. ``compute``, ``vector`` and ``bandwidth`` are
+    data-sheet rates; NaN in ``batch`` (log2) and in the model's sizes (ln) means not known. A
+    measurement is of its work and of its device (both 1); a shipped coefficient of one of them.
+    """
+
+    devices: tuple[DeviceSpec, ...]
+    workloads: tuple[Workload, ...]
+    y: Floats
+    n: Floats
+    codes: Mapping[str, Codes]
+    compute: Floats
+    vector: Floats
+    bandwidth: Floats
+    l2: Floats
+    memory: Floats
+    year: Floats
+    batch: Floats
+    spread: Floats
+    nvlink: Floats
+    size: Floats
+    of_work: Floats
+    of_device: Floats
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, index: npt.NDArray[np.bool_] | Codes) -> Cells:
+        """Some of the cells, in that order."""
+        where = np.flatnonzero(index) if index.dtype == np.bool_ else index
+        arrays = {name: getattr(self, name)[where] for name in ARRAYS}
+        return replace(
+            self,
+            devices=tuple(self.devices[i] for i in where),
+            workloads=tuple(self.workloads[i] for i in where),
+            codes={name: codes[where] for name, codes in self.codes.items()},
+            **arrays,
+        )
+
+
+SERVER_DIE_RATIO = 10.0
+"""Matrix over vector rate: 15 and more on server dies since 2020, 8 and less on graphics dies."""
+
+
+def die(spec: DeviceSpec) -> str:
+    """Whether a chip was made for servers or for graphics: by its matrix rate, from the data sheet."""
+    if spec.kind != "gpu" or not spec.fp16_tflops or not spec.fp32_tflops:
+        return spec.kind
+    return "server" if spec.fp16_tflops / spec.fp32_tflops >= SERVER_DIE_RATIO else "graphics"
+
+
+def chip(spec: DeviceSpec) -> tuple[object, ...]:
+    """Devices of one chip differ only in clocks, memory and cooling: same architecture and units."""
+    return (spec.arch, spec.sm) if spec.arch and spec.sm else (spec.name,)
+
+
+def precision_group(arithmetic: Arithmetic) -> str:
+    """Arithmetic that meets the same kind of peak: matrix units, or not."""
+    if arithmetic in (Arithmetic.SINGLE, Arithmetic.TF32, Arithmetic.FP32):
+        return "single"
+    return "low" if arithmetic in (Arithmetic.FP8, Arithmetic.INT8) else "half"
+
+
+def merge(observations: Iterable[Observation]) -> list[Observation]:
+    """One observation for each device and workload: the median of those alike."""
+    alike: dict[tuple[str, Workload], list[Observation]] = defaultdict(list)
+    for seen in observations:
+        alike[seen.device, seen.workload].append(seen)
+    return [
+        replace(group[0], rate=float(np.median([o.rate for o in group])), n=sum(o.n for o in group))
+        for group in alike.values()
+    ]
+
+
+Sizes = Mapping[str, tuple[float | None, ...]]
+
+
+def sizes_of(workloads: Iterable[Workload]) -> dict[str, tuple[float | None, ...]]:
+    """Multiply-accumulates, activations and parameters of each model, medians over its rows."""
+    found: dict[str, list[list[float]]] = defaultdict(lambda: [[], [], []])
+    for w in workloads:
+        for kept, x in zip(found[w.model], (w.gmacs, w.macts_m, w.params_m), strict=True):
+            if x:
+                kept.append(x)
+    return {
+        model: tuple(float(np.median(xs)) if xs else None for xs in sizes)
+        for model, sizes in found.items()
+    }
+
+
+def with_sizes(workload: Workload, sizes: Sizes) -> Workload:
+    """The workload with sizes as its model has them elsewhere: filled in, or left out.
+
+    A level that was learnt without sizes says nothing of a row that has them, and the reverse.
+    """
+    known = sizes.get(workload.model)
+    if known is None:
+        return workload
+    own = (workload.gmacs, workload.macts_m, workload.params_m)
+    gmacs, macts, params = (
+        (mine or other) if other else None for mine, other in zip(own, known, strict=True)
+    )
+    return replace(workload, gmacs=gmacs, macts_m=macts, params_m=params)
+
+
+def usable(spec: DeviceSpec, workload: Workload) -> bool:
+    """Whether the data sheet has the two rates without which there is no roofline."""
+    return spec.mem_bw_gb_s is not None and peak_tflops(spec, workload.arithmetic) is not None
+
+
+def encode(
+    pairs: Sequence[tuple[DeviceSpec, Workload]],
+    rates: Sequence[tuple[float, int]] | None,
+    encoder: Encoder,
+    batched: frozenset[str],
+    parts: tuple[float, float] = (1.0, 1.0),
+) -> Cells:
+    """Arrays of device-workload pairs that are ``usable``.
+
+    Args:
+        pairs: what to encode.
+        rates: rate and number of observations of each; None for what is asked.
+        encoder: shared among cells that will be compared.
+        batched: panels in which a batch size is part of what makes rows comparable.
+        parts: whether a cell tells of its work and of its device.
+    """
+    code_rows = [_code_row(spec, workload, batched) for spec, workload in pairs]
+    codes = {
+        name: np.array([encoder.code(name, row[i]) for row in code_rows], dtype=np.int64)
+        for i, name in enumerate(CODES)
+    }
+    floats = np.array([_float_row(spec, w) for spec, w in pairs], dtype=float).reshape(-1, 9)
+    sizes = np.array([_sizes(w) for _, w in pairs], dtype=float).reshape(-1, 3)
+    n_pairs = len(pairs)
+    return Cells(
+        devices=tuple(spec for spec, _ in pairs),
+        workloads=tuple(workload for _, workload in pairs),
+        y=np.log([r for r, _ in rates]) if rates else np.full(n_pairs, np.nan),
+        n=np.array([n for _, n in rates], dtype=float) if rates else np.ones(n_pairs),
+        codes=codes,
+        compute=floats[:, 0],
+        vector=floats[:, 1],
+        bandwidth=floats[:, 2],
+        l2=floats[:, 3],
+        memory=floats[:, 4],
+        year=floats[:, 5],
+        batch=floats[:, 6],
+        spread=floats[:, 7],
+        nvlink=floats[:, 8],
+        size=sizes,
+        of_work=np.full(n_pairs, parts[0]),
+        of_device=np.full(n_pairs, parts[1]),
+    )
+
+
+def join(first: Cells, second: Cells) -> Cells:
+    """Cells of the same encoder, one after the other."""
+    arrays = {
+        name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in ARRAYS
+    }
+    return replace(
+        first,
+        devices=first.devices + second.devices,
+        workloads=first.workloads + second.workloads,
+        codes={name: np.concatenate([first.codes[name], second.codes[name]]) for name in CODES},
+        **arrays,
+    )
+
+
+def level_key(workload: Workload) -> tuple[object, ...]:
+    """What must be equal for two rates to be of the same work."""
+    return (
+        workload.panel,
+        workload.model,
+        workload.task,
+        precision_group(workload.arithmetic),
+        workload.unit,
+        workload.phase,
+    )
+
+
+def setup_key(workload: Workload, batched: frozenset[str]) -> tuple[object, ...]:
+    """What must be equal for two devices to be compared without a doubt."""
+    batch = workload.batch if workload.panel in batched else None
+    stack = (workload.framework, workload.policy, workload.setup)
+    return (*level_key(workload), *stack, batch)
+
+
+def _code_row(spec: DeviceSpec, workload: Workload, batched: frozenset[str]) -> tuple[object, ...]:
+    level, setup = level_key(workload), setup_key(workload, batched)
+    return (
+        spec.name,
+        chip(spec),
+        (spec.arch or spec.name, die(spec)),
+        die(spec),
+        spec.kind,
+        workload.task,
+        precision_group(workload.arithmetic),
+        workload.family,
+        workload.model,
+        (workload.model, workload.unit),
+        workload.panel,
+        level,
+        (*level, workload.framework, workload.policy),
+        setup,
+        (*setup, spec.name),
+    )
+
+
+def _float_row(spec: DeviceSpec, workload: Workload) -> tuple[float, ...]:
+    peak = peak_tflops(spec, workload.arithmetic)
+    if peak is None or spec.mem_bw_gb_s is None:
+        raise ValueError(f"{spec.name} has no roofline for {workload.arithmetic}")
+    return (
+        peak,
+        spec.fp32_tflops or peak / FP32_SHARE_OF_PEAK,
+        spec.mem_bw_gb_s,
+        spec.l2_mib or NEUTRAL_L2_MIB,
+        math.log2(spec.memory_gib or NEUTRAL_MEMORY_GIB),
+        spec.year or NEUTRAL_YEAR,
+        math.log2(workload.batch) if workload.batch else math.nan,
+        math.log2(workload.n_devices),
+        1.0 if interconnect(spec.name) == "nvlink" else 0.0,
+    )
+
+
+def _sizes(workload: Workload) -> tuple[float, float, float]:
+    return tuple(
+        math.log(x) if x else math.nan
+        for x in (workload.gmacs, workload.macts_m, workload.params_m)
+    )  # type: ignore[return-value]
+
+
+def batched_panels(observations: Sequence[Observation]) -> frozenset[str]:
+    """Panels that list several batches of one device under one name: there batch is a key.
+
+    Where each device has one batch (the largest that fits), it is a covariate instead.
+    """
+    batches: dict[tuple[object, ...], set[float | None]] = defaultdict(set)
+    for seen in observations:
+        w = seen.workload
+        batches[w.panel, setup_key(w, frozenset()), w.n_devices, seen.device].add(w.batch)
+    several: dict[object, list[bool]] = defaultdict(list)
+    for key, found in batches.items():
+        several[key[0]].append(len(found) > 1)
+    share = 0.1
+    return frozenset(str(p) for p, flags in several.items() if sum(flags) > share * len(flags))

@@ -1,0 +1,94 @@
+"""The user's own result documents as observations, and dlbench's cases as workloads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dlbench.analysis.predict.devices import DeviceTable
+from dlbench.analysis.predict.models import canonical, family
+from dlbench.analysis.predict.types import Arithmetic, Observation, Task, Workload
+from dlbench.core import metrics
+from dlbench.core.types import (
+    Absent,
+    Case,
+    CaseResult,
+    DataMode,
+    DeviceInfo,
+    Measured,
+    Mode,
+    Precision,
+    Run,
+    Scenario,
+    WorkloadInfo,
+)
+
+OWN_PANEL = "dlbench"
+_ARITHMETIC = {
+    Precision.FP32: Arithmetic.FP32,
+    Precision.TF32: Arithmetic.TF32,
+    Precision.BF16: Arithmetic.HALF,
+    Precision.FP16: Arithmetic.HALF,
+    Precision.INT8: Arithmetic.INT8,
+}
+FLOPS_PER_GMAC = 2e9
+PARAMETERS_PER_M = 1e6
+
+
+def observations(runs: Sequence[Run], devices: DeviceTable) -> tuple[Observation, ...]:
+    """Every throughput that was measured on a device with a data sheet.
+
+    Server and single-stream results are left out: their rate is set by arrivals, not by the device.
+    """
+    found = [_observation(run, result, devices) for run in runs for result in run.results]
+    return tuple(o for o in found if o is not None)
+
+
+def workload_of_case(case: Case, info: WorkloadInfo) -> Workload:
+    """What the predictor is asked for a case: its rate in samples a second."""
+    phase = [case.variant] if case.variant != "full" else []
+    if case.scenario not in (None, Scenario.OFFLINE):
+        phase.append(str(case.scenario))
+    if case.data_mode is not DataMode.SYNTHETIC:
+        phase.append(f"{case.data_mode} data")
+    return Workload(
+        model=canonical(case.workload),
+        task=Task.TRAIN if case.mode is Mode.TRAINING else Task.INFER,
+        arithmetic=_ARITHMETIC[case.precision],
+        family=family(case.workload),
+        framework=case.framework,
+        policy=str(case.policy),
+        panel=OWN_PANEL,
+        phase=" ".join(phase),
+        setup=f"v{info.version}",
+        batch=float(case.batch_size),
+        n_devices=case.n_devices,
+        params_m=_scaled(info.parameters, PARAMETERS_PER_M),
+        gmacs=_scaled(info.flops, FLOPS_PER_GMAC),
+    )
+
+
+def _scaled(size: float | Absent, unit: float) -> float | None:
+    """A size in the predictor's unit; what is absent or 0 is not known."""
+    return None if isinstance(size, Absent) else size / unit or None
+
+
+def _observation(run: Run, result: CaseResult, devices: DeviceTable) -> Observation | None:
+    case = result.case
+    if not result.outcome.ok or case.scenario not in (None, Scenario.OFFLINE):
+        return None
+    rate = metrics.compute("throughput_samples_per_s", result, run)
+    name = _device_name(case.device, run.environment.devices)
+    spec = devices.find(name) if name else None
+    if not isinstance(rate, Measured) or spec is None:
+        return None
+    return Observation(
+        device=spec.name,
+        workload=workload_of_case(case, run.workload(case)),
+        rate=rate.value / case.n_devices,
+        source=run.run_id,
+        n=rate.n,
+    )
+
+
+def _device_name(device_id: str, devices: Sequence[DeviceInfo]) -> str:
+    return next((d.name for d in devices if d.id == device_id), "")

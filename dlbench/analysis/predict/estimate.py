@@ -1,0 +1,198 @@
+"""From a forecast to an answer: an estimate with its 90 % interval and its reasons, or a refusal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from dlbench.analysis.predict import calibration, leave_out, predictor
+from dlbench.analysis.predict.calibration import Calibration
+from dlbench.analysis.predict.cells import Encoder, usable
+from dlbench.analysis.predict.devices import DeviceTable, is_slice, peak_tflops
+from dlbench.analysis.predict.kernel import Scales
+from dlbench.analysis.predict.predictor import Predictor
+from dlbench.analysis.predict.types import DeviceSpec, Observation, Workload
+from dlbench.core.types import Absent, Estimated, Interval
+
+WIDEST_RATIO = 100.0
+"""Above a factor of 10 to either side an interval says nothing that helps anybody choose."""
+FARTHEST_OCTAVES = 4.0
+"""A data sheet 16 times beyond all that were learnt from is refused."""
+SD_PER_OCTAVE = 0.25
+"""Widening for each factor of two beyond the fastest or below the slowest device learnt from."""
+LARGE_PANEL = 3000
+"""Panels above this give the calibration a part of their models only."""
+MEASURE = "dlbench run, on that device or on one of its architecture"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """The span of data-sheet rates that a fit has seen, as log2."""
+
+    low: float
+    high: float
+
+    def octaves_outside(self, value: float) -> float:
+        """How many factors of two a rate lies outside; 0 within."""
+        at = math.log2(value)
+        return max(self.low - at, at - self.high, 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimator:
+    """The predictor with its calibration: the one thing that callers hold."""
+
+    predictor: Predictor
+    calibration: Calibration
+    ranges: dict[str, Range]
+    provenance: str
+    widest_ratio: float = WIDEST_RATIO
+
+    def estimate(self, device: DeviceSpec, workload: Workload) -> Estimated | Absent:
+        """The rate of all of ``workload.n_devices`` devices together, in ``workload.unit``."""
+        return self.estimate_many([(device, workload)])[0]
+
+    def estimate_many(
+        self, pairs: Sequence[tuple[DeviceSpec, Workload]]
+    ) -> list[Estimated | Absent]:
+        """As ``estimate``, many at once: a thousand pairs take well under a second."""
+        refusals = [self._refusal(device, workload) for device, workload in pairs]
+        fit_for = [i for i, refusal in enumerate(refusals) if refusal is None]
+        answers: list[Estimated | Absent] = [
+            refusal or Absent(reason="not predicted") for refusal in refusals
+        ]
+        if not fit_for:
+            return answers
+        said = self.predictor.forecast([pairs[i] for i in fit_for])
+        asked = self.predictor.encoded([pairs[i] for i in fit_for])
+        tiers = calibration.tiers(said, asked)
+        widths = self.calibration.half_width(asked, tiers)
+        for k, i in enumerate(fit_for):
+            device, workload = pairs[i]
+            octaves = self._octaves(device, workload)
+            sd = math.hypot(float(said.sd[k]), SD_PER_OCTAVE * octaves)
+            half = float(widths[k]) * sd
+            n_device = int(said.n_same_device[k])
+            if 2 * half > math.log(self.widest_ratio):
+                answers[i] = Absent(
+                    reason=f"{workload.model} on {device.name} cannot be told within a factor of "
+                    f"{math.sqrt(self.widest_ratio):.0f}: {tiers[k]}",
+                    remedy="say its multiply-accumulates and parameters, or measure it anywhere",
+                )
+                continue
+            evidence = (tiers[k], n_device, octaves)
+            answers[i] = _answer(workload, device, float(said.ln_rate[k]), half, evidence)
+        return answers
+
+    def _octaves(self, device: DeviceSpec, workload: Workload) -> float:
+        rates = self._rates(device, workload)
+        return max(
+            (
+                self.ranges[name].octaves_outside(x)
+                for name, x in rates.items()
+                if name in self.ranges
+            ),
+            default=0.0,
+        )
+
+    @staticmethod
+    def _rates(device: DeviceSpec, workload: Workload) -> dict[str, float]:
+        peak = peak_tflops(device, workload.arithmetic)
+        return {
+            f"{device.kind} {name}": x
+            for name, x in (("peak", peak), ("bandwidth", device.mem_bw_gb_s))
+            if x is not None
+        }
+
+    def _refusal(self, device: DeviceSpec, workload: Workload) -> Absent | None:
+        if is_slice(device.name):
+            return Absent(reason=f"{device.name} is a slice of a device", remedy=MEASURE)
+        if not usable(device, workload):
+            lacks = "memory bandwidth" if device.mem_bw_gb_s is None else "peak"
+            return Absent(
+                reason=f"the data sheet of {device.name} lacks its {lacks}",
+                remedy="add it to the catalog",
+            )
+        if workload.unit.startswith("J/") and device.tdp_w is None:
+            return Absent(reason=f"the watts of {device.name} are not known", remedy=MEASURE)
+        if f"{device.kind} bandwidth" not in self.ranges:
+            return Absent(reason=f"no {device.kind} was ever learnt from", remedy=MEASURE)
+        octaves = self._octaves(device, workload)
+        if octaves > FARTHEST_OCTAVES:
+            return Absent(
+                reason=f"{device.name} is {2**octaves:.0f} times outside of the devices learnt from",
+                remedy=MEASURE,
+            )
+        return None
+
+
+def _answer(
+    workload: Workload,
+    device: DeviceSpec,
+    ln_rate: float,
+    half: float,
+    evidence: tuple[calibration.Tier, int, float],
+) -> Estimated:
+    tier, n_device, octaves = evidence
+    total = math.exp(ln_rate) * workload.n_devices
+    from_ = [tier]
+    from_.append(
+        f"{n_device} measurements on {device.name}" if n_device else f"{device.name} by data sheet"
+    )
+    if octaves:
+        from_.append(f"extrapolated {octaves:.1f} octaves beyond the devices learnt from")
+    low, value, high = total * math.exp(-half), total, total * math.exp(half)
+    if workload.unit.startswith("J/"):
+        # The rate is watts over joules; more of it is fewer joules.
+        watts = (device.tdp_w or 0.0) * workload.n_devices
+        low, value, high = watts / high, watts / value, watts / low
+    return Estimated(
+        value=value,
+        interval=Interval(low=low, high=high, level=calibration.LEVEL),
+        method="extrapolated" if octaves else "roofline and kriging",
+        from_=tuple(from_),
+    )
+
+
+def fit(
+    observations: Iterable[Observation],
+    devices: DeviceTable,
+    scales: Scales | None = None,
+    provenance: str = "",
+    most: int = predictor.MOST_ANCHORS,
+) -> Estimator:
+    """Learn from observations, and calibrate by leaving whole architectures out.
+
+    Args:
+        observations: measured rates.
+        devices: data sheets of the devices they name.
+        scales: of the kernel; the shipped ones by default.
+        provenance: where the observations are from, for the record.
+        most: anchors of the kriging; the calibration's folds take half as many.
+    """
+    encoder = Encoder()
+    cells, batched = predictor.gather(observations, devices, encoder)
+    scales = scales or Scales()
+    learner = leave_out.Learner(
+        encoder=encoder, batched=batched, scales=scales, most_anchors=most // 2
+    )
+    calibrated, _ = calibration.calibrate(leave_out.thin(cells, LARGE_PANEL), learner)
+    fitted = predictor.learn(cells, encoder, batched, scales, most)
+    return Estimator(
+        predictor=fitted,
+        calibration=calibrated,
+        ranges=ranges_of((cells.devices, cells.workloads)),
+        provenance=provenance,
+    )
+
+
+def ranges_of(
+    seen: tuple[Sequence[DeviceSpec], Sequence[Workload]],
+) -> dict[str, Range]:
+    """The span of each data-sheet rate, by kind of device."""
+    found: dict[str, list[float]] = {}
+    for device, workload in zip(*seen, strict=True):
+        for name, x in Estimator._rates(device, workload).items():  # noqa: SLF001
+            found.setdefault(name, []).append(math.log2(x))
+    return {name: Range(low=min(xs), high=max(xs)) for name, xs in found.items()}

@@ -1,0 +1,171 @@
+"""How alike two cells are: the covariance of what roofline and level leave unexplained.
+
+Two parts. Of the work: the same model, panel, stack or set-up errs alike on all devices, which is how
+a measurement elsewhere sets the level. Of the device: the same device or architecture errs alike on
+all work, more so on the same precision, family or model, which is how siblings and a user's own
+measurements correct the data sheet. Bandwidth and peaks are not among what is compared, so that the
+correction cannot turn the order of the roofline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dlbench.analysis.predict.cells import Cells, Codes, Floats
+
+Matrix = Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scales:
+    """Standard deviations in ln of a rate, each of one way in which cells err alike.
+
+    Chosen by the likelihood of devices, and of whole architectures, that were left out of the public
+    tables (docs/prediction.md); they are few against the rows, and hold for all devices alike.
+    """
+
+    model_known: float = 0.3
+    model_sized: float = 0.6
+    model_unknown: float = 3.0
+    level: float = 0.4
+    stack: float = 0.3
+    setup: float = 0.3
+    size: float = 0.25
+    family_size: float = 0.2
+    batch: float = 1.2
+    batch_model: float = 0.14
+    device: float = 0.06
+    device_task: float = 0.03
+    device_precision: float = 0.03
+    device_family: float = 0.014
+    device_model: float = 0.017
+    device_panel: float = 0.014
+    chip: float = 0.035
+    chip_precision: float = 0.017
+    chip_model: float = 0.035
+    arch: float = 0.14
+    arch_task: float = 0.017
+    arch_precision: float = 0.028
+    arch_family: float = 0.028
+    arch_model: float = 0.056
+    die: float = 0.2
+    die_precision: float = 0.07
+    die_family: float = 0.07
+    kind: float = 0.15
+    year: float = 0.021
+    scaling_model: float = 0.017
+    scaling_link: float = 0.017
+    scaling_device: float = 0.028
+    cell: float = 0.03
+    row: float = 0.084
+
+
+YEARS = 4.0
+SIZE_LENGTH = 0.7
+BATCH_LENGTH = 2.5
+SIZED_BATCH_SHARE = 0.25
+"""Of a model with known sizes the level's regression tells what a batch does; little is left."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A cell's features as the kernel reads them."""
+
+    cells: Cells
+    amplitude: Floats
+    size: Floats
+    has_size: Floats
+    has_batch: Floats
+    batch: Floats = field(default_factory=lambda: np.zeros(0))
+
+
+def sample(cells: Cells, scales: Scales) -> Sample:
+    """The features of cells: sizes in ln, where known, and how uncertain a model's level is."""
+    has_gmacs = np.isfinite(cells.size[:, 0])
+    has_params = np.isfinite(cells.size[:, 2])
+    amplitude = np.where(
+        has_gmacs,
+        scales.model_known,
+        np.where(has_params, scales.model_sized, scales.model_unknown),
+    )
+    return Sample(
+        cells=cells,
+        amplitude=amplitude,
+        size=np.nan_to_num(cells.size, nan=0.0),
+        has_size=has_params.astype(float) + 2 * has_gmacs,
+        has_batch=np.isfinite(cells.batch) * np.where(has_gmacs, SIZED_BATCH_SHARE, 1.0),
+        batch=np.nan_to_num(cells.batch, nan=0.0),
+    )
+
+
+def covariance(a: Sample, b: Sample, scales: Scales) -> Matrix:
+    """Covariance of every cell of ``a`` with every one of ``b``, without the rows' own noise."""
+    same = _Same(a.cells.codes, b.cells.codes)
+    work = np.outer(a.cells.of_work, b.cells.of_work)
+    device = np.outer(a.cells.of_device, b.cells.of_device)
+    return np.asarray(work * _of_work(a, b, scales, same) + device * _of_device(a, b, scales, same))
+
+
+class _Same:
+    """Whether two cells agree in a column, as numbers, each computed once."""
+
+    def __init__(self, a: Mapping[str, Codes], b: Mapping[str, Codes]) -> None:
+        self._a, self._b = a, b
+        self._known: dict[str, Matrix] = {}
+
+    def __call__(self, name: str) -> Matrix:
+        if name not in self._known:
+            self._known[name] = (self._a[name][:, None] == self._b[name][None, :]).astype(float)
+        return self._known[name]
+
+
+def _of_work(a: Sample, b: Sample, s: Scales, same: _Same) -> Matrix:
+    model, level, task = same("counted"), same("level"), same("task")
+    total: Matrix = np.outer(a.amplitude, b.amplitude) * model * task
+    total += level * s.level**2 + same("stack") * s.stack**2 + same("setup") * s.setup**2
+    both_sized = (a.has_size[:, None] == b.has_size[None, :]) & (a.has_size[:, None] > 0)
+    distance = sum((a.size[:, None, k] - b.size[None, :, k]) ** 2 for k in range(a.size.shape[1]))
+    near = np.exp(-distance / (2 * SIZE_LENGTH**2)) * both_sized * task
+    total += near * (s.size**2 + s.family_size**2 * same("family"))
+    both_batched = np.outer(a.has_batch, b.has_batch)
+    near_batch = np.exp(-((a.batch[:, None] - b.batch[None, :]) ** 2) / (2 * BATCH_LENGTH**2))
+    total += both_batched * near_batch * (s.batch**2 * level + s.batch_model**2 * model * task)
+    return total
+
+
+def _of_device(a: Sample, b: Sample, s: Scales, same: _Same) -> Matrix:
+    task, precision, family = same("task"), same("precision"), same("family")
+    model = same("model") * task
+    device = (
+        s.device**2
+        + s.device_task**2 * task
+        + s.device_precision**2 * precision * task
+        + s.device_family**2 * family * task
+        + s.device_model**2 * model
+        + s.device_panel**2 * same("panel") * task
+    )
+    chip = s.chip**2 + s.chip_precision**2 * precision * task + s.chip_model**2 * model
+    die = s.die**2 + s.die_precision**2 * precision * task + s.die_family**2 * family * task
+    arch = (
+        s.arch**2
+        + s.arch_task**2 * task
+        + s.arch_precision**2 * precision * task
+        + s.arch_family**2 * family * task
+        + s.arch_model**2 * model
+    )
+    years = a.cells.year[:, None] - b.cells.year[None, :]
+    near_year = np.exp(-(years**2) / (2 * YEARS**2))
+    kind = same("kind") * (s.kind**2 + s.year**2 * near_year)
+    octaves = np.outer(a.cells.spread, b.cells.spread)
+    same_link = a.cells.nvlink[:, None] == b.cells.nvlink[None, :]
+    scaling = octaves * (
+        (s.scaling_model**2 + s.scaling_link**2 * same_link) * same("level")
+        + s.scaling_device**2 * same("device")
+    )
+    total: Matrix = same("device") * device + same("chip") * chip + same("arch") * arch
+    total += same("die") * die + kind + scaling
+    total += same("cell") * s.cell**2
+    return total

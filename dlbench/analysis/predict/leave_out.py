@@ -1,0 +1,133 @@
+"""What the predictor says of devices that it did not see: for calibration and for the table."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dlbench.analysis.predict import predictor
+from dlbench.analysis.predict.cells import Cells, Codes, Encoder, Floats, precision_group
+from dlbench.analysis.predict.kernel import Scales
+
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """Predictions of cells by a fit that did not see them; NaN where a cell was not asked for."""
+
+    cells: Cells
+    ln_rate: Floats
+    sd: Floats
+    n_same_work: npt.NDArray[np.int64]
+    n_same_model: npt.NDArray[np.int64]
+    n_same_panel: npt.NDArray[np.int64]
+
+    @property
+    def asked(self) -> Flags:
+        """Which cells were predicted."""
+        return np.isfinite(self.ln_rate)
+
+    def take(self, index: Flags | Codes) -> LeftOut:
+        """Some of the cells."""
+        where = np.flatnonzero(index) if index.dtype == np.bool_ else index
+        return LeftOut(
+            cells=self.cells.take(where),
+            ln_rate=self.ln_rate[where],
+            sd=self.sd[where],
+            n_same_work=self.n_same_work[where],
+            n_same_model=self.n_same_model[where],
+            n_same_panel=self.n_same_panel[where],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learner:
+    """All that a fit on cells takes beside the cells themselves."""
+
+    encoder: Encoder
+    batched: frozenset[str]
+    scales: Scales
+    most_anchors: int = predictor.MOST_ANCHORS
+
+    def fit(self, cells: Cells) -> predictor.Predictor:
+        """A predictor of these cells."""
+        return predictor.learn(cells, self.encoder, self.batched, self.scales, self.most_anchors)
+
+
+def folds(cells: Cells, learner: Learner, parts: Iterable[tuple[Flags, Flags]]) -> LeftOut:
+    """Predict each part's asked cells from all cells that are not hidden.
+
+    Args:
+        cells: measured cells.
+        learner: how to fit.
+        parts: (hidden, asked) flags of each fold; what is asked must be hidden.
+    """
+    ln_rate, sd = np.full(len(cells), np.nan), np.full(len(cells), np.nan)
+    work, model = np.zeros(len(cells), dtype=np.int64), np.zeros(len(cells), dtype=np.int64)
+    panel = np.zeros(len(cells), dtype=np.int64)
+    for hidden, asked in parts:
+        index = np.flatnonzero(asked)
+        if not len(index) or hidden.all():
+            continue
+        fitted = learner.fit(cells.take(~hidden))
+        said = fitted.forecast([(cells.devices[i], cells.workloads[i]) for i in index])
+        ln_rate[index], sd[index] = said.ln_rate, said.sd
+        work[index], model[index] = said.n_same_work, said.n_same_model
+        panel[index] = said.n_same_panel
+    return LeftOut(
+        cells=cells,
+        ln_rate=ln_rate,
+        sd=sd,
+        n_same_work=work,
+        n_same_model=model,
+        n_same_panel=panel,
+    )
+
+
+def by_column(cells: Cells, column: str, asked: Flags) -> list[tuple[Flags, Flags]]:
+    """One fold for each value of a column (device, arch, model ...), hidden as a whole."""
+    codes = cells.codes[column]
+    return [(codes == c, (codes == c) & asked) for c in np.unique(codes[asked])]
+
+
+def thin(cells: Cells, large: int) -> Cells:
+    """Panels of more than so many cells cut to half of that, by whole models: folds need no more."""
+    panels: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for i, (panel, model) in enumerate(
+        zip(cells.codes["panel"], cells.codes["model"], strict=True)
+    ):
+        panels[int(panel)][int(model)].append(i)
+    kept: list[int] = []
+    for models in panels.values():
+        size = sum(map(len, models.values()))
+        kept += predictor.spread_out(models, large // 2 if size > large else size)
+    return cells.take(np.array(sorted(kept), dtype=np.int64))
+
+
+MIXED_SLOWDOWN = 4.0
+"""Mixed precision may cost a little on old devices; no device makes it four times slower."""
+
+
+def implausible(cells: Cells) -> Flags:
+    """Cells in half precision at under a quarter of the same work's rate in single precision."""
+    single: dict[tuple[object, ...], float] = {}
+    for i in range(len(cells)):
+        precision, key = _without_precision(cells, i)
+        if precision == "single":
+            single[key] = max(single.get(key, 0.0), float(np.exp(cells.y[i])))
+    flags = np.zeros(len(cells), dtype=bool)
+    for i in range(len(cells)):
+        precision, key = _without_precision(cells, i)
+        flags[i] = precision == "half" and np.exp(cells.y[i]) * MIXED_SLOWDOWN < single.get(key, 0)
+    return flags
+
+
+def _without_precision(cells: Cells, i: int) -> tuple[str, tuple[object, ...]]:
+    w, spread = cells.workloads[i], float(cells.spread[i])
+    work = (w.panel, w.model, w.task, w.phase, w.unit, w.framework, w.setup)
+    return precision_group(w.arithmetic), (*work, cells.devices[i].name, spread)

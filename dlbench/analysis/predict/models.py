@@ -1,0 +1,80 @@
+"""Names of models across sources, and the family each belongs to."""
+
+from __future__ import annotations
+
+import re
+
+# First match wins; a family shares the shape of its work: what it computes for each byte it moves.
+_FAMILIES: tuple[tuple[str, str], ...] = (
+    ("diffusion", r"diffusion|flux|pixart|hunyuan|sana|wan2|cogvideo|text-to-(image|video)|sdxl"),
+    ("recommendation", r"dlrm|ncf|widedeep|wideanddeep|wide_deep|/sim$|vae-?cf|recommend"),
+    ("segmentation3d", r"3d.?unet|unet.?3d|nnunet|\bvnet|3d_medical"),
+    ("detection", r"ssd|rcnn|efficientdet|retinanet|detect|yolo"),
+    ("segmentation", r"unet|segment|deeplab"),
+    (
+        "speech",
+        r"tacotron|waveglow|fastpitch|hifigan|jasper|quartz|wav2vec|rnnt|deepspeech|whisper",
+    ),
+    ("rnn", r"gnmt|lstm|gru|\brnn"),
+    ("llm", r"llama|qwen|gpt|mistral|mixtral|gemma|nemotron|falcon|opt-|bloom|phi-|deepseek"),
+    ("encoder", r"bert|electra|bart|transformer|\bt5|roberta"),
+    ("forecasting", r"\btft\b|forecast|moflow|drug"),
+    (
+        "vit",
+        (
+            r"vit|deit|beit|eva|swin|cait|xcit|mvit|pit_|twins|crossvit|volo|maxvit|coatnet|tnt_|"
+            r"sam|siglip|clip|naflex|davit|hiera|nest_|convit|flexi|dino|(?<!conv)mixer|gmlp|resmlp"
+        ),
+    ),
+    (
+        "cnn_depthwise",
+        (
+            r"mobilenet|efficientnet|mnasnet|fbnet|tinynet|ghostnet|mixnet|lcnet|hardcorenas|"
+            r"spnasnet|convnext|convmixer|rexnet|edgenext|mobileone|efficientformer|tf_efficient|"
+            r"semnasnet|poolformer|caformer|convformer|inception_next"
+        ),
+    ),
+    (
+        "cnn",
+        (
+            r"resnet|resnext|rn50|regnet|vgg|densenet|inception|dpn|dla|darknet|cspnet|vovnet|"
+            r"hrnet|res2net|resnest|selecsls|xception|nfnet|botnet|halonet|convnets|nasnet"
+        ),
+    ),
+)
+_COMPILED = tuple((name, re.compile(pattern)) for name, pattern in _FAMILIES)
+
+_ALIASES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), name)
+    for pattern, name in (
+        (
+            r"^(classification/)?(convnets/)?(rn50v1\.5|resnet50v1\.5|resnet-?50|resnet)$",
+            "resnet50",
+        ),
+        (r"^(detection/)?ssd(-small|300)?$", "ssd300"),
+        (r"^(segmentation/)?mask-?rcnn$", "maskrcnn"),
+        (r"^(recommendation/)?ncf$", "ncf"),
+        (r"^(speechsynthesis/)?tacotron2$", "tacotron2"),
+        (r"^(translation/)?gnmt$", "gnmt"),
+        (r"^stable-?diffusion(-xl)?$", "stable-diffusion"),
+    )
+)
+_SQUAD = re.compile(r"^(bert_(base|large))_squad$")
+_TARGET = re.compile(r"-99(\.9)?$")
+
+
+def canonical(model: str) -> str:
+    """One name for what several sources call by several."""
+    name = _TARGET.sub("", model.strip().lower())
+    if squad := _SQUAD.match(name):
+        return squad[1]
+    for pattern, known in _ALIASES:
+        if pattern.match(name):
+            return known
+    return name
+
+
+def family(model: str) -> str:
+    """The family of a model by its name; ``other`` where the name tells nothing."""
+    name = model.lower()
+    return next((family for family, pattern in _COMPILED if pattern.search(name)), "other")

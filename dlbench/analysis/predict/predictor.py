@@ -1,0 +1,458 @@
+"""Fit on observations, then predict: roofline and level, corrected by kriging on ln of the rest."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from dlbench.analysis.predict import kernel, level, roofline
+from dlbench.analysis.predict.cells import (
+    Cells,
+    Codes,
+    Encoder,
+    Floats,
+    Sizes,
+    batched_panels,
+    encode,
+    merge,
+    sizes_of,
+    usable,
+    with_sizes,
+)
+from dlbench.analysis.predict.devices import DeviceTable
+from dlbench.analysis.predict.kernel import Scales
+from dlbench.analysis.predict.types import DeviceSpec, Observation, Workload
+
+MOST_ANCHORS = 2400
+"""Cells in the dense part: solving grows with the cube (2400 take a second on one core)."""
+MOST_COMPARED = 6000
+"""Cells that the roofline is fitted on; its cost grows in proportion."""
+MOST_NEIGHBOURS = 48
+MOST_ASKED_AT_ONCE = 64
+LEAST_COMPARED = 3
+OUTLIER = 4.0
+NOISE_SHRINKAGE = 12.0
+LEAST_NOISE, MOST_NOISE = 0.5, 4.0
+JITTER = 1e-8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """ln of the expected rate of one device, its standard deviation, and how many rows bear on it."""
+
+    ln_rate: Floats
+    sd: Floats
+    n_same_work: npt.NDArray[np.int64]
+    n_same_model: npt.NDArray[np.int64]
+    n_same_device: npt.NDArray[np.int64]
+    n_same_panel: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learnt:
+    """What does not need the rows any more: shares, levels, scaling, noise, and how to compare."""
+
+    scales: Scales
+    encoder: Encoder
+    batched: frozenset[str]
+    roofline: roofline.Roofline
+    level: level.Level
+    efficiency: Mapping[str, float]
+    noise: Mapping[str, float]
+    sizes: Sizes
+
+    def mean(self, cells: Cells) -> Floats:
+        """Ln of the rate as roofline, level and scaling efficiency have it."""
+        return mean_of(cells, self.roofline, self.level, self.efficiency)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predictor:
+    """What was learnt, and the rows that correct it: call ``forecast``."""
+
+    learnt: Learnt
+    cells: Cells
+    anchors: Codes
+    neighbours: Mapping[int, Codes]
+    rest: Codes
+    factor: Floats
+    weighted: Floats
+    residual: Floats
+    row_variance: Floats
+
+    def forecast(self, pairs: Sequence[tuple[DeviceSpec, Workload]]) -> Forecast:
+        """Expected ln rate of each pair; all must be ``usable``."""
+        asked = self.encoded(pairs)
+        mean = self.learnt.mean(asked)
+        correction, variance = self.correction(asked)
+        variance = variance + self._noise(asked)
+        known = self.cells.codes
+        return Forecast(
+            ln_rate=mean + correction,
+            sd=np.sqrt(np.maximum(variance, JITTER)),
+            n_same_work=_count(known["setup"], asked.codes["setup"]),
+            n_same_model=_count(known["model"], asked.codes["model"]),
+            n_same_device=_count(known["device"], asked.codes["device"]),
+            n_same_panel=_count(known["panel"], asked.codes["panel"]),
+        )
+
+    def encoded(self, pairs: Sequence[tuple[DeviceSpec, Workload]]) -> Cells:
+        """The pairs as cells that compare with what was learnt from."""
+        learnt = self.learnt
+        sized = [(device, with_sizes(w, learnt.sizes)) for device, w in pairs]
+        return encode(sized, None, learnt.encoder, learnt.batched)
+
+    def correction(self, asked: Cells) -> tuple[Floats, Floats]:
+        """What kriging adds to the mean, and its variance without a row's own noise."""
+        correction, variance = np.zeros(len(asked)), np.zeros(len(asked))
+        anchors = kernel.sample(self.cells.take(self.anchors), self.learnt.scales)
+        groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for i in range(len(asked)):
+            groups[int(asked.codes["model"][i]), int(asked.codes["stack"][i])].append(i)
+        for (model, _), members in groups.items():
+            near = self._neighbours(model, asked, np.array(members))
+            for start in range(0, len(members), MOST_ASKED_AT_ONCE):
+                index = np.array(members[start : start + MOST_ASKED_AT_ONCE])
+                self._krige_group(anchors, asked, (index, near), (correction, variance))
+        return correction, variance
+
+    def _neighbours(self, model: int, asked: Cells, index: Codes) -> Codes:
+        """Rows outside of the anchors that bear on a model: its own, else the nearest in size."""
+        own = self.neighbours.get(model)
+        if own is None:
+            own = np.zeros(0, dtype=np.int64)
+            if model not in set(self.cells.codes["model"][self.anchors].tolist()):
+                own = self._nearest(asked, int(index[0]))
+        if len(own) <= MOST_NEIGHBOURS:
+            return own
+        codes = self.cells.codes
+        score = np.zeros(len(own))
+        for name, weight in (("task", 8.0), ("setup", 6.0), ("level", 3.0), ("panel", 2.0),
+                             ("device", 2.0), ("arch", 1.0), ("precision", 1.0)):  # fmt: skip
+            score += weight * np.isin(codes[name][own], asked.codes[name][index])
+        score += 1.0 * np.isin(self.cells.spread[own], asked.spread[index])
+        return own[np.argsort(-score, kind="stable")[:MOST_NEIGHBOURS]]
+
+    def _nearest(self, asked: Cells, i: int) -> Codes:
+        if not len(self.rest):
+            return self.rest
+        codes = self.cells.codes
+        gap = np.nan_to_num(np.abs(self.cells.size[self.rest] - asked.size[i]), nan=3.0).sum(axis=1)
+        for name, cost in (("task", 6.0), ("panel", 2.0), ("family", 1.0), ("stack", 0.3),
+                           ("device", 0.5), ("precision", 1.0)):  # fmt: skip
+            gap = gap + cost * (codes[name][self.rest] != asked.codes[name][i])
+        return self.rest[np.argsort(gap, kind="stable")[:MOST_NEIGHBOURS]]
+
+    def prior_variance(self, asked: Cells) -> Floats:
+        """Variance of each asked cell before any neighbour is heard."""
+        singles = (
+            kernel.sample(asked.take(np.array([i])), self.learnt.scales) for i in range(len(asked))
+        )
+        return np.array([kernel.covariance(x, x, self.learnt.scales)[0, 0] for x in singles])
+
+    def _krige_group(
+        self,
+        anchors: kernel.Sample,
+        asked: Cells,
+        group: tuple[Codes, Codes],
+        found: tuple[Floats, Floats],
+    ) -> None:
+        """Condition a few asked cells on the anchors, and then on their neighbours."""
+        from scipy.linalg import solve_triangular
+
+        (index, near), (correction, variance), scales = group, found, self.learnt.scales
+        target = kernel.sample(asked.take(index), scales)
+        known = kernel.sample(self.cells.take(near), scales)
+        cross = np.hstack([kernel.covariance(anchors, x, scales) for x in (target, known)])
+        solved = solve_triangular(self.factor, cross, lower=True, check_finite=False)
+        v_t, v_n = solved[:, : len(index)], solved[:, len(index) :]
+        mean_t, mean_n = v_t.T @ self.weighted, v_n.T @ self.weighted
+        cov_tn = kernel.covariance(target, known, scales) - v_t.T @ v_n
+        cov_nn = kernel.covariance(known, known, scales) - v_n.T @ v_n
+        cov_nn[np.diag_indices(len(near))] += self.row_variance[near] + JITTER
+        own = np.diag(kernel.covariance(target, target, scales)) - (v_t**2).sum(axis=0)
+        gain = np.linalg.solve(cov_nn, cov_tn.T) if len(near) else np.zeros((0, len(index)))
+        correction[index] = mean_t + gain.T @ (self.residual[near] - mean_n)
+        variance[index] = own - (cov_tn * gain.T).sum(axis=1)
+
+    def _noise(self, asked: Cells) -> Floats:
+        learnt = self.learnt
+        return np.array([noise_of(learnt.noise, w, learnt.scales) for w in asked.workloads])
+
+
+def mean_of(
+    cells: Cells, shape: roofline.Roofline, size: level.Level, efficiency: Mapping[str, float]
+) -> Floats:
+    """What roofline, level and scaling efficiency say before any neighbour is heard."""
+    scaling = np.array(
+        [
+            -efficiency.get(_link(w.panel, nvlink), efficiency.get(_link("", nvlink), 0.0))
+            for w, nvlink in zip(cells.workloads, cells.nvlink, strict=True)
+        ]
+    )
+    return np.asarray(shape.ln_relative_rate(cells) + size.ln_rate(cells) + scaling * cells.spread)
+
+
+def noise_of(noise: Mapping[str, float], workload: Workload, scales: Scales) -> float:
+    """Variance of one row: some models repeat worse than others."""
+    return scales.row**2 * noise.get(_noise_key(workload), noise.get("", 1.0))
+
+
+def _noise_key(workload: Workload) -> str:
+    return f"{workload.panel}|{workload.model}|{workload.task}"
+
+
+def _link(panel: str, nvlink: float) -> str:
+    return f"{panel}|{'nvlink' if nvlink else 'pcie'}"
+
+
+def fit(
+    observations: Iterable[Observation],
+    devices: DeviceTable,
+    scales: Scales | None = None,
+    most_anchors: int = MOST_ANCHORS,
+) -> Predictor:
+    """Learn from observations; those without a usable data sheet are passed over."""
+    encoder = Encoder()
+    cells, batched = gather(observations, devices, encoder)
+    return learn(cells, encoder, batched, scales or Scales(), most_anchors)
+
+
+def gather(
+    observations: Iterable[Observation],
+    devices: DeviceTable,
+    encoder: Encoder,
+    sizes: Sizes | None = None,
+) -> tuple[Cells, frozenset[str]]:
+    """The cells of all observations whose device has a usable data sheet.
+
+    Args:
+        observations: what was measured.
+        devices: data sheets.
+        encoder: shared with all that will be compared.
+        sizes: of models that are known already; they win over the observations' own.
+    """
+    seen, pairs = [], []
+    rows = list(observations)
+    known = {**sizes_of(o.workload for o in rows), **(sizes or {})}
+    for row in merge(rows):
+        one = replace(row, workload=with_sizes(row.workload, known))
+        spec = devices.find(one.device)
+        if spec is not None and usable(spec, one.workload):
+            seen.append(one)
+            pairs.append((spec, one.workload))
+    batched = batched_panels(seen)
+    return encode(pairs, [(o.rate, o.n) for o in seen], encoder, batched), batched
+
+
+def learn(
+    cells: Cells,
+    encoder: Encoder,
+    batched: frozenset[str],
+    scales: Scales,
+    most_anchors: int = MOST_ANCHORS,
+) -> Predictor:
+    """Fit roofline, level, scaling and noise on cells, and prepare the kriging on what is left."""
+    anchors = choose_anchors(cells, most_anchors)
+    shape = roofline.fit(cells.take(comparable(cells, MOST_COMPARED)))
+    ln_relative = shape.ln_relative_rate(cells)
+    efficiency = fit_efficiency(cells, cells.y - ln_relative)
+    size = level.fit(cells, ln_relative)
+    residual = cells.y - mean_of(cells, shape, size, efficiency)
+    noise, outlier = row_noise(cells, residual)
+    own = np.array([noise_of(noise, w, scales) for w in cells.workloads])
+    row_variance = own * (0.3 + 0.7 / cells.n) + outlier
+    learnt = Learnt(
+        scales=scales,
+        encoder=encoder,
+        batched=batched,
+        roofline=shape,
+        level=size,
+        efficiency=efficiency,
+        noise=noise,
+        sizes=sizes_of(cells.workloads),
+    )
+    return assemble(learnt, cells, anchors, residual, row_variance)
+
+
+def assemble(
+    learnt: Learnt, cells: Cells, anchors: Codes, residual: Floats, row_variance: Floats
+) -> Predictor:
+    """Prepare the kriging on what roofline and level leave of some cells.
+
+    Args:
+        learnt: everything that is not kriging.
+        cells: what was measured, or is known of a device or of a model.
+        anchors: which of them tell of devices: these are solved for at once.
+        residual: ln of what the mean leaves of each cell.
+        row_variance: of each cell by itself.
+    """
+    known = kernel.sample(cells.take(anchors), learnt.scales)
+    covariance = kernel.covariance(known, known, learnt.scales)
+    covariance[np.diag_indices(len(anchors))] += row_variance[anchors] + JITTER
+    factor: Floats = np.linalg.cholesky(covariance).astype(float)
+    weighted: Floats = np.linalg.solve(factor, residual[anchors]).astype(float)
+    rest = np.setdiff1d(np.arange(len(cells)), anchors)
+    by_model: dict[int, list[int]] = defaultdict(list)
+    for i in rest:
+        by_model[int(cells.codes["model"][i])].append(int(i))
+    return Predictor(
+        learnt=learnt,
+        cells=cells,
+        anchors=anchors,
+        neighbours={model: np.array(index) for model, index in by_model.items()},
+        rest=rest,
+        factor=factor,
+        weighted=weighted,
+        residual=residual,
+        row_variance=row_variance,
+    )
+
+
+def choose_anchors(cells: Cells, most: int) -> Codes:
+    """Cells that tell of devices: work that several devices ran, whole models, panels alike.
+
+    Of each work and device only the rows of fewest devices joined; the large panels give way first.
+    """
+    setup, device = cells.codes["setup"], cells.codes["device"]
+    fewest: dict[tuple[int, int], float] = {}
+    for s, d, spread in zip(setup, device, cells.spread, strict=True):
+        fewest[s, d] = min(fewest.get((s, d), np.inf), spread)
+    n_devices = np.zeros(int(setup.max(initial=-1)) + 1)
+    for s, _ in fewest:
+        n_devices[s] += 1
+    fits = np.array(
+        [
+            n_devices[s] > 1 and fewest[s, d] == spread
+            for s, d, spread in zip(setup, device, cells.spread, strict=True)
+        ],
+        dtype=bool,
+    )
+    panels: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for i in np.flatnonzero(fits):
+        panels[int(cells.codes["panel"][i])][int(cells.codes["model"][i])].append(int(i))
+    return np.array(share_out(list(panels.values()), most), dtype=np.int64)
+
+
+def share_out(panels: Sequence[Mapping[int, list[int]]], most: int) -> list[int]:
+    """Cells of whole models from every panel, at most so many: small panels are kept whole."""
+    ordered = sorted(panels, key=lambda models: sum(map(len, models.values())))
+    room = most
+    chosen: list[int] = []
+    for k, models in enumerate(ordered):
+        taken = spread_out(models, room // (len(ordered) - k))
+        room -= len(taken)
+        chosen += taken
+    return sorted(chosen)
+
+
+def spread_out(models: Mapping[int, list[int]], budget: int) -> list[int]:
+    """Whole models until the budget is used: all, or evenly spaced ones."""
+    groups = list(models.values())
+    total = sum(map(len, groups))
+    if total > budget:
+        step = total / max(budget, 1)
+        groups = [groups[int(j * step)] for j in range(int(len(groups) / step))]
+    taken: list[int] = []
+    for group in groups:
+        if len(taken) + len(group) > budget:
+            break
+        taken += group
+    return taken
+
+
+def comparable(cells: Cells, most: int) -> Codes:
+    """Cells that bear on the roofline: the same work on several devices, or on several numbers."""
+    place = cells.codes["device"] * 64 + cells.spread.astype(np.int64)
+    _, setup = np.unique(cells.codes["setup"], return_inverse=True)
+    places = np.unique(np.stack([setup, place]), axis=1)
+    several = np.bincount(places[0], minlength=int(setup.max(initial=-1)) + 1) > 1
+    panels: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for i in np.flatnonzero(several[setup]):
+        panels[int(cells.codes["panel"][i])][int(cells.codes["model"][i])].append(int(i))
+    return np.array(share_out(list(panels.values()), most), dtype=np.int64)
+
+
+def fit_efficiency(cells: Cells, y: Floats) -> dict[str, float]:
+    """Loss in ln of a device's rate for each doubling of the devices joined, by link and panel.
+
+    From rows of the same work and device at several numbers of devices; medians, drawn to 0.02.
+
+    Args:
+        cells: measured cells.
+        y: ln of their rates beyond what the roofline says.
+    """
+    groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for i, (s, d) in enumerate(zip(cells.codes["setup"], cells.codes["device"], strict=True)):
+        groups[int(s), int(d)].append(i)
+    slopes: dict[str, list[float]] = defaultdict(list)
+    for index in groups.values():
+        spread, rate = cells.spread[index], y[index]
+        low = int(np.argmin(spread))
+        for j in range(len(index)):
+            if spread[j] > spread[low]:
+                slope = (rate[low] - rate[j]) / (spread[j] - spread[low])
+                w = cells.workloads[index[j]]
+                for panel in (w.panel, ""):
+                    slopes[_link(panel, cells.nvlink[index[j]])].append(slope)
+    prior, weight = 0.02, 5
+    return {
+        name: float((np.median(found) * len(found) + prior * weight) / (len(found) + weight))
+        for name, found in slopes.items()
+    }
+
+
+def row_noise(cells: Cells, residual: Floats) -> tuple[dict[str, float], Floats]:
+    """How much worse than usual each model repeats (a factor on the variance), and outliers' variance.
+
+    What is left after the medians of each work and device is noise; its spread by model is drawn to
+    the spread of all. A row far outside of its model's spread is not believed: it gets its own
+    distance as standard deviation.
+    """
+    left = residual.copy()
+    for name in ("setup", "device"):
+        left = left - _medians(left, cells.codes[name])
+    sizes = np.bincount(cells.codes["setup"])[cells.codes["setup"]]
+    compared = sizes >= LEAST_COMPARED
+    if not compared.any():
+        return {"": 1.0}, np.zeros(len(cells))
+    overall = max(_spread(left[compared]), 0.01)
+    groups: dict[str, list[int]] = defaultdict(list)
+    for i in np.flatnonzero(compared):
+        groups[_noise_key(cells.workloads[i])].append(int(i))
+    noise = {"": 1.0}
+    outlier = np.zeros(len(cells))
+    for name, index in groups.items():
+        spread = _spread(left[index])
+        ratio = (len(index) * spread**2 + NOISE_SHRINKAGE * overall**2) / (
+            (len(index) + NOISE_SHRINKAGE) * overall**2
+        )
+        noise[name] = float(np.clip(ratio, LEAST_NOISE, MOST_NOISE))
+        limit = OUTLIER * overall * np.sqrt(noise[name])
+        far = np.abs(left[index]) > limit
+        outlier[np.array(index)[far]] = left[index][far] ** 2
+    return noise, outlier
+
+
+def _medians(values: Floats, codes: Codes) -> Floats:
+    order = np.argsort(codes, kind="stable")
+    _, starts = np.unique(codes[order], return_index=True)
+    medians = np.empty(len(values))
+    for part in np.split(order, starts[1:]):
+        medians[part] = np.median(values[part])
+    return medians
+
+
+def _spread(values: Floats) -> float:
+    """Standard deviation by the median absolute deviation."""
+    return float(1.4826 * np.median(np.abs(values - np.median(values))))
+
+
+def _count(known: Codes, asked: Codes) -> npt.NDArray[np.int64]:
+    values, counts = np.unique(known, return_counts=True)
+    found = dict(zip(values.tolist(), counts.tolist(), strict=True))
+    return np.array([found.get(int(code), 0) for code in asked], dtype=np.int64)

@@ -1,0 +1,235 @@
+"""The predictor on tables of a known law: recovers it, widens away from it, hears measurements."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from dlbench.analysis.predict import calibration, estimate, leave_out, predictor, roofline
+from dlbench.analysis.predict.cells import Encoder
+from dlbench.analysis.predict.devices import DeviceTable
+from dlbench.analysis.predict.estimate import Estimator
+from dlbench.analysis.predict.kernel import Scales
+from dlbench.analysis.predict.types import DeviceSpec, Task
+from dlbench.core.types import Absent, Estimated
+from tests import predict_tables as synthetic
+
+DEVICES = synthetic.devices()
+TABLE = DeviceTable(DEVICES)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Estimator:
+    """An estimator of all but the device New-M."""
+    seen = [o for o in synthetic.observations() if o.device != "New-M"]
+    return estimate.fit(seen, TABLE, provenance="synthetic")
+
+
+def _device(name: str) -> DeviceSpec:
+    found = TABLE.find(name)
+    assert found is not None
+    return found
+
+
+def _estimated(found: Estimated | Absent) -> Estimated:
+    assert isinstance(found, Estimated), found
+    return found
+
+
+@pytest.mark.parametrize("model", [m[0] for m in synthetic.MODELS])
+def test_a_device_that_was_left_out_is_told_within_its_interval(
+    fitted: Estimator, model: str
+) -> None:
+    """Its siblings and the same work elsewhere give it within 10 %, and the interval holds."""
+    truth = synthetic.true_rate(_device("New-M"), model)
+    found = _estimated(fitted.estimate(_device("New-M"), synthetic.workload(model)))
+    assert found.value == pytest.approx(truth, rel=0.10)
+    assert found.interval.low < truth < found.interval.high
+    assert found.interval.level == 0.90
+    assert found.from_[0] == "same work measured on other devices"
+    assert found.from_[1] == "New-M by data sheet"
+
+
+def test_more_bandwidth_or_more_peak_is_never_slower(fitted: Estimator) -> None:
+    """The correction does not compare rates, so the roofline's order stands."""
+    base = _device("New-M")
+    for field in ("mem_bw_gb_s", "fp16_tflops"):
+        rates = []
+        for factor in (0.5, 0.8, 1.0, 1.1, 1.5, 2.5):
+            sheet = replace(base, **{field: getattr(base, field) * factor})
+            found = fitted.estimate(sheet, synthetic.workload("gnmt"))
+            rates.append(_estimated(found).value)
+        assert all(slow <= fast for slow, fast in pairwise(rates)), (field, rates)
+
+
+def test_a_measurement_on_the_device_pulls_its_other_predictions() -> None:
+    """A device that runs 30 % slower than its sheet is believed after three measurements of it."""
+    slow = 0.7
+    every = [
+        replace(o, rate=o.rate * slow) if o.device == "New-M" else o
+        for o in synthetic.observations()
+    ]
+    others = [o for o in every if o.device != "New-M"]
+    own = [o for o in every if o.device == "New-M"]
+    asked = synthetic.workload("bert_base")
+    measured = [o for o in own if o.workload.model != "bert_base"][:3]
+    truth = slow * synthetic.true_rate(_device("New-M"), "bert_base")
+    before = _estimated(estimate.fit(others, TABLE).estimate(_device("New-M"), asked))
+    after = _estimated(estimate.fit([*others, *measured], TABLE).estimate(_device("New-M"), asked))
+    assert abs(after.value / truth - 1) < abs(before.value / truth - 1) / 2
+    assert after.from_[1] == "3 measurements on New-M"
+
+
+def test_a_row_that_was_measured_is_told_back(fitted: Estimator) -> None:
+    """Where the very case was measured, the forecast is at the measurement, with a narrow interval."""
+    seen = next(o for o in synthetic.observations() if o.device == "Old-L")
+    found = _estimated(fitted.estimate(_device("Old-L"), seen.workload))
+    assert found.value == pytest.approx(seen.rate, rel=0.08)
+
+
+def test_less_is_known_of_a_model_that_was_never_measured(fitted: Estimator) -> None:
+    """An unknown model without sizes is refused, with what would make it known."""
+    known = fitted.estimate(_device("New-M"), synthetic.workload("resnet50"))
+    unknown = fitted.estimate(_device("New-M"), synthetic.workload("never_seen_net"))
+    assert isinstance(known, Estimated)
+    assert isinstance(unknown, Absent)
+    assert "cannot be told within a factor of 10" in unknown.reason
+    assert "measure" in unknown.remedy
+
+
+def test_several_devices_are_not_linear_in_silence(fitted: Estimator) -> None:
+    """Four devices give more than one, less than four times one, and a wider interval."""
+    one = _estimated(fitted.estimate(_device("New-M"), synthetic.workload()))
+    four = _estimated(fitted.estimate(_device("New-M"), synthetic.workload(num_devices=4)))
+    assert one.value < four.value < 4 * one.value
+    width = four.interval.high / four.interval.low
+    assert width > one.interval.high / one.interval.low
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"mem_bw_gb_s": None}, "lacks its memory bandwidth"),
+        ({"fp16_tflops": None, "fp32_tflops": None}, "lacks its peak"),
+        ({"kind": "tpu"}, "no tpu was ever learnt from"),
+        ({"name": "A100 (1x1g.5gb MIG)"}, "is a slice"),
+        ({"mem_bw_gb_s": 90_000.0}, "times outside of the devices learnt from"),
+    ],
+)
+def test_what_cannot_be_told_is_refused_with_its_reason(
+    fitted: Estimator, changes: dict[str, object], reason: str
+) -> None:
+    """A missing data sheet, an unknown kind, a slice and a device far outside are refused."""
+    sheet = replace(_device("New-M"), **changes)  # type: ignore[arg-type]
+    found = fitted.estimate(sheet, synthetic.workload())
+    assert isinstance(found, Absent)
+    assert reason in found.reason
+    assert found.remedy
+
+
+def test_outside_of_the_range_it_is_wider_and_says_so(fitted: Estimator) -> None:
+    """Twice beyond the fastest device: extrapolated, in words and in width."""
+    base = _device("New-L")
+    far = replace(base, name="X", mem_bw_gb_s=(base.mem_bw_gb_s or 0) * 2)
+    near, beyond = (
+        _estimated(fitted.estimate(sheet, synthetic.workload())) for sheet in (base, far)
+    )
+    assert beyond.method == "extrapolated"
+    assert "octaves beyond" in beyond.from_[-1]
+    assert beyond.interval.high / beyond.interval.low > near.interval.high / near.interval.low
+
+
+def test_many_questions_in_one_call_have_the_answers_of_each_alone(fitted: Estimator) -> None:
+    """Order, refusals and company change nothing."""
+    pairs = [
+        (_device("New-M"), synthetic.workload("gnmt")),
+        (replace(_device("New-M"), mem_bw_gb_s=None), synthetic.workload("gnmt")),
+        (_device("Mid-S"), synthetic.workload("ssd")),
+    ]
+    together = fitted.estimate_many(pairs)
+    for pair, found in zip(pairs, together, strict=True):
+        alone = fitted.estimate(*pair)
+        if isinstance(alone, Absent):
+            assert found == alone
+        else:
+            assert _estimated(found).value == pytest.approx(alone.value)
+
+
+def test_the_same_rows_give_the_same_answer() -> None:
+    """No randomness: two fits agree to the last digit."""
+    asked = (_device("New-M"), synthetic.workload())
+    first, second = (
+        estimate.fit(synthetic.observations(), TABLE).estimate(*asked) for _ in range(2)
+    )
+    assert first == second
+
+
+def test_shares_are_positive_and_follow_the_law() -> None:
+    """The roofline gives more of its time to compute where the law does, and shares sum to 1."""
+    encoder = Encoder()
+    cells, _ = predictor.gather(synthetic.observations(0.0), TABLE, encoder)
+    shape = roofline.fit(cells)
+    shares = shape.shares(cells)
+    assert np.allclose(shares.sum(axis=1), 1)
+    assert (shares >= 0).all()
+    compute = {w.model: row[0] + row[1] for w, row in zip(cells.workloads, shares, strict=True)}
+    assert compute["bert_base"] > compute["tacotron2"]
+    left = cells.y - shape.ln_relative_rate(cells)
+    for model in compute:
+        own = np.array([w.model == model for w in cells.workloads])
+        assert np.std(left[own]) < 0.08
+
+
+def test_intervals_hold_for_devices_left_out() -> None:
+    """Nine tenths of what is told of hidden devices lie inside: neither far fewer nor none outside."""
+    encoder = Encoder()
+    cells, batched = predictor.gather(synthetic.observations(0.10, seed=3), TABLE, encoder)
+    learner = leave_out.Learner(encoder=encoder, batched=batched, scales=Scales())
+    everything = np.ones(len(cells), dtype=bool)
+    said = leave_out.folds(cells, learner, leave_out.by_column(cells, "device", everything))
+    widths = calibration.of(
+        leave_out.folds(cells, learner, leave_out.by_column(cells, "arch", everything))
+    )
+    tiers = calibration.tiers(said, cells)
+    half = widths.half_width(cells, tiers) * said.sd
+    inside = np.abs(said.ln_rate - cells.y) <= half
+    assert 0.80 <= inside.mean() <= 1.0
+    assert np.median(half) < 0.5
+
+
+def test_an_impossible_row_does_not_bend_the_rest() -> None:
+    """One row a hundred times too fast is not believed."""
+    every = synthetic.observations()
+    index = next(
+        i for i, o in enumerate(every) if (o.device, o.workload.model) == ("Mid-M", "resnet50")
+    )
+    broken = list(every)
+    broken[index] = replace(every[index], rate=every[index].rate * 100)
+    asked = (_device("New-M"), synthetic.workload("resnet50"))
+    sound, bent = (
+        _estimated(estimate.fit([o for o in rows if o.device != "New-M"], TABLE).estimate(*asked))
+        for rows in (every, broken)
+    )
+    assert bent.value == pytest.approx(sound.value, rel=0.15)
+
+
+def test_energy_is_told_as_joules_and_falls_with_speed() -> None:
+    """J/sample comes back in joules: a faster device of the same watts takes fewer."""
+    rows = [
+        replace(
+            o,
+            workload=replace(o.workload, unit="J/sample", task=Task.INFER),
+            rate=o.rate,
+        )
+        for o in synthetic.observations()
+    ]
+    fitted = estimate.fit(rows, TABLE)
+    asked = replace(synthetic.workload(), unit="J/sample", task=Task.INFER)
+    slow, fast = (_estimated(fitted.estimate(_device(name), asked)) for name in ("Old-S", "New-L"))
+    assert fast.value < slow.value
+    expected = 250.0 / synthetic.true_rate(_device("New-L"), "resnet50")
+    assert fast.value == pytest.approx(expected, rel=0.1)
+    assert fast.interval.low < fast.value < fast.interval.high
