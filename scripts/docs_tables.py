@@ -37,12 +37,19 @@ def found() -> list[Workload]:
     return [workloads.read(f) for name, f in workloads.folders().items() if name != TEST_NAME]
 
 
+def counted(flops: float | Absent) -> float:
+    """FLOPs of a shipped workload, which states them."""
+    if isinstance(flops, Absent):
+        raise TypeError(flops.reason)
+    return flops
+
+
 def short() -> str:
     """What is measured, a line a workload."""
     rows = []
     for workload in found():
         info = workload.info("full")
-        size = (f"{info.parameters:,}", units.scaled(info.flops, "FLOP"))
+        size = (f"{info.parameters:,}", units.scaled(counted(info.flops), "FLOP"))
         rows.append((workload.name, workload.task, *size, ", ".join(workload.modes)))
     return table(("workload", "task", "parameters", "a sample", "modes"), rows)
 
@@ -56,7 +63,7 @@ def variants() -> str:
                 continue
             info = workload.info(variant)
             tokens = str(info.tokens_per_sample or "-")
-            size = (f"{info.parameters:,}", units.scaled(info.flops, "FLOP"), tokens)
+            size = (f"{info.parameters:,}", units.scaled(counted(info.flops), "FLOP"), tokens)
             rows.append((f"{workload.name} {variant}", *size, *_batches(workload, variant)))
     modes = [f"batch, {mode}" for mode in Mode]
     return table(("workload and variant", "parameters", "a sample", "tokens", *modes), rows)

@@ -20,7 +20,7 @@ from typing import Any
 from dlbench import environment, workloads
 from dlbench.core import registry
 from dlbench.core.protocols import SubjectRequest
-from dlbench.core.types import Case, Mode, Precision, Scenario
+from dlbench.core.types import Absent, Case, Mode, Precision, Scenario
 from dlbench.frameworks import _seeded, pytorch
 from dlbench.frameworks.pytorch import TorchSubject
 
@@ -58,6 +58,8 @@ def _variant(workload: workloads.Workload, variant: str) -> dict[str, Any]:
         found["inference"] = _inference(workload, variant)
     if Mode.TRAINING in workload.modes:
         flops = workload.info(variant).flops
+        if isinstance(flops, Absent):
+            raise SystemExit(f"{workload.name}: {flops.reason}")
         sizes = {n for n in USUAL if n * flops <= MOST_FLOPS}
         defaults = set(workload.table["variants"][variant]["batch"]["training"].values())
         losses = {}
@@ -97,7 +99,10 @@ def _first_loss(workload: workloads.Workload, variant: str, batch_size: int) -> 
 def _subject(
     workload: workloads.Workload, variant: str, mode: Mode, batch_size: int
 ) -> TorchSubject:
-    (device,) = registry.device_kind("cpu").find()
+    devices = registry.device_kind("cpu").find()
+    if isinstance(devices, Absent):
+        raise SystemExit(devices.reason)
+    (device,) = devices
     case = Case(
         workload=workload.name,
         framework="pytorch",

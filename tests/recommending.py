@@ -108,6 +108,7 @@ def measured(
     peaks_mib: tuple[float, ...] = (4000.0,),
     device: DeviceInfo = GPU,
     instance: str = "",
+    flags: tuple[str, ...] = (),
     **case: Any,
 ) -> Run:
     """A document that measured the workload ``mine`` in training at these batches."""
@@ -132,7 +133,7 @@ def measured(
             device_used_mib=NONE if on_host else peak,
             host_rss_mib=peak,
         )
-        trials = tuple(replace(trial, memory=memory) for trial in result.trials)
+        trials = tuple(replace(t, memory=memory, flags=flags) for t in result.trials)
         results.append(replace(result, trials=trials))
     facts = {**builders.ENVIRONMENT.facts, **({"cloud_instance": instance} if instance else {})}
     environment = replace(builders.ENVIRONMENT, devices=(device,), facts=facts)

@@ -413,6 +413,10 @@ def _notes(known: Known, runs: Sequence[Run], judged: Sequence[Judged]) -> tuple
     if known.need.data_gb == 0 and not known.need.serving:
         found.append("data_gb is 0: no upload was counted.")
     found.append(
+        "Speeds are with inputs resident on the device; a slow data pipeline comes on top: dlbench run "
+        "--data pipeline."
+    )
+    found.append(
         "Egress, taxes, discounts and idle disks are not counted; carbon is operational only."
     )
     found += [f"Left out: {problem}" for problem in known.catalog.problems]

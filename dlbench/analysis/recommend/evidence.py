@@ -22,6 +22,7 @@ from dlbench.core.types import (
     Absent,
     Case,
     CaseResult,
+    DataMode,
     DeviceInfo,
     Estimated,
     Interval,
@@ -37,6 +38,11 @@ REPEAT_ON_SAME = 0.03
 """Two machines of one type differ by a few percent, and a month later too."""
 REPEAT_ON_ACCELERATOR = 0.10
 """The same accelerator in another host: clocks, cooling, PCIe, processors that feed it."""
+
+REPEAT_OF_NOISY = 0.30
+"""A case whose trials were flagged: a neighbour took part of the machine, or it never was steady."""
+
+NOISE_FLAGS = frozenset({"contended", "not_steady"})
 
 OLDEST_COMPUTE_CAPABILITY = 5.0
 """CUDA 12 has no support for Kepler (3.x)."""
@@ -204,6 +210,8 @@ def _measured(offer: Offer, here: Sequence[Seen], batch: int) -> Rate:
     tier = Evidence.INSTANCE if on_type else Evidence.ACCELERATOR
     best = _nearest(on_type or here, batch)
     margin = REPEAT_ON_SAME if on_type else REPEAT_ON_ACCELERATOR
+    if _noisy(best):
+        margin = max(margin, REPEAT_OF_NOISY)
     low, high = _ends(best.rate, margin)
     return Rate(
         value=best.rate.value,
@@ -218,13 +226,19 @@ def _measured(offer: Offer, here: Sequence[Seen], batch: int) -> Rate:
     )
 
 
+def _noisy(found: Seen) -> bool:
+    flags = {flag for trial in found.result.measured for flag in trial.flags}
+    return bool(NOISE_FLAGS & (flags | set(found.result.flags)))
+
+
 def _nearest(found: Sequence[Seen], batch: int) -> Seen:
-    """Of one device and not of several, resident data before others; then the nearest batch that fits.
+    """Of one device, with resident inputs, offline, at the nearest batch that fits.
 
     Policies are an expert's choice: the faster of two at one batch counts. The newest wins a tie.
     """
     single = [s for s in found if s.case.n_devices == 1] or list(found)
-    offline = [s for s in single if s.case.scenario in {None, Scenario.OFFLINE}] or single
+    resident = [s for s in single if s.case.data_mode is DataMode.SYNTHETIC] or single
+    offline = [s for s in resident if s.case.scenario in {None, Scenario.OFFLINE}] or resident
     fitting = [s for s in offline if s.case.batch_size <= batch] or offline
     return max(fitting, key=lambda s: (s.case.batch_size, s.rate.value, s.run.created_utc))
 
@@ -240,7 +254,8 @@ def _seen_step(found: Seen, margin: float) -> Step:
     return Step(
         name="throughput",
         value=f"{found.rate.value:,.4g} samples/s ({found.case.label})",
-        formula=f"measured, {found.rate.n} trials; +-{margin:.0%} for another machine",
+        formula=f"measured, {found.rate.n} trials; +-{margin:.0%} for another machine"
+        + (" and a noisy one" if _noisy(found) else ""),
         source=f"document {found.run.run_id}",
         as_of=found.run.created_utc[:10],
     )

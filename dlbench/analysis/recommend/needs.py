@@ -138,6 +138,8 @@ def _number(name: str, given: Any) -> float | int:  # noqa: ANN401
     if given < 0 or (given == 0 and name not in MAY_BE_ZERO):
         what = "at least 0" if name in MAY_BE_ZERO else "above 0"
         raise UsageError(f"{name} is {given}", f"Give a number {what}, or leave {name} out.")
+    if given > LARGEST:
+        raise UsageError(f"{name} is {given}", f"Give a number of at most {LARGEST:g}.")
     if name in WHOLE:
         if given != int(given):
             raise UsageError(f"{name} is {given}", "A whole number is needed.")
@@ -150,6 +152,9 @@ def _number(name: str, given: Any) -> float | int:  # noqa: ANN401
         )
     return float(given)
 
+
+LARGEST = 1e18
+"""More samples, bytes, hours or dollars than there are; beyond, sums overflow."""
 
 MIN_CONFIDENCE, MAX_CONFIDENCE = 0.5, 0.99
 """1,000 draws say nothing beyond; below a half is a wish."""

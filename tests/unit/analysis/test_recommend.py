@@ -13,7 +13,7 @@ import pytest
 from dlbench.analysis.recommend import assumptions, memory, needs, serving, simulate
 from dlbench.core.errors import UsageError
 from dlbench.core.recommendation import Candidate, Constraint, Evidence, Question, Recommendation
-from dlbench.core.types import Absent, Estimated, Interval, Metric, Mode, Scenario
+from dlbench.core.types import Absent, DataMode, Estimated, Interval, Metric, Mode, Scenario
 from tests import recommending as r
 
 
@@ -72,6 +72,23 @@ def test_each_tier_widens_the_interval() -> None:
     assert widths == sorted(widths)
     assert widths[0] < 1.1
     assert widths[3] > 5
+
+
+def test_a_noisy_document_is_believed_less() -> None:
+    """Trials that were flagged as contended widen the interval, and the way says so."""
+    run = r.measured(500.0, instance="l4.small", flags=("contended",))
+    pick = picked(r.ask(r.need(**MINE), r.of(r.offer()), run))
+    found = pick.throughput_samples_per_s
+    assert isinstance(found, Estimated)
+    assert found.interval.low == pytest.approx(350, rel=0.02)
+    assert "and a noisy one" in next(s.formula for s in pick.trail if s.name == "throughput")
+
+
+def test_resident_inputs_count_before_a_pipeline_of_some_host() -> None:
+    """How fast another machine decodes is not this one's speed."""
+    slow = r.measured(90.0, data_mode=DataMode.PIPELINE)
+    pick = picked(r.ask(r.need(**MINE), r.of(r.offer()), slow, r.measured(500.0)))
+    assert value(pick.throughput_samples_per_s) == pytest.approx(500, rel=0.02)
 
 
 def test_another_accelerator_is_scaled_by_bandwidth_when_nobody_predicts() -> None:
@@ -674,6 +691,7 @@ SERVICE = {"task": "inference", "requests_per_s": 5.0, "p99_ms": 50.0}
         ({"deadline_h": "soon"}, "deadline_h is 'soon'"),
         ({"deadline_h": float("nan")}, "deadline_h is nan"),
         ({"deadline_h": True}, "deadline_h is True"),
+        ({"samples": 1e300}, "samples is 1e+300"),
         ({"confidence": 1.5}, "confidence is 1.5"),
         ({"confidence": 0.1}, "confidence is 0.1"),
         ({"batch_size": 1.5}, "batch_size is 1.5"),

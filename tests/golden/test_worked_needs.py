@@ -1,0 +1,73 @@
+"""docs/worked-needs.md says what the recommender answers, and how halving changes it."""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from dlbench import catalog
+from dlbench.analysis.recommend import needs, recommend
+from dlbench.core.recommendation import Evidence, Recommendation
+from dlbench.core.types import Absent
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+
+ANSWERS = {
+    "hobbyist": ("azure Standard_NC4as_T4_v3 (eastus) spot", 0.22),
+    "clinic": ("verda 1x RTX-6000-Ada (eu)", 4.16),
+    "startup": ("vast 1x-RTX_6000Ada-32-65536 (Japan, JP, AS)", 0.89),
+    "bert-service": ("vast 1x-RTX_4090-32-65536 (Germany, DE, EU)", 292.00),
+    "nightly-forecasts": ("aws c7g.large (us-east-1)", 0.02),
+}
+
+HALVED = {
+    "hobbyist": ("aws g5g.xlarge (us-east-1) spot", "azure Standard_NC4as_T4_v3 (eastus) spot"),
+    "clinic": ("verda 1x A100-SXM4-40GB (eu)", "verda 1x RTX-6000-Ada (eu)"),
+    "startup": (
+        "vast 1x-L40S-32-65536 (Taichung City, TW, AS)",
+        "vast 1x-RTX_PRO_6000_S-32-65536 (New York, US, NA)",
+    ),
+    "bert-service": ("verda 1x RTX-A6000 (eu)", None),
+    "nightly-forecasts": ("aws c7g.large (us-east-1)", "aws c7g.large (us-east-1)"),
+}
+"""The pick when the nearest rival's price is halved, and when the deadline is."""
+
+
+@cache
+def answer(name: str) -> Recommendation:
+    """By rooflines alone, from the shipped catalog, on the page's day."""
+    need = needs.build(needs.read(DOCS / "needs" / f"{name}.toml"))[0]
+    return recommend(need, (), catalog.shipped(), today=date(2026, 11, 25))
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_the_page_has_each_answer(name: str) -> None:
+    """The pick, its cost to the cent, and that all of it is a roofline."""
+    pick = answer(name).pick
+    assert pick is not None
+    assert not isinstance(pick.cost_usd, Absent)
+    assert (pick.name, round(pick.cost_usd.value, 2)) == ANSWERS[name]
+    assert pick.evidence is Evidence.ROOFLINE
+    page = " ".join((DOCS / "worked-needs.md").read_text(encoding="utf-8").split())
+    assert f"**Answer:** {pick.name}" in page
+    assert f"{ANSWERS[name][1]:.2f} USD" in page
+
+
+@pytest.mark.parametrize("name", HALVED)
+def test_halving_a_price_or_the_deadline_does_what_the_page_says(name: str) -> None:
+    """Solved again, not reasoned."""
+    found = {flip.change: flip.new_pick for flip in answer(name).flips}
+    price, deadline = HALVED[name]
+    assert found["half the price of the nearest rival"] == price
+    assert found.get("half the deadline") == deadline
+
+
+def test_every_need_on_the_page_is_a_file_and_the_reverse() -> None:
+    """No need without its answer."""
+    files = {path.stem for path in (DOCS / "needs").glob("*.toml")}
+    page = (DOCS / "worked-needs.md").read_text(encoding="utf-8")
+    assert files == set(ANSWERS)
+    assert all(f"(needs/{name}.toml)" in page for name in files)
