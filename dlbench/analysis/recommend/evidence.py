@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dlbench.analysis.recommend import assumptions
 from dlbench.analysis.recommend.assumptions import Range
@@ -171,7 +171,26 @@ def rate(
         return _predicted(answer, offer, batch)
     elsewhere = [s for s in found if s.accelerator is not None and s.accelerator.kind == "gpu"]
     scaled = _by_bandwidth(elsewhere, device, offer, batch) if elsewhere else None
-    return scaled or _roofline(device, job, need, offer, batch)
+    bound = scaled or _roofline(device, job, need, offer, batch)
+    refused = isinstance(answer, Absent) and device.name in predicted
+    return _refused(bound, answer) if refused and isinstance(bound, Rate) else bound
+
+
+def _refused(bound: Rate, answer: Absent | Estimated) -> Rate:
+    """A bound where the predictor dared no answer: wider, and the way says so."""
+    first = bound.steps[0]
+    reason = answer.reason if isinstance(answer, Absent) else ""
+    told = replace(first, formula=f"{first.formula}; wider, since the predictor refuses: {reason}")
+    return replace(
+        bound,
+        low=bound.low / REFUSAL_WIDENS,
+        high=bound.high * REFUSAL_WIDENS,
+        steps=(told, *bound.steps[1:]),
+    )
+
+
+REFUSAL_WIDENS = 2.0
+"""The predictor refuses what it cannot tell within a factor of ten; a roofline claims half of it."""
 
 
 def unsupported(offer: Offer, need: Need, catalog: Catalog) -> Absent | None:

@@ -125,6 +125,12 @@ def test_a_predictor_comes_before_the_roofline_and_after_measurements() -> None:
     assert {q.batch_size for q in fixed.asked if q.accelerator.name == "L4"} == {32}
     silent = picked(r.ask(r.need(), offered, predictor=Fixed(Absent(reason="out of range"))))
     assert silent.evidence is Evidence.ROOFLINE
+    formula = next(s.formula for s in silent.trail if s.name == "throughput")
+    assert "the predictor refuses: out of range" in formula
+    plain = picked(r.ask(r.need(), offered)).throughput_samples_per_s
+    assert isinstance(plain, Estimated)
+    assert isinstance(silent.throughput_samples_per_s, Estimated)
+    assert silent.throughput_samples_per_s.interval.low < plain.interval.low * 0.6
     run = r.measured(500.0)
     known = picked(r.ask(r.need(**MINE), offered, run, predictor=Fixed(answer)))
     assert known.evidence is Evidence.ACCELERATOR
