@@ -15,6 +15,7 @@ from dlbench.cli import (
     compare,
     devices,
     doctor,
+    energy,
     history,
     monitor,
     pack,
@@ -39,6 +40,7 @@ app.command("compare")(compare.compare)
 app.command("replicate")(replicate.replicate)
 app.command("history")(history.history)
 app.command("report")(report.report)
+app.command("energy")(energy.energy)
 app.command("pack")(pack.pack)
 app.command("check")(check.check)
 app.command("monitor")(monitor.monitor)

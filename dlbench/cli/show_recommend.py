@@ -10,6 +10,7 @@ from dlbench.analysis.recommend import words
 from dlbench.cli import show
 from dlbench.core import units
 from dlbench.core.errors import UsageError
+from dlbench.core.footprint import J_PER_KWH
 from dlbench.core.recommendation import Candidate, Constraint, Recommendation, Rejection, Step, Task
 from dlbench.core.types import Absent, Metric
 
@@ -18,8 +19,6 @@ EXAMPLES_A_REASON = 2
 
 SIDE_BY_SIDE = 118
 """Narrower, each candidate has a table of its own."""
-
-J_PER_KWH = 3.6e6
 
 
 # --- numbers --------------------------------------------------------------------------------

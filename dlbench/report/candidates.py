@@ -9,12 +9,12 @@ from typing import Any
 from markupsafe import Markup
 
 from dlbench.core import units
+from dlbench.core.footprint import J_PER_KWH
 from dlbench.core.recommendation import Candidate, Recommendation, Task
 from dlbench.core.types import Absent, Metric
 from dlbench.report.render import metric_cell
 
 S_PER_H = 3600.0
-J_PER_KWH = 3.6e6
 G_PER_KG = 1000.0
 
 

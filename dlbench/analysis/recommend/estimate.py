@@ -13,12 +13,12 @@ from dlbench.analysis.recommend.evidence import Rate
 from dlbench.analysis.recommend.job import Job
 from dlbench.analysis.recommend.simulate import Draws, Floats, summary
 from dlbench.core.catalog import Accelerator, Amount, Offer, Region
+from dlbench.core.footprint import J_PER_KWH, operational_g
 from dlbench.core.recommendation import Candidate, Need, Objective, OwnedMachine, Step
 from dlbench.core.types import Absent, Estimated, Metric
 
 HOURS_A_YEAR = 8766.0
 HOURS_A_MONTH = 730.5
-J_PER_KWH = 3.6e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,7 +313,7 @@ def _carbon(choice: Choice, need: Need, draws: Draws, joules: Floats | Absent) -
     intensity, pue = _intensity(choice, need, draws), _pue(choice, need, draws)
     if isinstance(intensity, Absent):
         return intensity
-    return pue if isinstance(pue, Absent) else joules / J_PER_KWH * pue * intensity
+    return pue if isinstance(pue, Absent) else operational_g(joules, pue, intensity)
 
 
 def _intensity(choice: Choice, need: Need, draws: Draws) -> Floats | Absent:
