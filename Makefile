@@ -8,7 +8,7 @@ EXTRAS := $(subst pytorch,torch,$(subst onnxruntime,onnx,$(FRAMEWORKS)))
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: bench test browser check report example clean
+.PHONY: bench test browser check report example gpu clean
 
 # Measure the quick suite on every device found, and write the report of that run.
 bench: $(VENV)/.bench
@@ -41,6 +41,14 @@ report: $(VENV)/.bench
 # The report that the repository shows; a test holds it to results/.
 example: $(VENV)/.bench
 	$(BIN)/dlbench report results --out reports/example.html
+
+# Acceptance on a real NVIDIA card, with a Python that has torch and dlbench's packages; nothing is
+# installed. Without a card it ends with 6 and accepts nothing. See docs/gpu-acceptance.md.
+GPU_PYTHON ?= $(BIN)/python
+GPU_OUT ?= build/gpu-acceptance
+GPU_SOAK_S ?= 600
+gpu:
+	$(GPU_PYTHON) -m tests.gpu --out $(GPU_OUT) --soak-s $(GPU_SOAK_S)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

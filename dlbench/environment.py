@@ -18,6 +18,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import dlbench
+from dlbench import cloud
 from dlbench.core import registry
 from dlbench.core.types import Absent, DeviceInfo, Environment
 from dlbench.measure import sampler
@@ -71,10 +72,13 @@ def find_devices() -> tuple[tuple[DeviceInfo, ...], dict[str, Absent]]:
 
 
 def gather(
-    devices: Sequence[DeviceInfo], frameworks: Sequence[str], root: Path = Path("/")
+    devices: Sequence[DeviceInfo],
+    frameworks: Sequence[str],
+    root: Path = Path("/"),
+    rented: cloud.Cloud | None = None,
 ) -> Environment:
     """Describe this machine and the software that will be measured on it."""
-    facts = machine_facts(root)
+    facts = machine_facts(root, rented)
     versions = software_versions(frameworks)
     published = tuple(_without_identity(device) for device in devices)
     return Environment(
@@ -104,8 +108,11 @@ def usable_threads(requested: int | None, root: Path = Path("/")) -> int:
 # --- facts ----------------------------------------------------------------------------------
 
 
-def machine_facts(root: Path = Path("/")) -> dict[str, Fact]:
-    """What the kernel says of the machine and of the limits that we run under."""
+def machine_facts(root: Path = Path("/"), rented: cloud.Cloud | None = None) -> dict[str, Fact]:
+    """What the kernel says of the machine and of the limits that we run under.
+
+    ``rented`` is what is known of its cloud; None reads what the disk says.
+    """
     cpuinfo = _text(root / "proc/cpuinfo")
     return {
         "cpu": _cpu_name(cpuinfo),
@@ -121,7 +128,7 @@ def machine_facts(root: Path = Path("/")) -> dict[str, Fact]:
         "architecture": platform.machine(),
         "virtual_machine": virtualisation(root, cpuinfo),
         "container": container(root),
-        "cloud_instance": cloud_instance(root),
+        **(rented or cloud.on_disk(root)).facts(),
         "governor": _first_line(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "turbo": turbo(root),
         "smt": _first_line(root / "sys/devices/system/cpu/smt/active"),
@@ -176,23 +183,6 @@ def container(root: Path) -> str | Absent:
     if pod.exists() or "kubepods" in _text(root / "proc/1/cgroup"):
         return "kubernetes"
     return Absent(reason="no sign of a container")
-
-
-def cloud_instance(root: Path) -> str | Absent:
-    """The instance type, from what cloud-init or the firmware left on disk; never by network."""
-    try:
-        data = json.loads(_text(root / "run/cloud-init/instance-data.json") or "{}")
-    except ValueError:
-        data = {}
-    found = data.get("v1", {}).get("instance_type") if isinstance(data, dict) else None
-    if isinstance(found, str) and found:
-        return found
-    product = _text(root / "sys/class/dmi/id/product_name").strip()
-    vendor = _text(root / "sys/class/dmi/id/sys_vendor").strip()
-    # On EC2 the firmware's product name is the instance type.
-    if vendor == "Amazon EC2" and "." in product:
-        return product
-    return Absent(reason="neither cloud-init nor the firmware names an instance type")
 
 
 def turbo(root: Path) -> bool | Absent:

@@ -217,6 +217,15 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
             rich_help_panel=HOW,
         ),
     ] = "basic",
+    detect_cloud: Annotated[
+        bool,
+        typer.Option(
+            "--detect-cloud",
+            help="Ask the cloud's metadata service for region and instance type, where the disk does "
+            "not say; the only use of the network.",
+            rich_help_panel=HOW,
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of the order of trials.", rich_help_panel=HOW)] = 0,
     phase_timeout: Annotated[
         float | None,
@@ -269,9 +278,9 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
 
     Example: dlbench run resnet50 --framework pytorch,tensorflow --device cpu --mode inference
     """
+    from dlbench import cloud, session
     from dlbench import environment as environments
     from dlbench import plan as planning
-    from dlbench import session
     from dlbench.cli import show
     from dlbench.cli.progress import Progress
 
@@ -321,7 +330,8 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
         else:
             show.plan(plan, estimate)
         return
-    environment = environments.gather(*_used(plan, devices))
+    rented = cloud.by_network(cloud.on_disk()) if detect_cloud else None
+    environment = environments.gather(*_used(plan, devices), rented=rented)
     with Progress(show.console(stderr=json)) as progress:
         if batch_rule is BatchRule.AUTO:
             plan = session.search_batches(plan, devices, settings, progress)

@@ -193,20 +193,6 @@ def test_power_source(tmp_path: Path, files: dict[str, str], expected: str | Non
     assert isinstance(found, Absent) if expected is None else found == expected
 
 
-def test_cloud_instances_are_read_from_disk(tmp_path: Path) -> None:
-    """cloud-init's file, or EC2's firmware; broken JSON is no reason to fail."""
-    found = environment.cloud_instance(_tree(tmp_path / "none", {"proc/x": ""}))
-    assert isinstance(found, Absent)
-    init = {"run/cloud-init/instance-data.json": '{"v1": {"instance_type": "g5.xlarge"}}'}
-    assert environment.cloud_instance(_tree(tmp_path / "init", init)) == "g5.xlarge"
-    ec2 = {
-        "sys/class/dmi/id/sys_vendor": "Amazon EC2\n",
-        "sys/class/dmi/id/product_name": "p4d.24xlarge\n",
-        "run/cloud-init/instance-data.json": "{broken",
-    }
-    assert environment.cloud_instance(_tree(tmp_path / "ec2", ec2)) == "p4d.24xlarge"
-
-
 def test_a_governor_and_turbo_are_read_or_absent(tmp_path: Path) -> None:
     """This kind of machine may have neither."""
     facts = environment.machine_facts(tmp_path)

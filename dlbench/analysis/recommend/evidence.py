@@ -222,10 +222,16 @@ def _whole(offer: Offer) -> bool:
     return not isinstance(count, Absent) and count >= 1
 
 
+def rented_as(found: Seen, offer: Offer) -> bool:
+    """Whether a document's machine was of an offer's type, and of its provider where that is known."""
+    facts = found.run.environment.facts
+    provider = facts.get("cloud_provider")
+    same_provider = not isinstance(provider, str) or provider == offer.provider
+    return same_provider and facts.get("cloud_instance") == offer.instance_type
+
+
 def _measured(offer: Offer, here: Sequence[Seen], batch: int) -> Rate:
-    on_type = [
-        s for s in here if s.run.environment.facts.get("cloud_instance") == offer.instance_type
-    ]
+    on_type = [s for s in here if rented_as(s, offer)]
     tier = Evidence.INSTANCE if on_type else Evidence.ACCELERATOR
     best = _nearest(on_type or here, batch)
     margin = REPEAT_ON_SAME if on_type else REPEAT_ON_ACCELERATOR
@@ -448,9 +454,7 @@ def _cpu_rate(
     if isinstance(n, Absent):
         return n
     on_cpu = [s for s in found if s.device.kind == "cpu"]
-    same_type = [
-        s for s in on_cpu if s.run.environment.facts.get("cloud_instance") == offer.instance_type
-    ]
+    same_type = [s for s in on_cpu if rented_as(s, offer)]
     if same_type:
         return _measured(offer, same_type, batch)
     if on_cpu:

@@ -15,7 +15,7 @@ import numpy as np
 from dlbench.analysis.recommend import assumptions, estimate, simulate
 from dlbench.analysis.recommend.assumptions import Range
 from dlbench.analysis.recommend.estimate import Choice, Simulated
-from dlbench.analysis.recommend.evidence import Rate, Seen
+from dlbench.analysis.recommend.evidence import Rate, Seen, rented_as
 from dlbench.analysis.recommend.job import Job
 from dlbench.analysis.recommend.simulate import Draws, Floats, summary
 from dlbench.core import metrics
@@ -153,10 +153,7 @@ def _measured(
 
 def _on(choice: Choice, found: Seen) -> bool:
     if choice.offer.accelerator is None:
-        facts = found.run.environment.facts
-        return (
-            found.device.kind == "cpu" and facts.get("cloud_instance") == choice.offer.instance_type
-        )
+        return found.device.kind == "cpu" and rented_as(found, choice.offer)
     return found.accelerator is not None and found.accelerator.name == choice.offer.accelerator
 
 
