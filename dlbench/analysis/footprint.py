@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dlbench.analysis.recommend.assumptions import INTENSITY_SPREAD, PUE_SPREAD
-from dlbench.core import footprint, metrics
+from dlbench.core import footprint, metrics, monitored
 from dlbench.core.catalog import Amount, Catalog, Region
 from dlbench.core.errors import UsageError
 from dlbench.core.footprint import Bounds, Factor, Footprint, Site
-from dlbench.core.types import Absent, Case, Environment, Run
+from dlbench.core.types import Absent, Environment, Run
 
 WORLD = "world"
 """The region that stands for no place: only ever used when it is named."""
@@ -50,26 +50,51 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CaseFootprint:
-    """One measured case and what a thousand of its samples take."""
+class Part:
+    """A case of a document, or a device of a monitored program (no ``case_id``), and what it takes."""
 
-    case: Case
+    label: str
+    case_id: str
     footprint: Footprint
 
 
-def of_run(run: Run, site: Site) -> tuple[CaseFootprint, ...]:
-    """The footprint of each case of a document at a site."""
+def of_run(run: Run, site: Site) -> tuple[Part, ...]:
+    """The footprint of ``PER_SAMPLES`` samples of each case of a document."""
     return tuple(
-        CaseFootprint(
-            case=result.case,
+        Part(
+            label=result.case.label,
+            case_id=result.case.case_id,
             footprint=footprint.footprint(
                 metrics.compute("energy_j_per_sample", result, run),
-                metrics.compute("throughput_samples_per_s", result, run),
+                footprint.inverse(metrics.compute("throughput_samples_per_s", result, run)),
                 site,
+                footprint.PER_SAMPLES,
             ),
         )
         for result in run.results
     )
+
+
+def of_monitored(run: Run, site: Site) -> tuple[Part, ...]:
+    """The footprint of each monitored program: its devices, and what the machine's making adds."""
+    found = []
+    made = isinstance(site.embodied_g_per_h, Bounds)
+    for program in run.monitored:
+        time_s = next(f.value for f in monitored.of_host(program) if f.name == "duration_s")
+        devices = {device.id: device for device in run.environment.devices}
+        for part in program.devices:
+            figures = monitored.of_device(program, part, devices.get(part.device))
+            energy_j = next(f.value for f in figures if f.name == "energy_j")
+            taken = footprint.footprint(energy_j, OF_THE_MACHINE if made else time_s, site)
+            found.append(Part(label=f"{program.name}: {part.device}", case_id="", footprint=taken))
+        if made:
+            whole = footprint.footprint(BY_DEVICE, time_s, site)
+            found.append(Part(label=f"{program.name}: machine", case_id="", footprint=whole))
+    return tuple(found)
+
+
+BY_DEVICE = Absent(reason="energy is told device by device")
+OF_THE_MACHINE = Absent(reason="what making the hardware emitted is the machine's, once")
 
 
 def site(environment: Environment, given: Given, catalog: Catalog) -> Site:
@@ -142,13 +167,12 @@ def _intensity(place: Region | None) -> Factor:
             reason=f"no source gives the carbon intensity of {place.provider} {place.region}",
             remedy="--intensity 380",
         )
-    year = f", {place.intensity_year}" * bool(place.intensity_year)
     if high > low:
-        return Bounds(low=low, high=high, source=f"{place.source}{year}")
+        return Bounds(low=low, high=high, source=place.source)
     return Bounds(
         low=low * INTENSITY_SPREAD.low,
         high=low * INTENSITY_SPREAD.high,
-        source=f"{place.source}{year}; {INTENSITY_SPREAD.source}",
+        source=f"{place.source}; {INTENSITY_SPREAD.source}",
     )
 
 

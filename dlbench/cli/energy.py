@@ -50,11 +50,11 @@ def energy(  # noqa: PLR0913, PLR0917 - a command line is its options
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Energy, carbon and energy cost of a thousand samples of each case, from result documents.
+    """Energy, carbon and energy cost of 1,000 samples, or of a monitored program.
 
-    Carbon is kWh x PUE x intensity as a range, with the sources and years of its factors. Without
-    a place it is unknown; no average is put in its stead. Only the measured device counts, not the
-    rest of the machine.
+    Carbon is kWh x PUE x intensity as a range, with sources and years. Without
+    a place it is unknown; no average is put in its stead. Only the measured
+    device counts, not the rest of the machine.
 
     Example: dlbench energy results/ --region aws/eu-central-1
 
@@ -68,7 +68,7 @@ def energy(  # noqa: PLR0913, PLR0917 - a command line is its options
     given = _given(region, intensity, pue, tariff, _embodied(embodied_kg, life_hours))
     places = catalog.load()
     found = [
-        (run, place, footprint.of_run(run, place))
+        (run, place, footprint.of_run(run, place), footprint.of_monitored(run, place))
         for run in store.load_runs(files)
         for place in [footprint.site(run.environment, given, places)]
     ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from dlbench.analysis.footprint import CaseFootprint
+from dlbench.analysis.footprint import BY_DEVICE, OF_THE_MACHINE, Part
 from dlbench.cli import show
 from dlbench.core import units
 from dlbench.core.footprint import PER_SAMPLES, Footprint, Site
@@ -17,25 +17,23 @@ SCALES = (1000.0, 1.0, 1.0, 1.0)
 """Of a footprint's fields, in their order."""
 
 
-def footprints(run: Run, site: Site, found: Sequence[CaseFootprint]) -> None:
-    """A document's cases as a table, where it stands, and why numbers are missing."""
-    rows = [
-        (one.case.label, *(_cell(m, by) for m, by in zip(_metrics(one), SCALES, strict=True)))
-        for one in found
-    ]
-    title = f"{run.run_id}: of {PER_SAMPLES:,} samples, g of CO2e"
-    show.table(("case", *COLUMNS), rows, title=title)
+def footprints(run: Run, site: Site, cases: Sequence[Part], programs: Sequence[Part]) -> None:
+    """A document's parts as tables, where it stands, and why numbers are missing."""
+    for found, what in ((cases, f"{PER_SAMPLES:,} samples"), (programs, "the whole program")):
+        if found:
+            rows = [(p.label, *map(_cell, _metrics(p), SCALES)) for p in found]
+            title = f"{run.run_id}: of {what}, g of CO2e"
+            show.table(("case" if found is cases else "program", *COLUMNS), rows, title=title)
     show.line(f"site      {site.name}")
     for name, factor in _factors(site).items():
         if not isinstance(factor, Absent):
-            span = _span(factor.low, factor.high)
-            show.line(f"{name:<9} {span} ({factor.source})")
-    for reason in _reasons(found):
+            show.line(f"{name:<9} {_span(factor.low, factor.high)} ({factor.source})")
+    for reason in _reasons([*cases, *programs]):
         show.line(f"absent    {reason}")
     show.line("only the measured device counts: not the rest of the machine, nor its idle hours")
 
 
-def _metrics(one: CaseFootprint) -> list[Metric]:
+def _metrics(one: Part) -> list[Metric]:
     return [getattr(one.footprint, field.name) for field in fields(Footprint)]
 
 
@@ -61,32 +59,35 @@ def _span(low: float, high: float) -> str:
     return a if a == b else f"{a} - {b}"
 
 
-def _reasons(found: Sequence[CaseFootprint]) -> list[str]:
+def _reasons(found: Sequence[Part]) -> list[str]:
     """Why columns are empty, each reason once, with what would fill them."""
     reasons: dict[str, list[str]] = {}
     for one in found:
         for column, metric in zip(COLUMNS, _metrics(one), strict=True):
-            if isinstance(metric, Absent):
+            if isinstance(metric, Absent) and metric not in UNASKED:
                 remedy = f" -> {metric.remedy}" if metric.remedy else ""
                 columns = reasons.setdefault(f"{metric.reason}{remedy}", [])
                 columns.append(column.rsplit(" ", 1)[0])
     return [f"{', '.join(dict.fromkeys(names))}: {why}" for why, names in reasons.items()]
 
 
-def plain(run: Run, site: Site, found: Sequence[CaseFootprint]) -> dict[str, Any]:
+UNASKED = (BY_DEVICE, OF_THE_MACHINE)
+"""Cells of a table that are empty by its layout."""
+
+
+def plain(run: Run, site: Site, cases: Sequence[Part], programs: Sequence[Part]) -> dict[str, Any]:
     """A document's footprints as ``--json`` prints them."""
     return {
         "run_id": run.run_id,
         "site": asdict(site),
         "cases": [
-            {
-                "case_id": one.case.case_id,
-                "label": one.case.label,
-                **{
-                    f"{field.name}_per_{PER_SAMPLES}_samples": show.metric_as_plain(metric)
-                    for field, metric in zip(fields(Footprint), _metrics(one), strict=True)
-                },
-            }
-            for one in found
+            {"case_id": p.case_id, **_plain(p, f"_per_{PER_SAMPLES}_samples")} for p in cases
         ],
+        "monitored": [_plain(p, "") for p in programs],
     }
+
+
+def _plain(part: Part, suffix: str) -> dict[str, Any]:
+    names = [f"{field.name}{suffix}" for field in fields(Footprint)]
+    numbers = map(show.metric_as_plain, _metrics(part))
+    return {"label": part.label, **dict(zip(names, numbers, strict=True))}

@@ -350,10 +350,22 @@ def _region(row: Row) -> Region:
         high_g_per_kwh=row.amount("high_g_per_kwh", "no carbon figure of this place was found"),
         intensity_year=row.text("intensity_year"),
         pue=row.amount("pue", "no PUE of this provider was found"),
-        source=row.text("source"),
+        source=_intensity_sources(row),
         pue_source=row.text("pue_source"),
         as_of=row.day("as_of"),
     )
+
+
+def _intensity_sources(row: Row) -> str:
+    """Everyone whose figure is an end of the range, or lies in it."""
+    source, year = row.text("source"), row.text("intensity_year")
+    neighbour = row.text("google_same_grid_region")
+    named = (
+        f"{source}, {year}" if source and year else source,
+        row.text("alt_source"),
+        f"gcp/{neighbour} on the same grid" if neighbour else "",
+    )
+    return "; ".join(name for name in named if name)
 
 
 def offers_csv(offers_: Sequence[Offer]) -> str:

@@ -72,7 +72,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
-    """Of ``PER_SAMPLES`` samples: energy at the device, and what follows from it at a site."""
+    """Of some samples or one program: energy at the device, and what follows from it at a site."""
 
     energy_kwh: Metric
     carbon_g: Metric
@@ -80,13 +80,13 @@ class Footprint:
     energy_cost_usd: Metric
 
 
-def footprint(energy_j_per_sample: Metric, samples_per_s: Metric, site: Site) -> Footprint:
-    """What a thousand samples take, emit and cost at a site."""
+def footprint(energy_j: Metric, time_s: Metric, site: Site, times: float = 1) -> Footprint:
+    """What ``times`` such energies and times take, emit and cost at a site."""
     return Footprint(
-        energy_kwh=scaled(energy_j_per_sample, PER_SAMPLES / J_PER_KWH),
-        carbon_g=carbon_g(energy_j_per_sample, site, PER_SAMPLES),
-        embodied_g=embodied_g(samples_per_s, site, PER_SAMPLES),
-        energy_cost_usd=energy_cost_usd(energy_j_per_sample, site, PER_SAMPLES),
+        energy_kwh=scaled(energy_j, times / J_PER_KWH),
+        carbon_g=carbon_g(energy_j, site, times),
+        embodied_g=embodied_g(time_s, site, times),
+        energy_cost_usd=energy_cost_usd(energy_j, site, times),
     )
 
 
@@ -119,13 +119,10 @@ def energy_cost_usd(energy_j: Metric, site: Site, times: float = 1) -> Metric:
     return _product(energy_j, times / J_PER_KWH, factors, f"{method}; the measured device only")
 
 
-def embodied_g(samples_per_s: Metric, site: Site, n_samples: float = 1) -> Metric:
-    """The share of the hardware's making that falls on the time of ``n_samples`` samples."""
-    if isinstance(samples_per_s, Absent):
-        return samples_per_s
-    seconds = _inverse(samples_per_s)
-    method = "embodied grams an hour of use x time, at the measured speed"
-    return _product(seconds, n_samples / S_PER_H, (site.embodied_g_per_h,), method)
+def embodied_g(time_s: Metric, site: Site, times: float = 1) -> Metric:
+    """The share of the hardware's making that falls on ``times`` such spans of use."""
+    method = "embodied grams an hour of use x time"
+    return _product(time_s, times / S_PER_H, (site.embodied_g_per_h,), method)
 
 
 def _product(metric: Metric, scale: float, factors: Sequence[Factor], method: str) -> Metric:
@@ -156,7 +153,10 @@ def _between(interval: Interval, low: float, high: float) -> Interval:
     return replace(interval, low=min(ends), high=max(ends))
 
 
-def _inverse(rate: Measured | Estimated) -> Measured:
+def inverse(rate: Metric) -> Metric:
+    """Seconds each, of a rate a second."""
+    if isinstance(rate, Absent):
+        return rate
     bounds = rate.interval
     if bounds is not None and bounds.low > 0:
         bounds = Interval(low=1 / bounds.high, high=1 / bounds.low, level=bounds.level)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from dlbench.__main__ import main
 from dlbench.catalog import stored
-from dlbench.core.types import CaseResult
+from dlbench.core.types import CaseResult, Monitored, MonitoredDevice
 from dlbench.store import codec
 from tests import builders
 from tests.energy.scripted import World
@@ -48,6 +49,46 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     except SystemExit as end:
         return int(end.code or 0)
     return 0
+
+
+@pytest.fixture
+def monitored(tmp_path: Path) -> Path:
+    """A document of a program of 5 s at 250 W: 1,250 J."""
+    world = World(trace=parse([["idle", "60000"], ["load", "constant", "250000"]]))
+    record = world.measure(5.0, 1)
+    part = MonitoredDevice(device="fake", readings=record.readings, tracks=(), lost=None)
+    program = Monitored(
+        name="train.py",
+        command=("python", "train.py"),
+        started_utc="2026-01-01T00:00:00Z",
+        exit_code=0,
+        cpu_s=1.0,
+        windows=record.windows,
+        host=(),
+        devices=(part,),
+    )
+    run = replace(builders.run([builders.result(builders.case(), [0.01])]), monitored=(program,))
+    path = tmp_path / "monitored.json"
+    path.write_bytes(codec.encode_run(replace(run, results=())))
+    return path
+
+
+def test_a_monitored_program_has_a_footprint(
+    monitored: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the whole program: 1,250 J are 0.139 g at 400 g a kWh, and 5 s of 720 g an hour are 1 g."""
+    flags = ["--intensity", "400", "--pue", "1", "--embodied-kg", "0.72", "--life-hours", "1"]
+    assert call(monkeypatch, str(monitored), *flags, "--json") == 0
+    device, machine = json.loads(capsys.readouterr().out)[0]["monitored"]
+    assert device["label"] == "train.py: fake"
+    assert device["carbon_g"]["value"] == pytest.approx(0.1389, rel=0.01)
+    assert device["embodied_g"]["kind"] == "absent"
+    assert machine["embodied_g"]["value"] == pytest.approx(1.0, rel=0.01)
+    assert machine["carbon_g"]["kind"] == "absent"
+    assert call(monkeypatch, str(monitored), *flags) == 0
+    out = capsys.readouterr().out
+    assert "of the whole program" in out
+    assert "absent    cost: no tariff" in out
 
 
 def _cases(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

@@ -51,6 +51,15 @@ def test_a_recorded_cloud_region_is_the_default() -> None:
     assert "France" in told.name
 
 
+def test_all_sources_of_a_range_are_named() -> None:
+    """Frankfurt's lower end is Google's figure of its own region on that grid."""
+    source = _known(
+        footprint.site(_in("aws", "eu-central-1"), Given(), SHIPPED).intensity_g_per_kwh
+    )
+    for name in ("codecarbon", ", 2023;", "CCF", "gcp/europe-west3"):
+        assert name in source.source
+
+
 def test_given_factors_beat_the_regions() -> None:
     """--intensity and --pue override, each alone."""
     mine = Bounds(low=20.0, high=30.0, source="--intensity 20-30")

@@ -25,6 +25,7 @@ SITE = Site(
     embodied_g_per_h=_exactly(36.0),
 )
 KWH = Measured(value=3.6e6, n=3, source="counter")
+HOUR = Measured(value=3600.0, n=1, source="clock")
 
 
 def test_a_kilowatt_hour_by_hand() -> None:
@@ -53,7 +54,7 @@ def test_embodied_carbon_is_time_and_apart_from_energy() -> None:
     rate = Measured(
         value=10.0, n=3, source="clock", interval=Interval(low=8.0, high=12.5, level=0.95)
     )
-    found = footprint.footprint(UNKNOWN, rate, SITE)
+    found = footprint.footprint(UNKNOWN, footprint.inverse(rate), SITE, 1000)
     assert found.carbon_g is UNKNOWN
     assert isinstance(found.embodied_g, Estimated)
     assert found.embodied_g.value == pytest.approx(1.0)
@@ -63,14 +64,14 @@ def test_embodied_carbon_is_time_and_apart_from_energy() -> None:
 
 def test_embodied_carbon_is_absent_unless_given() -> None:
     """Without a figure of the maker there is none, and operational carbon stands without it."""
-    found = footprint.footprint(KWH, KWH, replace(SITE, embodied_g_per_h=UNKNOWN))
+    found = footprint.footprint(KWH, HOUR, replace(SITE, embodied_g_per_h=UNKNOWN))
     assert found.embodied_g is UNKNOWN
     assert isinstance(found.carbon_g, Estimated)
 
 
 def test_energy_in_kilowatt_hours_stays_what_it_was() -> None:
     """Measured stays measured, an estimate keeps its method."""
-    one = footprint.footprint(KWH, KWH, SITE).energy_kwh
+    one = footprint.footprint(KWH, HOUR, SITE, 1000).energy_kwh
     assert isinstance(one, Measured)
     assert one.value == pytest.approx(1000.0)
     guess = Estimated(
