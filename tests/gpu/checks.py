@@ -293,8 +293,8 @@ def _one(run: Run, precision: str, policy: str) -> Check:
         if not t.outcome.ok
     ]
     apart = [r.case.label for r in results if any("clock_disagree" in t.flags for t in r.trials)]
-    unrun = [r.case.label for r in results if not r.measured]
-    words = [*bad, *(f"{x}: clocks disagree" for x in apart), *(f"{x}: no trial" for x in unrun)]
+    unrun = [f"{r.case.label}: no trial, {r.stop_reason}" for r in results if not r.trials]
+    words = [*bad, *(f"{x}: clocks disagree" for x in apart), *unrun]
     n = sum(len(r.measured) for r in results)
     detail = "; ".join(dict.fromkeys(words)) or f"{n} trials of {len(results)} cases, gate passed"
     return Check(rule=rule, passed=not words, detail=detail)

@@ -278,6 +278,10 @@ def test_the_protocol_wants_every_precision_and_policy() -> None:
     assert "clocks disagree" in found[1].detail
     assert "it broke" in found[2].detail
     assert found[3].detail == "no bf16 on this card"
+    cut = _run(CaseResult(case=good, trials=(), stop_reason="time budget"))
+    (unrun,) = checks.protocol(cut, [("fp32", "base")])
+    assert unrun.passed is False
+    assert "no trial, time budget" in unrun.detail
 
 
 def test_a_run_without_a_document_fails_in_its_words() -> None:
