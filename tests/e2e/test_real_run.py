@@ -29,11 +29,11 @@ def _needs(*frameworks: str) -> None:
             pytest.skip(f"{name} is not installed")
 
 
-def test_the_quick_suite_on_tiny_models(results: Path, tmp_path: Path) -> None:
+def test_two_workloads_in_two_frameworks_on_tiny_models(results: Path, tmp_path: Path) -> None:
     """Both frameworks, both models, both modes: all ok, all rules hold, compared and reported."""
     _needs("pytorch", "tensorflow")
     done = _dlbench(
-        "run", "quick", "-f", "pytorch,tensorflow", "--variant", "tiny", "--time-budget", "60s",
+        "run", "resnet50", "lstm_lm", "-f", "pytorch,tensorflow", "--variant", "tiny", "--time-budget", "60s",
         "--threads", "1", "--out", str(results),
         "--report", str(tmp_path), "--json",
     )  # fmt: skip

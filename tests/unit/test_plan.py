@@ -70,16 +70,16 @@ def _labels(planned: Plan) -> set[tuple[str, str, str]]:
 
 
 def test_nothing_asked_for_is_the_quick_suite_everywhere() -> None:
-    """Two workloads, two frameworks, two modes, on the CPU, in fp32, at the default batch."""
+    """Three models in two frameworks and two modes, and products, on the CPU, in fp32."""
     planned = _plan()
-    assert len(planned.cases) == 8
+    assert len(planned.cases) == 14
     assert planned.skips == ()
     assert {c.precision for c in planned.cases} == {Precision.FP32}
     assert {c.policy for c in planned.cases} == {Policy.BASE}
     assert {c.device for c in planned.cases} == {"cpu"}
     by_workload = {(c.workload, c.mode): c.batch_size for c in planned.cases}
     assert by_workload["resnet50", Mode.INFERENCE] == 8
-    assert {w.name for w in planned.workloads} == {"resnet50", "lstm_lm"}
+    assert {w.name for w in planned.workloads} == {"resnet50", "lstm_lm", "bert_base", "gemm"}
 
 
 def test_every_device_that_is_found_is_measured() -> None:
@@ -203,7 +203,7 @@ def test_the_seed_decides_the_order_and_nothing_else() -> None:
 
 def test_the_sentinel_is_the_cheapest_case() -> None:
     """By arithmetic: batch 4 of the LSTM's forward costs less than anything of ResNet-50's."""
-    planned = _plan(batch_sizes=(4,))
+    planned = _plan(workloads=("resnet50", "lstm_lm"), batch_sizes=(4,))
     sentinel = next(c for c in planned.cases if c.case_id == planned.sentinel)
     assert (sentinel.workload, sentinel.mode) == ("lstm_lm", Mode.INFERENCE)
 
