@@ -48,7 +48,8 @@ def main() -> None:
 def made_from(workload: workloads.Workload, variant: str) -> str:
     """The hash of what decides a reference: a stored one that differs is out of date."""
     model = (workload.folder / "model_pytorch.py").read_bytes()
-    spec = json.dumps(workload.spec(variant), sort_keys=True)
+    said = {key: x for key, x in workload.spec(variant).items() if x is not None}
+    spec = json.dumps(said, sort_keys=True)
     return hashlib.sha256(spec.encode() + model).hexdigest()[:16]
 
 

@@ -22,7 +22,7 @@ from dlbench.core.errors import (
     UnsupportedError,
 )
 from dlbench.core.protocols import Capability, SubjectRequest
-from dlbench.core.types import Absent, DataMode, Mode, PeakMemory, Policy, Precision
+from dlbench.core.types import Absent, Case, DataMode, Mode, PeakMemory, Policy, Precision
 
 if TYPE_CHECKING:
     import numpy as np
@@ -142,6 +142,24 @@ def prepare(torch: Any, request: SubjectRequest, device: Any = None) -> Prepared
     return _own.Prepared(model=model, loss=getattr(model_file, "loss", None), spec=request.spec)
 
 
+COMPILE_MODES = ("default", "max-autotune-no-cudagraphs")
+"""Those of ``torch.compile`` whose outputs have memory of their own. The others replay CUDA graphs:
+the next call overwrites their outputs, and what is kept for the gate would change under its hands."""
+
+
+def compile_mode(case: Case) -> str:
+    """The mode of ``torch.compile``: the option ``compile_mode``, ``default`` unless given.
+
+    Raises:
+        UnsupportedError: it is none of ``COMPILE_MODES``.
+    """
+    mode = dict(case.options).get("compile_mode", COMPILE_MODES[0])
+    if mode not in COMPILE_MODES:
+        known = " or ".join(COMPILE_MODES)
+        raise UnsupportedError(f"there is no compile_mode {mode!r}", f"-o compile_mode={known}")
+    return mode
+
+
 def n_parameters(model: Any) -> int:  # noqa: ANN401
     """Trainable parameters."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -230,7 +248,7 @@ class TorchSubject:
         else:
             self.model.eval()
         if self._tuned:
-            self._forward = torch.compile(self.model)
+            self._forward = torch.compile(self.model, mode=compile_mode(case))
         self.info: dict[str, str | int | float | bool | Absent] = {
             **self._facts(request),
             **prepared.facts,
@@ -351,6 +369,9 @@ class TorchSubject:
             "parameter_dtype": str(held).removeprefix("torch."),
             "compute_dtype": str(compute).removeprefix("torch."),
             "compiled": self._tuned,
+            "compile_mode": compile_mode(request.case)
+            if self._tuned
+            else Absent(reason="nothing is compiled in base"),
             "input_shape": _shapes(self.inputs[0]),
             "device": torch.cuda.get_device_name(0) if self._cuda else "cpu",
             "tf32": request.case.precision is Precision.TF32,

@@ -33,8 +33,8 @@ def test_two_workloads_in_two_frameworks_on_tiny_models(results: Path, tmp_path:
     """Both frameworks, both models, both modes: all ok, all rules hold, compared and reported."""
     _needs("pytorch", "tensorflow")
     done = _dlbench(
-        "run", "resnet50", "lstm_lm", "-f", "pytorch,tensorflow", "--variant", "tiny", "--time-budget", "60s",
-        "--threads", "1", "--out", str(results),
+        "run", "resnet50", "lstm_lm", "-f", "pytorch,tensorflow", "--variant", "tiny",
+        "--time-budget", "60s", "--threads", "1", "--out", str(results),
         "--report", str(tmp_path), "--json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

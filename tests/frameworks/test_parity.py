@@ -223,3 +223,19 @@ def test_fp16_computes_in_fp16_and_trains_with_a_scaled_loss(workload: str, fram
 
 FP16 = 2e-2
 """As the workloads' own tolerance."""
+
+
+def test_an_unknown_mode_of_the_compiler_is_refused_by_name() -> None:
+    """Modes that replay CUDA graphs are not offered: their outputs would change after the fact."""
+    from dataclasses import replace
+
+    from dlbench.core.errors import UnsupportedError
+    from dlbench.frameworks import pytorch
+    from tests.conformance.test_frameworks import request_for
+
+    case = request_for("pytorch", "gemm").case
+    assert pytorch.compile_mode(case) == "default"
+    tuned = replace(case, options=(("compile_mode", "max-autotune-no-cudagraphs"),))
+    assert pytorch.compile_mode(tuned) == "max-autotune-no-cudagraphs"
+    with pytest.raises(UnsupportedError, match="no compile_mode 'reduce-overhead'"):
+        pytorch.compile_mode(replace(case, options=(("compile_mode", "reduce-overhead"),)))
