@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from typing import Any
@@ -85,9 +86,19 @@ class Sleeper(Clockwork):
         self.pending_s = 0.0
 
 
+BUSY_LOAD_PER_CORE = 1.5
+"""With so many programs waiting for each core a sleeper is woken late, and no rate holds any limit."""
+
+
 def _serve(subject: Sleeper, case: Case) -> tuple[Any, list[tuple[str, int, float | None]]]:
     told: list[tuple[str, int, float | None]] = []
-    return server.serve(subject, case, QUICK, lambda *a: told.append(a), seed=7), told
+    try:
+        return server.serve(subject, case, QUICK, lambda *a: told.append(a), seed=7), told
+    except UnsupportedError as error:
+        load_per_core = os.getloadavg()[0] / (os.cpu_count() or 1)
+        if "rate" in error.message and load_per_core > BUSY_LOAD_PER_CORE:
+            pytest.skip(f"a load of {load_per_core:.1f} a core: {error.message}")
+        raise
 
 
 def test_loadgen_finds_a_rate_below_what_the_subject_can_do() -> None:
