@@ -1,7 +1,8 @@
 """Build one self-contained HTML file from documents: byte-stable, offline, safe to open.
 
 Everything from a document is escaped; script and style run by the hash of their text only, and
-nothing is fetched: a document from a stranger cannot make this page do anything.
+nothing is fetched: a document from a stranger cannot make this page do anything. plotly's bundle is
+there once, as text that the page's script runs when a chart comes into view.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from dlbench.core import units
 from dlbench.core.errors import UsageError
 from dlbench.core.recommendation import Recommendation
 from dlbench.core.types import Run
-from dlbench.report import candidates, filters, sections
+from dlbench.report import candidates, charts, filters, sections
 from dlbench.report import content as contents
 from dlbench.report.content import Compared, Content
 from dlbench.report.render import json_for_script, render
 
 _FOLDER = Path(__file__).parent
+
+BUNDLE = "plotly_js/plotly-basic.min.js"
 
 
 def build(runs: Sequence[Run], *, side_by_side: bool = False) -> str:
@@ -41,16 +44,18 @@ def build(runs: Sequence[Run], *, side_by_side: bool = False) -> str:
 
 def page(content: Content) -> str:
     """The whole page of a content."""
-    css, js = _own("report.css"), _own("report.js")
+    css, js = _own("report.css"), _own("charts.js") + _own("report.js")
     parts = [
         {"id": section.__name__.rpartition(".")[2], "title": section.TITLE, "html": markup}
         for section in sections.all_sections()
         if (markup := section.html(content)) is not None
     ]
+    drawn = any(charts.MARK in part["html"] for part in parts)
+    bundle = _own(BUNDLE) if drawn else ""
     return str(
         render(
             _own("template.html"),
-            policy=content_security_policy(css, js),
+            policy=content_security_policy(css, js, bundle),
             title=f"dlbench: {headline(content)}",
             headline=headline(content),
             many=len(content.rows) > LAZY_ROWS,
@@ -60,6 +65,7 @@ def page(content: Content) -> str:
             filters=json_for_script(filters.index(content.rows)),
             css=Markup(css),  # noqa: S704 - our own files
             js=Markup(js),  # noqa: S704
+            bundle=Markup(bundle),  # noqa: S704
             version=dlbench.__version__,
             n_documents=f"{content.n_documents:,} result document{'s' * (content.n_documents != 1)}",
         )
@@ -70,10 +76,18 @@ def _own(name: str) -> str:
     return (_FOLDER / name).read_text(encoding="utf-8")
 
 
-def content_security_policy(css: str, js: str) -> str:
-    """Nothing but this style and this script, each by its hash."""
+def content_security_policy(css: str, js: str, bundle: str = "") -> str:
+    """Nothing but this style and these scripts, each by its hash.
+
+    plotly puts rules of its own into style elements that it makes empty, and saves a picture by way
+    of one that the page holds itself.
+    """
+    scripts, styles, images = _hash(js), _hash(css), ""
+    if bundle:
+        scripts, styles = f"{scripts} {_hash(bundle)}", f"{styles} {_hash('')}"
+        images = "img-src blob: data:; "
     return (
-        f"default-src 'none'; script-src {_hash(js)}; style-src {_hash(css)}; "
+        f"default-src 'none'; script-src {scripts}; style-src {styles}; {images}"
         "base-uri 'none'; form-action 'none'"
     )
 

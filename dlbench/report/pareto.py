@@ -10,7 +10,7 @@ from markupsafe import Markup
 from dlbench.core import units
 from dlbench.core.recommendation import Recommendation
 from dlbench.core.types import Absent, Metric
-from dlbench.report import candidates, svg
+from dlbench.report import candidates, charts, svg
 from dlbench.report.candidates import Way
 from dlbench.report.render import render
 
@@ -39,16 +39,67 @@ def figure(answer: Recommendation, found: Sequence[Way], spans: tuple[Span, Span
     marks = _front(answer, ways, x, y) + _limits(answer, x, y)
     marks += Markup().join(_dot(answer, w, x, y, max(carbon, default=1.0)) for w in ways)
     words = "; ".join(_words(answer, w) for w in ways)
+    title = "p99" if candidates.serves(answer) else "time"
+    across = svg.Axis(scale=x, title=title, form=svg.time, times=True)
+    upright = svg.Axis(scale=y, title="cost", form=lambda v: f"${svg.short(v)}")
+    series = [*_joined(answer, ways), _dots(answer, ways, max(carbon, default=1.0))]
     chart = svg.plot(
         marks,
-        svg.Axis(
-            scale=x, title="p99" if candidates.serves(answer) else "time", form=svg.time, times=True
-        ),
-        svg.Axis(scale=y, title="cost", form=lambda v: f"${svg.short(v)}"),
+        across,
+        upright,
         f"Cost against time, both logarithmic: {words}",
+        figure=charts.figure(series, across, upright).element,
         css="tall",
     )
     return render(TEMPLATE, chart=chart, limits=any(candidates.limits(answer)))
+
+
+def _numbers(answer: Recommendation, way: Way) -> tuple[float, float]:
+    """Seconds and dollars of a way that has both."""
+    time = candidates.middle(candidates.time_of(answer, way.candidate)) or 0.0
+    return time, candidates.middle(way.candidate.cost_usd) or 0.0
+
+
+def _joined(answer: Recommendation, ways: Sequence[Way]) -> list[charts.Series]:
+    """The thin line through those that no other beats."""
+    front = sorted((_numbers(answer, w), w) for w in ways if w.front)
+    if len(front) < 2:  # noqa: PLR2004 - a line has two ends
+        return []
+    return [
+        charts.Series(
+            name="beaten by none in both",
+            points=[at for at, _ in front],
+            says=[_words(answer, way) for _, way in front],
+            colour=6,
+        )
+    ]
+
+
+def _dots(answer: Recommendation, ways: Sequence[Way], most_g: float) -> charts.Series:
+    return charts.Series(
+        name="ways",
+        points=[_numbers(answer, w) for w in ways],
+        says=[_words(answer, w) for w in ways],
+        mode="markers",
+        hues=["good" if w.role == "pick" else 0 for w in ways],
+        labels=[str(w.number) for w in ways],
+        sizes=[2 * _radius(w, most_g) for w in ways],
+        hollow=[candidates.middle(w.candidate.carbon_g) is None for w in ways],
+        x_bounds=[_bounds(candidates.time_of(answer, w.candidate)) for w in ways],
+        y_bounds=[_bounds(w.candidate.cost_usd) for w in ways],
+        ways=[w.number for w in ways],
+    )
+
+
+def _bounds(value: Metric) -> charts.Bounds:
+    if isinstance(value, Absent) or value.interval is None:
+        return None
+    return value.interval.low, value.interval.high
+
+
+def _radius(way: Way, most_g: float) -> float:
+    grams = candidates.middle(way.candidate.carbon_g)
+    return LEAST_PX if grams is None else max(LEAST_PX, MOST_PX * math.sqrt(grams / most_g))
 
 
 def _known(answer: Recommendation, way: Way) -> bool:
@@ -57,14 +108,13 @@ def _known(answer: Recommendation, way: Way) -> bool:
 
 
 def _at(answer: Recommendation, way: Way, x: svg.Scale, y: svg.Scale) -> tuple[float, float]:
-    time = candidates.middle(candidates.time_of(answer, way.candidate)) or 0.0
-    return x.at(time), y.at(candidates.middle(way.candidate.cost_usd) or 0.0)
+    time, cost = _numbers(answer, way)
+    return x.at(time), y.at(cost)
 
 
 def _words(answer: Recommendation, way: Way) -> str:
-    time = candidates.middle(candidates.time_of(answer, way.candidate)) or 0.0
-    cost = candidates.usd(candidates.middle(way.candidate.cost_usd) or 0.0)
-    return f"No. {way.number}, {way.candidate.hardware}: {units.duration(time)}, {cost}"
+    time, cost = _numbers(answer, way)
+    return f"No. {way.number}, {way.candidate.hardware}: {units.duration(time)}, {candidates.usd(cost)}"
 
 
 def _front(answer: Recommendation, ways: list[Way], x: svg.Scale, y: svg.Scale) -> Markup:
@@ -87,7 +137,7 @@ def _limits(answer: Recommendation, x: svg.Scale, y: svg.Scale) -> Markup:
 def _dot(answer: Recommendation, way: Way, x: svg.Scale, y: svg.Scale, most_g: float) -> Markup:
     left, up = _at(answer, way, x, y)
     grams = candidates.middle(way.candidate.carbon_g)
-    radius = LEAST_PX if grams is None else max(LEAST_PX, MOST_PX * math.sqrt(grams / most_g))
+    radius = _radius(way, most_g)
     return Markup(
         '<g class="way{}" data-dot="{}"><title>{}</title>{}{}<circle cx="{}%" cy="{}%" r="{}"/>'
         '<text x="{}%" y="{}%" dx="{}" dy="-.5em">{}</text></g>'

@@ -1,15 +1,15 @@
-"use strict";
 (function () {
   const root = document.documentElement;
   const all = (selector, from) => Array.from((from || document).querySelectorAll(selector));
   const byId = (id) => document.getElementById(id);
   const data = (id) => { const e = byId("data-" + id); return e && JSON.parse(e.textContent); };
+  const tell = (what, detail) => document.dispatchEvent(new CustomEvent("dlbench:" + what, { detail }));
   all("[data-script]").forEach((element) => { element.hidden = false; });
 
   // --- light and dark ---
   const prefersDark = matchMedia("(prefers-color-scheme: dark)");
   const isDark = () => root.dataset.theme ? root.dataset.theme === "dark" : prefersDark.matches;
-  function sayTheme() { byId("theme-word").textContent = isDark() ? "Light" : "Dark"; }
+  function sayTheme() { byId("theme-word").textContent = isDark() ? "Light" : "Dark"; tell("theme"); }
   byId("theme").addEventListener("click", () => { root.dataset.theme = isDark() ? "light" : "dark"; sayTheme(); });
   prefersDark.addEventListener("change", sayTheme);
   sayTheme();
@@ -42,6 +42,7 @@
     const n = shows.filter(Boolean).length;
     if (byId("shown")) byId("shown").textContent = n === shows.length ? "all " + n + " cases are shown" : n + " of " + shows.length + " cases are shown";
     chooseTrial(shows);
+    tell("shown", shows);
   }
 
   function chooseTrial(shows) {
@@ -165,6 +166,7 @@
     const share = (x, [low, high]) => 100 * Math.min(1, Math.max(0, Math.log(x / low) / Math.log(high / low)));
     place("limit-time", "x1", "x2", time === Infinity ? 100 : share(time, offers.scales.time), time < Infinity);
     place("limit-cost", "y1", "y2", cost === Infinity ? 0 : 100 - share(cost, offers.scales.cost), cost < Infinity);
+    tell("limits", { time, cost, over: order.filter((entry) => entry.css === "over").map((entry) => entry.way.number) });
     const kept = order.filter((entry) => entry.place < 2), best = kept[0];
     byId("ranked").textContent = best
       ? kept.length + " of " + order.length + " ways; best in " + key + ": No. " + best.way.number + ", " + best.way.name + " (" + best.word + ")."
@@ -204,4 +206,5 @@
   filter();
   rank();
   root.dataset.ready = "yes";
+  tell("ready");
 })();

@@ -211,13 +211,19 @@ def time(value: float) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
-    """A scale with a title and the form of its numbers; ``times`` where it is a long one of time."""
+    """A scale with a title and the form of its numbers; ``times`` where it is a long one of time.
+
+    ``d3_format`` and ``unit`` say the same form to plotly, which makes ticks of its own on a linear
+    scale when somebody zooms.
+    """
 
     scale: Scale
     title: str
     form: Format = short
     n_ticks: int = 5
     times: bool = False
+    d3_format: str = ""
+    unit: str = ""
 
     def ticks(self) -> list[float]:
         """Where numbers stand: round ones, or times that people name (1 min, not 100 s)."""
@@ -229,8 +235,10 @@ class Axis:
         return inside[:: math.ceil(len(inside) / MOST_TIMES)]
 
 
-def plot(marks: Markup, x: Axis, y: Axis, alternative: str, *, css: str = "") -> Markup:
-    """A framed chart: grid, ticks, marks, both titles, and its text alternative."""
+def plot(
+    marks: Markup, x: Axis, y: Axis, alternative: str, *, figure: Markup, css: str = ""
+) -> Markup:
+    """A framed chart: grid, ticks, marks, both titles, its text alternative, and plotly's figure."""
     grid = Markup().join(
         [
             *(rule(x=x.scale.at(t)) for t in x.ticks()),
@@ -256,8 +264,8 @@ def plot(marks: Markup, x: Axis, y: Axis, alternative: str, *, css: str = "") ->
     return Markup(
         '<div class="plot {}"><p class="axis-title" aria-hidden="true">{}</p>'
         '<svg class="area" role="img" aria-label="{}">{}{}{}</svg>'
-        '<p class="axis-title x" aria-hidden="true">{}</p></div>'
-    ).format(css, y.title, alternative, grid, marks, labels, x.title)
+        '<p class="axis-title x" aria-hidden="true">{}</p>{}</div>'
+    ).format(css, y.title, alternative, grid, marks, labels, x.title, figure)
 
 
 def axis_row(scale: Scale, form: Format = short, n: int = 4) -> Markup:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from dlbench.core import tracks
 from dlbench.core.energy import Point
 from dlbench.core.types import Absent, Trial
+from dlbench.report import charts as figures
 from dlbench.report import svg
 from dlbench.report.render import reason, render
 
@@ -47,7 +48,14 @@ class Frame:
     start_s: float
     end_s: float
     x: svg.Scale
-    bands: Markup
+    spans: tuple[figures.Span, ...]
+
+    @property
+    def bands(self) -> Markup:
+        """What is shaded, as SVG."""
+        return Markup().join(
+            svg.band(self.x.at(s.start), self.x.at(s.end), s.css) for s in self.spans
+        )
 
 
 def frame(trial: Trial) -> Frame:
@@ -57,11 +65,11 @@ def frame(trial: Trial) -> Frame:
     spans = [(v.start_s - start_s, v.start_s + v.duration_s - start_s) for v in trial.energy]
     last = max([v.start_s + v.duration_s - start_s for v in trial.values] + [s[1] for s in spans])
     x = svg.Scale(low=0.0, high=last * 1.02)
-    bands = svg.band(0.0, x.at(steady_s), "warm-up") if steady_s > 0 else Markup()
+    shaded = [figures.Span(start=0.0, end=steady_s, css="warm-up")] if steady_s > 0 else []
     if spans:
-        first = min(s[0] for s in spans)
-        bands += svg.band(x.at(first), x.at(max(s[1] for s in spans)), "energy-window")
-    return Frame(start_s=start_s, end_s=start_s + last, x=x, bands=bands)
+        first, end = min(s[0] for s in spans), max(s[1] for s in spans)
+        shaded.append(figures.Span(start=first, end=end, css="energy-window"))
+    return Frame(start_s=start_s, end_s=start_s + last, x=x, spans=tuple(shaded))
 
 
 def charts(trial: Trial, title: str, frame: Frame) -> Markup:
@@ -105,12 +113,20 @@ def thinned(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
 def _chart(title: str, words: str, points: list[Point], frame: Frame) -> Markup:
     values = [value for _, value in points]
     x, y = frame.x, svg.from_zero(values)
-    line = svg.path([(x.at(t), y.at(v)) for t, v in thinned(points)], colour=0)
+    drawn = thinned(points)
+    series = figures.Series(
+        name=words,
+        points=drawn,
+        says=[f"{t_s:.2f} s: {value:.4g}, {words}" for t_s, value in drawn],
+    )
+    across = svg.Axis(scale=x, title="seconds since the first value")
+    upright = svg.Axis(scale=y, title=words, n_ticks=3)
     return svg.plot(
-        frame.bands + line,
-        svg.Axis(scale=x, title="seconds since the first value"),
-        svg.Axis(scale=y, title=words, n_ticks=3),
+        frame.bands + svg.path([(x.at(t), y.at(v)) for t, v in drawn], colour=0),
+        across,
+        upright,
         f"{title}: {len(values)} readings between {min(values):.4g} and {max(values):.4g}",
+        figure=figures.figure([series], across, upright, spans=frame.spans).element,
         css="short",
     )
 

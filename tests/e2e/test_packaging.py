@@ -41,6 +41,9 @@ def test_the_wheel_holds_workloads_and_templates(wheel: Path) -> None:
         "dlbench/report/template.html",
         "dlbench/report/report.css",
         "dlbench/report/report.js",
+        "dlbench/report/charts.js",
+        "dlbench/report/plotly_js/plotly-basic.min.js",
+        "dlbench/report/plotly_js/LICENSE",
     ):
         assert wanted in names
     assert not any(name.startswith(("tests/", "results/", "benchmarks/")) for name in names)

@@ -21,7 +21,7 @@ from dlbench.store import codec
 from tests import answers, builders, documents
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Dialog, Page
+    from playwright.sync_api import Browser, Dialog, Locator, Page
 
 BROWSER = installed.find()
 
@@ -198,6 +198,136 @@ def test_deadline_and_budget_rank_again(visit: Opened) -> None:
     _clean(v)
 
 
+def _live(v: Visit, section: str) -> Locator:
+    """The first chart of a section, once it has become plotly's."""
+    v.page.locator(f"#{section} .plot:visible").first.scroll_into_view_if_needed()
+    chart = v.page.locator(f"#{section} .plot.live .chart .main-svg").first
+    chart.wait_for()
+    return v.page.locator(f"#{section} .plot.live").first
+
+
+def test_a_chart_in_view_becomes_plotly(visit: Opened) -> None:
+    """With its words, without logo or link; not before it is near; and nothing is fetched."""
+    v = visit()
+    assert v.page.evaluate("typeof Plotly") == "undefined"
+    assert v.page.locator(".plot.live").count() == 0
+    words = v.page.locator("#latency .area").first.get_attribute("aria-label")
+    plot = _live(v, "latency")
+    assert plot.locator(".chart").get_attribute("aria-label") == words
+    assert not plot.locator(".area").is_visible()
+    assert v.page.locator(".plot.live").count() < v.page.locator(".plot").count()
+    assert v.page.locator(".modebar-btn--logo, .plotlyjsicon, .chart a").count() == 0
+    _clean(v)
+
+
+def test_pointing_at_a_dot_says_its_numbers(visit: Opened) -> None:
+    """The batch and the throughput of the table beside."""
+    v = visit()
+    plot = _live(v, "scaling")
+    dot = plot.locator(".points path").first.bounding_box()
+    assert dot is not None
+    v.page.mouse.move(dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2)
+    said = plot.locator(".hoverlayer .hovertext")
+    said.wait_for()
+    number = v.page.locator("#scaling td .measured").first.inner_text()
+    assert (said.text_content() or "").endswith(f"batch 1: {number} samples/s")
+    _clean(v)
+
+
+def _colours(plot: Locator) -> list[str]:
+    dot, text = plot.locator(".points path").first, plot.locator(".xtick text").first
+    return [e.evaluate("(e) => getComputedStyle(e).fill") for e in (dot, text)]
+
+
+def test_charts_change_with_light_and_dark(visit: Opened) -> None:
+    """By the switch and by the system; back again is as before."""
+    v = visit(color_scheme="light")
+    plot = _live(v, "scaling")
+    light = _colours(plot)
+    v.page.get_by_role("button", name="Dark").click()
+    dark = _colours(plot)
+    assert all(a != b for a, b in zip(light, dark, strict=True))
+    v.page.get_by_role("button", name="Light").click()
+    assert _colours(plot) == light
+    other = visit(color_scheme="dark")
+    assert _colours(_live(other, "scaling")) == dark
+
+
+def test_the_filter_holds_for_plotly_too(visit: Opened) -> None:
+    """Unticked batches leave the chart; as many curves stay as the SVG underneath has."""
+    v = visit()
+    dots = _live(v, "scaling").locator(".points path")
+    _live(v, "latency")
+    lines = v.page.locator("#latency .live .js-line")
+    kept = v.page.locator("#latency .live .area g[data-r]:not([hidden])")
+    n_lines = lines.count()
+    assert n_lines == kept.count()
+    assert dots.count() == 4
+    v.page.locator("#filters summary").click()
+    v.page.locator("#filters input[name=batch]").nth(1).uncheck()
+    v.page.get_by_role("checkbox", name="TensorFlow").uncheck()
+    assert dots.count() == 3
+    assert lines.count() == kept.count() < n_lines
+    _clean(v)
+
+
+def test_a_series_can_be_switched_off(visit: Opened) -> None:
+    """By its entry in the list over the chart, which says so; the others stay."""
+    v = visit()
+    figure = v.page.locator("#latency figure:has(.legend li:nth-child(2))").first
+    figure.locator(".plot").scroll_into_view_if_needed()
+    figure.locator(".main-svg").first.wait_for()
+    lines = figure.locator(".js-line")
+    before = lines.count()
+    switch = figure.locator(".legend button").first
+    switch.press("Enter")
+    assert switch.get_attribute("aria-pressed") == "false"
+    assert lines.count() == before - 1
+    switch.press("Enter")
+    assert lines.count() == before
+    _clean(v)
+
+
+def test_limits_move_in_plotly_too(visit: Opened) -> None:
+    """A tighter deadline greys the dots that are late, and moves its line."""
+    v = visit(answer=answers.recommendation())
+    plot = _live(v, "recommendation")
+    grey = "(all) => all.map((e) => Number(e.style.opacity) < 1)"
+    dots, lines = plot.locator(".points path"), plot.locator(".shapelayer path")
+    assert dots.evaluate_all(grey) == [False] * 4
+    before = lines.first.get_attribute("d")
+    _slide(v, "#deadline", 50)
+    assert dots.evaluate_all(grey) == [True, True, False, False]
+    assert lines.first.get_attribute("d") != before
+    _clean(v)
+
+
+def test_a_chart_is_saved_as_a_picture(visit: Opened, tmp_path: Path) -> None:
+    """From plotly's own bar, made in the page: a PNG of 2000 pixels, and no request."""
+    v = visit()
+    plot = _live(v, "scaling")
+    plot.hover()
+    with v.page.expect_download() as download:
+        plot.get_by_role("button", name="Save as PNG").click()
+    path = tmp_path / "chart.png"
+    download.value.save_as(path)
+    data = path.read_bytes()
+    assert data.startswith(b"\x89PNG")
+    assert int.from_bytes(data[16:20], "big") == 2000
+    _clean(v)
+
+
+def test_where_plotly_fails_the_svg_stands(visit: Opened) -> None:
+    """A figure that cannot be drawn leaves the chart as it was."""
+    v = visit()
+    v.page.evaluate("document.querySelector('#scaling .figure').textContent = '{'")
+    v.page.locator("#scaling .plot").scroll_into_view_if_needed()
+    _live(v, "timeline")
+    assert v.page.locator("#scaling .area").is_visible()
+    assert v.page.locator("#scaling .chart").count() == 0
+    _clean(v)
+
+
 def test_another_trial_can_be_chosen(visit: Opened) -> None:
     """Exactly one is in view, and it is the chosen one."""
     v = visit()
@@ -231,7 +361,10 @@ def test_dark_mode_follows_the_system_and_the_switch(visit: Opened) -> None:
 def test_print_is_light_without_controls(visit: Opened) -> None:
     """On paper: dark ink, no filter, no button; and it fits the page."""
     v = visit(answer=answers.recommendation(), color_scheme="dark")
+    _live(v, "scaling")
     v.page.emulate_media(media="print")
+    assert v.shown(".chart") == 0
+    assert v.shown("#scaling .area") == 1
     pick = "getComputedStyle(document.querySelector('tr.pick > th')).backgroundColor"
     assert v.page.evaluate(pick) == "rgb(232, 244, 239)"
     assert v.shown("#limits") == 0
@@ -264,6 +397,7 @@ def test_without_javascript_verdict_and_tables_stand(visit: Opened) -> None:
     assert v.shown(".verdicts li") >= 1
     assert v.shown("#throughput tbody tr") >= 10
     assert v.shown(".area path.line") >= 1
+    assert v.page.locator(".chart").count() == 0
     assert v.shown("tr[data-way]") == 4
     assert v.shown("[data-dot]") == 4
     assert v.shown("button") == v.shown("input") == 0
@@ -321,8 +455,10 @@ def test_hostile_documents_run_nothing(visit: Opened) -> None:
     v.page.locator("#filters summary").click()
     v.page.locator("#filters input").first.uncheck()
     v.page.hover("main h2 >> nth=2")
+    for section in ("latency", "scaling", "timeline"):
+        _live(v, section).hover()
     assert v.page.title().startswith("dlbench: ")
-    assert v.page.locator("img, iframe, link, a:not([href^='#'])").count() == 0
+    assert v.page.locator("img, iframe, link, a:not([href^='#']), svg a").count() == 0
     assert v.shown("main h2") > 5
     _clean(v)
 
@@ -342,6 +478,8 @@ def test_axe_finds_no_violation(visit: Opened, *, dark_and_wide: bool) -> None:
         else visit(answer=answers.recommendation(), viewport={"width": 360, "height": 780})
     )
     v.page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true })")
+    for section in ("latency", "scaling", "timeline"):
+        _live(v, section)
     # Evaluated by the browser's debugger, which the page's policy does not bind.
     v.page.evaluate(axe.AXE_SCRIPT)
     found = v.page.evaluate(

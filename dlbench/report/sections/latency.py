@@ -9,7 +9,7 @@ from markupsafe import Markup
 from dlbench.analysis.rows import Row
 from dlbench.core import units
 from dlbench.core.types import Metric, Mode
-from dlbench.report import svg
+from dlbench.report import charts, svg
 from dlbench.report.content import Content, colours, doer, task
 from dlbench.report.panels import Column, Spec, panels
 from dlbench.report.render import absences, render, seconds_cell
@@ -111,19 +111,42 @@ def _chart(
         for number, queries in series
     )
     words = [(number, doer(content.rows[number], many=many)) for number, _ in series]
+    across = svg.Axis(
+        scale=x, title="time to the answer", form=svg.seconds, d3_format="~s", unit="s"
+    )
+    upright = svg.Axis(
+        scale=y, title="queries answered", form=lambda p: f"{p:.0%}", d3_format=".0%"
+    )
+    curves = [
+        _curve(number, name, queries, hues[content.rows[number].case.framework])
+        for (number, name), (_, queries) in zip(words, series, strict=True)
+    ]
     return (
         svg.plot(
             marks,
-            svg.Axis(scale=x, title="time to the answer", form=svg.seconds),
-            svg.Axis(scale=y, title="queries answered", form=lambda p: f"{p:.0%}"),
+            across,
+            upright,
             f"Distribution of latency, {title}: "
             + "; ".join(
                 f"{name} half within {units.duration(_median((0, queries)))}, all within "
                 f"{units.duration(queries[-1])}"
                 for (_, name), (_, queries) in zip(words, series, strict=True)
             ),
+            figure=charts.figure(curves, across, upright).element,
         ),
         svg.legend([(hues[content.rows[n].case.framework], str(n), name) for n, name in words]),
+    )
+
+
+def _curve(number: int, name: str, queries: list[float], colour: int) -> charts.Series:
+    points = _steps(queries)
+    return charts.Series(
+        name=name,
+        points=points,
+        says=[f"{name}: {p:.0%} within {units.duration(q_s)}" for q_s, p in points],
+        colour=colour,
+        rows=(number,),
+        steps=True,
     )
 
 

@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from dlbench.analysis.rows import Row
 from dlbench.core.types import Case, Measured
-from dlbench.report import svg
+from dlbench.report import charts, svg
 from dlbench.report.content import Content, framework, task, without_batch
 from dlbench.report.render import render
 
@@ -82,17 +82,40 @@ def _figure(
     ]
     words = "; ".join(f"{name}, batch {b}: {v.value:.4g}" for _, name, b, v in lines)
     names = [(i % 8, _numbers(s), _name(s[0][1], many=many)) for i, s in enumerate(found)]
+    across = svg.Axis(scale=x, title="batch size", form=lambda b: f"{b:g}")
+    upright = svg.Axis(scale=y, title="samples/s")
+    drawn = [
+        _points(s, name, i % 8)
+        for i, (s, (_, _, name)) in enumerate(zip(found, names, strict=True))
+    ]
     chart = svg.plot(
         marks,
-        svg.Axis(scale=x, title="batch size", form=lambda b: f"{b:g}"),
-        svg.Axis(scale=y, title="samples/s"),
+        across,
+        upright,
         f"Throughput against batch size, {title}, samples/s: {words}",
+        figure=charts.figure(drawn, across, upright).element,
     )
     return title, chart, svg.legend(names, dots=True), render(TABLE, title=title, lines=lines)
 
 
 def _numbers(series: list[Numbered]) -> str:
     return " ".join(str(i) for i, _, _ in series)
+
+
+def _says(batch: int, value: Measured) -> str:
+    return f"batch {batch}: {value.value:.4g} samples/s"
+
+
+def _points(series: list[Numbered], name: str, colour: int) -> charts.Series:
+    return charts.Series(
+        name=name,
+        points=[(row.case.batch_size, value.value) for _, row, value in series],
+        says=[f"{name}, {_says(row.case.batch_size, value)}" for _, row, value in series],
+        colour=colour,
+        rows=[number for number, _, _ in series],
+        mode="lines+markers",
+        y_bounds=[(v.interval.low, v.interval.high) if v.interval else None for _, _, v in series],
+    )
 
 
 def _line(series: list[Numbered], colour: int, x: svg.Scale, y: svg.Scale) -> Markup:
@@ -102,7 +125,7 @@ def _line(series: list[Numbered], colour: int, x: svg.Scale, y: svg.Scale) -> Ma
             left,
             up,
             colour=colour,
-            title=f"batch {row.case.batch_size}: {value.value:.4g} samples/s",
+            title=_says(row.case.batch_size, value),
             rows=str(number),
         )
         for (left, up), (number, row, value) in zip(at, series, strict=True)

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from dlbench.core import metrics
 from dlbench.core.types import CaseResult, Run, Trial, Value
-from dlbench.report import svg, telemetry
+from dlbench.report import charts, svg, telemetry
 from dlbench.report.content import Content, doer, task
 from dlbench.report.render import render
 
@@ -98,16 +98,33 @@ def _chart(title: str, lines: list[tuple[float, str, float]], frame: telemetry.F
             x.at(at),
             y.at(speed),
             colour=0 if part == "steady" else 1,
-            title=f"{part}, {at:.2f} s: {speed:.4g} samples/s",
+            title=_says(at, part, speed),
         )
         for at, part, speed in lines
     )
     steady = [speed for _, part, speed in lines if part == "steady"]
+    across = svg.Axis(scale=x, title="seconds since the first value")
+    upright = svg.Axis(scale=y, title="samples/s", n_ticks=4)
     return svg.plot(
         marks,
-        svg.Axis(scale=x, title="seconds since the first value"),
-        svg.Axis(scale=y, title="samples/s", n_ticks=4),
+        across,
+        upright,
         f"Samples a second over time, {title}: {len(lines) - len(steady)} values of warm-up, then "
         f"{len(steady)} steady ones between {min(steady):.4g} and {max(steady):.4g}",
+        figure=charts.figure([_series(lines)], across, upright, spans=frame.spans).element,
         css="short",
+    )
+
+
+def _says(at: float, part: str, speed: float) -> str:
+    return f"{part}, {at:.2f} s: {speed:.4g} samples/s"
+
+
+def _series(lines: list[tuple[float, str, float]]) -> charts.Series:
+    return charts.Series(
+        name="samples/s",
+        points=[(at, speed) for at, _, speed in lines],
+        says=[_says(*line) for line in lines],
+        mode="lines+markers",
+        hues=[0 if part == "steady" else 1 for _, part, _ in lines],
     )

@@ -94,19 +94,36 @@ def test_the_rich_document_fills_every_section_of_a_single_machine() -> None:
 
 
 def test_script_and_style_run_by_hash_only_and_nothing_is_fetched() -> None:
-    """One script, one style and data; the policy names exactly their hashes; no address anywhere."""
+    """Our style, our script, plotly's bundle and data; the policy names exactly their hashes.
+
+    The one further hash is of the empty style element that plotly fills.
+    """
     structure = _parsed(build.build([RUN]))
     policy = next(a["content"] or "" for t, a in structure.tags if a.get("http-equiv") is not None)
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert "unsafe" not in policy
+    assert "http" not in policy
     code = [(tag, text) for tag, a, text in structure.raw if a.get("type") != "application/json"]
-    assert [tag for tag, _ in code] == ["style", "script"]
-    for tag, text in code:
-        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        assert f"{tag}-src 'sha256-{digest}'" in policy
+    assert [tag for tag, _ in code] == ["style", "script", "script"]
+    hashes = {(tag, _digest(text)) for tag, text in code} | {("style", _digest(""))}
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    named = {(tag, h) for tag in ("script", "style") for h in rules[f"{tag}-src"].split()}
+    assert named == hashes
     for _, attributes in structure.tags:
         assert not {"src", "srcdoc", "style", "action", "formaction"} & set(attributes)
         assert (attributes.get("href") or "#").startswith("#")
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def test_a_page_without_charts_has_no_bundle() -> None:
+    """Nothing to draw, nothing to carry; and the policy is as narrow as that."""
+    page = build.build([documents.empty_run()])
+    assert 'id="plotly"' not in page
+    assert "img-src" not in page
+    assert len(page) < 200_000
 
 
 def test_hostile_strings_stay_text() -> None:

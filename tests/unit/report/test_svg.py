@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markupsafe import Markup
 
 from dlbench.report import svg
 
@@ -68,6 +69,7 @@ def test_words_are_escaped_and_numbers_are_numbers() -> None:
         svg.Axis(scale=svg.Scale(low=0, high=1), title=bad),
         svg.Axis(scale=svg.Scale(low=0, high=1), title=bad),
         bad,
+        figure=Markup(),
     )
     assert "<script" not in drawn
     assert 'd="M0 1000L500 0"' in drawn
