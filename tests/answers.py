@@ -17,9 +17,8 @@ from dlbench.core.recommendation import (
     Recommendation,
     Rejection,
     Step,
-    Task,
 )
-from dlbench.core.types import Absent, Estimated, Interval, Metric
+from dlbench.core.types import Absent, Estimated, Interval, Metric, Task
 
 H = 3600.0
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dlbench.core.errors import NothingToRunError, StoreError, UsageError
-from dlbench.core.recommendation import Objective, Task
-from dlbench.core.types import Precision
+from dlbench.core.types import Objective, Precision, Task
 
 if TYPE_CHECKING:
     from dlbench.core.types import Run

@@ -11,8 +11,8 @@ from dlbench.cli import show
 from dlbench.core import units
 from dlbench.core.errors import UsageError
 from dlbench.core.footprint import J_PER_KWH
-from dlbench.core.recommendation import Candidate, Constraint, Recommendation, Rejection, Step, Task
-from dlbench.core.types import Absent, Metric
+from dlbench.core.recommendation import Candidate, Constraint, Recommendation, Rejection, Step
+from dlbench.core.types import Absent, Metric, Task
 
 EXAMPLES_A_REASON = 2
 """Rejected offers that are named for each reason; ``--rejected`` names all."""

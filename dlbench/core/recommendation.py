@@ -12,24 +12,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from dlbench.core.catalog import Accelerator, Amount, Offer
-from dlbench.core.types import Absent, Estimated, Metric, Mode, Precision
-
-
-class Task(StrEnum):
-    """What is to be done with the model."""
-
-    TRAINING = "training"
-    FINE_TUNING = "fine-tuning"
-    INFERENCE = "inference"
-
-
-class Objective(StrEnum):
-    """What the pick is best in, among all that meet the limits."""
-
-    COST = "cost"
-    TIME = "time"
-    ENERGY = "energy"
-    CARBON = "carbon"
+from dlbench.core.types import Absent, Estimated, Metric, Mode, Objective, Precision, Task
 
 
 class Evidence(StrEnum):

@@ -102,6 +102,23 @@ class Policy(StrEnum):
     TUNED = "tuned"
 
 
+class Task(StrEnum):
+    """What is to be done with the model."""
+
+    TRAINING = "training"
+    FINE_TUNING = "fine-tuning"
+    INFERENCE = "inference"
+
+
+class Objective(StrEnum):
+    """What the pick is best in, among all that meet the limits."""
+
+    COST = "cost"
+    TIME = "time"
+    ENERGY = "energy"
+    CARBON = "carbon"
+
+
 class BatchRule(StrEnum):
     """How batch sizes are chosen when they are not given as numbers."""
 

@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from dlbench.core import units
 from dlbench.core.footprint import J_PER_KWH
-from dlbench.core.recommendation import Candidate, Recommendation, Task
-from dlbench.core.types import Absent, Metric
+from dlbench.core.recommendation import Candidate, Recommendation
+from dlbench.core.types import Absent, Metric, Task
 from dlbench.report.render import metric_cell
 
 S_PER_H = 3600.0

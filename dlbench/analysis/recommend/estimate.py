@@ -14,8 +14,8 @@ from dlbench.analysis.recommend.job import Job
 from dlbench.analysis.recommend.simulate import Draws, Floats, summary
 from dlbench.core.catalog import Accelerator, Amount, Offer, Region
 from dlbench.core.footprint import J_PER_KWH, operational_g
-from dlbench.core.recommendation import Candidate, Need, Objective, OwnedMachine, Step
-from dlbench.core.types import Absent, Estimated, Metric
+from dlbench.core.recommendation import Candidate, Need, OwnedMachine, Step
+from dlbench.core.types import Absent, Estimated, Metric, Objective
 
 HOURS_A_YEAR = 8766.0
 HOURS_A_MONTH = 730.5

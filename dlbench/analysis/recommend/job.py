@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from dlbench import workloads
 from dlbench.core.errors import UsageError
-from dlbench.core.recommendation import Need, Step, Task
-from dlbench.core.types import Absent, Mode, Run, WorkloadInfo
+from dlbench.core.recommendation import Need, Step
+from dlbench.core.types import Absent, Mode, Run, Task, WorkloadInfo
 
 DEFAULT_BATCH = {"cpu": 8, "nvidia": 32}
 """For a model that is given by its size alone."""

@@ -13,8 +13,8 @@ from typing import Any
 from dlbench.core import catalog_rows
 from dlbench.core.catalog import Catalog
 from dlbench.core.errors import UsageError
-from dlbench.core.recommendation import Need, Objective, OwnedMachine, Task
-from dlbench.core.types import Precision
+from dlbench.core.recommendation import Need, OwnedMachine
+from dlbench.core.types import Objective, Precision, Task
 
 MAX_BYTES = 64 * 1024
 MOST_OWNED = 20

@@ -11,16 +11,8 @@ from dlbench.analysis.recommend import solve
 from dlbench.analysis.recommend.estimate import HOURS_A_MONTH, Simulated
 from dlbench.analysis.recommend.solve import Judged
 from dlbench.core import units
-from dlbench.core.recommendation import (
-    BuyOrRent,
-    Candidate,
-    Evidence,
-    Flip,
-    Need,
-    Objective,
-    Rejection,
-)
-from dlbench.core.types import Absent, Metric
+from dlbench.core.recommendation import BuyOrRent, Candidate, Evidence, Flip, Need, Rejection
+from dlbench.core.types import Absent, Metric, Objective
 
 MOST_PRICE_FACTOR = 100.0
 PRICE_STEPS = 40
