@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dlbench.analysis.predict.cells import Cells, Floats
+from dlbench.analysis.predict.cells import Cells, Floats, precision_group
 from dlbench.analysis.predict.leave_out import Learner, LeftOut, by_column, folds
 from dlbench.analysis.predict.predictor import Forecast
+from dlbench.analysis.predict.types import Workload
 
 LEVEL = 0.90
 NORMAL_90 = 1.6448536269514722
@@ -32,20 +33,20 @@ LEAST_OF_PANEL = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """Half-width of the 90 % interval in standard deviations, by task and evidence."""
+    """Half-width of the 90 % interval in standard deviations, by task, evidence and panel."""
 
     half_widths: Mapping[str, float]
 
     def half_width(self, cells: Cells, tiers: list[Tier]) -> Floats:
         """One for each cell."""
         return np.array(
-            [
-                self.half_widths.get(
-                    _name(w.task, tier), self.half_widths.get(_name("", tier), _uncalibrated(tier))
-                )
-                for w, tier in zip(cells.workloads, tiers, strict=True)
-            ]
+            [self._found(w, tier) for w, tier in zip(cells.workloads, tiers, strict=True)]
         )
+
+    def _found(self, workload: Workload, tier: Tier) -> float:
+        names = (_panel_name(workload, tier), _name(workload.task, tier), _name("", tier))
+        known = (self.half_widths[name] for name in names if name in self.half_widths)
+        return next(known, _uncalibrated(tier))
 
 
 def _uncalibrated(tier: Tier) -> float:
@@ -96,13 +97,21 @@ def of(left_out: LeftOut) -> Calibration:
     weight = 1 / np.sqrt(np.bincount(device)[device])
     tier = np.array(tiers(said, said.cells))
     task = np.array([w.task for w in said.cells.workloads])
+    panel = np.array(list(map(_panel_name, said.cells.workloads, tier.tolist())))
     widths = {}
     for name in np.unique(tier):
         pooled = _quantile(missed[tier == name], weight[tier == name], NORMAL_90)
         widths[_name("", str(name))] = pooled
         for one in np.unique(task[tier == name]):
             which = (tier == name) & (task == one)
-            widths[_name(str(one), str(name))] = _quantile(missed[which], weight[which], pooled)
+            usual = _quantile(missed[which], weight[which], pooled)
+            widths[_name(str(one), str(name))] = usual
+            for kind in np.unique(panel[which]):
+                part = which & (panel == kind)
+                # A panel may ask for wider intervals; its few devices are no proof of narrower ones.
+                own = max(usual, _quantile(missed[part], weight[part], usual))
+                if own > usual:
+                    widths[str(kind)] = own
     return Calibration(half_widths=widths)
 
 
@@ -114,6 +123,10 @@ def _quantile(missed: Floats, weight: Floats, prior: float) -> float:
     n = len(missed)
     shrunk = (n * found + SHRINKAGE * prior) / (n + SHRINKAGE)
     return float(np.clip(shrunk, NARROWEST * NORMAL_90, WIDEST * NORMAL_90))
+
+
+def _panel_name(workload: Workload, tier: Tier) -> str:
+    return f"{_name(workload.task, tier)}|{workload.panel}|{precision_group(workload.arithmetic)}"
 
 
 def _name(task: str, tier: Tier) -> str:

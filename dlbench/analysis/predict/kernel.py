@@ -37,10 +37,10 @@ class Scales:
     family_size: float = 0.2
     batch: float = 1.2
     batch_model: float = 0.14
-    device: float = 0.06
+    device: float = 0.05
     device_task: float = 0.03
     device_precision: float = 0.03
-    device_family: float = 0.014
+    device_family: float = 0.055
     device_model: float = 0.017
     device_panel: float = 0.014
     chip: float = 0.035

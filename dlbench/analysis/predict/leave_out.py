@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dlbench.analysis.predict import predictor
+from dlbench.analysis.predict.anchors import spread_out
 from dlbench.analysis.predict.cells import Cells, Codes, Encoder, Floats, precision_group
 from dlbench.analysis.predict.kernel import Scales
 
@@ -105,7 +106,7 @@ def thin(cells: Cells, large: int) -> Cells:
     kept: list[int] = []
     for models in panels.values():
         size = sum(map(len, models.values()))
-        kept += predictor.spread_out(models, large // 2 if size > large else size)
+        kept += spread_out(models, large // 2 if size > large else size)
     return cells.take(np.array(sorted(kept), dtype=np.int64))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dlbench.analysis.predict import kernel, level, roofline
+from dlbench.analysis.predict.anchors import choose_anchors, comparable
 from dlbench.analysis.predict.cells import (
     Cells,
     Codes,
@@ -25,6 +26,7 @@ from dlbench.analysis.predict.cells import (
 )
 from dlbench.analysis.predict.devices import DeviceTable
 from dlbench.analysis.predict.kernel import Scales
+from dlbench.analysis.predict.noise import noise_of, row_noise
 from dlbench.analysis.predict.types import DeviceSpec, Observation, Workload
 
 MOST_ANCHORS = 2400
@@ -33,10 +35,6 @@ MOST_COMPARED = 6000
 """Cells that the roofline is fitted on; its cost grows in proportion."""
 MOST_NEIGHBOURS = 48
 MOST_ASKED_AT_ONCE = 64
-LEAST_COMPARED = 3
-OUTLIER = 4.0
-NOISE_SHRINKAGE = 12.0
-LEAST_NOISE, MOST_NOISE = 0.5, 4.0
 JITTER = 1e-8
 
 
@@ -197,15 +195,6 @@ def mean_of(
     return np.asarray(shape.ln_relative_rate(cells) + size.ln_rate(cells) + scaling * cells.spread)
 
 
-def noise_of(noise: Mapping[str, float], workload: Workload, scales: Scales) -> float:
-    """Variance of one row: some models repeat worse than others."""
-    return scales.row**2 * noise.get(_noise_key(workload), noise.get("", 1.0))
-
-
-def _noise_key(workload: Workload) -> str:
-    return f"{workload.panel}|{workload.model}|{workload.task}"
-
-
 def _link(panel: str, nvlink: float) -> str:
     return f"{panel}|{'nvlink' if nvlink else 'pcie'}"
 
@@ -313,70 +302,6 @@ def assemble(
     )
 
 
-def choose_anchors(cells: Cells, most: int) -> Codes:
-    """Cells that tell of devices: work that several devices ran, whole models, panels alike.
-
-    Of each work and device only the rows of fewest devices joined; the large panels give way first.
-    """
-    setup, device = cells.codes["setup"], cells.codes["device"]
-    fewest: dict[tuple[int, int], float] = {}
-    for s, d, spread in zip(setup, device, cells.spread, strict=True):
-        fewest[s, d] = min(fewest.get((s, d), np.inf), spread)
-    n_devices = np.zeros(int(setup.max(initial=-1)) + 1)
-    for s, _ in fewest:
-        n_devices[s] += 1
-    fits = np.array(
-        [
-            n_devices[s] > 1 and fewest[s, d] == spread
-            for s, d, spread in zip(setup, device, cells.spread, strict=True)
-        ],
-        dtype=bool,
-    )
-    panels: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for i in np.flatnonzero(fits):
-        panels[int(cells.codes["panel"][i])][int(cells.codes["model"][i])].append(int(i))
-    return np.array(share_out(list(panels.values()), most), dtype=np.int64)
-
-
-def share_out(panels: Sequence[Mapping[int, list[int]]], most: int) -> list[int]:
-    """Cells of whole models from every panel, at most so many: small panels are kept whole."""
-    ordered = sorted(panels, key=lambda models: sum(map(len, models.values())))
-    room = most
-    chosen: list[int] = []
-    for k, models in enumerate(ordered):
-        taken = spread_out(models, room // (len(ordered) - k))
-        room -= len(taken)
-        chosen += taken
-    return sorted(chosen)
-
-
-def spread_out(models: Mapping[int, list[int]], budget: int) -> list[int]:
-    """Whole models until the budget is used: all, or evenly spaced ones."""
-    groups = list(models.values())
-    total = sum(map(len, groups))
-    if total > budget:
-        step = total / max(budget, 1)
-        groups = [groups[int(j * step)] for j in range(int(len(groups) / step))]
-    taken: list[int] = []
-    for group in groups:
-        if len(taken) + len(group) > budget:
-            break
-        taken += group
-    return taken
-
-
-def comparable(cells: Cells, most: int) -> Codes:
-    """Cells that bear on the roofline: the same work on several devices, or on several numbers."""
-    place = cells.codes["device"] * 64 + cells.spread.astype(np.int64)
-    _, setup = np.unique(cells.codes["setup"], return_inverse=True)
-    places = np.unique(np.stack([setup, place]), axis=1)
-    several = np.bincount(places[0], minlength=int(setup.max(initial=-1)) + 1) > 1
-    panels: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for i in np.flatnonzero(several[setup]):
-        panels[int(cells.codes["panel"][i])][int(cells.codes["model"][i])].append(int(i))
-    return np.array(share_out(list(panels.values()), most), dtype=np.int64)
-
-
 def fit_efficiency(cells: Cells, y: Floats) -> dict[str, float]:
     """Loss in ln of a device's rate for each doubling of the devices joined, by link and panel.
 
@@ -404,52 +329,6 @@ def fit_efficiency(cells: Cells, y: Floats) -> dict[str, float]:
         name: float((np.median(found) * len(found) + prior * weight) / (len(found) + weight))
         for name, found in slopes.items()
     }
-
-
-def row_noise(cells: Cells, residual: Floats) -> tuple[dict[str, float], Floats]:
-    """How much worse than usual each model repeats (a factor on the variance), and outliers' variance.
-
-    What is left after the medians of each work and device is noise; its spread by model is drawn to
-    the spread of all. A row far outside of its model's spread is not believed: it gets its own
-    distance as standard deviation.
-    """
-    left = residual.copy()
-    for name in ("setup", "device"):
-        left = left - _medians(left, cells.codes[name])
-    sizes = np.bincount(cells.codes["setup"])[cells.codes["setup"]]
-    compared = sizes >= LEAST_COMPARED
-    if not compared.any():
-        return {"": 1.0}, np.zeros(len(cells))
-    overall = max(_spread(left[compared]), 0.01)
-    groups: dict[str, list[int]] = defaultdict(list)
-    for i in np.flatnonzero(compared):
-        groups[_noise_key(cells.workloads[i])].append(int(i))
-    noise = {"": 1.0}
-    outlier = np.zeros(len(cells))
-    for name, index in groups.items():
-        spread = _spread(left[index])
-        ratio = (len(index) * spread**2 + NOISE_SHRINKAGE * overall**2) / (
-            (len(index) + NOISE_SHRINKAGE) * overall**2
-        )
-        noise[name] = float(np.clip(ratio, LEAST_NOISE, MOST_NOISE))
-        limit = OUTLIER * overall * np.sqrt(noise[name])
-        far = np.abs(left[index]) > limit
-        outlier[np.array(index)[far]] = left[index][far] ** 2
-    return noise, outlier
-
-
-def _medians(values: Floats, codes: Codes) -> Floats:
-    order = np.argsort(codes, kind="stable")
-    _, starts = np.unique(codes[order], return_index=True)
-    medians = np.empty(len(values))
-    for part in np.split(order, starts[1:]):
-        medians[part] = np.median(values[part])
-    return medians
-
-
-def _spread(values: Floats) -> float:
-    """Standard deviation by the median absolute deviation."""
-    return float(1.4826 * np.median(np.abs(values - np.median(values))))
 
 
 def _count(known: Codes, asked: Codes) -> npt.NDArray[np.int64]:

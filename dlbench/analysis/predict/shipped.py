@@ -33,6 +33,7 @@ from dlbench.analysis.predict.devices import DeviceTable
 from dlbench.analysis.predict.estimate import Estimator, Range
 from dlbench.analysis.predict.kernel import Scales
 from dlbench.analysis.predict.level import Level
+from dlbench.analysis.predict.noise import noise_of
 from dlbench.analysis.predict.predictor import Learnt
 from dlbench.analysis.predict.roofline import Roofline
 from dlbench.analysis.predict.types import Arithmetic, DeviceSpec, Observation, Task, Workload
@@ -257,7 +258,7 @@ def estimator(
     own, batched = predictor.gather(observations, devices or DeviceTable([]), encoder, learnt.sizes)
     learnt = replace(learnt, batched=batched)
     own_residual = own.y - learnt.mean(own) if len(own) else np.zeros(0)
-    noise = [predictor.noise_of(learnt.noise, w, learnt.scales) for w in own.workloads]
+    noise = [noise_of(learnt.noise, w, learnt.scales) for w in own.workloads]
     cells = join(pseudo, own) if len(own) else pseudo
     room = max(predictor.MOST_ANCHORS - len(pseudo), 0)
     anchors = np.arange(len(pseudo) + min(len(own), room))

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from dlbench.analysis.predict import calibration, estimate, leave_out, predictor, roofline
+from dlbench.analysis.predict import calibration, estimate, leave_out, noise, predictor, roofline
 from dlbench.analysis.predict.cells import Encoder
 from dlbench.analysis.predict.devices import DeviceTable
 from dlbench.analysis.predict.estimate import Estimator
@@ -214,6 +214,44 @@ def test_an_impossible_row_does_not_bend_the_rest() -> None:
         for rows in (every, broken)
     )
     assert bent.value == pytest.approx(sound.value, rel=0.15)
+
+
+def test_work_that_few_devices_ran_is_believed_less() -> None:
+    """A model on two devices gets the noise of the unproven; one on nine its own, which is small."""
+    encoder = Encoder()
+    seen = [
+        o
+        for o in synthetic.observations(0.05, seed=2)
+        if o.workload.model != "gnmt" or o.device in ("Old-M", "Mid-M")
+    ]
+    cells, _ = predictor.gather(seen, TABLE, encoder)
+    factors, _ = noise.row_noise(cells, np.asarray(cells.y))
+    by_model = {name.split("|")[1]: factor for name, factor in factors.items() if name}
+    assert by_model["gnmt"] == noise.UNPROVEN
+    assert max(x for model, x in by_model.items() if model != "gnmt") <= noise.MOST
+
+
+def test_a_panel_that_misses_more_gets_wider_intervals_and_none_gets_narrower() -> None:
+    """Widths of a panel are learnt from its own misses, and never lie under those of all."""
+    encoder = Encoder()
+    seen = synthetic.observations(0.0)
+    poor = [replace(o, workload=replace(o.workload, panel="poor")) for o in seen]
+    cells, _ = predictor.gather([*seen, *poor], TABLE, encoder)
+    is_poor = np.array([w.panel == "poor" for w in cells.workloads])
+    missed = np.linspace(-2, 2, len(cells)) * np.where(is_poor, 2.0, 0.5)
+    many = np.full(len(cells), 9)
+    said = leave_out.LeftOut(
+        cells=cells,
+        ln_rate=np.asarray(cells.y + missed),
+        sd=np.ones(len(cells)),
+        n_same_work=many,
+        n_same_model=many,
+        n_same_panel=many,
+    )
+    found = calibration.of(said).half_width(cells, calibration.tiers(said, cells))
+    usual = calibration.of(said).half_widths["train|same work measured on other devices"]
+    assert np.all(found[is_poor] > usual)
+    assert np.all(found[~is_poor] == usual)
 
 
 def test_energy_is_told_as_joules_and_falls_with_speed() -> None:
