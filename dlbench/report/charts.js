@@ -7,7 +7,7 @@
   const root = document.documentElement;
   const all = (selector, from) => Array.from((from || document).querySelectorAll(selector));
   const coarse = matchMedia("(pointer: coarse)").matches;
-  const charts = [];
+  const charts = new Map();
   let shows = [], limits = null;
 
   // The bundle is text until the first chart needs it, and then runs by its hash, as all script here.
@@ -18,78 +18,132 @@
     document.head.append(script);
   }
 
+  // --- what a figure's numbers of colours and rows become ---
   const colour = (hue) => getComputedStyle(root).getPropertyValue("--" + (typeof hue === "number" ? "c" + hue : hue)).trim();
   const escaped = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/%\{/g, "%&#123;");
 
-  function trace(chart, source, i) {
-    const { meta } = source, rows = meta.rows || [];
-    const shown = rows.map((row) => shows[row] !== false);
-    const ink = colour(meta.colour), inks = meta.hues ? meta.hues.map(colour) : ink;
-    const hollow = meta.hollow || [], panel = colour("panel");
-    const marker = { ...source.marker, color: inks, line: { color: panel, width: 1 } };
+  function marker(source, panel) {
+    const { meta } = source, inks = meta.hues ? meta.hues.map(colour) : colour(meta.colour);
+    const found = { ...source.marker, color: inks, line: { color: panel, width: source.type === "bar" ? 0 : 1 } };
     if (meta.hollow) {
-      marker.color = inks.map((c, n) => hollow[n] ? panel : c);
-      marker.line = { color: inks.map((c, n) => hollow[n] ? c : panel), width: hollow.map((h) => h ? 2 : 1) };
+      found.color = inks.map((ink, n) => meta.hollow[n] ? panel : ink);
+      found.line = { color: inks.map((ink, n) => meta.hollow[n] ? ink : panel), width: meta.hollow.map((hollow) => hollow ? 2 : 1) };
     }
-    if (meta.ways && limits) marker.opacity = meta.ways.map((way) => limits.over.includes(way) ? 0.35 : 1);
-    const found = { ...source, marker, line: { ...source.line, color: ink }, textfont: { color: colour("ink") } };
-    ["error_x", "error_y"].forEach((name) => { if (source[name]) found[name] = { ...source[name], color: colour("soft") }; });
-    found.visible = !chart.off.has(i) && (!rows.length || shown.some(Boolean));
-    if (rows.length > 1) { found.y = source.y.map((y, n) => shown[n] ? y : null); found.connectgaps = true; }
+    if (found.pattern) found.pattern = { ...found.pattern, fgcolor: inks, bgcolor: colour("track") };
+    if (meta.ways && limits) found.opacity = meta.ways.map((way) => limits.over.includes(way) ? 0.35 : 1);
     return found;
   }
 
-  const SHADES = { "warm-up": "zone", "energy-window": "good-ground" };
-  function lines(chart) {
-    if (!limits || !chart.figure.data.some((t) => t.meta.ways)) return [];
-    const line = { color: colour("bad"), width: 1.5, dash: "6px,4px" };
-    const time = { type: "line", line, x0: limits.time, x1: limits.time, y0: 0, y1: 1, yref: "paper" };
-    const cost = { type: "line", line, y0: limits.cost, y1: limits.cost, x0: 0, x1: 1, xref: "paper" };
-    return [...(limits.time < Infinity ? [time] : []), ...(limits.cost < Infinity ? [cost] : [])];
+  // ``places``: where the lines of a table are, for a chart whose marks stand in them.
+  function trace(chart, source, i, places) {
+    const { meta } = source, rows = meta.rows || [];
+    const shown = rows.map((row) => shows[row] !== false);
+    const found = { ...source, marker: marker(source, colour("panel")), line: { ...source.line, color: colour(meta.colour) }, textfont: { color: colour("ink") } };
+    if (source.type === "bar") delete found.line;
+    ["error_x", "error_y"].forEach((name) => { if (source[name]) found[name] = { ...source[name], color: colour(meta.whisker || "soft") }; });
+    found.visible = !chart.off.has(i) && (!rows.length || shown.some(Boolean));
+    if (rows.length > 1) { found.y = source.y.map((y, n) => shown[n] ? y : null); found.connectgaps = true; }
+    if (places) {
+      found.visible = true;
+      found.y = source.y.map((line) => places.centres[line] ?? null);
+      if (source.type === "bar") found.width = places.thickness;
+    }
+    return found;
+  }
+  const traces = (chart, places) => chart.figure.data.map((source, i) => trace(chart, source, i, places));
+
+  const SHADES = { "warm-up": "zone", "energy-window": "good-ground", zone: "zone" };
+  function shapes(chart) {
+    const found = (chart.figure.layout.shapes || []).map((shape) => shape.name in SHADES
+      ? { ...shape, fillcolor: colour(SHADES[shape.name]) } : { ...shape, line: { color: colour("soft"), width: 1 } });
+    if (!limits || !chart.figure.data.some((source) => source.meta.ways)) return found;
+    const line = { color: colour("bad"), width: 1.5, dash: "6px,4px" }, { time, cost } = limits;
+    if (time < Infinity) found.push({ type: "line", line, x0: time, x1: time, y0: 0, y1: 1, yref: "paper" });
+    if (cost < Infinity) found.push({ type: "line", line, y0: cost, y1: cost, x0: 0, x1: 1, xref: "paper" });
+    return found;
   }
 
-  function layout(chart) {
+  function layout(chart, more) {
     const source = chart.figure.layout, soft = colour("soft"), ground = colour("panel"), grid = colour("grid");
+    const family = getComputedStyle(document.body).fontFamily;
     const axis = (a) => ({ ...a, gridcolor: grid, linecolor: grid, automargin: true, ticks: "" });
+    const found = {
+      ...source, margin: { l: 52, r: 14, t: 34, b: 40 }, paper_bgcolor: ground, plot_bgcolor: ground,
+      font: { family, size: 12, color: soft },
+      xaxis: axis(source.xaxis), yaxis: axis(source.yaxis || {}), dragmode: coarse ? false : "zoom", uirevision: "kept",
+      hoverlabel: { bgcolor: colour("code"), bordercolor: colour("line"), font: { family, color: colour("ink"), size: 13 }, align: "left" },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: soft, activecolor: colour("accent") }, shapes: shapes(chart),
+    };
+    return { ...found, ...more(found) };
+  }
+
+  // --- a chart in a frame of its own, and one whose marks stand in the lines of a table ---
+  const EDGE = 14;
+
+  function framed(chart) {
+    const width = chart.box.clientWidth;
+    return width && { data: traces(chart), layout: layout(chart, () => ({ width, height: chart.height })) };
+  }
+
+  function tabled(chart) {
+    const { host, table, box } = chart, at = (element) => element.getBoundingClientRect();
+    const head = at(table.tHead.querySelector(".chart-cell")), foot = at(table.tFoot.querySelector(".chart-cell"));
+    const lines = Array.from(table.tBodies[0].rows), first = lines.find((line) => line.clientHeight);
+    // On a phone the bars stand under their names, each for itself: there they stay SVG.
+    host.classList.toggle("live", Boolean(head.width && first));
+    if (!head.width || !first) return null;
+    const bar = at(first.querySelector(".bar")), frame = at(host);
+    const width = Math.round(bar.width) + 2 * EDGE, height = Math.round(foot.bottom - head.top);
+    box.style.left = bar.left - EDGE - frame.left - host.clientLeft + host.scrollLeft + "px";
+    box.style.top = head.top - frame.top - host.clientTop + "px";
+    const centres = lines.map((line) => line.clientHeight ? at(line).top + at(line).height / 2 - head.bottom : null);
+    const clear = "rgba(0,0,0,0)";
     return {
-      ...source, width: chart.box.clientWidth, height: chart.height, margin: { l: 52, r: 14, t: 34, b: 40 },
-      paper_bgcolor: ground, plot_bgcolor: ground, font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: soft },
-      xaxis: axis(source.xaxis), yaxis: axis(source.yaxis), dragmode: coarse ? false : "zoom", uirevision: "kept",
-      hoverlabel: { bgcolor: colour("code"), bordercolor: colour("line"), font: { color: colour("ink"), size: 13 }, align: "left" },
-      modebar: { bgcolor: "rgba(0,0,0,0)", color: soft, activecolor: colour("accent") },
-      shapes: [...(source.shapes || []).map((s) => ({ ...s, fillcolor: colour(SHADES[s.name]) })), ...lines(chart)],
+      data: traces(chart, { centres, thickness: 0.56 * bar.height }),
+      layout: layout(chart, ({ xaxis, yaxis }) => ({
+        width, height, margin: { l: EDGE, r: EDGE, t: head.height, b: foot.height }, paper_bgcolor: clear, plot_bgcolor: clear,
+        xaxis: { ...xaxis, automargin: false, title: { text: "" } },
+        yaxis: { ...yaxis, automargin: false, visible: false, fixedrange: true, range: [foot.top - head.bottom, 0] },
+      })),
     };
   }
 
+  function draw(chart) {
+    chart.stale = false;
+    const drawn = chart.table ? tabled(chart) : framed(chart);
+    if (drawn) Plotly.react(chart.box, drawn.data, drawn.layout, config(chart));
+  }
+
+  // --- plotly's bar: a picture has what the page says beside the chart ---
   function picture(chart) {
-    const caption = chart.plot.closest("figure")?.querySelector("figcaption");
-    const text = caption ? caption.textContent : "";
+    const named = chart.table ? chart.host.querySelector("h3, caption") || chart.table : chart.host.closest("figure")?.querySelector("figcaption");
+    const heading = chart.table ? chart.host.closest("section").querySelector("h2").textContent + (named.matches("h3") ? ": " + named.textContent : "") : named ? named.textContent : "";
+    const title = { text: escaped(heading), x: 0.02, xanchor: "left", font: { size: 15, color: colour("ink") } };
     const several = chart.figure.data.length > 1;
+    const lines = chart.table ? Array.from(chart.table.tBodies[0].rows).filter((line) => !line.hasAttribute("hidden")) : [];
+    const extra = chart.table ? 28 * lines.length : 400 + (several ? 24 * chart.figure.data.length : 0);
+    const places = chart.table && { centres: Array.from(chart.table.tBodies[0].rows, (line) => lines.includes(line) ? lines.indexOf(line) : null), thickness: 0.6 };
+    const words = (line) => escaped(Array.from(line.cells).slice(0, Array.from(line.cells).findIndex((cell) => cell.matches(".chart-cell"))).map((cell) => cell.innerText.replace(/\s+/g, " ").trim()).join(", ").slice(0, 90));
     return Plotly.downloadImage({
-      data: chart.figure.data.map((source, i) => trace(chart, source, i)),
-      layout: {
-        ...layout(chart), showlegend: several, legend: { orientation: "h", y: -0.18, yanchor: "top" },
-        title: { text: escaped(text), x: 0.02, xanchor: "left", font: { size: 15, color: colour("ink") } },
-        margin: { l: 64, r: 24, t: 78, b: 48 },
-      },
-    }, { format: "png", width: 1000, height: 520 + (several ? 24 * chart.figure.data.length : 0), scale: 2, filename: "dlbench-chart" });
+      data: traces(chart, places || undefined),
+      layout: layout(chart, ({ yaxis }) => ({
+        title, margin: { l: 64, r: 24, t: 78, b: 52 }, showlegend: several, legend: chart.table ? { orientation: "h", x: 1, xanchor: "right", y: 1, yanchor: "bottom" } : { orientation: "h", x: 0, y: -0.2, yanchor: "top" },
+        yaxis: chart.table ? { ...yaxis, range: [lines.length - 0.4, -0.6], tickvals: lines.map((_, n) => n), ticktext: lines.map(words), showgrid: false, zeroline: false } : yaxis,
+      })),
+    }, { format: "png", width: 1000, height: 140 + extra, scale: 2, filename: "dlbench-chart" });
   }
 
   function config(chart) {
     const save = { name: "png", title: "Save as PNG", icon: Plotly.Icons.camera, click: () => picture(chart) };
     return {
       displaylogo: false, showTips: false, showLink: false, showEditInChartStudio: false, plotlyServerURL: "", responsive: false,
-      modeBarButtons: [[save], ["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
+      modeBarButtons: [[save], chart.table ? ["resetScale2d"] : ["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
     };
-  }
-
-  function draw(chart) {
-    if (chart.box.clientWidth) Plotly.react(chart.box, chart.figure.data.map((source, i) => trace(chart, source, i)), layout(chart), config(chart));
   }
 
   // The list of series over a chart gets switches: a series that is switched off leaves the chart alone.
   function switches(chart) {
-    const legend = chart.plot.previousElementSibling;
+    const legend = chart.host.previousElementSibling;
     if (!legend || !legend.matches(".legend")) return;
     all("li", legend).forEach((item, i) => {
       const button = document.createElement("button");
@@ -105,37 +159,45 @@
     });
   }
 
-  function upgrade(plot) {
-    const box = document.createElement("div");
+  // --- from SVG to plotly, in view; what is out of view is drawn again once it is back ---
+  function begin(host) {
+    const box = document.createElement("div"), table = host.matches(".plot") ? null : host.querySelector("table");
+    const chart = { host, box, table, near: true, stale: true, off: new Set(), height: Math.round(host.clientHeight) };
+    const area = host.querySelector(".area"), caption = host.querySelector("caption");
+    charts.set(host, chart);
+    box.className = "chart";
+    box.setAttribute("role", "group");
+    box.setAttribute("aria-label", area ? area.getAttribute("aria-label") : "Chart of the table" + (caption ? ": " + caption.textContent : ""));
     try {
+      chart.figure = JSON.parse(all(".figure", host)[0].textContent);
       load();
-      const height = Math.round(plot.clientHeight);
-      const chart = { plot, box, height, off: new Set(), figure: JSON.parse(plot.querySelector(".figure").textContent) };
-      box.className = "chart";
-      box.setAttribute("role", "group");
-      box.setAttribute("aria-label", plot.querySelector(".area").getAttribute("aria-label"));
-      plot.append(box);
-      plot.classList.add("live");
+      host.append(box);
+      host.classList.add("live");
       draw(chart);
       switches(chart);
-      charts.push(chart);
-      let width = box.clientWidth;
-      new ResizeObserver(() => { if (box.clientWidth && box.clientWidth !== width) { width = box.clientWidth; draw(chart); } }).observe(box);
+      new ResizeObserver(() => again(chart)).observe(table || box);
     } catch {
-      plot.classList.remove("live");
+      host.classList.remove("live");
       box.remove();
+      near.unobserve(host);
+      charts.delete(host);
     }
   }
 
-  const again = () => charts.forEach(draw);
-  document.addEventListener("dlbench:shown", (event) => { shows = event.detail; again(); });
-  document.addEventListener("dlbench:limits", (event) => { limits = event.detail; again(); });
-  document.addEventListener("dlbench:theme", again);
+  function again(chart) {
+    chart.stale = true;
+    if (chart.near) draw(chart);
+  }
+  const everything = () => charts.forEach(again);
+  document.addEventListener("dlbench:shown", (event) => { shows = event.detail; everything(); });
+  document.addEventListener("dlbench:limits", (event) => { limits = event.detail; everything(); });
+  document.addEventListener("dlbench:theme", everything);
 
-  const near = new IntersectionObserver((entries) => entries.forEach((entry) => {
-    if (!entry.isIntersecting) return;
-    near.unobserve(entry.target);
-    upgrade(entry.target);
+  const near = new IntersectionObserver((entries) => entries.forEach(({ target, isIntersecting }) => {
+    const chart = charts.get(target);
+    if (!chart) return isIntersecting && begin(target);
+    chart.near = isIntersecting;
+    if (isIntersecting && chart.stale) draw(chart);
   }), { rootMargin: "400px" });
-  document.addEventListener("dlbench:ready", () => all(".plot").forEach((plot) => near.observe(plot)));
+  document.addEventListener("dlbench:ready", () => all("script.figure").forEach((figure) => near.observe(figure.parentElement)));
 })();

@@ -24,6 +24,9 @@ MARK = Markup('class="figure"')
 MOST_LETTERS = 120
 """A longer label is cut: one box beside the pointer has to hold it."""
 
+SAYS = "%{customdata}<extra></extra>"
+"""The only template: a point says its words, and nothing else."""
+
 DIGITS = 6
 """Significant digits of a coordinate: more than a screen has points."""
 
@@ -98,22 +101,27 @@ def figure(
     """The figure of some series on two axes."""
     import plotly.graph_objects as go
 
-    drawn = go.Figure(
-        data=[go.Scatter(**_scatter(s)) for s in series],
-        layout=go.Layout(
-            template=go.layout.Template(),
-            xaxis={
-                **_axis(x),
-                "title": {"text": label(x.title), "standoff": 8, "font": {"size": 12}},
-            },
-            yaxis=_axis(y),
-            annotations=[_title(y.title)],
-            shapes=[_shade(s) for s in spans],
-            showlegend=False,
-            hovermode="closest",
-        ),
-    ).to_plotly_json()
-    return Figure(data=drawn["data"], layout=drawn["layout"])
+    return drawn([go.Scatter(**_scatter(s)) for s in series], x, y, spans=spans)
+
+
+def drawn(
+    traces: Sequence[Any], x: svg.Axis, y: svg.Axis | None = None, *, spans: Sequence[Span] = ()
+) -> Figure:
+    """Traces on our axes, as plain data; without ``y``, lines of a table stand for it."""
+    import plotly.graph_objects as go
+
+    title = {"text": label(x.title), "standoff": 8, "font": {"size": 12}}
+    upright = {"yaxis": _axis(y), "annotations": [_title(y.title)]} if y else {}
+    layout = go.Layout(
+        template=go.layout.Template(),
+        xaxis={**_axis(x), "title": title},
+        shapes=[_shade(s) for s in spans],
+        showlegend=False,
+        hovermode="closest",
+        **upright,
+    )
+    plain = go.Figure(data=traces, layout=layout).to_plotly_json()
+    return Figure(data=plain["data"], layout=plain["layout"])
 
 
 def _scatter(series: Series) -> dict[str, Any]:
@@ -122,13 +130,13 @@ def _scatter(series: Series) -> dict[str, Any]:
     symbols = [SYMBOLS[h % len(SYMBOLS)] for h in hues]
     return {
         "name": label(series.name),
-        "x": [_rounded(x) for x, _ in series.points],
-        "y": [_rounded(y) for _, y in series.points],
+        "x": [rounded(x) for x, _ in series.points],
+        "y": [rounded(y) for _, y in series.points],
         "mode": series.mode + ("+text" if series.labels else ""),
         "text": [label(t) for t in series.labels] or None,
         "textposition": "top right" if series.labels else None,
         "customdata": [label(t) for t in series.says],
-        "hovertemplate": "%{customdata}<extra></extra>",
+        "hovertemplate": SAYS,
         "line": {
             "shape": "hv" if series.steps else "linear",
             "dash": DASHES[series.colour % len(DASHES)],
@@ -136,20 +144,23 @@ def _scatter(series: Series) -> dict[str, Any]:
         },
         "marker": {
             "symbol": symbols if series.hues else symbols[0],
-            "size": [_rounded(s) for s in series.sizes] or 8,
+            "size": [rounded(s) for s in series.sizes] or 8,
             "opacity": 1,
         },
-        "error_x": _errors([x for x, _ in series.points], series.x_bounds),
-        "error_y": _errors([y for _, y in series.points], series.y_bounds),
+        "error_x": errors([x for x, _ in series.points], series.x_bounds),
+        "error_y": errors([y for _, y in series.points], series.y_bounds),
         "meta": {"colour": series.colour, **{name: v for name, v in meta.items() if v}},
     }
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
+    """As precise as can be seen."""
     return float(f"{value:.{DIGITS}g}")
 
 
-def _errors(values: list[float], bounds: Sequence[Bounds]) -> dict[str, Any] | None:
+def errors(
+    values: Sequence[float], bounds: Sequence[Bounds], *, thickness: float = 1, cap: int = 0
+) -> dict[str, Any] | None:
     """From each value to the ends of its interval; nothing where there is none."""
     if not any(bounds):
         return None
@@ -157,10 +168,10 @@ def _errors(values: list[float], bounds: Sequence[Bounds]) -> dict[str, Any] | N
     return {
         "type": "data",
         "symmetric": False,
-        "array": [_rounded(b[1] - v) if b else None for v, b in pairs],
-        "arrayminus": [_rounded(v - b[0]) if b else None for v, b in pairs],
-        "width": 0,
-        "thickness": 1,
+        "array": [rounded(b[1] - v) if b else None for v, b in pairs],
+        "arrayminus": [rounded(v - b[0]) if b else None for v, b in pairs],
+        "width": cap,
+        "thickness": thickness,
     }
 
 
@@ -169,7 +180,7 @@ def _axis(axis: svg.Axis) -> dict[str, Any]:
     kind: dict[str, Any] = {"range": [scale.low, scale.high], "zeroline": False}
     if scale.log:
         kind = {"type": "log", "range": [math.log10(scale.low), math.log10(scale.high)]}
-    if axis.times or scale.log:
+    if axis.times or scale.log or scale.unit != 1:
         ticks = axis.ticks()
         return {**kind, "tickvals": ticks, "ticktext": [label(axis.form(t)) for t in ticks]}
     return {
@@ -199,5 +210,5 @@ def _title(words: str) -> dict[str, Any]:
 def _shade(span: Span) -> dict[str, Any]:
     return {
         "type": "rect", "name": span.css, "xref": "x", "yref": "paper", "layer": "below",
-        "x0": _rounded(span.start), "x1": _rounded(span.end), "y0": 0, "y1": 1, "line": {"width": 0},
+        "x0": rounded(span.start), "x1": rounded(span.end), "y0": 0, "y1": 1, "line": {"width": 0},
     }  # fmt: skip

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from dlbench.analysis.rows import Row
 from dlbench.core.types import Absent, Estimated, Measured, Metric
-from dlbench.report import svg
+from dlbench.report import row_charts, svg
 from dlbench.report.content import Content, by_task, colours, framework, setting
-from dlbench.report.render import cell, reason, render
+from dlbench.report.render import cell, reason, render, words
 
 TEMPLATE = """
 {% for panel in panels %}
@@ -31,6 +31,7 @@ TEMPLATE = """
 </tbody>
 <tfoot><tr><td></td><td class="chart-cell">{{ panel.axis }}</td><td></td>{% for _ in columns %}<td></td>{% endfor %}</tr></tfoot>
 </table>
+{{ panel.figure }}
 </div>
 {% endfor %}
 """
@@ -64,6 +65,7 @@ class Panel:
     title: str
     lines: tuple[Line, ...]
     axis: Markup
+    figure: Markup
 
 
 def _everything(row: Row) -> bool:  # noqa: ARG001 - the default of a field
@@ -76,7 +78,7 @@ class Spec:
 
     ``best_first`` is 1 where more is better, -1 where less is. ``keep`` leaves out rows that the
     section is not about (training has no latency). ``unit`` gives the size in which the axis has
-    round ticks, from its top.
+    round ticks, from its top. ``d3_format`` and ``tick_unit`` say ``form`` to plotly.
     """
 
     value_of: Callable[[Row], Metric]
@@ -85,6 +87,8 @@ class Spec:
     columns: tuple[Column, ...] = ()
     shown: Callable[[Metric], Markup] = cell
     form: svg.Format = svg.short
+    d3_format: str = ""
+    tick_unit: str = ""
     unit: Callable[[float], float] | None = None
     best_first: int = 1
     keep: Callable[[Row], bool] = _everything
@@ -113,7 +117,9 @@ def panels(content: Content, spec: Spec) -> Markup:
             )
             for i, row, value in kept
         )
-        made.append(Panel(title=title, lines=lines, axis=svg.axis_row(scale, spec.form)))
+        axis = svg.axis_row(scale, spec.form)
+        figure = _figure(title, lines, [v for _, _, v in kept], spec, scale, hues)
+        made.append(Panel(title=title, lines=lines, axis=axis, figure=figure))
     return render(TEMPLATE, panels=made, head=spec.head, caption=spec.caption, columns=spec.columns)
 
 
@@ -132,6 +138,34 @@ def _place(value: Metric, best_first: int) -> tuple[bool, float]:
 
 def _top(value: Measured | Estimated) -> float:
     return max(value.value, value.interval.high) if value.interval else value.value
+
+
+def _figure(
+    title: str,
+    lines: Sequence[Line],
+    values: Sequence[Metric],
+    spec: Spec,
+    scale: svg.Scale,
+    hues: dict[str, int],
+) -> Markup:
+    """The same bars for plotly."""
+    marks = [
+        row_charts.Mark(
+            line=n,
+            value=value.value,
+            bounds=(value.interval.low, value.interval.high) if value.interval else None,
+            says=f"{spec.head}: {words(line.value)}",
+            hue=hues[line.row.case.framework],
+            estimated=isinstance(value, Estimated),
+        )
+        for n, (line, value) in enumerate(zip(lines, values, strict=True))
+        if not isinstance(value, Absent)
+    ]
+    axis = svg.Axis(
+        scale=scale, title=spec.head, form=spec.form, n_ticks=4, d3_format=spec.d3_format,
+        unit=spec.tick_unit,
+    )  # fmt: skip
+    return row_charts.bars(title, marks, axis).element
 
 
 def _bar(value: Metric, scale: svg.Scale, colour: int) -> Markup:

@@ -65,6 +65,12 @@ def metric_cell(value: Metric, shown: Shown) -> Markup:
     return _cell(value, shown)
 
 
+def words(shown: Markup) -> str:
+    """A cell's content as plain text: the number, and its interval in brackets."""
+    number, _, interval = shown.partition('<span class="interval">')
+    return number.striptags() + (f" ({interval.striptags()})" if interval else "")
+
+
 def mib(value: float) -> str:
     """Mebibytes for people."""
     if value >= 1024:  # noqa: PLR2004 - a GiB

@@ -33,6 +33,9 @@ pytestmark = [
 
 TIMEOUT_MS = 15_000
 
+SETTLED_MS = 300
+"""After a scroll or a filter: until the browser has told what is in view."""
+
 
 class Visit:
     """A page with everything it logged, threw and requested."""
@@ -209,7 +212,6 @@ def _live(v: Visit, section: str) -> Locator:
 def test_a_chart_in_view_becomes_plotly(visit: Opened) -> None:
     """With its words, without logo or link; not before it is near; and nothing is fetched."""
     v = visit()
-    assert v.page.evaluate("typeof Plotly") == "undefined"
     assert v.page.locator(".plot.live").count() == 0
     words = v.page.locator("#latency .area").first.get_attribute("aria-label")
     plot = _live(v, "latency")
@@ -235,6 +237,9 @@ def test_pointing_at_a_dot_says_its_numbers(visit: Opened) -> None:
 
 
 def _colours(plot: Locator) -> list[str]:
+    """Of a dot and a number, with the chart in view: what is out of view is drawn once it is back."""
+    plot.scroll_into_view_if_needed()
+    plot.page.wait_for_timeout(SETTLED_MS)
     dot, text = plot.locator(".points path").first, plot.locator(".xtick text").first
     return [e.evaluate("(e) => getComputedStyle(e).fill") for e in (dot, text)]
 
@@ -259,15 +264,19 @@ def test_the_filter_holds_for_plotly_too(visit: Opened) -> None:
     dots = _live(v, "scaling").locator(".points path")
     _live(v, "latency")
     lines = v.page.locator("#latency .live .js-line")
-    kept = v.page.locator("#latency .live .area g[data-r]:not([hidden])")
+    kept = v.page.locator("#latency .plot.live .area g[data-r]:not([hidden])")
     n_lines = lines.count()
     assert n_lines == kept.count()
     assert dots.count() == 4
     v.page.locator("#filters summary").click()
     v.page.locator("#filters input[name=batch]").nth(1).uncheck()
     v.page.get_by_role("checkbox", name="TensorFlow").uncheck()
+    v.page.locator("#filters summary").click()
+    for section in ("scaling", "latency"):
+        v.page.locator(f"#{section} .live").first.scroll_into_view_if_needed()
+        v.page.wait_for_timeout(SETTLED_MS)
     assert dots.count() == 3
-    assert lines.count() == kept.count() < n_lines
+    assert v.page.locator("#latency .plot.live:visible .js-line").count() == kept.count() < n_lines
     _clean(v)
 
 
@@ -314,6 +323,54 @@ def test_a_chart_is_saved_as_a_picture(visit: Opened, tmp_path: Path) -> None:
     data = path.read_bytes()
     assert data.startswith(b"\x89PNG")
     assert int.from_bytes(data[16:20], "big") == 2000
+    _clean(v)
+
+
+def test_bars_of_a_table_become_plotly_where_they_stand(visit: Opened) -> None:
+    """As long as the SVG's, each in its line; on a phone, where they stand alone, they stay SVG."""
+    v = visit()
+    panel = v.page.locator("#throughput .panel:has(tr:nth-child(3))").first
+    panel.scroll_into_view_if_needed()
+    panel.locator(".chart .point path").first.wait_for()
+    drawn = [b.bounding_box() for b in panel.locator(".chart .point path").all()]
+    below = [b.bounding_box() for b in panel.locator(".bar .fill").all()]
+    assert len(drawn) == len(below) > 3
+    for over, under in zip(drawn, below, strict=True):
+        assert over is not None
+        assert under is not None
+        for side in ("x", "y", "width", "height"):
+            assert over[side] == pytest.approx(under[side], abs=2)
+    assert not panel.locator(".bar .fill").first.is_visible()
+    v.page.set_viewport_size({"width": 400, "height": 900})
+    panel.locator(".bar .fill >> visible=true").first.wait_for()
+    assert not panel.locator(".chart").is_visible()
+    _clean(v)
+
+
+def test_bars_follow_the_filter(visit: Opened) -> None:
+    """What is unticked leaves, and the rest moves up with its lines; a bar says its number."""
+    v = visit()
+    panel = v.page.locator("#throughput .panel:has(tr:nth-child(3))").first
+    panel.scroll_into_view_if_needed()
+    bars = panel.locator(".chart .point path:not([d='M0,0Z'])")  # that is plotly's no bar
+    bars.first.wait_for()
+    before = bars.count()
+    v.page.locator("#filters summary").click()
+    v.page.get_by_role("checkbox", name="TensorFlow").uncheck()
+    v.page.locator("#filters summary").click()
+    panel.scroll_into_view_if_needed()
+    v.page.wait_for_timeout(SETTLED_MS)
+    assert bars.count() == before - 1
+    line = panel.locator("tbody tr:visible").first
+    row, bar = line.bounding_box(), bars.first.bounding_box()
+    assert row is not None
+    assert bar is not None
+    assert row["y"] < bar["y"] < bar["y"] + bar["height"] < row["y"] + row["height"]
+    v.page.mouse.move(bar["x"] + bar["width"] - 3, bar["y"] + bar["height"] / 2)
+    said = panel.locator(".hoverlayer .hovertext")
+    said.wait_for()
+    number = line.locator("span.measured").first.inner_text()
+    assert (said.text_content() or "").startswith(f"Samples/s: {number} (")
     _clean(v)
 
 
@@ -365,6 +422,7 @@ def test_print_is_light_without_controls(visit: Opened) -> None:
     v.page.emulate_media(media="print")
     assert v.shown(".chart") == 0
     assert v.shown("#scaling .area") == 1
+    assert v.shown("#throughput .fill") > 3
     pick = "getComputedStyle(document.querySelector('tr.pick > th')).backgroundColor"
     assert v.page.evaluate(pick) == "rgb(232, 244, 239)"
     assert v.shown("#limits") == 0

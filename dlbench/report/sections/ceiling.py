@@ -54,6 +54,7 @@ def html(content: Content) -> Markup | None:
             ),
             shown=share_cell,
             form=lambda x: f"{x:.0%}",
+            d3_format=".0%",
             keep=lambda row: row.n_trials > 0 and row.case.workload not in ceiling.MICRO,
         ),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from dlbench.analysis.compare import Comparison
-from dlbench.report import svg
+from dlbench.report import charts, row_charts, svg
 from dlbench.report.content import Compared, Content
 from dlbench.report.render import render
 from dlbench.report.sections.verdict import CSS, SIGNS
@@ -39,7 +39,7 @@ the shaded band (±2 %) says that they are equal. Across documents no verdict i
 {% endfor %}
 </tbody>
 <tfoot><tr><td></td><td></td><td></td><td class="chart-cell">{{ axis }}</td><td></td><td></td><td></td><td></td></tr></tfoot>
-</table></div>
+</table>{{ figure }}</div>
 {% if n_more %}<p>{{ n_more }} further comparisons are in the data, not here.</p>{% endif %}
 """
 
@@ -56,6 +56,7 @@ def html(content: Content) -> Markup | None:
         n_more=len(content.compared) - len(shown),
         mark=lambda c: _mark(c, scale),
         axis=svg.axis_row(scale, lambda x: f"{x:g}"),
+        figure=_figure(shown, scale).element,
         css=CSS,
         sign=SIGNS,
     )
@@ -69,6 +70,32 @@ def _scale(shown: tuple[Compared, ...]) -> svg.Scale:
         ends.append(estimate.ratio)
         ends += [estimate.interval.low, estimate.interval.high] if estimate.interval else []
     return svg.around([min(max(x, 0.01), 100.0) for x in ends], log=True)
+
+
+HUES = {"clear": "good", "open": "open"}
+
+
+def _figure(shown: tuple[Compared, ...], scale: svg.Scale) -> charts.Figure:
+    """The same for plotly, a group a verdict."""
+    groups: dict[str, list[row_charts.Mark]] = {}
+    for line, found in enumerate(shown):
+        groups.setdefault(found.comparison.verdict, []).append(_dot(line, found.comparison))
+    return row_charts.ratios(
+        [(verdict, HUES.get(CSS[verdict], "soft"), marks) for verdict, marks in groups.items()],
+        svg.Axis(scale=scale, title="B over A", form=lambda x: f"{x:g}", n_ticks=4),
+        [
+            charts.Span(start=1 - ZONE, end=1 + ZONE, css="zone"),
+            charts.Span(start=1.0, end=1.0, css="one"),
+        ],
+    )
+
+
+def _dot(line: int, comparison: Comparison) -> row_charts.Mark:
+    interval = comparison.estimate.interval
+    bounds = (interval.low, interval.high) if interval else None
+    words = f" ({bounds[0]:.3f} – {bounds[1]:.3f})" if bounds else ""
+    says = f"B over A: {comparison.estimate.ratio:.3f}{words}, {comparison.verdict}"
+    return row_charts.Mark(line=line, value=comparison.estimate.ratio, bounds=bounds, says=says)
 
 
 def _mark(comparison: Comparison, scale: svg.Scale) -> Markup:

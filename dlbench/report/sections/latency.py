@@ -53,6 +53,8 @@ def html(content: Content) -> Markup | None:
             ),
             shown=seconds_cell,
             form=svg.seconds,
+            d3_format="~s",
+            tick_unit="s",
             best_first=-1,
             keep=_asked,
         ),

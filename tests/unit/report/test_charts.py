@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlbench.core import units
+from dlbench.core.types import Measured
 from dlbench.report import build, charts, content, svg
-from dlbench.report.sections import scaling
+from dlbench.report.sections import ceiling, comparisons, scaling, throughput
 from tests import answers, documents
 
 FOLDER = Path(charts.__file__).parent / "plotly_js"
@@ -88,11 +89,14 @@ def test_shades_keep_their_class() -> None:
 
 
 def test_every_svg_chart_has_its_figure() -> None:
-    """As many as there are framed charts; each with points, and an answer for each point."""
+    """As many as there are framed charts and tables of bars; an answer for each point."""
     found = replace(content.of([documents.rich_run()]), recommendation=answers.recommendation())
     page = build.page(found)
     made = figures(page)
-    assert len(made) == page.count('<div class="plot ') > 10
+    framed, tables = page.count('<div class="plot '), page.count('class="bars"')
+    assert framed > 10
+    assert tables > 5
+    assert len(made) == framed + tables + page.count('class="forest"')
     for figure in made:
         for trace in figure["data"]:
             assert len(trace["x"]) == len(trace["y"]) == len(trace["customdata"]) > 0
@@ -120,6 +124,42 @@ def test_the_figure_of_cost_against_time_has_the_ways_numbers() -> None:
     assert dots["x"][0] == pytest.approx(getattr(answer.pick.time_s, "value", None), rel=1e-5)
     assert dots["y"][0] == pytest.approx(getattr(answer.pick.cost_usd, "value", None), rel=1e-5)
     assert units.duration(dots["x"][0]) in dots["customdata"][0]
+
+
+def test_bars_are_the_numbers_of_their_lines() -> None:
+    """Value and interval of each row with a number; estimated ones hatched, absent ones left out."""
+    found = content.of([documents.rich_run()])
+    made = figures(str(throughput.html(found)))
+    bars = {figure["data"][0]["name"]: figure["data"][0] for figure in made}
+    bar = bars["resnet50 inference"]
+    speeds = [
+        row.metrics["throughput_samples_per_s"]
+        for row in found.rows
+        if content.task(row.case) == "resnet50 inference"
+    ]
+    known = sorted((s for s in speeds if isinstance(s, Measured)), key=lambda s: -s.value)
+    assert len(known) == len(speeds) - 1
+    assert bar["x"] == pytest.approx([s.value for s in known], rel=1e-5)
+    assert bar["y"] == list(range(len(known)))
+    assert known[0].interval is not None
+    assert bar["x"][0] + bar["error_x"]["array"][0] == pytest.approx(
+        known[0].interval.high, rel=1e-4
+    )
+    assert bar["customdata"][0] == "Samples/s: 49.07 (47.66 – 50.53)"
+    (share, *_) = figures(str(ceiling.html(found)))
+    assert set(share["data"][0]["marker"]["pattern"]["shape"]) == {"/"}
+
+
+def test_ratios_are_grouped_by_verdict() -> None:
+    """A dot a comparison, in its line; what cannot be told is hollow."""
+    found = content.of([documents.rich_run()])
+    (figure,) = figures(str(comparisons.html(found)))
+    dots = {line: x for t in figure["data"] for line, x in zip(t["y"], t["x"], strict=True)}
+    ratios = [c.comparison.estimate.ratio for c in found.compared]
+    assert [dots[n] for n in range(len(ratios))] == pytest.approx(ratios, rel=1e-5)
+    hollow = {t["name"]: t["meta"]["hollow"][0] for t in figure["data"]}
+    assert hollow == {"slower": False, "faster": False, "cannot tell": True}
+    assert [s["name"] for s in figure["layout"]["shapes"]] == ["zone", "one"]
 
 
 def test_hostile_words_are_escaped_for_plotly_too() -> None:
