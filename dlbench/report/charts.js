@@ -78,7 +78,7 @@
   }
 
   // --- a chart in a frame of its own, and one whose marks stand in the lines of a table ---
-  const EDGE = 14;
+  const EDGE = 14, MOST_LETTERS = 80;
 
   function framed(chart) {
     const width = chart.box.clientWidth;
@@ -102,7 +102,7 @@
       data: traces(chart, { centres, thickness: 0.56 * bar.height }),
       layout: layout(chart, ({ xaxis, yaxis }) => ({
         width, height, margin: { l: EDGE, r: EDGE, t: head.height, b: foot.height }, paper_bgcolor: clear, plot_bgcolor: clear,
-        xaxis: { ...xaxis, automargin: false, title: { text: "" } },
+        xaxis: { ...xaxis, automargin: false, ticklabeloverflow: "allow", title: { text: "" } },
         yaxis: { ...yaxis, automargin: false, visible: false, fixedrange: true, range: [foot.top - head.bottom, 0] },
       })),
     };
@@ -123,7 +123,11 @@
     const lines = chart.table ? Array.from(chart.table.tBodies[0].rows).filter((line) => !line.hasAttribute("hidden")) : [];
     const extra = chart.table ? 28 * lines.length : 400 + (several ? 24 * chart.figure.data.length : 0);
     const places = chart.table && { centres: Array.from(chart.table.tBodies[0].rows, (line) => lines.includes(line) ? lines.indexOf(line) : null), thickness: 0.6 };
-    const words = (line) => escaped(Array.from(line.cells).slice(0, Array.from(line.cells).findIndex((cell) => cell.matches(".chart-cell"))).map((cell) => cell.innerText.replace(/\s+/g, " ").trim()).join(", ").slice(0, 90));
+    const words = (line) => {
+      const cells = Array.from(line.cells), before = cells.slice(0, cells.findIndex((cell) => cell.matches(".chart-cell")));
+      const text = before.map((cell) => cell.innerText.replace(/\s+/g, " ").trim()).join(", ");
+      return escaped(text.length > MOST_LETTERS ? text.slice(0, MOST_LETTERS - 1) + "…" : text);
+    };
     return Plotly.downloadImage({
       data: traces(chart, places || undefined),
       layout: layout(chart, ({ yaxis }) => ({
