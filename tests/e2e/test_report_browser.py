@@ -173,6 +173,18 @@ def _slide(v: Visit, name: str, position: int) -> None:
     )
 
 
+def test_the_page_begins_with_the_verdicts_pick(visit: Opened) -> None:
+    """Its upper end (28 h) is beyond the deadline, nine in ten outcomes (26 h) are not."""
+    answer = answers.recommendation()
+    v = visit(answer=replace(answer, need=replace(answer.need, deadline_h=27.0)))
+    assert (
+        v.page.locator("#ranked")
+        .inner_text()
+        .startswith("4 of 4 ways; best in cost: No. 1, 1 x L4")
+    )
+    assert v.page.locator("[data-fits='1']").inner_text() == "keeps both"
+
+
 def test_deadline_and_budget_rank_again(visit: Opened) -> None:
     """Tighter limits put ways behind and grey; the chart's lines follow; a link keeps it."""
     v = visit(answer=answers.recommendation())
