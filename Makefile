@@ -14,9 +14,10 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 bench: $(VENV)/.bench
 	$(BIN)/dlbench run quick --framework $(FRAMEWORKS) --report reports
 
-# All tests: unit, property, fault, conformance, golden, frameworks, end to end.
+# All tests: unit, property, fault, conformance, golden, frameworks, end to end. Some need a clock that
+# keeps time, and other programs may come and go: what fails is tried once more, and counted as "rerun".
 test: $(VENV)/.dev browser
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --reruns 1 --reruns-delay 10
 
 # The report's tests need a Chromium: found, else installed where that is allowed, else said.
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable microsoft-edge chrome
@@ -24,7 +25,7 @@ browser:
 	@for name in $(BROWSERS); do command -v $$name >/dev/null && exit 0; done; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "installing Chromium for the report's tests"; \
-		apt-get install -y -qq chromium >/dev/null && exit 0; fi; \
+		apt-get update -qq >/dev/null; apt-get install -y -qq chromium >/dev/null && exit 0; fi; \
 	echo "no Chromium: the report's browser tests will be skipped (Debian: apt install chromium)"
 
 # Style, types, layers.
