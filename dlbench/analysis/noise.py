@@ -81,6 +81,10 @@ def _sentinel_moved(run: Run) -> float | Absent:
     return max(medians) / min(medians) - 1
 
 
+NOTHING = 10.0
+"""1,000 % and more is seen without statistics: to resolve no less is to resolve nothing."""
+
+
 def sentence(found: Noise | Absent) -> str:
     """The gate in words, as it stands at the end of a run."""
     if isinstance(found, Absent):
@@ -91,6 +95,11 @@ def sentence(found: Noise | Absent) -> str:
         else f", the sentinel moved by {percent(found.sentinel_moved)}"
     )
     trials = f"{found.n} trial{'s' * (found.n != 1)} each"
+    if found.resolves > NOTHING:
+        return (
+            f"this run resolves no difference ({trials}; trials of a case spread by "
+            f"{percent(found.trial_spread)}{sentinel}): measure more trials, --profile standard"
+        )
     return (
         f"this run resolves differences of {percent(found.resolves)} ({trials}; trials of a case "
         f"spread by {percent(found.trial_spread)}{sentinel}); dlbench ab would resolve "

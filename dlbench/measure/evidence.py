@@ -7,12 +7,12 @@ one query for each buffer, one more with inputs exchanged, and the copies to the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dlbench.core.protocols import Subject
-from dlbench.core.types import Absent, Case, DeviceInfo, Mode, Value, WorkloadInfo
+from dlbench.core.types import Absent, Case, DataMode, DeviceInfo, Mode, Value, WorkloadInfo
 from dlbench.measure.sampler import Samples
 
 if TYPE_CHECKING:
@@ -63,11 +63,11 @@ class Evidence:
 
     ``outputs`` are those of each seeded buffer (inference), ``exchanged`` the outputs of buffer
     ``target`` while the inputs of buffer ``source`` lay in it, ``again`` those of buffer ``timed``,
-    computed once more. ``losses`` are the first and the last of
-    the same batch (training). ``inputs`` is what buffer ``timed`` held. ``late_share`` is the share of
-    a burst's time that passed between its synchronisation and its result. ``steady_clocks_s`` is how
-    long the steady window was by the clock of the values and by the kernel's boot clock, or None where
-    there is none.
+    computed once more. ``losses`` are the first and the last of the same batch (training), ``alone``
+    those of further steps on that batch and no other, where the last was not below the first.
+    ``inputs`` is what buffer ``timed`` held. ``late_share`` is the share of a burst's time that passed
+    between its synchronisation and its result. ``steady_clocks_s`` is how long the steady window was by
+    the clock of the values and by the kernel's boot clock, or None where there is none.
     """
 
     stated: Stated
@@ -79,11 +79,27 @@ class Evidence:
     late_share: float
     steady_clocks_s: tuple[float, float] | None
     losses: tuple[float, ...] = ()
+    alone: tuple[float, ...] = ()
     outputs: Mapping[int, Array] = field(default_factory=dict)
     source: int = 0
     target: int = 0
     exchanged: Array | None = None
     again: Array | None = None
+
+
+STEPS_ALONE = 12
+"""Enough for every optimiser of ours to lower the loss of one batch that it sees again and again."""
+
+
+def _alone(subject: Subject, losses: Sequence[float], data_mode: DataMode) -> tuple[float, ...]:
+    """Losses of further steps on the first batch alone, where the run did not lower its loss.
+
+    After a few steps on small batches in turn, each of them may have been made worse by the others.
+    """
+    first, last = losses
+    if data_mode is DataMode.PIPELINE or last < first:
+        return ()
+    return tuple(float(subject.fetch(subject.step(0)).mean()) for _ in range(STEPS_ALONE))
 
 
 def gather(
@@ -104,9 +120,11 @@ def gather(
     timed = samples.last_buffer if samples.last_buffer < subject.n_buffers else 0
     outputs: dict[int, Array] = {}
     losses: tuple[float, ...] = ()
+    alone: tuple[float, ...] = ()
     if training:
         handles = (samples.first_loss, samples.last_loss)
         losses = tuple(float(subject.fetch(x).mean()) for x in handles)
+        alone = _alone(subject, losses, stated.case.data_mode)
     else:
         outputs = _outputs(subject, samples)
     begin = subject.step if training else subject.query
@@ -127,6 +145,7 @@ def gather(
         late_share=share,
         steady_clocks_s=steady_clocks_s,
         losses=losses,
+        alone=alone,
         outputs=outputs,
         source=source,
         target=timed,

@@ -257,7 +257,8 @@ def loss_finite(evidence: Evidence) -> Answer:
 
 
 @rule(
-    "the loss on the same batch is lower at the last step than at the first: weights are updated",
+    "the loss on the same batch is lower at the last step than at the first, or falls in further "
+    "steps on that batch alone: weights are updated",
     "updates of a part of the weights",
     Mode.TRAINING,
 )
@@ -266,7 +267,11 @@ def loss_falls(evidence: Evidence) -> Answer:
     first, last = evidence.losses
     if evidence.stated.case.data_mode is DataMode.PIPELINE:
         return None, "a loader's batches are never the same"
-    return last < first, f"on the same batch {first:.5g} at the first step, {last:.5g} at the last"
+    said = f"on the same batch {first:.5g} at the first step, {last:.5g} at the last"
+    if not evidence.alone:
+        return last < first, said
+    begin, *_, end = evidence.alone
+    return end < begin, f"{said}; then on it alone from {begin:.5g} to {end:.5g}"
 
 
 @rule(

@@ -202,6 +202,16 @@ def test_training_rules(first: float, last: float, refused: list[str]) -> None:
     assert _refused(_evidence(TRAINING, losses=(first, last))) == refused
 
 
+@pytest.mark.parametrize(
+    ("alone", "refused"), [((2.5, 2.4, 2.1), []), ((2.5, 2.4, 2.5), ["loss_falls"])]
+)
+def test_a_loss_that_the_other_batches_raised_must_fall_alone(
+    alone: tuple[float, ...], refused: list[str]
+) -> None:
+    """Few steps on small batches in turn may make each worse; training lowers one alone."""
+    assert _refused(_evidence(TRAINING, losses=(2.0, 2.5), alone=alone)) == refused
+
+
 def test_a_loaders_losses_need_not_fall() -> None:
     """Its batches never repeat."""
     case = replace(TRAINING.case, data_mode=DataMode.PIPELINE)
