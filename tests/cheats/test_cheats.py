@@ -132,8 +132,9 @@ def _refusals(folder: Path, trial: Trial, mode: Mode) -> list[str]:
 def _try(folder: Path, subject: type[honest.Subject], mode: Mode, off: str | None) -> list[str]:
     with pytest.MonkeyPatch.context() as patch:
         if off is not None:
-            rules: Any = gate.RULES if off in gate.RULES else check.RULES
-            patch.delitem(rules, off)
+            # A copy without it: a rule put back into the dictionary itself would stand last there.
+            home: Any = gate if off in gate.RULES else check
+            patch.setattr(home, "RULES", {n: r for n, r in home.RULES.items() if n != off})
         return _refusals(folder, _trial(folder, subject, mode, patch), mode)
 
 
