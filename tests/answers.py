@@ -18,7 +18,7 @@ from dlbench.core.recommendation import (
     Rejection,
     Step,
 )
-from dlbench.core.types import Absent, Estimated, Interval, Metric, Task
+from dlbench.core.types import Absent, Estimated, Interval, Metric, Policy, Task
 
 H = 3600.0
 
@@ -68,6 +68,7 @@ def candidate(name: str, hours: float, usd: float, carbon_g: Metric, **changes: 
         "owned": False,
         "n_instances": 1,
         "batch_size": 32,
+        "policy": Policy.BASE,
         "evidence": Evidence.ROOFLINE,
         "throughput_samples_per_s": estimate(825.0),
         "memory_mib": estimate(4000.0),

@@ -12,7 +12,16 @@ from enum import StrEnum
 from typing import Protocol
 
 from dlbench.core.catalog import Accelerator, Amount, Offer
-from dlbench.core.types import Absent, Estimated, Metric, Mode, Objective, Precision, Task
+from dlbench.core.types import (
+    Absent,
+    Estimated,
+    Metric,
+    Mode,
+    Objective,
+    Policy,
+    Precision,
+    Task,
+)
 
 
 class Evidence(StrEnum):
@@ -143,6 +152,7 @@ class Candidate:
     month of serving; intervals hold nine of ten simulated outcomes. ``n_instances`` serve
     inference together. ``p_deadline`` and ``p_budget`` are the shares of simulated outcomes within
     the limit; None without one. ``owned`` machines have an ``offer`` of provider "owned".
+    ``policy`` is what the measurement behind the throughput ran with.
     """
 
     offer: Offer
@@ -150,6 +160,7 @@ class Candidate:
     owned: bool
     n_instances: int
     batch_size: int
+    policy: Policy
     evidence: Evidence
     throughput_samples_per_s: Metric
     memory_mib: Metric

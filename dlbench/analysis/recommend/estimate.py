@@ -15,7 +15,7 @@ from dlbench.analysis.recommend.simulate import Draws, Floats, summary
 from dlbench.core.catalog import Accelerator, Amount, Offer, Region
 from dlbench.core.footprint import J_PER_KWH, operational_g
 from dlbench.core.recommendation import Candidate, Need, OwnedMachine, Step
-from dlbench.core.types import Absent, Estimated, Metric, Objective
+from dlbench.core.types import Absent, Estimated, Metric, Objective, Policy
 
 HOURS_A_YEAR = 8766.0
 HOURS_A_MONTH = 730.5
@@ -383,6 +383,7 @@ def finished(  # noqa: PLR0913, PLR0917 - the parts of one candidate
     latency: Metric,
     instances: int,
     batch: int | None = None,
+    policy: Policy | None = None,
 ) -> Simulated:
     """A candidate of its parts; the shares within the limits are added when it is judged."""
     cost = money.rent_usd + money.other_usd
@@ -393,6 +394,7 @@ def finished(  # noqa: PLR0913, PLR0917 - the parts of one candidate
         owned=choice.owned is not None,
         n_instances=instances,
         batch_size=batch or rate.batch,
+        policy=policy or rate.policy,
         evidence=rate.tier,
         throughput_samples_per_s=throughput,
         memory_mib=memory,

@@ -29,6 +29,7 @@ from dlbench.core.types import (
     Measured,
     Metric,
     Mode,
+    Policy,
     Precision,
     Run,
     Scenario,
@@ -61,6 +62,7 @@ class Rate:
     batch: int
     metric: Metric
     steps: tuple[Step, ...]
+    policy: Policy = Policy.BASE
     latency_p99_s: Metric = NEVER_MEASURED
     energy_j_per_sample: Metric = NEVER_MEASURED
 
@@ -244,6 +246,7 @@ def _measured(offer: Offer, here: Sequence[Seen], batch: int) -> Rate:
         high=high,
         tier=tier,
         batch=best.case.batch_size,
+        policy=best.case.policy,
         metric=best.rate,
         latency_p99_s=metrics.compute("latency_p99_s", best.result, best.run),
         energy_j_per_sample=metrics.compute("energy_j_per_sample", best.result, best.run),
@@ -327,6 +330,7 @@ def _by_bandwidth(
             spread,
             Evidence.PREDICTED,
             best.case.batch_size,
+            best.case.policy,
             formula=(
                 f"{best.rate.value:,.4g} samples/s on {measured_on.name} x {here:g} / {there:g} GB/s"
             ),
@@ -337,11 +341,12 @@ def _by_bandwidth(
     )
 
 
-def _estimated(
+def _estimated(  # noqa: PLR0913 - the parts of one rate
     value: float,
     spread: Range,
     tier: Evidence,
     batch: int,
+    policy: Policy = Policy.BASE,
     *,
     formula: str,
     source: str,
@@ -354,6 +359,7 @@ def _estimated(
         high=high,
         tier=tier,
         batch=batch,
+        policy=policy,
         metric=Estimated(
             value=value,
             interval=Interval(low=low, high=high, level=0.9),
@@ -387,6 +393,7 @@ def _sliced(rate_: Rate, offer: Offer) -> Rate:
         ),
         rate_.tier,
         rate_.batch,
+        rate_.policy,
         formula=f"{count:g} of ({rate_.steps[0].formula})",
         source=f"{rate_.steps[0].source}; {spread.source}",
         as_of=rate_.steps[0].as_of,
@@ -481,6 +488,7 @@ def _by_cores(found: Sequence[Seen], n: float, batch: int) -> Rate | Absent:
         ),
         Evidence.PREDICTED,
         best.case.batch_size,
+        best.case.policy,
         formula=(
             f"{best.rate.value:,.4g} samples/s on {there} cores of {best.device.name} x "
             f"({n:g} / {there} cores)^{scaling.mid:g}"

@@ -6,7 +6,7 @@ import json
 import shlex
 
 from dlbench.core.recommendation import Candidate, Launch, Need
-from dlbench.core.types import Absent, Mode
+from dlbench.core.types import Absent, Mode, Policy
 
 SKYPILOT_CLOUDS = frozenset(
     {"aws", "azure", "gcp", "lambda", "oci", "paperspace", "runpod", "vast"}
@@ -36,6 +36,8 @@ def _measure(candidate: Candidate, need: Need) -> str:
     parts = ["dlbench", "run", need.workload or "MY_WORKLOAD", "--framework", need.framework]
     parts += ["--precision", str(need.precision), "--mode", str(need.mode)]
     parts += ["--batch-size", str(candidate.batch_size)]
+    if candidate.policy is not Policy.BASE:
+        parts += ["--policy", str(candidate.policy)]
     if need.serving and need.p99_ms is not None:
         parts += ["--scenario", "server", "--latency-limit", f"{need.p99_ms:g}ms"]
     return shlex.join(parts)

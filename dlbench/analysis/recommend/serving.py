@@ -21,7 +21,7 @@ from dlbench.analysis.recommend.simulate import Draws, Floats, summary
 from dlbench.core import metrics
 from dlbench.core.catalog import Amount
 from dlbench.core.recommendation import Constraint, Evidence, Need, Step
-from dlbench.core.types import LATENCY_LIMIT_OPTION, Absent, Estimated, Metric, Scenario
+from dlbench.core.types import LATENCY_LIMIT_OPTION, Absent, Estimated, Metric, Policy, Scenario
 
 SERVICES_A_LATENCY = 2.0
 """A request that just missed a batch waits for that one and then for its own."""
@@ -38,6 +38,7 @@ class Capacity:
     per_s: Floats
     latency: Metric
     batch: int
+    policy: Policy
     utilisation: float
     steps: tuple[Step, ...]
 
@@ -110,6 +111,7 @@ def serving(  # noqa: PLR0913 - the parts of one candidate
         capacity.latency,
         instances,
         batch=capacity.batch,
+        policy=capacity.policy,
     )
 
 
@@ -137,6 +139,7 @@ def _measured(
         per_s=per_s * draws.of("scaling", scale[0]),
         latency=metrics.compute("latency_p99_s", best.result, best.run),
         batch=best.case.batch_size,
+        policy=best.case.policy,
         utilisation=assumptions.UTILISATION_SERVED,
         steps=(
             Step(
@@ -193,6 +196,7 @@ def _derived(
         per_s=batch / service_s * draws.of("scaling", scale[0]),
         latency=latency,
         batch=batch,
+        policy=rate.policy,
         utilisation=assumptions.UTILISATION_DERIVED,
         steps=(
             Step(

@@ -13,7 +13,16 @@ import pytest
 from dlbench.analysis.recommend import assumptions, memory, needs, serving, simulate
 from dlbench.core.errors import UsageError
 from dlbench.core.recommendation import Candidate, Constraint, Evidence, Question, Recommendation
-from dlbench.core.types import Absent, DataMode, Estimated, Interval, Metric, Mode, Scenario
+from dlbench.core.types import (
+    Absent,
+    DataMode,
+    Estimated,
+    Interval,
+    Metric,
+    Mode,
+    Policy,
+    Scenario,
+)
 from tests import recommending as r
 
 
@@ -603,6 +612,18 @@ def test_launch_lines_name_what_was_recommended_and_are_safe() -> None:
     other = r.ask(r.need(), r.of(r.offer(provider="verda", region="eu"))).launch
     assert other is not None
     assert isinstance(other.skypilot_yaml, Absent)
+
+
+def test_launch_lines_measure_with_the_policy_that_was_recommended() -> None:
+    """A pick by a tuned measurement is tried as tuned; on its accelerator's siblings too."""
+    yaml = []
+    for policy in (Policy.BASE, Policy.TUNED):
+        run = r.measured(500.0, policy=policy)
+        answer = r.ask(r.need(**MINE), r.of(r.offer()), run)
+        assert picked(answer).policy is policy
+        assert answer.launch is not None
+        yaml.append(str(answer.launch.skypilot_yaml))
+    assert ["--policy tuned" in y for y in yaml] == [False, True]
 
 
 # --- serving --------------------------------------------------------------------------------
