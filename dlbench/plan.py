@@ -33,7 +33,9 @@ from dlbench.core.types import (
     Scenario,
     Selection,
     Skip,
+    TelemetryLevel,
 )
+from dlbench.measure import energy
 
 ALL_LOOKS = (3, 5, 8, 16, 32, 64)
 
@@ -454,6 +456,7 @@ def estimate_time(plan: Plan, devices: Sequence[DeviceInfo]) -> TimeEstimate:
     """A range for the whole plan, from arithmetic and peaks; nothing has been measured yet."""
     by_id = {d.id: d for d in devices}
     infos = {(w.name, w.variant): w for w in plan.workloads}
+    energy_s = _energy_s(plan, by_id)
     low_s = high_s = 0.0
     for case in plan.cases:
         flops = infos[case.workload, case.variant].flops
@@ -465,17 +468,29 @@ def estimate_time(plan: Plan, devices: Sequence[DeviceInfo]) -> TimeEstimate:
         fast, slow = ASSUMED_SHARE_OF_PEAK[1], ASSUMED_SHARE_OF_PEAK[0]
         step_low_s = flops / (peak * fast) if peak else 0.0
         step_high_s = flops / (peak * slow) if peak else plan.profile.max_steady_s
-        low_s += plan.profile.looks[0] * _trial_s(plan.profile, step_low_s, ASSUMED_LOAD_S[0])
-        high_s += plan.profile.looks[-1] * _trial_s(plan.profile, step_high_s, ASSUMED_LOAD_S[1])
+        low_trial_s = _trial_s(plan.profile, step_low_s, ASSUMED_LOAD_S[0])
+        high_trial_s = _trial_s(plan.profile, step_high_s, ASSUMED_LOAD_S[1])
+        low_s += plan.profile.looks[0] * (low_trial_s + energy_s[case.device])
+        high_s += plan.profile.looks[-1] * (high_trial_s + energy_s[case.device])
     if plan.time_budget_s is not None:
         low_s, high_s = min(low_s, plan.time_budget_s), min(high_s, plan.time_budget_s)
     basis = (
         f"{plan.profile.looks[0]} to {plan.profile.looks[-1]} trials a case at "
         f"{ASSUMED_SHARE_OF_PEAK[0]:.0%}-{ASSUMED_SHARE_OF_PEAK[1]:.0%} of the device's peak"
     )
+    if any(energy_s.values()):
+        basis += f", {max(energy_s.values()):.0f} s of each for energy"
     if plan.time_budget_s is not None:
         basis += ", ended by the time budget"
     return TimeEstimate(low_s=low_s, high_s=high_s, basis=basis)
+
+
+def _energy_s(plan: Plan, devices: Mapping[str, DeviceInfo]) -> dict[str, float]:
+    """Seconds of each trial for energy windows, by device; its sensors are asked whether there are any."""
+    used = {case.device for case in plan.cases}
+    if plan.telemetry in (None, TelemetryLevel.OFF):
+        return dict.fromkeys(used, 0.0)
+    return {name: energy.phase_s(plan.profile, devices[name]) for name in used}
 
 
 def _trial_s(profile: Profile, step_s: float, load_s: float) -> float:

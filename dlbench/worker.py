@@ -270,7 +270,7 @@ def _energy(
     plan = energy.plan_of(
         request.profile, counted=found.counted, averaging_s=found.averaging_s or 0.0
     )
-    if plan is None or (not found.counted and found.averaging_s is None):
+    if plan is None or not found.any_sensor:
         return replace(energy.NOTHING, readings=found.first)
     stepper = sampler.Stepper(
         subject=subject,

@@ -58,6 +58,7 @@ def overhead(run: Run) -> None:
 COLUMNS = (
     ("J/sample", "energy_j_per_sample"),
     ("net", "net_energy_j_per_sample"),
+    ("samples/J", "samples_per_j"),
     ("W mean", "mean_power_w"),
     ("W p95", "p95_power_w"),
     ("use %", "utilisation_percent"),

@@ -18,7 +18,8 @@ from dlbench.core.reasons import Reason
 from dlbench.core.types import Absent
 
 LIBRARY_VARIABLE = "DLBENCH_NVML_LIBRARY"
-"""Absolute path of another library with NVML's interface, such as one that replays a trace."""
+"""File of another library with NVML's interface, such as one that replays a trace; a relative path is
+meant from where dlbench was started."""
 
 REMEDIES = {
     4: "Your user may not use the GPU: see the permissions of /dev/nvidia*.",
@@ -76,15 +77,16 @@ def _replace_library(pynvml: Any) -> Absent | None:  # noqa: ANN401
     if not path or pynvml.nvmlLib is not None:
         return None
     remedy = f"Unset {LIBRARY_VARIABLE} to use the driver's own."
-    if not Path(path).is_absolute():
-        # The loader would search for a bare name, and find whichever library comes first.
+    # The loader would search for a bare name, and find whichever library comes first.
+    file = Path(path).absolute()
+    if not file.is_file():
         return Absent(
-            reason=f"{LIBRARY_VARIABLE}={path} is no absolute path",
-            remedy=remedy,
+            reason=f"{LIBRARY_VARIABLE}={path}: there is no file {file}",
+            remedy=f"It names a file and is not searched for: give its whole path. {remedy}",
             code=Reason.LIBRARY_UNUSABLE,
         )
     try:
-        pynvml.nvmlLib = ctypes.CDLL(path)
+        pynvml.nvmlLib = ctypes.CDLL(str(file))
     except OSError as error:
         return Absent(
             reason=f"{LIBRARY_VARIABLE}={path} cannot be loaded: {error}",

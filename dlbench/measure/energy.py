@@ -92,6 +92,11 @@ class Found:
     averaging_s: float | None
     first: tuple[Reading, ...]
 
+    @property
+    def any_sensor(self) -> bool:
+        """Whether energy can be measured at all, by a counter or as the integral of power."""
+        return self.counted or self.averaging_s is not None
+
 
 def find_meters(device: DeviceInfo) -> Found:
     """The meters of a device, asked once for what they can do."""
@@ -139,6 +144,15 @@ def plan_of(profile: Profile, *, counted: bool, averaging_s: float) -> EnergyPla
         idle_s=profile.energy_idle_s,
         settle_s=SPARE_S + (averaging_s if integrated else 0.0),
     )
+
+
+def phase_s(profile: Profile, device: DeviceInfo) -> float:
+    """Seconds that a trial's energy will take on a device; 0 where it has no sensor, or no time for it."""
+    found = find_meters(device)
+    plan = plan_of(profile, counted=found.counted, averaging_s=found.averaging_s or 0.0)
+    if plan is None or not found.any_sensor:
+        return 0.0
+    return plan.settle_s + plan.idle_s + plan.n_windows * (plan.window_s + plan.settle_s)
 
 
 def measure(

@@ -172,6 +172,21 @@ def test_a_library_that_was_named_and_cannot_be_loaded(ask: Ask, path: str) -> N
     assert "Unset DLBENCH_NVML_LIBRARY" in answer.absent["remedy"]
 
 
+def test_a_library_may_be_named_from_here(
+    ask: Ask, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative, with a folder or without: the file here, and nothing that a loader would search for."""
+    monkeypatch.chdir(library.parent)
+    for name in (library.name, f"./{library.name}", f"../{library.parent.name}/{library.name}"):
+        answer = ask(A100, DLBENCH_NVML_LIBRARY=name)
+        assert [d["uuid"] for d in answer.devices] == ["GPU-aaaa0000"], name
+    monkeypatch.chdir("/")
+    answer = ask(A100, DLBENCH_NVML_LIBRARY=library.name)
+    assert answer.absent is not None
+    assert answer.absent["reason"].endswith(f"there is no file /{library.name}")
+    assert "give its whole path" in answer.absent["remedy"]
+
+
 def test_a_driver_without_a_gpu(ask: Ask) -> None:
     """As in a container that was given none."""
     answer = ask("clock real")

@@ -24,7 +24,9 @@ from dlbench.core.types import (
     Precision,
     Scenario,
     Selection,
+    TelemetryLevel,
 )
+from dlbench.measure.energy import phase_s
 
 CPU = DeviceInfo(
     id="cpu",
@@ -322,3 +324,37 @@ def test_the_estimate_is_a_range_that_a_budget_caps(profile: str) -> None:
     if planned.time_budget_s is not None:
         assert estimate.high_s <= planned.time_budget_s
         assert "budget" in estimate.basis
+
+
+@pytest.mark.parametrize(
+    ("profile", "of_each_s"),
+    # Spare time, idling, and each window with its spare time after it.
+    [("quick", 0.2 + 0.5 + 2.2), ("standard", 0.2 + 1.0 + 3 * 5.2), ("strict", 0.2 + 2.0 + 3 * 10.2)],
+)
+def test_the_estimate_holds_the_time_of_energy_windows(
+    profile: str, of_each_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many seconds as the worker will idle and work for energy; none where telemetry is off."""
+    zone = tmp_path / "intel-rapl:0"
+    zone.mkdir()
+    for name, text in (("name", "package-0"), ("energy_uj", "1"), ("max_energy_range_uj", "9")):
+        (zone / name).write_text(text)
+    monkeypatch.setenv("DLBENCH_POWERCAP_ROOT", str(tmp_path))
+    planned = replace(_plan(profile=profile), time_budget_s=None)
+    without = plan.estimate_time(replace(planned, telemetry=TelemetryLevel.OFF), [CPU])
+    metered = replace(planned, telemetry=TelemetryLevel.BASIC)
+    estimate = plan.estimate_time(metered, [CPU])
+    looks = planned.profile.looks
+    n_cases = len(planned.cases)
+    assert estimate.low_s - without.low_s == pytest.approx(looks[0] * n_cases * of_each_s)
+    assert estimate.high_s - without.high_s == pytest.approx(looks[-1] * n_cases * of_each_s)
+    assert f"{of_each_s:.0f} s of each for energy" in estimate.basis
+    assert "energy" not in without.basis
+
+
+def test_a_device_without_a_sensor_takes_no_time_for_energy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A virtual machine's processor: the worker skips the windows, and so does the estimate."""
+    monkeypatch.setenv("DLBENCH_POWERCAP_ROOT", str(tmp_path / "none"))
+    assert phase_s(plan.PROFILES["strict"], CPU) == 0.0
