@@ -486,7 +486,7 @@ def estimate_time(plan: Plan, devices: Sequence[DeviceInfo]) -> TimeEstimate:
 
 
 def _energy_s(plan: Plan, devices: Mapping[str, DeviceInfo]) -> dict[str, float]:
-    """Seconds of each trial for energy windows, by device; its sensors are asked whether there are any."""
+    """Seconds of each trial for energy windows, by device, whose sensors are looked for."""
     used = {case.device for case in plan.cases}
     if plan.telemetry in (None, TelemetryLevel.OFF):
         return dict.fromkeys(used, 0.0)

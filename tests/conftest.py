@@ -13,6 +13,7 @@ def _own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.setenv("DLBENCH_LOCK_DIR", str(tmp_path_factory.mktemp("locks")))
     for name in (
         "DLBENCH_POWERCAP_ROOT",
+        "DLBENCH_CPUS_ROOT",
         "DLBENCH_NVML_LIBRARY",
         "DLBENCH_FAKE_METER_FAILS_FROM",
         "CUDA_VISIBLE_DEVICES",

@@ -59,6 +59,7 @@ COLUMNS = (
     ("J/sample", "energy_j_per_sample"),
     ("net", "net_energy_j_per_sample"),
     ("samples/J", "samples_per_j"),
+    ("host J/sample", "host_energy_j_per_sample"),
     ("W mean", "mean_power_w"),
     ("W p95", "p95_power_w"),
     ("use %", "utilisation_percent"),
@@ -69,7 +70,13 @@ COLUMNS = (
 """What devices were seen to do, in the order in which people ask."""
 
 
-ONLY_WIDE = ("net_energy_j_per_sample", "sm_clock_mhz", "max_temperature_c")
+ONLY_WIDE = (
+    "net_energy_j_per_sample",
+    "samples_per_j",
+    "host_energy_j_per_sample",
+    "sm_clock_mhz",
+    "max_temperature_c",
+)
 """Left out where the terminal is narrow."""
 
 

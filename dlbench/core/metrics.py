@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from dlbench.core import sensors, stats, telemetry
+from dlbench.core import energy, sensors, stats, telemetry, trial_energy
 from dlbench.core.reasons import Reason
 from dlbench.core.trial_energy import TrialEnergy
 from dlbench.core.types import (
@@ -305,6 +305,34 @@ def samples_per_j(result: CaseResult, run: Run) -> Metric:
         )
     bounds = replace(found.interval, low=1 / high, high=1 / low)
     return replace(found, value=1 / found.value, interval=bounds)
+
+
+@metric(unit="J/sample", direction="lower")
+def host_energy_j_per_sample(result: CaseResult, run: Run) -> Metric:
+    """Joules of the host's processors a sample while another device works: beside its, never added."""
+    if run.plan.telemetry is TelemetryLevel.OFF:
+        return TELEMETRY_OFF
+    if result.case.device == "cpu":
+        return Absent(reason="the host's processors are the device itself")
+    triples = []
+    for trial in result.measured:
+        found = telemetry.host_energy_j_per_sample(trial)
+        if isinstance(found, Absent):
+            return found
+        triples.append(found)
+    error = sensors.sensor_error("rapl")
+    value = statistics.median(t[0] for t in triples)
+    bounds = Interval(
+        low=sensors.true_range(min(t[1] for t in triples), error)[0],
+        high=sensors.true_range(max(t[2] for t in triples), error)[1],
+        level=stats.LEVEL,
+    )
+    source = f"counter: RAPL packages, read ten times a second; sensor: {error.source}"
+    shortest_s = min(v.duration_s for t in result.measured for v in t.energy)
+    if shortest_s < trial_energy.SHORTER * energy.LEAST_WINDOW_S:
+        doubt = "windows shorter than 5 s (--profile standard)"
+        return Estimated(value=value, interval=bounds, method=doubt, from_=(source,))
+    return Measured(value=value, interval=bounds, n=len(triples), source=source)
 
 
 def _energy(

@@ -6,6 +6,8 @@ Everything here is computed from raw readings when a document is read, and each 
 
 from __future__ import annotations
 
+import re
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 
 from dlbench.core import energy, tracks, trial_energy
@@ -14,8 +16,11 @@ from dlbench.core.reasons import Reason
 from dlbench.core.trial_energy import TrialEnergy
 from dlbench.core.types import Absent, Track, Trial
 
-BESIDE = ("host", "cgroup")
-"""Sources that are not the case's device."""
+HOST_ENERGY = "host_rapl"
+"""Sources of the processors' energy beside another device's, a package each."""
+
+BESIDE = ("host", "cgroup", HOST_ENERGY)
+"""Sources that are not the case's device, by what stands before the colon."""
 
 THROTTLE_COUNTERS = (
     "throttled_power_cap_s",
@@ -23,6 +28,10 @@ THROTTLE_COUNTERS = (
     "throttled_hardware_thermal_s",
     "throttled_power_brake_s",
 )
+"""Of a GPU, by reason."""
+
+THROTTLE_COUNTER = re.compile(r"throttled_\w+_s")
+"""Seconds with clocks held down: those, and a processor's by core and package."""
 
 THROTTLE_BITS = 0x4 | 0x8 | 0x20 | 0x40 | 0x80
 """nvml.h: power cap, slowdown, software and hardware thermal slowdown, power brake."""
@@ -38,7 +47,12 @@ Answer = float | Absent
 
 def device_tracks(trial: Trial) -> tuple[Track, ...]:
     """Those of the case's device."""
-    return tuple(t for t in trial.tracks if t.source not in BESIDE)
+    return tuple(t for t in trial.tracks if not is_beside(t))
+
+
+def is_beside(track: Track) -> bool:
+    """Whether what was read is the host's, and not the device's."""
+    return track.source.partition(":")[0] in BESIDE
 
 
 def spans(trial: Trial) -> list[tuple[float, float]]:
@@ -135,15 +149,18 @@ def _uncovered(times_s: Sequence[float], start_s: float) -> Absent:
 def throttled_share(trial: Trial) -> tuple[float, str] | Absent:
     """Share of the working time with clocks held down, and how it is known.
 
-    The driver's cumulative counters see each event; where it has none, the share of readings at which
-    a reason was set.
+    Cumulative counters of driver or kernel see each event; where there is none, the share of readings
+    at which a reason was set.
     """
-    shares = [s for name in THROTTLE_COUNTERS if (s := _rise_share(trial, name)) is not None]
+    columns = [c for t in device_tracks(trial) for c in t.columns]
+    counters = [c for c in columns if THROTTLE_COUNTER.fullmatch(c.quantity)]
+    shares = [s for c in counters if (s := _rise_share(trial, c.quantity)) is not None]
     if shares:
         return min(1.0, max(shares)), "cumulative counters"
     bits = _working(trial, tracks.points(device_tracks(trial), "throttle_reasons_bits"))
     if isinstance(bits, Absent):
-        return bits
+        why = next((c.absent for c in counters if c.absent is not None), None)
+        return why if why is not None and bits == tracks.NOT_READ else bits
     return sum(bool(int(b) & THROTTLE_BITS) for _, b in bits) / len(bits), "polled reasons"
 
 
@@ -158,6 +175,41 @@ def _rise_share(trial: Trial, quantity: str) -> float | None:
             return None
         risen_s, span_s = risen_s + rise[0], span_s + rise[1]
     return risen_s / span_s if span_s else None
+
+
+def host_energy_j_per_sample(trial: Trial) -> tuple[float, float, float] | Absent:
+    """Joules of the host's packages a sample, beside the device's: median of windows, low and high.
+
+    The counters were read by the sampler some tenths of a second apart: between its reads around a
+    window's edge lies what is not known.
+    """
+    packages = [t for t in trial.tracks if t.source.partition(":")[0] == HOST_ENERGY]
+    if not packages:
+        return _sampler(trial) or tracks.NOT_READ
+    if not trial.energy:
+        return Absent(
+            reason="the trial has no energy window",
+            remedy="--profile standard",
+            code=Reason.NO_ENERGY_WINDOW,
+        )
+    triples = []
+    for window in trial.energy:
+        end_s = window.start_s + window.duration_s
+        parts = []
+        for package in packages:
+            counter = tracks.points([package], tracks.COUNTER)
+            if isinstance(counter, Absent):
+                return counter
+            part = tracks.risen(counter, window.start_s, end_s)
+            if isinstance(part, Absent):
+                return _sampler(trial) or part
+            parts.append(part)
+        triples.append([sum(column) / window.n_samples for column in zip(*parts, strict=True)])
+    return (
+        statistics.median(t[0] for t in triples),
+        min(t[1] for t in triples),
+        max(t[2] for t in triples),
+    )
 
 
 def stale_power(trial: Trial, by: TrialEnergy | Absent) -> bool:

@@ -121,6 +121,28 @@ def increase(found: Sequence[Point], start_s: float, end_s: float) -> tuple[floa
     return after[0][1] - before[-1][1], after[0][0] - before[-1][0]
 
 
+def risen(
+    found: Sequence[Point], start_s: float, end_s: float
+) -> tuple[float, float, float] | Absent:
+    """How much a cumulative counter rose in a span: in a line between reads, at least, and at most."""
+    before = [p for p in found if p[0] <= start_s]
+    after = [p for p in found if p[0] >= end_s]
+    inside = within(found, start_s, end_s)
+    if not before or not after or not inside:
+        return Absent(
+            reason="the counter was not read before, in and after the window",
+            remedy="Run again; the machine was too busy for ten readings a second.",
+            code=Reason.LOW_COVERAGE,
+        )
+    edges = (_between(before[-1], inside[0], start_s), _between(inside[-1], after[0], end_s))
+    return edges[1] - edges[0], inside[-1][1] - inside[0][1], after[0][1] - before[-1][1]
+
+
+def _between(left: Point, right: Point, at_s: float) -> float:
+    (t0_s, low), (t1_s, high) = left, right
+    return low if t1_s <= t0_s else low + (high - low) * (at_s - t0_s) / (t1_s - t0_s)
+
+
 def lost(tracks: Sequence[Track]) -> Absent | None:
     """The first quantity that was read and then could not be any more; None if there is none.
 

@@ -13,6 +13,9 @@ from dlbench.core.types import Absent, Reading
 POWERCAP_VARIABLE = "DLBENCH_POWERCAP_ROOT"
 """Another folder than /sys/class/powercap, for tests."""
 
+BESIDE = "host_rapl"
+"""How sources are called that are read beside another device, which is the one that is measured."""
+
 MOST_PACKAGE_W = 2000.0
 """No package draws more: a counter that would have needed more did not wrap, it was reset."""
 
@@ -64,22 +67,25 @@ def zone_name(zone: Path) -> str:
 class RaplMeter:
     """The energy counter of each package, continued through its wraps: it never runs backwards."""
 
-    def __init__(self, root: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, root: Path, clock: Callable[[], float] = time.monotonic, prefix: str = "rapl"
+    ) -> None:
         self._root = root
         self._clock = clock
+        self._prefix = prefix
         self._packages: dict[Path, _Package] = {}
 
     def read(self) -> Sequence[Reading]:
         """One reading a package, or one that says what is missing."""
         zones = package_zones(self._root)
         if isinstance(zones, Absent):
-            return (_reading("rapl", self._clock(), zones),)
+            return (_reading(self._prefix, self._clock(), zones),)
         return tuple(self._read_package(zone) for zone in zones)
 
     def _read_package(self, zone: Path) -> Reading:
         package = self._packages.setdefault(zone, _Package(zone))
         now_s = self._clock()
-        return _reading(f"rapl:{zone_name(zone)}", now_s, package.counter_j(now_s))
+        return _reading(f"{self._prefix}:{zone_name(zone)}", now_s, package.counter_j(now_s))
 
 
 class _Package:

@@ -1,4 +1,4 @@
-"""The host's processors as one device, with RAPL as its energy meter."""
+"""The host's processors as one device: RAPL counts its energy, the kernel the time of too much heat."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dlbench.core.types import Absent, DeviceInfo, Precision
-from dlbench.devices._rapl import RaplMeter, powercap_root
+from dlbench.devices._rapl import BESIDE, RaplMeter, powercap_root
+from dlbench.devices._thermal import ThermalMeter, cpus_root
 
 CLOCK_BOUND_HZ = 6.5e9
 """No server or desktop core runs faster; used where the highest clock cannot be read. The peak is an
@@ -82,9 +83,19 @@ def describe(root: Path = Path("/")) -> DeviceInfo:
     )
 
 
-def meters(device: DeviceInfo) -> tuple[RaplMeter, ...]:  # noqa: ARG001
-    """One meter: RAPL's packages, or why there are none."""
+def meters(device: DeviceInfo) -> tuple[RaplMeter | ThermalMeter, ...]:  # noqa: ARG001
+    """RAPL's packages, and what heat and clocks did; each says why where it is not there."""
+    return (RaplMeter(powercap_root()), ThermalMeter(cpus_root()))
+
+
+def energy_meters(device: DeviceInfo) -> tuple[RaplMeter, ...]:  # noqa: ARG001
+    """RAPL alone, to be read a thousand times a second."""
     return (RaplMeter(powercap_root()),)
+
+
+def meters_beside() -> tuple[RaplMeter, ...]:
+    """The packages' energy while another device works, by names of which no device's is made."""
+    return (RaplMeter(powercap_root(), prefix=BESIDE),)
 
 
 def memory_held_mib(device: DeviceInfo, pid: int) -> float | Absent:  # noqa: ARG001

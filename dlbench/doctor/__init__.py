@@ -200,6 +200,8 @@ QUANTITY_WORDS = {
     "throttled_software_thermal_s": "time held by heat (software)",
     "throttled_hardware_thermal_s": "time held by heat (hardware)",
     "throttled_power_brake_s": "time held by the power brake",
+    "throttled_cores_s": "time held by heat (cores)",
+    "core_clock_mhz": "clock",
     "memory_used_mib": "memory in use",
     "utilisation_percent": "utilisation",
     "throttle_reasons_bits": "throttling",

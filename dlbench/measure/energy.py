@@ -147,7 +147,7 @@ def plan_of(profile: Profile, *, counted: bool, averaging_s: float) -> EnergyPla
 
 
 def phase_s(profile: Profile, device: DeviceInfo) -> float:
-    """Seconds that a trial's energy will take on a device; 0 where it has no sensor, or no time for it."""
+    """Seconds that a trial's energy will take on a device; 0 without a sensor or time for it."""
     found = find_meters(device)
     plan = plan_of(profile, counted=found.counted, averaging_s=found.averaging_s or 0.0)
     if plan is None or not found.any_sensor:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from dlbench.core import tracks
+from dlbench.core import telemetry, tracks
 from dlbench.core.energy import Point
 from dlbench.core.types import Absent, Trial
 from dlbench.report import charts as figures
@@ -88,7 +88,7 @@ def charts(trial: Trial, title: str, frame: Frame) -> Markup:
 
 def _points(trial: Trial, quantity: str) -> list[Point] | Absent:
     if quantity == tracks.POWER:
-        power = tracks.power_points(trial.tracks)
+        power = tracks.power_points(telemetry.device_tracks(trial))
         return power if isinstance(power, Absent) else power[0]
     found = tracks.points(trial.tracks, quantity)
     if quantity == CPU_SECONDS and not isinstance(found, Absent):

@@ -77,7 +77,26 @@ def _meters(request: Mapping[str, Any], book: Book) -> tuple[list[Meter], list[M
     fast = list(of_power(device)) if of_power is not None and not counted else []
     # A card that says no power either needs no hurry.
     fast = [m for m in fast if any(not isinstance(r.value, Absent) for r in m.read())]
-    return [*found, HostMeter(family), CgroupMeter(request["pid"])], fast
+    beside = _beside(book, device.kind)
+    return [*found, *beside, HostMeter(family), CgroupMeter(request["pid"])], fast
+
+
+HOST_KIND = "cpu"
+"""The kind of device that the host's processors are."""
+
+
+def _beside(book: Book, kind: str) -> list[Meter]:
+    """The processors' energy beside another device's; one that is not there is said once."""
+    if kind == HOST_KIND:
+        return []
+    found = []
+    meters: Sequence[Meter] = getattr(registry.device_kind(HOST_KIND), "meters_beside", tuple)()
+    for meter in meters:
+        readings = meter.read()
+        book.write(meter, readings)
+        if any(not isinstance(r.value, Absent) for r in readings):
+            found.append(meter)
+    return found
 
 
 def _is_counter(reading: Reading) -> bool:

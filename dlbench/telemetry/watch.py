@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dlbench.core.telemetry import BESIDE
+from dlbench.core.telemetry import is_beside
 from dlbench.core.types import (
     DeviceInfo,
     MonitoredDevice,
@@ -95,7 +95,7 @@ class Watch:
                     self.devices, recordings, self.counters, strict=True
                 )
             ),
-            host=tuple(t for t in recordings[-1].tracks if t.source in BESIDE),
+            host=tuple(t for t in recordings[-1].tracks if is_beside(t)),
         )
 
     def _await_samplers(self) -> None:
@@ -114,6 +114,6 @@ def _part(device: DeviceInfo, recording: Recording, readings: Sequence[Reading])
     return MonitoredDevice(
         device=device.id,
         readings=tuple(sorted(readings, key=lambda r: r.t_s)),
-        tracks=tuple(t for t in recording.tracks if t.source not in BESIDE),
+        tracks=tuple(t for t in recording.tracks if not is_beside(t)),
         lost=recording.lost,
     )

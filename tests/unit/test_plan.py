@@ -329,7 +329,11 @@ def test_the_estimate_is_a_range_that_a_budget_caps(profile: str) -> None:
 @pytest.mark.parametrize(
     ("profile", "of_each_s"),
     # Spare time, idling, and each window with its spare time after it.
-    [("quick", 0.2 + 0.5 + 2.2), ("standard", 0.2 + 1.0 + 3 * 5.2), ("strict", 0.2 + 2.0 + 3 * 10.2)],
+    [
+        ("quick", 0.2 + 0.5 + 2.2),
+        ("standard", 0.2 + 1.0 + 3 * 5.2),
+        ("strict", 0.2 + 2.0 + 3 * 10.2),
+    ],
 )
 def test_the_estimate_holds_the_time_of_energy_windows(
     profile: str, of_each_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -292,6 +292,108 @@ def test_without_counters_polled_reasons_are_the_share() -> None:
     assert share[1] == "polled reasons"
 
 
+def test_heat_of_a_processor_is_its_throttling() -> None:
+    """The package that was held longest counts; a steady counter and none at all are told apart."""
+    hot = _steady(
+        ("throttled_cores_s", _tenths(7.0)),
+        ("throttled_package_0_s", _tenths(3.0)),
+        ("throttled_package_1_s", [(t, 0.05 * t) for t, _ in _tenths(0.0)]),
+        ("core_clock_mhz", _tenths(2100.0)),
+    )
+    share = telemetry.throttled_share(hot)
+    assert not isinstance(share, Absent)
+    assert share[0] == pytest.approx(0.05, rel=1e-3)
+    assert list(telemetry.flags(hot)) == ["throttled"]
+    cool = _steady(("throttled_cores_s", _tenths(7.0)), ("core_clock_mhz", _tenths(900.0)))
+    assert telemetry.throttled_share(cool) == (0.0, "cumulative counters")
+    assert list(telemetry.flags(cool)) == []
+
+
+def test_a_processor_whose_heat_is_not_counted_says_why() -> None:
+    """A virtual machine: the share is absent in the kernel's terms, and no flag says otherwise."""
+    uncounted = Absent(reason="the kernel does not count it", code=Reason.NO_SENSOR)
+    track = Track(
+        source="thermal",
+        start_s=5.0,
+        t_us=(0, 20_000_000),
+        columns=(Column(quantity="throttled_cores_s", values=(None,), absent=uncounted),),
+    )
+    trial = _steady(tracks=(track,))
+    assert telemetry.throttled_share(trial) == uncounted
+    assert list(telemetry.flags(trial)) == []
+
+
+# --- the host beside a device -------------------------------------------------------------------
+
+
+def _package(number: int, watts: float, every_s: float = 0.1) -> Track:
+    """A package's counter at a constant power from the first second to the fiftieth."""
+    n = round(50 / every_s)
+    return Track(
+        source=f"host_rapl:package-{number}",
+        start_s=0.0,
+        t_us=tuple(round(i * every_s * 1e6) for i in range(n)),
+        columns=(
+            Column(
+                quantity="energy_counter_j", values=tuple(watts * i * every_s for i in range(n))
+            ),
+        ),
+    )
+
+
+def test_the_hosts_energy_stands_beside_the_devices_and_is_in_no_sum() -> None:
+    """Two packages of 40 and 25 W beside a GPU of 250 W, a thousand samples a second."""
+    alone = _trial(_world())
+    beside = replace(alone, tracks=(*alone.tracks, _package(0, 40.0), _package(1, 25.0)))
+    host = _compute("host_energy_j_per_sample", beside)
+    assert isinstance(host, Measured)
+    assert host.value == pytest.approx(0.065, rel=1e-6)
+    assert host.interval is not None
+    # At most a tenth of a second at each edge, and 5 % of RAPL's own.
+    assert 0.065 * (1 - 0.2 / 5) / 1.05 <= host.interval.low <= 0.065 / 1.05
+    assert 0.065 / 0.95 <= host.interval.high <= 0.065 * (1 + 0.2 / 5) / 0.95
+    for name in ("energy_j_per_sample", "net_energy_j_per_sample", "mean_power_w", "p95_power_w"):
+        assert _compute(name, beside) == _compute(name, alone), name
+
+
+def test_a_device_without_a_sensor_is_not_given_the_hosts_energy() -> None:
+    """Its joules and watts stay absent, whatever RAPL says of the processors."""
+    values = tuple(Value(start_s=s, duration_s=5.0, n_samples=10) for s in (10.0, 20.0))
+    windows = (Window(name="idle", start_s=5.0, end_s=8.0),)
+    trial = builders.trial(
+        builders.case(), 0, windows=windows, energy=values, tracks=(_package(0, 40.0),)
+    )
+    for name in ("energy_j_per_sample", "mean_power_w", "p95_power_w"):
+        value = _compute(name, trial)
+        assert isinstance(value, Absent), name
+        assert value.code == Reason.NO_SENSOR, name
+    assert isinstance(_compute("host_energy_j_per_sample", trial), Measured)
+
+
+def test_the_hosts_energy_wants_reads_on_both_sides_of_a_window() -> None:
+    """Absent with its reason: a sampler that ended early, no RAPL, no window, a short one, the CPU."""
+    alone = _trial(_world())
+    early = replace(_package(0, 40.0), t_us=(0, 100_000), columns=_package(0, 40.0).columns)
+    early = replace(early, columns=(replace(early.columns[0], values=(0.0, 4.0)),))
+    cut = _compute("host_energy_j_per_sample", replace(alone, tracks=(early,)))
+    assert isinstance(cut, Absent)
+    assert cut.code == Reason.LOW_COVERAGE
+    no_rapl = Absent(reason="no RAPL interface", code=Reason.NO_RAPL)
+    silent = replace(
+        early,
+        source="host_rapl",
+        t_us=(0,),
+        columns=(Column(quantity="energy_counter_j", values=(None,), absent=no_rapl),),
+    )
+    assert _compute("host_energy_j_per_sample", replace(alone, tracks=(silent,))) == no_rapl
+    bare = builders.trial(builders.case(), 0, tracks=(_package(0, 40.0),))
+    unwindowed = _compute("host_energy_j_per_sample", bare)
+    assert isinstance(unwindowed, Absent)
+    assert unwindowed.code == Reason.NO_ENERGY_WINDOW
+    short = replace(_trial(_world(), 2.0, 1), tracks=(_package(0, 40.0),))
+    assert isinstance(_compute("host_energy_j_per_sample", short), Estimated)
+
+
 def test_another_process_on_the_device_is_contention() -> None:
     """Seen once is enough."""
     counts = [(t, 1.0 if 12 < t < 12.2 else 0.0) for t, _ in _tenths(0.0)]

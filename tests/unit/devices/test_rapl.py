@@ -138,7 +138,7 @@ def test_the_root_comes_from_the_environment(
     """So that whole runs can be tested on a machine without RAPL."""
     _zone(tmp_path, "intel-rapl:0", "package-0", 3_000_000)
     monkeypatch.setenv("DLBENCH_POWERCAP_ROOT", str(tmp_path))
-    (meter,) = cpu.meters(cpu.describe())
+    meter, _ = cpu.meters(cpu.describe())
     assert [(r.source, r.quantity, r.value) for r in meter.read()] == [
         ("rapl:package-0", "energy_counter_j", 3.0)
     ]
