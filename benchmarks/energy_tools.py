@@ -108,7 +108,7 @@ sys.path.insert(0, sys.argv[2])
 import threading
 from dlbench.core import trial_energy
 from dlbench.core.energy import Sensor
-from dlbench.core.types import Absent
+from dlbench.core.types import Absent, Value
 from dlbench.devices import nvidia
 from dlbench.measure import energy, schedule
 (device,) = nvidia.find()
@@ -129,7 +129,14 @@ def sample():
 
 thread = threading.Thread(target=sample); thread.start()
 plan = energy.EnergyPlan(window_s=window_s, n_windows=1, idle_s=0.5, settle_s=0.2)
-record = energy.measure(plan, work, found.meters)
+
+def value(seconds):
+    start_s = time.monotonic()
+    n_samples = work(seconds)
+    duration_s = time.monotonic() - start_s
+    return Value(start_s=start_s, duration_s=duration_s, n_samples=n_samples)
+
+record = energy.measure(plan, value, found.meters)
 over.set(); thread.join()
 by_source = {"power": power} if power else {}
 answer = trial_energy.evaluate(record.readings, record.windows, record.values, by_source, Sensor())

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -202,10 +202,11 @@ def _with_energy(
         flags=tuple(dict.fromkeys((*done.flags, "telemetry_lost"))),
     )
     watch.emit({"event": "trial", "trial": asdict(unended)})
-    record = _energy(subject, request, samples, watch.progress)
+    record, facts = _energy(subject, request, samples, watch.progress)
     lost = ("telemetry_lost",) if tracks.telemetry_lost(record.readings) else ()
     return replace(
         done,
+        subject={**done.subject, **facts},
         windows=(*done.windows, *record.windows),
         readings=record.readings,
         energy=record.values,
@@ -214,12 +215,9 @@ def _with_energy(
 
 
 def _wants_energy(request: TrialRequest) -> bool:
-    """Whether energy is to be measured.
-
-    A server's queries come when they will: stepping without pause would measure something else.
-    """
+    """Whether energy is to be measured."""
     off = request.telemetry in (None, TelemetryLevel.OFF) or not request.profile.energy_windows
-    return not off and request.case.scenario is not Scenario.SERVER and request.role == "measure"
+    return not off and request.role == "measure"
 
 
 def _open(request: TrialRequest, workload: workloads.Workload, emit: Emit) -> Subject:
@@ -263,15 +261,24 @@ SEEDS_A_TRIAL = 1000
 
 def _energy(
     subject: Subject, request: TrialRequest, samples: sampler.Samples, progress: sampler.Progress
-) -> energy.EnergyRecord:
-    """The energy windows, if the profile has time and the device a sensor; else why there are none."""
+) -> tuple[energy.EnergyRecord, Mapping[str, str]]:
+    """The energy windows, if the profile has time and the device a sensor; else why there are none.
+
+    A server's are windows of queries that come at the rate it was found to hold: stepping without
+    pause would measure something else. Of these it is said in how many the limit held again.
+    """
     progress("energy", 0, None)
     found = energy.find_meters(request.device)
     plan = energy.plan_of(
         request.profile, counted=found.counted, averaging_s=found.averaging_s or 0.0
     )
     if plan is None or not found.any_sensor:
-        return replace(energy.NOTHING, readings=found.first)
+        return replace(energy.NOTHING, readings=found.first), {}
+    subject.synchronize()
+    if request.case.scenario is Scenario.SERVER:
+        shift = server.shift(subject, request.case, samples, progress, request.seed)
+        record = energy.measure(plan, shift.work, found.meters)
+        return record, {"energy_windows_in_time": f"{sum(shift.held)} of {len(shift.held)}"}
     stepper = sampler.Stepper(
         subject=subject,
         case=request.case,
@@ -281,8 +288,7 @@ def _energy(
         # The seeded first batch of a pipeline has been used.
         n_steps=1,
     )
-    subject.synchronize()
-    return energy.measure(plan, stepper.work_s, found.meters)
+    return energy.measure(plan, stepper.work, found.meters), {}
 
 
 class _Watch:

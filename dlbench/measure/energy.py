@@ -121,8 +121,9 @@ def _averaging_s(kind: Device, device: DeviceInfo) -> float | None:
     return None
 
 
-Run = Callable[[float], int]
-"""Works for at least that many seconds, synchronised at its end; returns the samples done."""
+Run = Callable[[float], Value]
+"""Works for about that many seconds; returns when it really worked, synchronised at its end, and the
+samples done."""
 
 
 def plan_of(profile: Profile, *, counted: bool, averaging_s: float) -> EnergyPlan | None:
@@ -173,13 +174,12 @@ def measure(
     values = []
     for _ in range(plan.n_windows):
         watch.await_tick()
-        begin_s = clock()
-        n_samples = run(plan.window_s)
-        end_s = clock()
+        value = run(plan.window_s)
         watch.await_tick()
         sleep(plan.settle_s)
-        values.append(Value(start_s=begin_s, duration_s=end_s - begin_s, n_samples=n_samples))
-        windows.append(Window(name="energy", start_s=begin_s, end_s=end_s))
+        values.append(value)
+        end_s = value.start_s + value.duration_s
+        windows.append(Window(name="energy", start_s=value.start_s, end_s=end_s))
     return EnergyRecord(
         values=tuple(values),
         windows=tuple(windows),

@@ -254,14 +254,18 @@ class Stepper:
                 break
         return values
 
-    def work_s(self, seconds: float) -> int:
-        """Values, one after the other, for at least so long; the samples done. Synchronised after."""
-        end_s = time.monotonic() + seconds
+    def work(self, seconds: float) -> Value:
+        """Values, one after the other, for at least so long, as one. Synchronised after."""
+        start_s = time.monotonic()
         values: list[Value] = []
-        while time.monotonic() < end_s:
+        while time.monotonic() < start_s + seconds:
             values.append(self.value())
             self.tell("energy", values)
-        return sum(value.n_samples for value in values)
+        return Value(
+            start_s=start_s,
+            duration_s=time.monotonic() - start_s,
+            n_samples=sum(value.n_samples for value in values),
+        )
 
     def value(self) -> Value:
         """One timed value; device and host clock enclose the same steps."""

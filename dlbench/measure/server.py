@@ -13,11 +13,12 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from dlbench.core.errors import UnsupportedError
 from dlbench.core.protocols import Subject
-from dlbench.core.types import LATENCY_LIMIT_OPTION, Case, Profile
+from dlbench.core.types import LATENCY_LIMIT_OPTION, Case, Profile, Value
 from dlbench.measure import loadgen
 from dlbench.measure.loadgen import LEAST_QUERIES, MOST_QUERIES, Begun, Record, Station
 from dlbench.measure.sampler import Progress, Samples, Stepper
@@ -192,11 +193,7 @@ class _Desk:
         )
 
     def _run(self, rate_per_s: float, least_s: float, longest_share: float) -> Served:
-        settings = loadgen.new_settings(self.station.loadgen, "Server", next(self.seeds))
-        settings.server_target_qps = rate_per_s
-        settings.server_target_latency_ns = int(self.limit_s * 1e9)
-        settings.server_target_latency_percentile = PERCENTILE
-        settings.server_coalesce_queries = self.station.case.batch_size > 1
+        settings = _settings(self.station, rate_per_s, self.limit_s, next(self.seeds))
         settings.min_query_count = LEAST_QUERIES
         settings.max_query_count = MOST_QUERIES
         least_s = max(least_s, LENGTH_OVER_LIMIT * self.limit_s)
@@ -204,6 +201,62 @@ class _Desk:
         settings.min_duration_ms = int(least_s * 1e3)
         settings.max_duration_ms = int(longest_s * 1e3)
         return judged(self.station.run(settings, trace=True), rate_per_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shift:
+    """Serves at the rate that was found, for energy; ``held`` says of each window if the limit did."""
+
+    station: Station
+    rate_per_s: float
+    limit_s: float
+    seeds: Iterator[int]
+    held: list[bool] = field(default_factory=list)
+
+    def work(self, seconds: float) -> Value:
+        """Queries for about so long: from when the first was due to when the last was answered.
+
+        What LoadGen does before and after is not in the span; the device idles meanwhile.
+        """
+        settings = _settings(self.station, self.rate_per_s, self.limit_s, next(self.seeds))
+        settings.min_query_count = 1
+        # Arrivals are drawn: the last one due must not come before the window is long enough.
+        settings.min_duration_ms = int(seconds * 1e3) + 1
+        record = self.station.run(settings, trace=False)
+        self.held.append(bool(record.facts["result_perf_constraints_met"]))
+        done_s, _ = self.station.answers[-1]
+        return Value(
+            start_s=self.station.began_s,
+            duration_s=done_s,
+            n_samples=self.station.n_answered,
+        )
+
+
+def shift(subject: Subject, case: Case, samples: Samples, progress: Progress, seed: int) -> Shift:
+    """For energy windows of a subject that was served: ``samples`` says at which rate."""
+    station = Station(
+        loadgen=loadgen.load(), subject=subject, case=case, progress=progress, phase="energy"
+    )
+    return Shift(
+        station=station,
+        rate_per_s=float(samples.facts["offered_queries_per_s"]),
+        limit_s=latency_limit_s(case),
+        seeds=itertools.count(seed + ENERGY_SEEDS),
+    )
+
+
+ENERGY_SEEDS = 500
+"""Arrivals of energy windows are others than those of the search and the steady run."""
+
+
+def _settings(station: Station, rate_per_s: float, limit_s: float, seed: int) -> Any:  # noqa: ANN401 - LoadGen's own
+    """Arrivals at a rate, judged by the limit."""
+    settings = loadgen.new_settings(station.loadgen, "Server", seed)
+    settings.server_target_qps = rate_per_s
+    settings.server_target_latency_ns = int(limit_s * 1e9)
+    settings.server_target_latency_percentile = PERCENTILE
+    settings.server_coalesce_queries = station.case.batch_size > 1
+    return settings
 
 
 def judged(record: Record, rate_per_s: float) -> Served:

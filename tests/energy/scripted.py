@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dlbench.core.types import Absent, Reading
+from dlbench.core.types import Absent, Reading, Value
 from dlbench.measure import energy as measuring
 from dlbench.measure import schedule
 from tests.energy.traces import Trace
@@ -56,7 +56,7 @@ class World:
         """Load begins or ends."""
         self.trace.set_load(on, t_s)
 
-    def work(self, seconds: float) -> int:
+    def work(self, seconds: float) -> Value:
         """A load of that many seconds, one sample each millisecond; its true energy is kept."""
         start_s = self.now_s
         # Ended in the trace before time passes, so that samples at the end see the end.
@@ -64,7 +64,9 @@ class World:
         self.set_load(False, start_s + seconds)
         self.sleep(seconds)
         self.truth_j.append(self.trace.energy_j(self.now_s) - self.trace.energy_j(start_s))
-        return round(seconds * 1000)
+        return Value(
+            start_s=start_s, duration_s=self.now_s - start_s, n_samples=round(seconds * 1000)
+        )
 
     def read(self) -> Sequence[Reading]:
         """The counter now: this world is its own meter."""

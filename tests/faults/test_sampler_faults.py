@@ -20,11 +20,20 @@ import pytest
 
 from dlbench.core import metrics, tracks
 from dlbench.core.reasons import Reason
-from dlbench.core.types import Absent, CaseResult, Estimated, Plan, TelemetryLevel, Track
+from dlbench.core.types import (
+    LATENCY_LIMIT_OPTION,
+    Absent,
+    CaseResult,
+    Estimated,
+    Plan,
+    Scenario,
+    TelemetryLevel,
+    Track,
+)
 from dlbench.measure.schedule import SAMPLE_EVERY_S
 from dlbench.session.workers import Settings
 from dlbench.telemetry.sampler import Recording, Sampler, parse
-from tests import sessions
+from tests import builders, sessions
 
 ENERGY = replace(sessions.PROFILE, energy_windows=1, energy_window_s=1.0, energy_idle_s=0.3)
 
@@ -96,6 +105,29 @@ def test_a_run_keeps_the_readings_and_measures_energy(tmp_path: Path) -> None:
     rss = tracks.points(trial.tracks, "rss_mib")
     assert not isinstance(rss, Absent)
     assert max(v for _, v in rss) > 5
+
+
+def test_a_servers_energy_is_of_queries_at_the_rate_that_it_holds(tmp_path: Path) -> None:
+    """50 W for ever: joules a query are 50 over the rate, and not over what it could do in a row."""
+    pytest.importorskip("mlperf_loadgen")
+    options = (("step_ms", "2"), (LATENCY_LIMIT_OPTION, "200"))
+    case = builders.case(scenario=Scenario.SERVER, options=options)
+    planned = sessions.plan([case], telemetry=TelemetryLevel.BASIC)
+    planned = replace(planned, profile=replace(ENERGY, max_steady_s=1.0))
+    finished = sessions.run(planned, tmp_path)
+    (result,) = finished.run.results
+    if not result.outcome.ok:
+        pytest.skip(f"a busy machine: {result.outcome.message}")
+    (trial,) = result.trials
+    (window,) = trial.energy
+    rate_per_s = float(str(trial.subject["offered_queries_per_s"]))
+    assert window.duration_s >= ENERGY.energy_window_s
+    expected = rate_per_s * window.duration_s
+    assert abs(window.n_samples - expected) < 5 * expected**0.5
+    assert trial.subject["energy_windows_in_time"] in {"1 of 1", "0 of 1"}
+    value = metrics.compute("energy_j_per_sample", result, finished.run)
+    assert isinstance(value, Estimated)
+    assert value.value == pytest.approx(50.0 * window.duration_s / window.n_samples, rel=0.02)
 
 
 def test_readings_come_ten_times_a_second(tmp_path: Path) -> None:

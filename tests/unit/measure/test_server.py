@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -13,6 +14,7 @@ from dlbench.core.errors import DeviceOutOfMemoryError, UnsupportedError
 from dlbench.core.types import LATENCY_LIMIT_OPTION, Case, Profile, Scenario
 from dlbench.measure import loadgen, server
 from dlbench.measure.loadgen import Record
+from dlbench.measure.sampler import Samples
 from dlbench.measure.server import Served
 from tests import builders
 from tests.unit.measure.clockwork import Clock, Clockwork
@@ -142,3 +144,26 @@ def test_a_subject_that_fails_while_serving_ends_the_trial() -> None:
     pytest.importorskip("mlperf_loadgen")
     with pytest.raises(DeviceOutOfMemoryError, match="gone"):
         _serve(Sleeper(0.0005, fails_after=1500), _case())
+
+
+@pytest.mark.parametrize("rate_per_s", [3.0, 100.0])
+def test_energy_windows_serve_at_the_rate_that_was_found(rate_per_s: float) -> None:
+    """From the first query to the last answer, at least as long as asked, idle between arrivals."""
+    pytest.importorskip("mlperf_loadgen")
+    told: list[str] = []
+    samples = SimpleNamespace(facts={"offered_queries_per_s": rate_per_s})
+    shift = server.shift(
+        Sleeper(0.002), _case("500"), cast("Samples", samples), lambda p, *_: told.append(p), 1
+    )
+    begun_s = time.monotonic()
+    first, second = shift.work(1.0), shift.work(1.0)
+    assert begun_s <= first.start_s
+    assert first.start_s + first.duration_s <= second.start_s
+    assert second.start_s + second.duration_s <= time.monotonic()
+    for value in (first, second):
+        assert value.duration_s >= 1.0
+        # Poisson arrivals: within five standard deviations.
+        expected = rate_per_s * value.duration_s
+        assert abs(value.n_samples - expected) < 5 * expected**0.5 + 1
+    assert len(shift.held) == 2
+    assert set(told) == {"energy"}
