@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from functools import cache
 
 from dlbench.core.types import (
     Absent,
@@ -13,13 +14,15 @@ from dlbench.core.types import (
     DataMode,
     Mode,
     Policy,
-    Reading,
     Run,
     Scenario,
     Track,
     Trial,
 )
+from dlbench.measure.energy import EnergyRecord
 from tests import builders
+from tests.energy.scripted import World
+from tests.energy.traces import parse
 
 RUN = builders.sealed_run()
 
@@ -57,6 +60,7 @@ def rich_run() -> Run:
         (replace(base, framework="pytorch", data_mode=DataMode.PIPELINE), 0.050),
         (replace(base, framework="pytorch", scenario=Scenario.SINGLE_STREAM, batch_size=1), 0.040),
         (replace(base, workload="gemm", framework="pytorch", batch_size=1), 0.010),
+        (replace(base, workload="memory_bandwidth", framework="pytorch", batch_size=1), 0.008),
         (replace(base, framework="pytorch", mode=Mode.TRAINING, scenario=None), 0.110),
         (replace(base, framework="tensorflow", mode=Mode.TRAINING, scenario=None), 0.090),
     ]
@@ -70,8 +74,13 @@ def rich_run() -> Run:
         CaseResult(case=broken, trials=(builders.failed(broken, 0),), stop_reason="trial 1 crashed")
     )
     workloads = tuple(
-        replace(builders.WORKLOAD, name=name, flops=flops)
-        for name, flops in (("resnet50", 8.2e9), ("gemm", 6e9), ("fake", 1e6))
+        replace(builders.WORKLOAD, name=name, flops=flops, bytes_per_sample=moved)
+        for name, flops, moved in (
+            ("resnet50", 8.2e9, None),
+            ("gemm", 6e9, None),
+            ("memory_bandwidth", 0.0, 160_000_000),
+            ("fake", 1e6, None),
+        )
     )
     plan = builders.plan(
         [r.case for r in results], workloads=workloads, skips=RUN.plan.skips, sentinel=None
@@ -85,6 +94,13 @@ def _result(case: Case, seconds: float, seed: int, n: int = 3) -> CaseResult:
     return CaseResult(case=case, trials=trials, stop_reason="precise")
 
 
+@cache
+def _energy() -> EnergyRecord:
+    """Two windows of 5 s at 250 W, over 60 W at rest, after all steady values."""
+    world = World(trace=parse([["idle", "60000"], ["load", "constant", "250000"]]), now_s=6.0)
+    return world.measure(5.0, 2)
+
+
 def _trial(case: Case, round_: int, seconds: float, noise: random.Random) -> Trial:
     trial = builders.sealed_trial(case, round_, seconds, position=round_)
     values = tuple(
@@ -94,10 +110,9 @@ def _trial(case: Case, round_: int, seconds: float, noise: random.Random) -> Tri
     warm_up = tuple(
         replace(v, start_s=i * 0.5, duration_s=v.duration_s * 1.4) for i, v in enumerate(values[:3])
     )
-    readings = tuple(
-        Reading(t_s=t_s, source="counter", quantity="energy_counter_j", value=joules)
-        for t_s, joules in ((0.0, 100.0), (10.0, 100.0 + seconds * 1e4))
-    )
+    record = _energy()
+    metered = case.framework == "pytorch" and case.data_mode is DataMode.SYNTHETIC
+    energy = tuple(replace(v, n_samples=round(v.duration_s / seconds)) for v in record.values)
     queries = tuple(seconds * case.batch_size * (1 + 0.1 * noise.random()) for _ in range(40))
     n_reads = 20
     track = Track(
@@ -120,7 +135,9 @@ def _trial(case: Case, round_: int, seconds: float, noise: random.Random) -> Tri
         tracks=(track,) if case.framework == "pytorch" else (),
         values=values,
         warm_up=warm_up,
-        readings=readings if case.framework == "pytorch" else (),
+        windows=(*trial.windows, *record.windows) if metered else trial.windows,
+        energy=energy if metered else (),
+        readings=record.readings if metered else (),
         queries_s=queries if case.mode is Mode.INFERENCE else (),
     )
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dlbench.analysis.recommend.assumptions import INTENSITY_SPREAD, PUE_SPREAD
+from dlbench.analysis.rows import Row
 from dlbench.core import footprint, metrics, monitored
 from dlbench.core.catalog import Amount, Catalog, Region
 from dlbench.core.errors import UsageError
 from dlbench.core.footprint import Bounds, Factor, Footprint, Site
-from dlbench.core.types import Absent, Environment, Run
+from dlbench.core.types import Absent, Environment, Metric, Run
 
 WORLD = "world"
 """The region that stands for no place: only ever used when it is named."""
@@ -64,15 +65,25 @@ def of_run(run: Run, site: Site) -> tuple[Part, ...]:
         Part(
             label=result.case.label,
             case_id=result.case.case_id,
-            footprint=footprint.footprint(
+            footprint=_of_samples(
                 metrics.compute("energy_j_per_sample", result, run),
-                footprint.inverse(metrics.compute("throughput_samples_per_s", result, run)),
+                metrics.compute("throughput_samples_per_s", result, run),
                 site,
-                footprint.PER_SAMPLES,
             ),
         )
         for result in run.results
     )
+
+
+def of_row(row: Row, site: Site) -> Footprint:
+    """The footprint of ``PER_SAMPLES`` samples of a row."""
+    found = row.metrics
+    return _of_samples(found["energy_j_per_sample"], found["throughput_samples_per_s"], site)
+
+
+def _of_samples(energy_j: Metric, throughput_samples_per_s: Metric, site: Site) -> Footprint:
+    each_s = footprint.inverse(throughput_samples_per_s)
+    return footprint.footprint(energy_j, each_s, site, footprint.PER_SAMPLES)
 
 
 def of_monitored(run: Run, site: Site) -> tuple[Part, ...]:
@@ -97,8 +108,8 @@ BY_DEVICE = Absent(reason="energy is told device by device")
 OF_THE_MACHINE = Absent(reason="what making the hardware emitted is the machine's, once")
 
 
-def site(environment: Environment, given: Given, catalog: Catalog) -> Site:
-    """Where a document's machine stands: what the user says, else the region that it recorded.
+def site(environment: Environment | None, given: Given, catalog: Catalog) -> Site:
+    """Where a machine stands: what the user says, else the region that its document recorded.
 
     Raises:
         UsageError: the region named is not in the catalog, or is of several providers.
@@ -121,10 +132,10 @@ def _name(place: Region | None, given: Given) -> str:
     return "as given" if given.intensity_g_per_kwh else "unknown"
 
 
-def _place(environment: Environment, given: Given, catalog: Catalog) -> Region | None:
+def _place(environment: Environment | None, given: Given, catalog: Catalog) -> Region | None:
     if given.region is not None:
         return named(given.region, catalog)
-    facts = environment.facts
+    facts = environment.facts if environment else {}
     provider, region = facts.get("cloud_provider"), facts.get("cloud_region")
     if isinstance(provider, str) and isinstance(region, str):
         return catalog.region(provider, region)

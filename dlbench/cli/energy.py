@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dlbench.cli import site
+from dlbench.cli.site import Intensity, Pue, Region, Tariff
 from dlbench.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from dlbench.analysis.footprint import Given
     from dlbench.core.footprint import Bounds
 
 G_PER_KG = 1000.0
@@ -19,28 +20,10 @@ G_PER_KG = 1000.0
 
 def energy(  # noqa: PLR0913, PLR0917 - a command line is its options
     files: Annotated[list[Path], typer.Argument(help="Result documents, or folders of them.")],
-    region: Annotated[
-        str | None,
-        typer.Option(
-            help="Where the machine stands: aws/us-east-1, a country as DE, or world for the world's "
-            "average; default the cloud region that the document recorded."
-        ),
-    ] = None,
-    intensity: Annotated[
-        str | None,
-        typer.Option(metavar="G|LOW-HIGH", help="Grams of CO2e a kWh, in place of the region's."),
-    ] = None,
-    pue: Annotated[
-        str | None,
-        typer.Option(
-            metavar="X|LOW-HIGH",
-            help="Energy of the site over its machines'; 1.0 where nothing is cooled.",
-        ),
-    ] = None,
-    tariff: Annotated[
-        str | None,
-        typer.Option(metavar="USD|LOW-HIGH", help="USD a kWh, for a machine that you own."),
-    ] = None,
+    region: Region = None,
+    intensity: Intensity = None,
+    pue: Pue = None,
+    tariff: Tariff = None,
     embodied_kg: Annotated[
         float | None,
         typer.Option(help="Kilograms of CO2e of making the machine; with --life-hours."),
@@ -65,7 +48,7 @@ def energy(  # noqa: PLR0913, PLR0917 - a command line is its options
     from dlbench.cli import show, show_energy
     from dlbench.store import runs as store
 
-    given = _given(region, intensity, pue, tariff, _embodied(embodied_kg, life_hours))
+    given = site.given(region, intensity, pue, tariff, _embodied(embodied_kg, life_hours))
     places = catalog.load()
     found = [
         (run, place, footprint.of_run(run, place), footprint.of_monitored(run, place))
@@ -77,48 +60,6 @@ def energy(  # noqa: PLR0913, PLR0917 - a command line is its options
         return
     for one in found:
         show_energy.footprints(*one)
-
-
-def _given(
-    region: str | None,
-    intensity: str | None,
-    pue: str | None,
-    tariff: str | None,
-    embodied: Bounds | None,
-) -> Given:
-    from dlbench.analysis.footprint import Given
-
-    return Given(
-        region=region,
-        intensity_g_per_kwh=_bounds("--intensity", intensity, least=0.0, example="380"),
-        pue=_bounds("--pue", pue, least=1.0, example="1.2"),
-        tariff_usd_per_kwh=_bounds("--tariff", tariff, least=0.0, example="0.30"),
-        embodied_g_per_h=embodied,
-    )
-
-
-def _bounds(option: str, text: str | None, *, least: float, example: str) -> Bounds | None:
-    """``0.3`` or ``0.2-0.4`` as bounds.
-
-    Raises:
-        UsageError: it is neither, or below what the quantity can be.
-    """
-    from dlbench.core.footprint import Bounds
-
-    if text is None:
-        return None
-    low_text, dash, high_text = text.partition("-")
-    try:
-        low = float(low_text)
-        high = float(high_text) if dash else low
-    except ValueError:
-        low = high = math.nan
-    if not least <= low <= high < math.inf:
-        raise UsageError(
-            f"{option} {text!r} is not a number of at least {least:g}, nor a range of them",
-            f"{option} {example}, or {option} LOW-HIGH",
-        )
-    return Bounds(low=low, high=high, source=f"{option} {text}")
 
 
 def _embodied(kg: float | None, hours: float | None) -> Bounds | None:

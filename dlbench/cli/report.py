@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dlbench.cli import site
+from dlbench.cli.site import Intensity, Pue, Region, Tariff
 from dlbench.core.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
+    from dlbench.analysis.footprint import Given
     from dlbench.core.recommendation import Need
     from dlbench.core.types import Run
     from dlbench.report.content import Content
@@ -27,7 +30,7 @@ class Format(StrEnum):
     PDF = "pdf"
 
 
-def report(
+def report(  # noqa: PLR0913, PLR0917 - a command line is its options
     files: Annotated[
         list[Path],
         typer.Argument(help="Result documents, packed collections (.parquet), or folders of them."),
@@ -54,6 +57,10 @@ def report(
         bool,
         typer.Option("--compare", help="Documents side by side, one column each (two at least)."),
     ] = False,
+    region: Region = None,
+    intensity: Intensity = None,
+    pue: Pue = None,
+    tariff: Tariff = None,
     json: Annotated[bool, typer.Option("--json", help="Print the path as JSON.")] = False,
 ) -> None:
     """Write a report that opens anywhere, offline, from result documents.
@@ -63,10 +70,13 @@ def report(
     Example: dlbench report a.json b.json --compare --format pdf
 
     Example: dlbench report results/ --need need.toml -o answer.html
+
+    Example: dlbench report results/ --region DE --pue 1.0 --tariff 0.32
     """
     from dlbench.cli import show
 
-    content = _content(files, compare=compare)
+    given = site.given(region, intensity, pue, tariff)
+    content = _content(files, compare=compare, given=given)
     if need is not None:
         content = _with_answer(content, need, catalog_files or [])
     kind = format_ or _by_suffix(out)
@@ -78,7 +88,8 @@ def report(
         show.line(f"report    {path}")
 
 
-def _content(files: Sequence[Path], *, compare: bool) -> Content:
+def _content(files: Sequence[Path], *, compare: bool, given: Given) -> Content:
+    from dlbench import catalog
     from dlbench.analysis import packed
     from dlbench.report import content
     from dlbench.store import runs as store
@@ -86,7 +97,7 @@ def _content(files: Sequence[Path], *, compare: bool) -> Content:
     paths = store.document_files(files, (".json", packed.SUFFIX))
     tables = [packed.read(path) for path in paths if path.suffix == packed.SUFFIX]
     runs = [store.read_run(path) for path in paths if path.suffix != packed.SUFFIX]
-    found = content.of(runs, tables, side_by_side=compare)
+    found = content.of(runs, tables, side_by_side=compare, given=given, places=catalog.load())
     if compare and found.n_documents < 2:  # noqa: PLR2004 - one beside another
         raise UsageError(
             "--compare needs two documents, and there is one",

@@ -11,7 +11,8 @@ def significant(value: float, digits: int = 3) -> str:
     """A number with that many significant digits and no exponent: 31.2, 1,280, 0.00421."""
     if value == 0:
         return "0"
-    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    rounded = float(f"{value:.{digits - 1}e}")  # 9.9996 with four digits is 10.00, not 10.000
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
     return f"{value:,.{decimals}f}"
 
 

@@ -98,6 +98,11 @@ def usd(value: float) -> str:
     return f"${value:,.2f}" if value < 1000 else f"${value:,.0f}"  # noqa: PLR2004 - cents no longer matter
 
 
+def kg(grams: float) -> str:
+    """Grams as kilograms for people."""
+    return f"{units.significant(grams / G_PER_KG)} kg"
+
+
 def cells(answer: Recommendation, candidate: Candidate) -> dict[str, Markup]:
     """A candidate's numbers as cells."""
     return {
@@ -106,9 +111,7 @@ def cells(answer: Recommendation, candidate: Candidate) -> dict[str, Markup]:
         "energy": metric_cell(
             candidate.energy_j, lambda j: f"{units.significant(j / J_PER_KWH)} kWh"
         ),
-        "carbon": metric_cell(
-            candidate.carbon_g, lambda g: f"{units.significant(g / G_PER_KG)} kg"
-        ),
+        "carbon": metric_cell(candidate.carbon_g, kg),
         "throughput": metric_cell(
             candidate.throughput_samples_per_s, lambda x: units.significant(x, 3)
         ),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from dlbench.analysis import compare, frame, groups, rows
+from dlbench import catalog
+from dlbench.analysis import compare, footprint, frame, groups, rows
 from dlbench.analysis.compare import NAMES, Comparison
+from dlbench.analysis.footprint import Given
 from dlbench.analysis.groups import Collection
 from dlbench.analysis.rows import Row
+from dlbench.core.catalog import Catalog
 from dlbench.core.errors import GateError
+from dlbench.core.footprint import Site
 from dlbench.core.recommendation import Candidate, Recommendation
 from dlbench.core.types import Case, Run
 
@@ -19,6 +23,11 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 1000
 """More results than this are shown as groups: nobody reads a longer table, and no page holds it."""
+
+UNSAID = Given()
+"""Nobody said anything of where the machines stand."""
+
+NOWHERE = footprint.site(None, UNSAID, Catalog(accelerators=(), offers=(), regions=(), sources=()))
 
 FIRST = {"faster": 0, "slower": 0, "equivalent": 1, "cannot tell": 2}
 
@@ -41,7 +50,8 @@ class Content:
     """Documents and what follows from them.
 
     ``runs`` lacks those that were packed. Of more results than can be read one by one, ``rows`` are
-    the medians of the groups of ``collection``. ``others`` are ways that break a limit of the need
+    the medians of the groups of ``collection``. ``sites`` says of each run where its machine stands;
+    of rows without their document ``elsewhere`` does. ``others`` are ways that break a limit of the need
     of ``recommendation``, for whoever looks at other limits in the page.
     """
 
@@ -51,6 +61,8 @@ class Content:
     numbers: dict[tuple[str, str], int] = field(repr=False)
     side_by_side: bool = False
     collection: Collection | None = None
+    sites: Mapping[str, Site] = field(default_factory=dict, repr=False)
+    elsewhere: Site = NOWHERE
     recommendation: Recommendation | None = None
     others: tuple[Candidate, ...] = ()
 
@@ -66,20 +78,44 @@ class Content:
             return self.collection.n_documents
         return len({row.run_id for row in self.rows} | {run.run_id for run in self.runs})
 
+    def site(self, row: Row) -> Site:
+        """Where the machine of a row stands."""
+        return self.sites.get(row.run_id, self.elsewhere)
+
     def number(self, run: Run, case: Case) -> int:
         """The row of a case of a run."""
         return self.numbers[run.run_id, case.case_id]
 
 
 def of(
-    runs: Sequence[Run], packed: Sequence[pd.DataFrame] = (), *, side_by_side: bool = False
+    runs: Sequence[Run],
+    packed: Sequence[pd.DataFrame] = (),
+    *,
+    side_by_side: bool = False,
+    given: Given = UNSAID,
+    places: Catalog | None = None,
 ) -> Content:
-    """The content of documents and of packed collections of them."""
+    """The content of documents and of packed collections of them.
+
+    Args:
+        runs: the documents.
+        packed: frames of packed collections.
+        side_by_side: whether documents are columns even where they are of one machine.
+        given: what somebody says of where the machines stand.
+        places: the catalog of places; without one, that of the package.
+
+    Raises:
+        UsageError: ``given`` names a region that is not in the catalog.
+    """
+    places = places or catalog.shipped()
+    sites = {run.run_id: footprint.site(run.environment, given, places) for run in runs}
+    elsewhere = footprint.site(None, given, places)
     found = tuple(row for run in runs for row in sorted(rows.of([run]), key=_label))
     found += _unpacked(runs, packed)
     n_packed = sum(len(table) for table in packed)
     if max(len(found), n_packed) > MOST_ROWS:
-        return _grouped(found if not n_packed else rows.of(runs), packed)
+        grouped = _grouped(found if not n_packed else rows.of(runs), packed)
+        return replace(grouped, sites=sites, elsewhere=elsewhere)
     numbers = {(row.run_id, row.case.case_id): i for i, row in enumerate(found)}
     return Content(
         runs=tuple(runs),
@@ -87,6 +123,8 @@ def of(
         compared=_compared(runs, numbers),
         numbers=numbers,
         side_by_side=side_by_side,
+        sites=sites,
+        elsewhere=elsewhere,
     )
 
 

@@ -75,7 +75,7 @@ def _significant(value: float) -> str:
 
 
 def plain(content: Content) -> dict[str, Any]:
-    """Headline, facts, comparisons with their sentences, the answer, and the table of all rows."""
+    """Headline, facts, comparisons with their sentences, sites, the answer, and the table of all rows."""
     answer = content.recommendation
     return {
         "headline": headline(content),
@@ -83,6 +83,7 @@ def plain(content: Content) -> dict[str, Any]:
         "comparisons": [
             {**asdict(f.comparison), "sentence": sentence(f.comparison)} for f in content.compared
         ],
+        "sites": {run_id: asdict(site) for run_id, site in content.sites.items()},
         "recommendation": candidates.plain(asdict(answer)) if answer else None,
         "table": table.of(content),
     }

@@ -114,7 +114,12 @@ def _at(answer: Recommendation, way: Way, x: svg.Scale, y: svg.Scale) -> tuple[f
 
 def _words(answer: Recommendation, way: Way) -> str:
     time, cost = _numbers(answer, way)
-    return f"No. {way.number}, {way.candidate.hardware}: {units.duration(time)}, {candidates.usd(cost)}"
+    grams = candidates.middle(way.candidate.carbon_g)
+    carbon = "carbon unknown" if grams is None else f"{candidates.kg(grams)} CO2e"
+    return (
+        f"No. {way.number}, {way.candidate.hardware}: {units.duration(time)}, "
+        f"{candidates.usd(cost)}, {carbon}"
+    )
 
 
 def _front(answer: Recommendation, ways: list[Way], x: svg.Scale, y: svg.Scale) -> Markup:

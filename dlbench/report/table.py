@@ -6,13 +6,18 @@ from typing import Any
 
 from dlbench.analysis.rows import Row
 from dlbench.core import metrics
+from dlbench.core.footprint import PER_SAMPLES
 from dlbench.core.types import Absent, Metric
+from dlbench.report import carbon
 from dlbench.report.content import Content
 
 CASE = (
     "workload", "variant", "mode", "scenario", "framework", "device", "precision", "policy",
     "data_mode", "batch_size", "n_devices",
 )  # fmt: skip
+
+FOOTPRINT = ("carbon_g", "energy_cost_usd")
+"""Of how many samples, and by which name, is as ``dlbench energy --json`` has it."""
 
 Table = dict[str, Any]
 
@@ -29,8 +34,10 @@ def of(content: Content) -> Table:
         "flags",
     ]  # fmt: skip
     for name in metrics.REGISTRY:
-        names += [name, f"{name}_low", f"{name}_high", f"{name}_kind", f"{name}_reason"]
-    rows = [_values(row) for row in content.rows]
+        names += _named(name)
+    for name in FOOTPRINT:
+        names += _named(f"{name}_per_{PER_SAMPLES}_samples")
+    rows = [_values(content, row) for row in content.rows]
     if content.collection is None:
         return {"columns": names, "rows": rows}
     spreads = [[getattr(g, name) for name in FIELDS] for g in content.collection.groups]
@@ -40,7 +47,11 @@ def of(content: Content) -> Table:
     }
 
 
-def _values(row: Row) -> list[Any]:
+def _named(name: str) -> list[str]:
+    return [name, f"{name}_low", f"{name}_high", f"{name}_kind", f"{name}_reason"]
+
+
+def _values(content: Content, row: Row) -> list[Any]:
     case = [getattr(row.case, name) for name in CASE]
     plain = [x if x is None or isinstance(x, int) else str(x) for x in case]
     values = [
@@ -49,6 +60,9 @@ def _values(row: Row) -> list[Any]:
     ]  # fmt: skip
     for name in metrics.REGISTRY:
         values += _columns(row.metrics[name])
+    taken = carbon.of_row(content, row)
+    for name in FOOTPRINT:
+        values += _columns(getattr(taken, name))
     return values
 
 

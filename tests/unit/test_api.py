@@ -92,8 +92,8 @@ def test_durations_as_people_read_them(seconds: float, shown: str) -> None:
 
 def test_numbers_as_people_read_them() -> None:
     """Significant digits, no exponents, decimal prefixes."""
-    assert [units.significant(x) for x in (0, 0.004213, 31.24, 1280.4)] == [
-        "0", "0.00421", "31.2", "1,280",
+    assert [units.significant(x) for x in (0, 0.004213, 9.9996, 31.24, 1280.4)] == [
+        "0", "0.00421", "10.0", "31.2", "1,280",
     ]  # fmt: skip
     assert units.scaled(8.178e9, "FLOP") == "8.18 GFLOP"
     assert units.scaled(12, "FLOP") == "12.0 FLOP"

@@ -1,4 +1,4 @@
-"""Joules a sample, or why there are none."""
+"""Joules a sample with carbon and cost, or why there are none."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from dlbench.analysis.rows import Row
 from dlbench.core.types import Absent, Metric
+from dlbench.report import carbon
 from dlbench.report.content import Content
 from dlbench.report.panels import Column, Spec, panels
 from dlbench.report.render import absences, cell, reason, render
@@ -22,15 +23,16 @@ estimated</span>.</p>
 """
 
 BESIDE = (
-    ("above idle", "net_energy_j_per_sample"),
-    ("W mean", "mean_power_w"),
-    ("W p95", "p95_power_w"),
+    ("Net of idle", "net_energy_j_per_sample", 4),
+    ("Mean power, W", "mean_power_w", 3),
+    ("p95 power, W", "p95_power_w", 3),
 )
-"""What stands beside joules a sample."""
+"""What stands beside joules a sample: title, metric and digits."""
 
 NONE = """
 <p>No case has a figure for energy.</p>
 <ul>{% for line in reasons %}<li><span class="absent">absent</span> {{ line }}</li>{% endfor %}</ul>
+<p>Carbon and the cost of electricity follow from energy, so they are not known either.</p>
 """
 
 
@@ -46,19 +48,11 @@ def html(content: Content) -> Markup | None:
             head="J/sample",
             caption="joules a sample",
             columns=(
-                *(Column(title=title, shown=_shown(name)) for title, name in BESIDE),
-                Column(
-                    title="Net of idle",
-                    shown=lambda row: cell(row.metrics["net_energy_j_per_sample"]),
+                *(
+                    Column(title=title, shown=_shown(name, digits))
+                    for title, name, digits in BESIDE
                 ),
-                Column(
-                    title="Mean power, W",
-                    shown=lambda row: cell(row.metrics["mean_power_w"], 3),
-                ),
-                Column(
-                    title="Samples/s",
-                    shown=lambda row: cell(row.metrics["throughput_samples_per_s"]),
-                ),
+                *carbon.columns(content),
             ),
             best_first=-1,
             keep=lambda row: row.n_trials > 0,
@@ -66,13 +60,13 @@ def html(content: Content) -> Markup | None:
     )
     values: list[tuple[str, Metric]] = [("Energy", _energy(row)) for row in measured]
     if made.strip():
-        return render(INTRODUCTION) + made + absences(values)
+        return render(INTRODUCTION) + made + absences(values) + carbon.basis(content)
     reasons = dict.fromkeys(reason(v) for _, v in values if isinstance(v, Absent))
     return render(NONE, reasons=list(reasons))
 
 
-def _shown(name: str) -> Callable[[Row], Markup]:
-    return lambda row: cell(row.metrics[name])
+def _shown(name: str, digits: int) -> Callable[[Row], Markup]:
+    return lambda row: cell(row.metrics[name], digits)
 
 
 def _energy(row: Row) -> Metric:

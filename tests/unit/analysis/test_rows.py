@@ -118,9 +118,9 @@ def test_groups_are_medians_with_their_spread() -> None:
     """Alike cases of two machines together; what differs apart; failures counted."""
     table = frame.results([RUN, documents.other_machine()])
     found = groups.of(table)
-    assert found.n_results == len(table) == 28
+    assert found.n_results == len(table) == 30
     assert found.n_documents == found.n_machines == 2
-    assert sum(g.n_results for g in found.groups) == 28
+    assert sum(g.n_results for g in found.groups) == 30
     group = next(g for g in found.groups if g.row.case.mode == "training" and g.n_measured)
     mine = table[(table["case_id"] == group.row.case.case_id)]["throughput_samples_per_s"]
     value = group.row.metrics["throughput_samples_per_s"]

@@ -39,7 +39,7 @@ def test_json_is_strict_and_says_the_same() -> None:
     plain = formats.plain(content.of([RUN]))
     again = json.loads(json.dumps(plain, allow_nan=False, default=str))
     assert again["headline"] == build.headline(content.of([RUN]))
-    assert len(again["table"]["rows"]) == 14
+    assert len(again["table"]["rows"]) == 15
     assert all(c["sentence"] for c in again["comparisons"])
 
 
@@ -60,21 +60,21 @@ def test_too_many_results_are_shown_as_groups(monkeypatch: pytest.MonkeyPatch) -
     found = content.of([RUN, documents.other_machine()])
     assert found.collection is not None
     page = build.page(found)
-    assert "24 results of 2 machines, medians by case" in page
+    assert "26 results of 2 machines, medians by case" in page
     assert 'id="collection"' in page
     for name in ("throughput", "comparisons", "ceiling", "timeline", "environment"):
         assert f'<section id="{name}"' not in page
     assert "2 documents" in page
     made = table.of(found)
     assert {"n_results", "throughput_p5"} <= set(made["columns"])
-    assert len(made["rows"]) == len(found.collection.groups) == 14
+    assert len(made["rows"]) == len(found.collection.groups) == 15
 
 
 def test_packed_rows_join_documents_without_doubling() -> None:
     """A document that is there twice counts once, with its trials."""
     packed = frame.of_rows(rows.of([RUN, documents.other_machine()]))
     found = content.of([RUN], [packed])
-    assert len(found.rows) == 28
+    assert len(found.rows) == 30
     assert found.n_documents == 2
     assert "Machine against machine" in build.page(found)
 
