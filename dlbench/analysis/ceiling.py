@@ -1,7 +1,14 @@
-"""The most arithmetic a machine was seen to do, and what share of it a case does.
+"""The most arithmetic and memory traffic a machine was seen to do, and where under both a case is.
 
 Data sheets promise peaks that no program reaches; a matrix product that ran in the same session is a
 ceiling that can be reached, because it was.
+
+    FLOP/s                   A roofline (Williams, Waterman, Patterson 2009) of measured ceilings. How
+      |     ___________      high a case is was measured. How many bytes of memory it moves was not,
+      |    /o------          so its place along x is not known, but for the least: left of the slope
+      |   /                  it would move more than the memory can. It is somewhere on a line.
+      |  /o--------
+      |_/______________ FLOP/byte
 """
 
 from __future__ import annotations
@@ -16,13 +23,18 @@ from dlbench.core.types import Absent, Estimated, Interval, Measured
 MICRO = ("gemm", "conv2d")
 """The workloads whose arithmetic is a ceiling for all others."""
 
+TRIAD = "memory_bandwidth"
+"""The workload whose traffic is the ceiling of memory."""
+
+BYTES_PER_GB = 1e9
+
 Key = tuple[str, str, str]
 """Machine, device and precision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ceiling:
-    """The fastest micro workload of a machine, device and precision, in FLOP/s."""
+    """The fastest micro workload of a machine, device and precision, in FLOP/s or GB/s."""
 
     machine: str
     device: str
@@ -32,21 +44,77 @@ class Ceiling:
     value: Measured
 
 
-def _key(row: Row) -> Key:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roofline:
+    """Both ceilings of a machine, device and precision."""
+
+    arithmetic: Ceiling
+    memory: Ceiling
+
+    @property
+    def flops_per_s(self) -> float:
+        """The height of the flat part."""
+        return self.arithmetic.value.value
+
+    @property
+    def bytes_per_s(self) -> float:
+        """The steepness of the slope."""
+        return self.memory.value.value * BYTES_PER_GB
+
+    @property
+    def ridge_flop_per_byte(self) -> float:
+        """Where the two meet: with fewer operations a byte, memory is the lower ceiling."""
+        return self.flops_per_s / self.bytes_per_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A case under a roofline. ``exact``: its bytes are known; else ``flop_per_byte`` is the least."""
+
+    flops_per_s: float
+    flop_per_byte: float
+    exact: bool
+
+
+def key(row: Row) -> Key:
+    """What a ceiling is of."""
     return row.machine, row.case.device, str(row.case.precision)
 
 
 def find(rows: Sequence[Row]) -> dict[Key, Ceiling]:
-    """The highest ceiling of each machine, device and precision."""
+    """The most FLOP/s of each machine, device and precision."""
+    return _highest([row for row in rows if row.case.workload in MICRO], "flops_per_s")
+
+
+def rooflines(rows: Sequence[Row]) -> dict[Key, Roofline]:
+    """The roofline of each machine, device and precision that has both ceilings.
+
+    Bytes a second are the same in every precision, and the triad counts its bytes in fp32: so the
+    fastest on a machine and device is the ceiling for all of its precisions.
+    """
+    triads = [row for row in rows if row.case.workload == TRIAD and row.case.variant == "full"]
+    memory: dict[tuple[str, str], Ceiling] = {}
+    for (machine, device, _), found in _highest(triads, "bandwidth_gb_per_s").items():
+        best = memory.setdefault((machine, device), found)
+        if found.value.value > best.value.value:
+            memory[machine, device] = found
+    return {
+        of: Roofline(arithmetic=top, memory=memory[of[:2]])
+        for of, top in find(rows).items()
+        if of[:2] in memory
+    }
+
+
+def _highest(rows: Sequence[Row], name: str) -> dict[Key, Ceiling]:
     found: dict[Key, Ceiling] = {}
     for row in rows:
-        value = row.metrics["flops_per_s"]
-        if row.case.workload not in MICRO or not isinstance(value, Measured):
+        value = row.metrics[name]
+        if not isinstance(value, Measured):
             continue
-        best = found.get(_key(row))
+        best = found.get(key(row))
         if best is None or value.value > best.value.value:
-            machine, device, precision = _key(row)
-            found[_key(row)] = Ceiling(
+            machine, device, precision = key(row)
+            found[key(row)] = Ceiling(
                 machine=machine,
                 device=device,
                 precision=precision,
@@ -57,12 +125,22 @@ def find(rows: Sequence[Row]) -> dict[Key, Ceiling]:
     return found
 
 
+def place(row: Row, roofline: Roofline) -> Place | Absent:
+    """Where a case is: as high as its FLOP/s, and no further left than all traffic there is allows."""
+    done, moved = row.metrics["flops_per_s"], row.metrics["bandwidth_gb_per_s"]
+    if isinstance(done, Absent):
+        return done
+    exact = not isinstance(moved, Absent)
+    bytes_per_s = roofline.bytes_per_s if isinstance(moved, Absent) else moved.value * BYTES_PER_GB
+    return Place(flops_per_s=done.value, flop_per_byte=done.value / bytes_per_s, exact=exact)
+
+
 def share(row: Row, ceilings: Mapping[Key, Ceiling]) -> Estimated | Absent:
     """FLOP/s over the ceiling's, with the widest bounds that both intervals allow."""
     value = row.metrics["flops_per_s"]
     if isinstance(value, Absent):
         return value
-    top = ceilings.get(_key(row))
+    top = ceilings.get(key(row))
     if top is None:
         return Absent(
             reason=f"no ceiling was measured on {row.case.device} in {row.case.precision}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from markupsafe import Markup
 
@@ -54,7 +54,7 @@ def of_row(content: Content, row: Row) -> Footprint:
 def columns(content: Content) -> tuple[Column, ...]:
     """Grams and dollars, each where it is known of some case."""
     return tuple(
-        Column(title=title, shown=lambda row, name=name: cell(_get(content, row, name), 3))
+        Column(title=title, shown=_shown(content, name))
         for name, title in COLUMNS.items()
         if any(not isinstance(_get(content, row, name), Absent) for row in content.rows)
     )
@@ -76,6 +76,10 @@ def basis(content: Content) -> Markup:
         span=_span,
         reason=reason,
     )
+
+
+def _shown(content: Content, name: str) -> Callable[[Row], Markup]:
+    return lambda row: cell(_get(content, row, name), 3)
 
 
 def _get(content: Content, row: Row, name: str) -> Metric:

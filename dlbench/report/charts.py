@@ -44,7 +44,7 @@ class Series:
     """Points in the units of their axes.
 
     ``rows``: the row that all points belong to, or one for each point. ``says``: what each point
-    answers to the pointer. ``colour`` numbers line and dots; ``hues`` dots one by one. ``labels``
+    answers to the pointer. ``colour`` numbers line and dots, or names one of report.css; ``hues`` dots one by one. ``labels``
     stand beside dots, whose diameters in pixels are ``sizes``. ``ways`` are numbers that a deadline
     or a budget greys out.
     """
@@ -52,7 +52,7 @@ class Series:
     name: str
     points: Sequence[tuple[float, float]]
     says: Sequence[str]
-    colour: int = 0
+    colour: int | str = 0
     rows: Sequence[int] = ()
     mode: str = "lines"
     steps: bool = False
@@ -126,7 +126,8 @@ def drawn(
 
 def _scatter(series: Series) -> dict[str, Any]:
     meta = {name: list(getattr(series, name)) for name in ("rows", "hues", "hollow", "ways")}
-    hues = [h if isinstance(h, int) else 0 for h in series.hues] or [series.colour]
+    number = series.colour if isinstance(series.colour, int) else 0
+    hues = [h if isinstance(h, int) else 0 for h in series.hues] or [number]
     symbols = [SYMBOLS[h % len(SYMBOLS)] for h in hues]
     return {
         "name": label(series.name),
@@ -139,7 +140,7 @@ def _scatter(series: Series) -> dict[str, Any]:
         "hovertemplate": SAYS,
         "line": {
             "shape": "hv" if series.steps else "linear",
-            "dash": DASHES[series.colour % len(DASHES)],
+            "dash": DASHES[number % len(DASHES)],
             "width": 2.25,
         },
         "marker": {

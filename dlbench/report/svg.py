@@ -125,13 +125,17 @@ SHAPES = (
 """Circle, square, triangle, diamond, triangle down, cross: told apart without colour."""
 
 
-def point(x: float, y: float, *, colour: int, title: str, rows: str = "") -> Markup:
+def point(
+    x: float, y: float, *, colour: int, title: str, rows: str = "", hollow: bool = False
+) -> Markup:
     """A mark at per cent ``x`` from the left and ``y`` from the bottom, of ``rows`` for the filter."""
     more = Markup(' data-r="{}"').format(rows) if rows else Markup()
     return Markup(
-        '<svg class="point c{}" x="{}%" y="{}%" overflow="visible"{}><title>{}</title>'
+        '<svg class="point{} c{}" x="{}%" y="{}%" overflow="visible"{}><title>{}</title>'
         '<path d="{}"/></svg>'
-    ).format(colour, x, round(100 - y, 3), more, title, SHAPES[colour % len(SHAPES)])
+    ).format(
+        " hollow" * hollow, colour, x, round(100 - y, 3), more, title, SHAPES[colour % len(SHAPES)]
+    )
 
 
 def rule(*, x: float | None = None, y: float | None = None, css: str = "grid") -> Markup:
@@ -149,8 +153,13 @@ def band(low: float, high: float, css: str) -> Markup:
     )
 
 
-def path(points: Sequence[tuple[float, float]], *, colour: int, steps: bool = False) -> Markup:
-    """A line through points in per cent; with ``steps`` it goes right before it goes up."""
+def path(
+    points: Sequence[tuple[float, float]], *, colour: int | str, steps: bool = False
+) -> Markup:
+    """A line through points in per cent; with ``steps`` it goes right before it goes up.
+
+    ``colour`` numbers a series, or names a colour of report.css, whose line is solid.
+    """
     if not points:
         return Markup()
     scaled = [(_whole(x), WHOLE - _whole(y)) for x, y in points]
@@ -159,8 +168,8 @@ def path(points: Sequence[tuple[float, float]], *, colour: int, steps: bool = Fa
         parts.append(f"H{x}V{y}" if steps else f"L{x} {y}")
     return Markup(
         '<svg viewBox="0 0 {0} {0}" preserveAspectRatio="none" width="100%" height="100%">'
-        '<path class="line c{1} d{1}" d="{2}"/></svg>'
-    ).format(WHOLE, colour, "".join(parts))
+        '<path class="line {1}" d="{2}"/></svg>'
+    ).format(WHOLE, f"c{colour} d{colour}" if isinstance(colour, int) else colour, "".join(parts))
 
 
 def _whole(per_cent: float) -> int:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from markupsafe import Markup
 
 from dlbench.analysis import ceiling
+from dlbench.analysis.ceiling import Ceiling, Key
 from dlbench.core import units
 from dlbench.core.types import Absent
+from dlbench.report import roofline
 from dlbench.report.content import Content
 from dlbench.report.panels import Column, Spec, panels
-from dlbench.report.render import render, share_cell
+from dlbench.report.render import metric_cell, render, share_cell
 
 ORDER = 30
 TITLE = "Share of the ceiling"
@@ -24,8 +28,9 @@ from the model and not by the hardware; its bounds come from both intervals.</p>
 <thead><tr><th scope="col">Ceiling</th><th scope="col">Machine</th><th scope="col">Device</th><th scope="col">Precision</th><th scope="col" class="number">Measured</th></tr></thead>
 <tbody>{% for c in ceilings %}
 <tr><th scope="row">{{ c.workload }}, {{ c.framework }}</th><td>{{ c.machine }}</td><td>{{ c.device }}</td><td>{{ c.precision }}</td>
-<td class="number"><span class="measured">{{ flops(c.value.value) }}</span></td></tr>
+<td class="number">{{ shown(c) }}</td></tr>
 {% endfor %}</tbody></table></div>
+{{ roofline }}
 """
 
 NONE = """
@@ -61,10 +66,26 @@ def html(content: Content) -> Markup | None:
     return render(
         TEMPLATE,
         made=made,
-        ceilings=sorted(found.values(), key=lambda c: (c.machine, c.device, c.precision)),
+        ceilings=_all_ceilings(content, found),
         names=" or ".join(ceiling.MICRO),
-        flops=lambda x: units.scaled(x, "FLOP/s"),
+        roofline=roofline.html(content),
+        shown=_ceiling_cell,
     )
+
+
+def _all_ceilings(content: Content, found: Mapping[Key, Ceiling]) -> list[Ceiling]:
+    """Of arithmetic, then of memory, each once."""
+    lines = ceiling.rooflines(content.rows).values()
+    return [
+        *(found[key] for key in sorted(found)),
+        *dict.fromkeys(line.memory for line in lines),
+    ]
+
+
+def _ceiling_cell(top: Ceiling) -> Markup:
+    if top.workload == ceiling.TRIAD:
+        return metric_cell(top.value, lambda x: units.scaled(x * ceiling.BYTES_PER_GB, "B/s"))
+    return metric_cell(top.value, lambda x: units.scaled(x, "FLOP/s"))
 
 
 def _flops_of(value: object) -> Markup | str:

@@ -49,3 +49,29 @@ def test_another_precision_has_another_ceiling() -> None:
     assert isinstance(share, Absent)
     assert "bf16" in share.reason
     assert "dlbench run gemm" in share.remedy
+
+
+def test_a_roofline_needs_both_ceilings() -> None:
+    """Traffic of another precision counts, bytes being bytes; of another device it does not."""
+    triad = next(r for r in ROWS if r.case.workload == ceiling.TRIAD)
+    bf16 = replace(GEMM, case=replace(GEMM.case, precision=Precision.BF16))
+    keys = [ceiling.key(row) for row in (GEMM, bf16)]
+    assert list(ceiling.rooflines([GEMM, bf16, triad])) == keys
+    elsewhere = replace(triad, case=replace(triad.case, device="cuda:0"))
+    assert ceiling.rooflines([GEMM, bf16, elsewhere]) == {}
+    small = replace(triad, case=replace(triad.case, variant="tiny"))
+    assert ceiling.rooflines([GEMM, small]) == {}
+
+
+def test_no_case_is_left_of_the_slope() -> None:
+    """Its least intensity is that at which it would use all of the memory's speed."""
+    (roofline,) = ceiling.rooflines(ROWS).values()
+    place = ceiling.place(MODEL, roofline)
+    done = MODEL.metrics["flops_per_s"]
+    assert isinstance(place, ceiling.Place)
+    assert isinstance(done, Measured)
+    assert not place.exact
+    assert place.flop_per_byte * roofline.bytes_per_s == pytest.approx(done.value)
+    assert place.flop_per_byte < roofline.ridge_flop_per_byte
+    triad = next(r for r in ROWS if r.case.workload == ceiling.TRIAD)
+    assert isinstance(ceiling.place(triad, roofline), Absent)

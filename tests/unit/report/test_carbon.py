@@ -71,7 +71,8 @@ def test_an_unknown_place_is_said_with_what_would_make_it_known() -> None:
     """No column, no average: the reason and the options."""
     section = str(energy.html(content.of([RUN])))
     assert "CO2e of 1,000<" not in section
-    assert 'unknown</span>, because it is not known where the machine stands. To know it, give <code>--region' in section  # fmt: skip
+    assert "unknown</span>, because it is not known where the machine stands." in section
+    assert "To know it, give <code>--region" in section
     assert section.count('class="absent" title="no tariff was given') == 1
 
 
