@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
+from dlbench import paired
 from dlbench.core.types import (
     Absent,
     Case,
@@ -13,6 +15,8 @@ from dlbench.core.types import (
     Column,
     DataMode,
     Mode,
+    OutcomeKind,
+    Pairing,
     Policy,
     Run,
     Scenario,
@@ -236,3 +240,34 @@ def hostile_run() -> Run:
 def empty_run() -> Run:
     """A session that was ended before its first case."""
     return builders.run([])
+
+
+PAIR = (
+    builders.case(framework="pytorch", batch_size=4),
+    builders.case(framework="tensorflow", batch_size=4),
+)
+"""The two cases of ``paired_run``."""
+
+
+def paired_run(
+    a_s: Sequence[float], b_s: Sequence[float], failed: Sequence[int] = (), zone: float = 0.02
+) -> Run:
+    """A document of one pairing with these seconds a sample; B failed in some rounds."""
+    a, b = PAIR
+    pairing = Pairing(a=a.case_id, b=b.case_id, a_name="pytorch", b_name="tensorflow", zone=zone)
+    trials = [
+        [builders.trial(a, r, s, position=2 * r) for r, s in enumerate(a_s)],
+        [
+            replace(builders.failed(b, r, OutcomeKind.CRASHED), position=2 * r + 1)
+            if r in failed
+            else builders.trial(b, r, s, position=2 * r + 1)
+            for r, s in enumerate(b_s)
+        ],
+    ]
+    plan = builders.plan(PAIR, sentinel=None, pairings=(pairing,))
+    plan = replace(plan, profile=replace(plan.profile, looks=paired.LOOKS))
+    results = [
+        CaseResult(case=c, trials=tuple(t), stop_reason="enough")
+        for c, t in zip(PAIR, trials, strict=True)
+    ]
+    return builders.run(results, plan=plan)

@@ -25,6 +25,7 @@ from dlbench.report import candidates, charts, filters, sections
 from dlbench.report import content as contents
 from dlbench.report.content import Compared, Content
 from dlbench.report.render import json_for_script, render
+from dlbench.report.sections.verdict import pair_of
 
 _FOLDER = Path(__file__).parent
 
@@ -105,6 +106,8 @@ def headline(content: Content) -> str:
         return f"{c.n_measured:,} results of {_number(c.n_machines, 'machine')}, medians by case"
     if content.compared:
         return _compared(content.compared)
+    if content.contested:
+        return f"No verdict on {pair_of(content.contested[0].contest)}"
     measured = sum(row.n_trials > 0 for row in content.rows)
     return f"{_number(measured, 'case')} measured" if measured else "Nothing was measured"
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dlbench import catalog
-from dlbench.analysis import compare, footprint, frame, groups, rows
+from dlbench.analysis import compare, contests, footprint, frame, groups, rows
 from dlbench.analysis.compare import NAMES, Comparison
+from dlbench.analysis.contests import Contest
 from dlbench.analysis.footprint import Given
 from dlbench.analysis.groups import Collection
 from dlbench.analysis.rows import Row
@@ -34,15 +35,44 @@ FIRST = {"faster": 0, "slower": 0, "equivalent": 1, "cannot tell": 2}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """A comparison, and the numbers of the two rows that it is about."""
+    """A comparison, and the numbers of the two rows that it is about.
+
+    ``resolution`` says in words what could be resolved, where pairs were measured.
+    """
 
     comparison: Comparison
     rows: tuple[int, ...]
+    resolution: str = ""
 
     @property
     def row_numbers(self) -> str:
         """As the page's filter reads them."""
         return " ".join(str(n) for n in self.rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contested:
+    """What pairs of ``dlbench ab`` say, a verdict or none, and the rows that it is about."""
+
+    contest: Contest
+    rows: tuple[int, int]
+
+    @property
+    def row_numbers(self) -> str:
+        """As the page's filter reads them."""
+        return " ".join(str(n) for n in self.rows)
+
+    @property
+    def why_no_verdict(self) -> str:
+        """Why nothing is said of the two; empty where something is."""
+        if self.contest.refusal:
+            return self.contest.refusal
+        return "" if self.contest.judgement.n else "no pair was measured to its end"
+
+    @property
+    def resolution(self) -> str:
+        """What these pairs resolve, in words."""
+        return "" if self.why_no_verdict else contests.resolution_sentence(self.contest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +89,7 @@ class Content:
     rows: tuple[Row, ...]
     compared: tuple[Compared, ...]
     numbers: dict[tuple[str, str], int] = field(repr=False)
+    contested: tuple[Contested, ...] = ()
     side_by_side: bool = False
     collection: Collection | None = None
     sites: Mapping[str, Site] = field(default_factory=dict, repr=False)
@@ -117,10 +148,12 @@ def of(
         grouped = _grouped(found if not n_packed else rows.of(runs), packed)
         return replace(grouped, sites=sites, elsewhere=elsewhere)
     numbers = {(row.run_id, row.case.case_id): i for i, row in enumerate(found)}
+    contested = _contested(runs, numbers)
     return Content(
         runs=tuple(runs),
         rows=found,
-        compared=_compared(runs, numbers),
+        compared=_compared(runs, numbers, {c.rows: c.resolution for c in contested}),
+        contested=contested,
         numbers=numbers,
         side_by_side=side_by_side,
         sites=sites,
@@ -151,13 +184,28 @@ def _grouped(of_runs: Sequence[Row], packed: Sequence[pd.DataFrame]) -> Content:
     )
 
 
-def _compared(runs: Sequence[Run], numbers: dict[tuple[str, str], int]) -> tuple[Compared, ...]:
-    """Inside each run, then across runs; clear ones first."""
-    found = [
-        Compared(comparison=c, rows=tuple(numbers[run.run_id, x.case_id] for x in (c.a, c.b)))
+def _contested(runs: Sequence[Run], numbers: dict[tuple[str, str], int]) -> tuple[Contested, ...]:
+    return tuple(
+        Contested(
+            contest=c,
+            rows=(numbers[run.run_id, c.a.case_id], numbers[run.run_id, c.b.case_id]),
+        )
         for run in runs
-        for c in compare.within(run)
-    ]
+        for c in contests.contests(run)
+    )
+
+
+def _compared(
+    runs: Sequence[Run],
+    numbers: dict[tuple[str, str], int],
+    resolutions: Mapping[tuple[int, int], str],
+) -> tuple[Compared, ...]:
+    """Inside each run, then across runs; clear ones first."""
+    found = []
+    for run in runs:
+        for c in compare.within(run):
+            rows = numbers[run.run_id, c.a.case_id], numbers[run.run_id, c.b.case_id]
+            found.append(Compared(comparison=c, rows=rows, resolution=resolutions.get(rows, "")))
     for pair in _pairs(runs):
         for c in pair.comparisons:
             a, b = numbers[pair.a_run.run_id, c.a.case_id], numbers[pair.b_run.run_id, c.b.case_id]

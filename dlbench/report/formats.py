@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from dlbench.analysis import contests
 from dlbench.analysis.compare import sentence
 from dlbench.core import units
 from dlbench.core.types import Absent, Estimated, Metric
 from dlbench.report import candidates, table
 from dlbench.report.build import facts, headline
 from dlbench.report.content import Content, by_task, doer
-from dlbench.report.sections.verdict import BADGES
+from dlbench.report.sections.verdict import BADGES, pair_of
 
 SHOWN = (
     ("samples/s", "throughput_samples_per_s"),
@@ -29,9 +30,15 @@ def markdown(content: Content) -> str:
         lines += [*(f"- {_text(line)}" for line in told), ""]
     lines += [
         f"- **{BADGES[f.comparison.verdict]}**: {_text(sentence(f.comparison))}"
+        + (f"; {_text(f.resolution)}" if f.resolution else "")
         for f in content.compared
     ]
-    lines += [""] if content.compared else []
+    lines += [
+        f"- **no verdict**: {_text(pair_of(c.contest))}: {_text(c.why_no_verdict)}"
+        for c in content.contested
+        if c.why_no_verdict
+    ]
+    lines += [""] if content.compared or content.contested else []
     many = len(content.machines) > 1
     heads = [head for head, _ in SHOWN]
     for title, rows in by_task(content).items():
@@ -75,7 +82,7 @@ def _significant(value: float) -> str:
 
 
 def plain(content: Content) -> dict[str, Any]:
-    """Headline, facts, comparisons with their sentences, sites, the answer, and the table of all rows."""
+    """Headline, facts, comparisons and contests with their sentences, sites, the answer, all rows."""
     answer = content.recommendation
     return {
         "headline": headline(content),
@@ -83,6 +90,7 @@ def plain(content: Content) -> dict[str, Any]:
         "comparisons": [
             {**asdict(f.comparison), "sentence": sentence(f.comparison)} for f in content.compared
         ],
+        "contests": [contests.plain(c.contest) for c in content.contested],
         "sites": {run_id: asdict(site) for run_id, site in content.sites.items()},
         "recommendation": candidates.plain(asdict(answer)) if answer else None,
         "table": table.of(content),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
+from dlbench.analysis import contests
 from dlbench.analysis.compare import Comparison
+from dlbench.core import units
 from dlbench.report import charts, row_charts, svg
 from dlbench.report.content import Compared, Content
 from dlbench.report.render import render
@@ -17,6 +19,31 @@ MOST = 400
 
 ZONE = 0.02
 """Half the width of the band in which two throughputs count as equal."""
+
+PAIRS = """
+<h3 class="sub">In pairs</h3>
+<p>What <code>dlbench ab</code> measured in interleaved pairs. <em>Resolved</em> is the difference that so many pairs on this machine
+find 95 times in 100: one that is smaller may be there and not be seen.</p>
+<div class="scroll" tabindex="0" role="region" aria-label="Table: pairs"><table>
+<thead><tr><th scope="col">What</th><th scope="col" class="number">Pairs</th><th scope="col" class="number">Lost</th>
+<th scope="col" class="number">p</th><th scope="col" class="number">Equal within</th><th scope="col" class="number">Resolved</th>
+<th scope="col">Verdict on B</th></tr></thead>
+<tbody>
+{% for found in contested %}
+{% set c = found.contest %}{% set said = c.judgement %}
+<tr data-r="{{ found.row_numbers }}"><th scope="row">{{ task(c) }}<br><span class="doer">A: {{ c.names[0] }}; B: {{ c.names[1] }}</span></th>
+<td class="number">{{ said.n }}</td><td class="number">{{ c.n_lost }} of {{ c.n_begun }}</td>
+{% if found.why_no_verdict %}
+<td class="number"><span class="absent">absent</span></td><td class="number">±{{ percent(c.pairing.zone) }}</td><td class="number"><span class="absent">absent</span></td>
+<td><span class="failed">no verdict</span><br><span class="note">{{ found.why_no_verdict }}</span></td></tr>
+{% else %}
+<td class="number">{{ significant(said.p, 2) }}</td><td class="number">±{{ percent(c.pairing.zone) }}</td>
+<td class="number">{% if said.resolves is number %}<span class="estimated">≈ {{ percent(said.resolves) }}</span>{% else %}<span class="absent" title="{{ said.resolves.reason }}">absent</span>{% endif %}</td>
+<td><span class="verdict {{ css[said.verdict] }}"><span aria-hidden="true">{{ sign[said.verdict] }}</span> {{ said.verdict }}</span><br><span class="note">{{ found.resolution }}</span></td></tr>
+{% endif %}
+{% endfor %}
+</tbody></table></div>
+"""
 
 TEMPLATE = """
 <p>How many times the throughput of A case B has. An interval that crosses 1 decides nothing; one inside
@@ -45,9 +72,27 @@ the shaded band (±2 %) says that they are equal. Across documents no verdict i
 
 
 def html(content: Content) -> Markup | None:
-    """The table with its drawing, if there is anything to compare."""
-    if not content.compared:
-        return None
+    """The table with its drawing, if there is anything to compare; and what pairs resolve."""
+    parts = [
+        *([_ratios(content)] if content.compared else []),
+        *([_pairs(content)] if content.contested else []),
+    ]
+    return Markup().join(parts) if parts else None
+
+
+def _pairs(content: Content) -> Markup:
+    return render(
+        PAIRS,
+        contested=content.contested,
+        task=contests.task,
+        percent=units.percent,
+        significant=units.significant,
+        css=CSS,
+        sign=SIGNS,
+    )
+
+
+def _ratios(content: Content) -> Markup:
     shown = content.compared[:MOST]
     scale = _scale(shown)
     return render(

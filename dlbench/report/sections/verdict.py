@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from dlbench.analysis import compare
+from dlbench.analysis import compare, contests
+from dlbench.analysis.contests import Contest
 from dlbench.report import candidates
 from dlbench.report.content import Content
 from dlbench.report.render import render
@@ -34,17 +35,27 @@ Price of {{ answer.pick.price_as_of or 'no date' }}.</p>
 </div>
 {% if shown %}<h3>What was measured</h3>{% endif %}
 {% endif %}
+{% if refused %}
+<ul class="verdicts">
+{% for found in refused %}
+<li class="refused" data-r="{{ found.row_numbers }}"><span class="badge"><span aria-hidden="true">✕</span> no verdict</span>
+<span>{{ pair_of(found.contest) }}: {{ found.why_no_verdict }}.</span></li>
+{% endfor %}
+</ul>
+{% endif %}
 {% if shown %}
 <ul class="verdicts">
 {% for found in shown %}
 {% set c = found.comparison %}
 <li class="{{ css[c.verdict] }}" data-r="{{ found.row_numbers }}">
 <span class="badge"><span aria-hidden="true">{{ sign[c.verdict] }}</span> {{ badge[c.verdict] }}</span> <span>{{ sentence(c) }}.
-{% if c.flags %}<span class="flags">Flags: {{ c.flags | join(', ') }}.</span>{% endif %}</span></li>
+{% if c.flags %}<span class="flags">Flags: {{ c.flags | join(', ') }}.</span>{% endif %}
+{% if found.resolution %}<br><span class="note">{{ found.resolution[0] | upper }}{{ found.resolution[1:] }}.</span>{% endif %}</span></li>
 {% endfor %}
 </ul>
 {% if n_more %}<p>{{ n_more }} more stand{{ 's' if n_more == 1 }} under <a href="#comparisons">Comparisons</a>.</p>{% endif %}
 <p class="note">{{ basis }}. Intervals have 95 % confidence and include the spread between processes.</p>
+{% elif refused %}
 {% elif collection %}
 <p>Too many results to compare one by one: alike ones stand together below, with the median over machines and days.
 Which of two cases is faster on one machine is said by <code>dlbench compare</code> of its document.</p>
@@ -71,6 +82,11 @@ SIGNS = {"faster": "✓", "slower": "✓", "equivalent": "=", "cannot tell": "?"
 CSS = {"faster": "clear", "slower": "clear", "equivalent": "equal", "cannot tell": "open"}
 
 
+def pair_of(contest: Contest) -> str:
+    """What was to be told apart: ``resnet50 training, cpu, fp32, batch 8, new and old``."""
+    return f"{contests.task(contest)}, {contest.names[1]} and {contest.names[0]}"
+
+
 def html(content: Content) -> Markup | None:
     """The verdicts as a list, clear ones first."""
     answer = content.recommendation
@@ -83,6 +99,8 @@ def html(content: Content) -> Markup | None:
         share=candidates.share,
         shown=content.compared[:most],
         n_more=max(0, len(content.compared) - most),
+        refused=[found for found in content.contested if found.why_no_verdict],
+        pair_of=pair_of,
         sentence=compare.sentence,
         badge=BADGES,
         sign=SIGNS,

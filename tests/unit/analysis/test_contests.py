@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -11,36 +10,13 @@ import pytest
 from dlbench import paired
 from dlbench.analysis import compare, contests, fail_if
 from dlbench.core.errors import UsageError
-from dlbench.core.types import Absent, CaseResult, OutcomeKind, Pairing, Run
+from dlbench.core.types import Absent, Run
 from dlbench.store import codec
-from tests import builders
+from tests import documents
 
-A = builders.case(framework="pytorch", batch_size=4)
-B = builders.case(framework="tensorflow", batch_size=4)
+A, B = documents.PAIR
 
-
-def run_of(
-    a_s: Sequence[float], b_s: Sequence[float], failed: Sequence[int] = (), zone: float = 0.02
-) -> Run:
-    """A document of one pairing; B failed in some rounds."""
-    pairing = Pairing(a=A.case_id, b=B.case_id, a_name="pytorch", b_name="tensorflow", zone=zone)
-    trials = [
-        [builders.trial(A, r, s, position=2 * r) for r, s in enumerate(a_s)],
-        [
-            replace(builders.failed(B, r, OutcomeKind.CRASHED), position=2 * r + 1)
-            if r in failed
-            else builders.trial(B, r, s, position=2 * r + 1)
-            for r, s in enumerate(b_s)
-        ],
-    ]
-    plan = builders.plan([A, B], sentinel=None, pairings=(pairing,))
-    plan = replace(plan, profile=replace(plan.profile, looks=paired.LOOKS))
-    results = [
-        CaseResult(case=c, trials=tuple(t), stop_reason="enough")
-        for c, t in zip((A, B), trials, strict=True)
-    ]
-    return builders.run(results, plan=plan)
-
+run_of = documents.paired_run
 
 WOBBLE = (1.0, 1.01, 0.99, 1.005, 0.995, 1.002, 0.998, 1.001)
 FASTER = run_of([0.02 * w for w in WOBBLE], [0.01] * 8)
