@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from dlbench.core.errors import UsageError
+from dlbench.core.metrics import LATENCY_NAMES
 from dlbench.core.types import (
     Absent,
     Case,
@@ -51,6 +52,7 @@ TOP_KEYS = {
     "tokens_per_sample": int,
     "bytes_per_sample": int,
     "distinct_samples": int,
+    "latency_is": str,
     "files": str,
     "data_modes": list,
     "optimizer": dict,
@@ -63,6 +65,7 @@ OPTIONAL_KEYS = {
     "tokens_per_sample",
     "bytes_per_sample",
     "distinct_samples",
+    "latency_is",
     "files",
     "data_modes",
     "optimizer",
@@ -143,6 +146,7 @@ class Workload:
             tokens_per_sample=chosen.get("tokens_per_sample", self.table.get("tokens_per_sample")),
             bytes_per_sample=chosen.get("bytes_per_sample", self.table.get("bytes_per_sample")),
             content_hash=self.content_hash,
+            latency_is=self.table.get("latency_is"),
             own=self.table["own"]["options"] if "own" in self.table else None,
         )
 
@@ -326,6 +330,8 @@ def _validate(table: dict[str, Any], folder: Path) -> None:
     _numbers(path, "tolerance", table["tolerance"], [p.value for p in Precision])
     if "data_modes" in table:
         _members(path, "data_modes", table["data_modes"], [m.value for m in DataMode])
+    if "latency_is" in table:
+        _members(path, "latency_is", [table["latency_is"]], list(LATENCY_NAMES))
     if "files" in table:
         _members(path, "files", [table["files"]], list(FILES))
     trained = Mode.TRAINING in table["modes"]

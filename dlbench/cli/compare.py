@@ -79,6 +79,7 @@ def compare(
             for pair in pairs:
                 show_compare.environment_differences(pair)
             show.comparisons(comparisons)
+            show.slower_tuned(comparisons)
         else:
             named = {pair.b_run.run_id for pair in pairs} | {runs[0].run_id}
             columns = zip(table.columns, table.run_ids, strict=True)
@@ -125,11 +126,12 @@ def _enough_trials(comparisons: Sequence[Comparison]) -> None:
 def _plain(
     pairs: Sequence[Across], comparisons: Sequence[Comparison], table: Matrix | None
 ) -> dict[str, Any]:
-    from dlbench.analysis import matrix, surroundings
+    from dlbench.analysis import matrix, policies, surroundings
     from dlbench.analysis.compare import sentence
 
     return {
         "comparisons": [{**asdict(c), "sentence": sentence(c)} for c in comparisons],
+        "slower_tuned": [policies.sentence(c) for c in policies.slower_tuned(comparisons)],
         "matrix": matrix.plain(table) if table else None,
         "pairs": [
             {

@@ -23,7 +23,7 @@ def list_workloads(
     """
     from dlbench import workloads
     from dlbench.cli import show
-    from dlbench.core import registry, units
+    from dlbench.core import metrics, registry, units
 
     found = [workloads.read(folder) for folder in workloads.folders(workloads_folder).values()]
     frameworks = registry.names("frameworks")
@@ -72,6 +72,10 @@ def list_workloads(
         if workload.name != TEST_FRAMEWORK:
             matrix.append((workload.name, *marks))
     show.table(("workload", "task", "parameters", "a sample"), sizes)
+    for name in sorted(metrics.LATENCY_NAMES, reverse=True):
+        of = [w.name for w in found if w.info("full").latency_is == name]
+        if of:
+            show.line(f"{metrics.LATENCY_NAMES[name]}: the latency of {', '.join(of)}")
     show.table(("workload", *real), matrix)
     show.table(
         ("suite", "workloads"),
@@ -84,6 +88,7 @@ def _sizes(info: WorkloadInfo) -> dict[str, Any]:
         "parameters": info.parameters,
         "flops_per_sample": info.flops,
         "tokens_per_sample": info.tokens_per_sample,
+        "latency_is": info.latency_is,
     }
 
 

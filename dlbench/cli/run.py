@@ -357,7 +357,7 @@ def resume_session(journal_or_last: str, settings: Settings, progress: Progress)
 
 def _close(finished: Finished, selection: Selection, report: Path | None, *, as_json: bool) -> None:
     """Show what was measured, and end with the exit code that says how it went."""
-    from dlbench.analysis import bottleneck, noise
+    from dlbench.analysis import bottleneck, noise, policies
     from dlbench.analysis import compare as comparing
     from dlbench.cli import show, show_telemetry
     from dlbench.cli.report import write
@@ -366,15 +366,19 @@ def _close(finished: Finished, selection: Selection, report: Path | None, *, as_
     page = report / f"{run_.run_id}.html" if report and not finished.interrupted else None
     if page is not None:
         write([run_], page)
+    compared = comparing.within(run_)
     if as_json:
-        summary = {**show.run_summary(run_), "noise": noise.plain(noise.noise(run_))}
+        slower = [policies.sentence(c) for c in policies.slower_tuned(compared)]
+        found = {"noise": noise.plain(noise.noise(run_)), "slower_tuned": slower}
+        summary = {**show.run_summary(run_), **found}
         paths = {"path": str(finished.path), "report": str(page) if page else None}
         show.as_json({**summary, **paths, "interrupted": finished.interrupted})
     else:
         show.run_table(run_)
         show_telemetry.devices(run_)
         show_telemetry.overhead(run_)
-        show.comparisons(comparing.within(run_))
+        show.comparisons(compared)
+        show.slower_tuned(compared)
         show.bottlenecks(bottleneck.find(run_))
         show.line(noise.sentence(noise.noise(run_)))
         show.where(finished.path, page, interrupted=finished.interrupted)

@@ -17,6 +17,7 @@ from dlbench.core.types import (
     Estimated,
     Measured,
     Metric,
+    Mode,
     Plan,
     Run,
     Skip,
@@ -155,6 +156,8 @@ def run_table(run: Run) -> None:
     out.print(results_table(run, wide=out.width >= LEAST_TABLE_WIDTH))
     for reason in _distinct_reasons(run, "energy_j_per_sample"):
         out.print(f"[dim]energy:[/] {clean(reason)}", soft_wrap=True)
+    for result in run.results:
+        _token_time(result, run)
     if any(isinstance(_p99(r, run), Absent) and r.measured for r in run.results):
         out.print("[dim]n small: p99 needs 368 queries (--profile standard or strict)[/]")
     for result in run.results:
@@ -169,6 +172,17 @@ def run_table(run: Run) -> None:
             "intervals include what fell between trials",
             soft_wrap=True,
         )
+
+
+def _token_time(result: CaseResult, run: Run) -> None:
+    """What text generation is judged by, under its own name."""
+    name = run.workload(result.case).latency_is
+    if name is None or result.case.mode is not Mode.INFERENCE or not result.measured:
+        return
+    value = metrics.compute(f"{name}_s", result, run)
+    shown = value.reason if isinstance(value, Absent) else units.duration(value.value)
+    words = f"{metrics.LATENCY_NAMES[name]} of {result.case.label}: {shown}"
+    console().print(clean(words), soft_wrap=True)
 
 
 def where(path: Path, page: Path | None, *, interrupted: bool) -> None:
@@ -442,6 +456,14 @@ def comparisons(found: Sequence[Comparison]) -> None:
         out.print(f"[{style}]{word:<11}[/] {clean(sentence(comparison))}{flags}", soft_wrap=True)
     for basis in dict.fromkeys(c.basis for c in found):
         out.print(f"[dim]basis: {clean(basis)}; 95 % intervals[/]", soft_wrap=True)
+
+
+def slower_tuned(found: Sequence[Comparison]) -> None:
+    """Each case whose ``tuned`` costs speed, though the comparison has said so among others."""
+    from dlbench.analysis import policies
+
+    for comparison in policies.slower_tuned(found):
+        console().print(f"[yellow]{clean(policies.sentence(comparison))}[/]", soft_wrap=True)
 
 
 def bottlenecks(found: Sequence[Bottleneck]) -> None:

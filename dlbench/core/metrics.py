@@ -170,6 +170,32 @@ def latency_p50_s(result: CaseResult, run: Run) -> Metric:
     return _over_trials(medians_s, run, lambda s: s, "host clock") if medians_s else NOT_TIMED
 
 
+LATENCY_NAMES = {
+    "time_to_first_token": "time to first token (TTFT)",
+    "time_per_output_token": "time per output token (TPOT)",
+}
+"""What a query's latency may be called (a workload's ``latency_is``), and the words for people."""
+
+
+def _latency_known_as(name: str, result: CaseResult, run: Run) -> Metric:
+    """The median latency, if that is its name in this workload."""
+    if run.workload(result.case).latency_is != name:
+        return Absent(reason=f"a query of this workload has no {LATENCY_NAMES[name]}")
+    return latency_p50_s(result, run)
+
+
+@metric(unit="s", direction="lower")
+def time_to_first_token_s(result: CaseResult, run: Run) -> Metric:
+    """TTFT of text generation: median seconds from a prompt to the logits of its first new token."""
+    return _latency_known_as("time_to_first_token", result, run)
+
+
+@metric(unit="s", direction="lower")
+def time_per_output_token_s(result: CaseResult, run: Run) -> Metric:
+    """TPOT of text generation: median seconds from a token to the next, with cached keys and values."""
+    return _latency_known_as("time_per_output_token", result, run)
+
+
 @metric(unit="s", direction="lower")
 def latency_p90_s(result: CaseResult, run: Run) -> Metric:  # noqa: ARG001
     """Seconds within which 90 of 100 queries are answered, queries of all trials pooled."""

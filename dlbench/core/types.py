@@ -305,6 +305,7 @@ class WorkloadInfo:
     ``flops`` is forward floating-point operations a sample (multiply and add are two);
     ``content_hash`` covers every file of the workload's folder that decides results. A model of the
     user's own (``own`` holds the options that name it) is counted when it has been built.
+    ``latency_is`` is the name under which a query's latency is known in this task, where it has one.
     """
 
     name: str
@@ -318,6 +319,7 @@ class WorkloadInfo:
     bytes_per_sample: int | None = None
     content_hash: str
     own: str | None = None
+    latency_is: str | None = None
 
 
 class OutcomeKind(StrEnum):

@@ -52,6 +52,7 @@ def _edit(folder: Path, old: str, new: str) -> None:
         ("cpu = 1 }", "cpu = 0 }", "must be 1 to 65536"),
         ("cpu = 1 }", "gpu = 1 }", "must have a size for cpu"),
         ("[variants.full]", "[variants.fuller]", "variants"),
+        ("version = 1", 'version = 1\nlatency_is = "ttft"', "latency_is has 'ttft', known are"),
         ("version = 1", "version = = 1", "not valid TOML"),
     ],
 )
@@ -120,3 +121,16 @@ def test_a_folder_that_is_none_is_said(tmp_path: Path) -> None:
     """The option wants a folder of workloads."""
     with pytest.raises(UsageError, match="there is no folder"):
         workloads.folders(tmp_path / "nothing")
+
+
+def test_text_generation_says_what_its_latency_is() -> None:
+    """Reading a prompt ends with the first token, a cached step with one more."""
+    named = {
+        name: found.info("full").latency_is
+        for name, folder in workloads.folders().items()
+        if (found := workloads.read(folder)).info("full").latency_is
+    }
+    assert named == {
+        "gpt2_decode": "time_per_output_token",
+        "gpt2_small": "time_to_first_token",
+    }

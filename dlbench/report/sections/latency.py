@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from dlbench.analysis.rows import Row
 from dlbench.core import units
+from dlbench.core.metrics import LATENCY_NAMES
 from dlbench.core.types import Metric, Mode
 from dlbench.report import charts, svg
 from dlbench.report.content import Content, colours, doer, task
@@ -24,6 +25,7 @@ MOST_POINTS = 120
 INTRODUCTION = """
 <p>From a query's start to its outputs, at inference; shorter is better. p90 and p99: of 100 queries, 90
 or 99 are answered within.</p>
+{% for workload, words in named %}<p>The p50 of {{ workload }} is its {{ words }}.</p>{% endfor %}
 """
 
 CURVES = """
@@ -69,7 +71,18 @@ def html(content: Content) -> Markup | None:
         for name, word in NAMES.items()
     ]
     shown = render(CURVES, curves=curves) if curves else Markup()
-    return render(INTRODUCTION) + made + absences(values) + shown
+    return render(INTRODUCTION, named=_named(content)) + made + absences(values) + shown
+
+
+def _named(content: Content) -> list[tuple[str, str]]:
+    """Workloads whose latency has a name of its own, with the name."""
+    told = {w.name: w.latency_is for run in content.runs for w in run.plan.workloads}
+    asked = {row.case.workload for row in content.rows if _asked(row)}
+    return [
+        (name, LATENCY_NAMES[known])
+        for name, known in sorted(told.items())
+        if known is not None and name in asked
+    ]
 
 
 def _asked(row: Row) -> bool:

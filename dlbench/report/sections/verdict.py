@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from dlbench.analysis import compare, contests
+from dlbench.analysis import compare, contests, policies
 from dlbench.analysis.contests import Contest
 from dlbench.report import candidates
 from dlbench.report.content import Content
@@ -54,6 +54,9 @@ Price of {{ answer.pick.price_as_of or 'no date' }}.</p>
 {% endfor %}
 </ul>
 {% if n_more %}<p>{{ n_more }} more stand{{ 's' if n_more == 1 }} under <a href="#comparisons">Comparisons</a>.</p>{% endif %}
+{% if slower_tuned %}<ul class="slower-tuned">
+{% for line in slower_tuned %}<li>{{ line }}.</li>{% endfor %}
+</ul>{% endif %}
 <p class="note">{{ basis }}. Intervals have 95 % confidence and include the spread between processes.</p>
 {% elif refused %}
 {% elif collection %}
@@ -102,6 +105,10 @@ def html(content: Content) -> Markup | None:
         refused=[found for found in content.contested if found.why_no_verdict],
         pair_of=pair_of,
         sentence=compare.sentence,
+        slower_tuned=[
+            policies.sentence(c)
+            for c in policies.slower_tuned(f.comparison for f in content.compared)
+        ],
         badge=BADGES,
         sign=SIGNS,
         css=CSS,

@@ -97,6 +97,33 @@ def test_latency_of_few_queries_says_n_too_small() -> None:
     assert p99.reason.startswith("n too small: 20 queries")
 
 
+def _generation(name: str, latency_is: str | None) -> object:
+    case = builders.case()
+    trials = [builders.trial(case, i, queries_s=(s,) * 20) for i, s in enumerate((0.2, 0.3, 0.25))]
+    result = CaseResult(case=case, trials=tuple(trials), stop_reason="test")
+    run = _run(result)
+    named = replace(builders.WORKLOAD, latency_is=latency_is)
+    run = replace(run, plan=replace(run.plan, workloads=(named,)))
+    return metrics.compute(name, result, run)
+
+
+def test_latency_has_its_own_name_in_text_generation() -> None:
+    """Three trials of 200, 300 and 250 ms: the first token comes after 250 ms."""
+    first = _generation("time_to_first_token_s", "time_to_first_token")
+    assert isinstance(first, Measured)
+    assert first.value == pytest.approx(0.25, rel=0.02)
+    each = _generation("time_per_output_token_s", "time_per_output_token")
+    assert each == first
+
+
+@pytest.mark.parametrize("latency_is", [None, "time_per_output_token"])
+def test_other_queries_have_no_first_token(latency_is: str | None) -> None:
+    """An image has none, nor has a step of decoding."""
+    assert _generation("time_to_first_token_s", latency_is) == Absent(
+        reason="a query of this workload has no time to first token (TTFT)"
+    )
+
+
 def test_training_has_no_latency() -> None:
     """Latency belongs to queries."""
     case = builders.case(mode=Mode.TRAINING, scenario=None)
