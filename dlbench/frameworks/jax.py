@@ -38,8 +38,18 @@ MIB = 1024 * 1024
 CPU_PRECISIONS = (Precision.FP32, Precision.BF16)
 CUDA_PRECISIONS = (Precision.FP32, Precision.TF32, Precision.BF16, Precision.FP16)
 
-MATMUL_PRECISIONS = {Precision.FP32: "highest", Precision.TF32: "tensorfloat32"}
-"""JAX's own default for float32 on a GPU is TF32; each is asked for by name."""
+MATMUL_PRECISIONS = {
+    Precision.FP32: "highest",
+    Precision.TF32: "tensorfloat32",
+    Precision.BF16: "default",
+    Precision.FP16: "default",
+}
+"""Of every product, asked for by name: on a GPU JAX computes float32 in TF32 unless told not to.
+
+In 16 bits what Keras leaves in float32 (logits) may then be TF32, which is no coarser than what was
+asked for. ``highest`` would hold for the 16-bit products too, and XLA makes no Triton kernels of
+products that ask for more than its default (``CanTritonHandleGEMM``).
+"""
 
 SMALLER = "Use a smaller --batch-size."
 
@@ -107,6 +117,11 @@ def translated(jax: Any, *, cuda: bool) -> Iterator[None]:  # noqa: ANN401 - the
         raise kind(str(error).split("\n", 1)[0][:300], SMALLER) from error
 
 
+def set_numerics(jax: Any, precision: Precision) -> None:  # noqa: ANN401 - the module
+    """The arithmetic of products, by name."""
+    jax.config.update("jax_default_matmul_precision", MATMUL_PRECISIONS[precision])
+
+
 class JaxSubject:
     """A Keras model as a pure function on one device, with its inputs and state resident there."""
 
@@ -120,7 +135,7 @@ class JaxSubject:
         self._device = self._open_device(case.precision)
         prepared = _keras.prepare(keras, request)
         # The user's file may have set its own; what is measured is what was asked for.
-        self._set_numerics(case.precision)
+        set_numerics(jax, case.precision)
         request = replace(request, spec=prepared.spec)
         self._model, self._loss = prepared.model, prepared.loss
         self.inputs = [self._resident(request, "inputs", i) for i in range(self.n_buffers)]
@@ -150,6 +165,7 @@ class JaxSubject:
             "input_shape": _keras.shapes(self.inputs[0]),
             "device": str(self._device.device_kind),
             "tf32": case.precision is Precision.TF32,
+            "matmul_precision": MATMUL_PRECISIONS[case.precision],
             **prepared.facts,
         }
 
@@ -158,18 +174,13 @@ class JaxSubject:
     def _open_device(self, precision: Precision) -> Any:  # noqa: ANN401
         jax = self._jax
         jax.config.update("jax_platforms", "cuda" if self._cuda else "cpu")
-        self._set_numerics(precision)
+        set_numerics(jax, precision)
         try:
             return jax.local_devices()[0]
         except RuntimeError as error:
             raise UnsupportedError(
                 f"JAX {jax.__version__} sees no GPU, though the driver does: {error}", INSTALL_CUDA
             ) from error
-
-    def _set_numerics(self, precision: Precision) -> None:
-        if precision in MATMUL_PRECISIONS:
-            name = MATMUL_PRECISIONS[precision]
-            self._jax.config.update("jax_default_matmul_precision", name)
 
     def _resident(self, request: SubjectRequest, side: str, buffer: int) -> list[Any]:
         from dlbench.frameworks import _keras, _seeded

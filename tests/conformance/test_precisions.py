@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -149,3 +150,17 @@ def test_each_precision_is_set_and_shows_in_the_outputs(framework: str) -> None:
         apart = max(abs(x - y) for x, y in zip(outputs, exact, strict=True)) / scale
         assert (apart > 1e-5) is (precision != "fp32"), precision
         assert apart < 0.5
+
+
+def test_jax_is_told_the_arithmetic_of_products_in_every_precision() -> None:
+    """Never what a file or an environment left: TF32 only where it is asked for, or in 16 bits."""
+    from dlbench.frameworks import jax as adapter
+
+    told: list[tuple[str, str]] = []
+    config = SimpleNamespace(update=lambda key, value: told.append((key, value)))
+    for precision in adapter.CUDA_PRECISIONS:
+        adapter.set_numerics(SimpleNamespace(config=config), precision)
+    assert told == [
+        ("jax_default_matmul_precision", name)
+        for name in ("highest", "tensorfloat32", "default", "default")
+    ]
