@@ -48,8 +48,9 @@ example: $(VENV)/.bench
 GPU_PYTHON ?= $(BIN)/python
 GPU_OUT ?= build/gpu-acceptance
 GPU_SOAK_S ?= 600
+GPU_ONLY ?=
 gpu:
-	$(GPU_PYTHON) -m tests.gpu --out $(GPU_OUT) --soak-s $(GPU_SOAK_S)
+	$(GPU_PYTHON) -m tests.gpu --out $(GPU_OUT) --soak-s $(GPU_SOAK_S) $(if $(GPU_ONLY),--only $(GPU_ONLY))
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

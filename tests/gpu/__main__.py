@@ -1,8 +1,8 @@
 """``make gpu``: does dlbench tell the truth on this NVIDIA card? Writes a document and a short report.
 
-It needs a card, its driver, torch with CUDA and dlbench's own packages; no registry and no pytest. It
-ends with 0 if every check passed, 4 if one failed or could not be applied, 6 if there is nothing to
-accept here.
+It needs a card, its driver, torch with CUDA and a few of dlbench's packages; no registry and no
+pytest. It ends with 0 if every check of every part passed, 4 if one failed, could not be applied or is
+still to run, 6 if there is nothing to accept here.
 """
 
 from __future__ import annotations
@@ -13,39 +13,45 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dlbench.core.types import Check, DeviceInfo, Run
+    from dlbench.core.types import Check, DeviceInfo, Environment, Run
     from tests.gpu.probes import Load
 
+EXIT_NOTHING_RAN = 3
 EXIT_INCOMPLETE = 4
 EXIT_MISSING = 6
-"""As dlbench's own: some checks failed; the environment is missing."""
+"""As dlbench's own: nothing ran; some checks failed; the environment is missing."""
 
 NEEDED = ("msgspec", "numpy", "psutil", "pynvml", "rich", "typer", "torch")
 """Modules without which nothing can be accepted; of these only torch is no dependency of dlbench."""
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 POLICIES = ("base", "tuned")
-WORKLOAD = "resnet50"
-LEAST_TRAINING_MIB = 20.0
-"""Of one sample of WORKLOAD in fp32, whose activations alone are several times that."""
+LEAST_TRAINING_MIB = 40.0
+"""Of one sample of resnet50 in fp32, whose activations alone are twice that."""
+
+CARD, SOAK = "card", "soak"
+PROTOCOL = "protocol_"
+RUNS = ("energy", *(PROTOCOL + p for p in PRECISIONS), "out_of_memory", "batch_search")
+PARTS = (*RUNS, CARD, SOAK)
+"""In this order: while the product runs, this process computes nothing on the card, and holds none."""
 
 
 def runs_of(memory_mib: float) -> dict[str, tuple[str, ...]]:
     """The product's own runs on a card of that size, whose documents are then judged."""
     too_large = str(int(memory_mib / LEAST_TRAINING_MIB))
-    matrix = ("--precision", ",".join(PRECISIONS), "--policy", ",".join(POLICIES))
     training = ("--mode", "training")
+    # The gate and the clocks are asked of each case, not how precise it is; the first trials suffice.
+    protocol = ("--policy", ",".join(POLICIES), "--profile", "quick", "--telemetry", "off")
     return {
-        "energy": (*training, "--profile", "standard"),
-        # The gate and the clocks are asked of each case, not how precise it is; and none is cut off.
-        "protocol": (*matrix, "--profile", "quick", "--telemetry", "off", "--time-budget", "2h"),
+        "energy": (*training, "--profile", "standard", "--time-budget", "6m"),
+        **{PROTOCOL + p: ("--precision", p, *protocol, "--time-budget", "6m") for p in PRECISIONS},
         "out_of_memory": (*training, "--batch-size", too_large, "--profile", "quick"),
         "batch_search": (*training, "--batch-size", "auto", "--profile", "quick"),
     }
@@ -57,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     missing = _missing()
     if missing:
         return _nothing(missing)
+    from dlbench import environment
     from dlbench.core.types import Absent
 
     # Kept before the load narrows it to one card: the product's runs find their card themselves.
@@ -64,30 +71,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = _card()
     if isinstance(found, str):
         return _nothing(found)
-    device, load = found
+    device, make_load = found
     if isinstance(device.memory_mib, Absent):
         return _nothing(f"{device.name} does not tell its memory: {device.memory_mib.reason}")
     product = Product(
         device=device.id,
+        workload=options.workload,
+        framework=options.framework,
         folder=options.out,
         surroundings=surroundings,
         runs=runs_of(device.memory_mib),
     )
     options.out.mkdir(parents=True, exist_ok=True)
-    checks = []
-    for check in _all(device, load, product, options.soak_s):
-        checks.append(check)
-        _say(f"{WORDS[check.passed]:<12} {check.rule:<28} {check.detail}")
-    _write(options.out, device, checks)
-    complete = all(check.passed for check in checks)
-    return 0 if complete else EXIT_INCOMPLETE
+    book = Book(
+        folder=options.out,
+        device=device.name,
+        environment=environment.gather([device], [options.framework]),
+    )
+    book.take_up()
+    for part in (p for p in PARTS if p in options.only):
+        book.begin(part)
+        for check in _of_part(part, device, make_load, product, options.soak_s):
+            book.add(part, check)
+    book.close()
+    return 0 if book.complete else EXIT_INCOMPLETE
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.gpu", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("build/gpu-acceptance"))
     parser.add_argument("--soak-s", type=float, default=600.0, help="length of the soak")
+    parser.add_argument("--only", type=_parts, default=PARTS, help=f"of {','.join(PARTS)}")
+    parser.add_argument("--workload", default="resnet50", help="what the product's runs measure")
+    parser.add_argument("--framework", default="pytorch", help="and by which framework")
     return parser.parse_args(arguments)
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    asked = tuple(text.split(","))
+    unknown = set(asked) - set(PARTS)
+    if unknown:
+        raise argparse.ArgumentTypeError(f"there is no part {', '.join(sorted(unknown))}")
+    return asked
 
 
 WORDS = {True: "passed", False: "FAILED", None: "not applied"}
@@ -110,8 +135,8 @@ def _missing() -> str:
     return f"{sys.executable} lacks {', '.join(absent)} (make gpu GPU_PYTHON=/path/to/python)"
 
 
-def _card() -> tuple[DeviceInfo, Load] | str:
-    """The first card and a load for it, or why there is none."""
+def _card() -> tuple[DeviceInfo, Callable[[], Load]] | str:
+    """The first card and how to make a load for it, or why there is none."""
     from dlbench.core.types import Absent
     from dlbench.devices import nvidia
 
@@ -124,43 +149,52 @@ def _card() -> tuple[DeviceInfo, Load] | str:
 
     if not torch.cuda.is_available():
         return f"torch {torch.__version__} sees no CUDA device, though NVML sees {devices[0].name}"
-    from tests.gpu.torch_load import TorchLoad
 
-    return devices[0], TorchLoad(torch)
+    def make_load() -> Load:
+        from tests.gpu.torch_load import TorchLoad
+
+        return TorchLoad(torch)
+
+    return devices[0], make_load
 
 
-def _all(device: DeviceInfo, load: Load, product: Product, soak_s: float) -> Iterator[Check]:
-    """Every check in turn: the card's own first, then what the product says of it."""
+def _of_part(
+    part: str, device: DeviceInfo, make_load: Callable[[], Load], product: Product, soak_s: float
+) -> Iterator[Check]:
+    """The checks of one part."""
+    from dlbench.core.types import Run
     from tests.gpu import probes
 
-    yield probes.same_device(device, load)
-    yield probes.counter_period(device)
-    yield probes.call_latency(device)
-    yield probes.power_tail(device, load)
-    yield probes.memory(device, load)
-    yield from judged({name: product.run(name) for name in product.runs})
-    yield probes.soak(device, load, soak_s)
+    if part == CARD:
+        load = make_load()
+        yield probes.same_device(device, load)
+        yield probes.counter_period(device)
+        yield probes.call_latency(device)
+        yield probes.power_tail(device, load)
+        yield probes.memory(device, load)
+    elif part == SOAK:
+        yield probes.soak(device, make_load(), soak_s)
+    else:
+        run = product.run(part)
+        yield from judged(part, run) if isinstance(run, Run) else [run]
 
 
-def judged(runs: dict[str, Run | str]) -> Iterator[Check]:
-    """What the product's documents are worth; a run without one fails its checks in its words."""
-    from dlbench.core.types import Check
+def judged(part: str, run: Run) -> Iterator[Check]:
+    """What a document of the product is worth."""
     from tests.gpu import checks
 
-    for name, run in runs.items():
-        if isinstance(run, str):
-            yield Check(rule=f"run_{name}", passed=False, detail=run)
-        elif name == "energy":
-            trials = [t for r in run.results for t in r.measured]
-            yield checks.counter_against_integral(trials)
-            yield checks.energy_repeats(trials)
-            yield checks.throttle_counters(trials)
-        elif name == "protocol":
-            yield from checks.protocol(run, [(p, q) for p in PRECISIONS for q in POLICIES])
-        elif name == "out_of_memory":
-            yield checks.out_of_memory(run)
-        else:
-            yield checks.batch_search(run.plan.searches)
+    if part == "energy":
+        trials = [t for r in run.results for t in r.measured]
+        yield checks.counter_against_integral(trials)
+        yield checks.energy_repeats(trials)
+        yield checks.throttle_counters(trials)
+    elif part.startswith(PROTOCOL):
+        precision = part.removeprefix(PROTOCOL)
+        yield from checks.protocol(run, [(precision, policy) for policy in POLICIES])
+    elif part == "out_of_memory":
+        yield checks.out_of_memory(run)
+    else:
+        yield checks.batch_search(run.plan.searches)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,18 +202,24 @@ class Product:
     """``dlbench run`` on one card, as a user calls it; ``runs`` are its arguments by a name."""
 
     device: str
+    workload: str
+    framework: str
     folder: Path
     surroundings: Mapping[str, str]
     runs: Mapping[str, tuple[str, ...]]
 
-    def run(self, name: str) -> Run | str:
-        """The document of one run, or why there is none."""
+    def run(self, name: str) -> Run | Check:
+        """The document of one run; without one a check that failed in the product's words.
+
+        Where nothing could run (this card has not that precision) it could not be applied.
+        """
+        from dlbench.core.types import Check
         from dlbench.store import runs
 
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         before = set(folder.glob("*.json"))
-        asked = ["run", WORKLOAD, "-f", "pytorch", "-d", self.device, *self.runs[name]]
+        asked = ["run", self.workload, "-f", self.framework, "-d", self.device, *self.runs[name]]
         _say(f"running      dlbench {' '.join(asked)}")
         done = subprocess.run(
             [sys.executable, "-m", "dlbench", *asked, "--out", str(folder), "--json"],
@@ -190,27 +230,91 @@ class Product:
         )
         made = sorted(set(folder.glob("*.json")) - before)
         if not made:
-            return f"exit {done.returncode}: {done.stderr.strip()[-300:]}"
+            detail = f"exit {done.returncode}: {done.stderr.strip()[-300:]}"
+            passed = None if done.returncode == EXIT_NOTHING_RAN else False
+            return Check(rule=f"run_{name}", passed=passed, detail=detail)
         return runs.read_run(made[-1])
 
 
-def _write(out: Path, device: DeviceInfo, checks: Sequence[Check]) -> None:
-    """The document and the report, beside the runs' own documents."""
-    from dlbench import environment
+@dataclass(slots=True, kw_only=True)
+class Book:
+    """What was found, by part: written after each, beside the runs' own documents."""
 
-    made = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    here = environment.gather([device], ["pytorch"])
-    document: dict[str, Any] = {
-        "kind": "gpu acceptance",
-        "created_utc": made,
-        "environment": asdict(here),
-        "checks": [asdict(check) for check in checks],
-    }
-    path = out / "acceptance.json"
-    path.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    (out / "acceptance.md").write_text(report(device.name, made, checks), encoding="utf-8")
-    _say(f"document     {path}")
-    _say(f"report       {out / 'acceptance.md'}")
+    folder: Path
+    device: str
+    environment: Environment
+    found: dict[str, list[Check]] = field(default_factory=dict)
+
+    @property
+    def document(self) -> Path:
+        """Where it lies."""
+        return self.folder / "acceptance.json"
+
+    @property
+    def checks(self) -> list[Check]:
+        """All of them; a part that has not run is one that could not be applied."""
+        from dlbench.core.types import Check
+
+        unrun = {
+            part: [Check(rule=part, passed=None, detail=f"not run yet: --only {part}")]
+            for part in PARTS
+            if not self.found.get(part)
+        }
+        return [check for part in PARTS for check in (self.found | unrun)[part]]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every part has run and passed."""
+        return all(check.passed for check in self.checks)
+
+    def take_up(self) -> None:
+        """Keep the parts that ran before, if it was here: same machine, same card, same software."""
+        from dlbench.core.types import Check
+
+        try:
+            before = json.loads(self.document.read_text(encoding="utf-8"))
+            same = before["environment"]["fingerprint"] == self.environment.fingerprint
+            kept = [(c.pop("part"), Check(**c)) for c in before["checks"]] if same else []
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            _say(f"not kept     {self.document} cannot be read: {error}")
+            return
+        for part, check in kept:
+            self.found.setdefault(part, []).append(check)
+
+    def begin(self, part: str) -> None:
+        """A part runs anew: what it found before does not count any more."""
+        self.found[part] = []
+
+    def add(self, part: str, check: Check) -> None:
+        """One check, told and written at once: what ends this process takes no finding along."""
+        self.found[part].append(check)
+        _say(f"{WORDS[check.passed]:<12} {check.rule:<28} {check.detail}")
+        self._write()
+
+    def close(self) -> None:
+        """Say where it lies."""
+        self._write()
+        _say(f"document     {self.document}")
+        _say(f"report       {self.folder / 'acceptance.md'}")
+
+    def _write(self) -> None:
+        made = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        document: dict[str, Any] = {
+            "kind": "gpu acceptance",
+            "created_utc": made,
+            "environment": asdict(self.environment),
+            "checks": [
+                {"part": part, **asdict(check)}
+                for part, checks in self.found.items()
+                for check in checks
+            ],
+        }
+        text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+        self.document.write_text(text, encoding="utf-8")
+        page = report(self.device, made, self.checks)
+        (self.folder / "acceptance.md").write_text(page, encoding="utf-8")
 
 
 def report(name: str, made: str, checks: Sequence[Check]) -> str:

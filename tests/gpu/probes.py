@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -41,8 +41,8 @@ class Load(Protocol):
         """Hold that much memory of the device for as long as the answer lives."""
         ...
 
-    def allocated_mib(self) -> float | Absent:
-        """What the framework says that it holds."""
+    def memory_mib(self) -> Mapping[str, float | Absent]:
+        """What the framework says that it holds at most, by name."""
         ...
 
     def uuid(self) -> str | Absent:
@@ -128,7 +128,7 @@ def memory(device: DeviceInfo, load: Load, known_mib: float = KNOWN_MIB) -> Chec
 def _memory_mib(device: DeviceInfo, load: Load) -> dict[str, float | Absent]:
     used = points(nvidia.meters(device)[0].read(), "memory_used_mib")
     return {
-        "framework": load.allocated_mib(),
+        **load.memory_mib(),
         "device": used[0][1] if used else Absent(reason="the driver does not say"),
         "process": nvidia.memory_held_mib(device, os.getpid()),
     }

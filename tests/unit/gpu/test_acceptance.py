@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +37,7 @@ from tests.energy.scripted import World
 from tests.energy.traces import parse
 from tests.gpu import __main__ as acceptance
 from tests.gpu import checks
+from tests.gpu.torch_load import TorchLoad
 from tests.nvml import replaying
 
 ROOT = Path(__file__).parents[3]
@@ -168,13 +171,13 @@ def test_energy_that_is_absent_is_not_applied() -> None:
 def test_memory_rises_by_what_was_allocated() -> None:
     """Within a page; a silent zero fails; a number that is absent is named, not judged."""
     good: dict[str, float | Absent] = {
-        "framework": 1024.0,
+        "framework_allocated": 1024.0,
         "device": 1026.0,
         "process": UNKNOWN,
     }
     assert checks.memory(1024.0, good).passed is True
     assert "process absent" in checks.memory(1024.0, good).detail
-    assert checks.memory(1024.0, {**good, "framework": 0.0}).passed is False
+    assert checks.memory(1024.0, {**good, "framework_allocated": 0.0}).passed is False
     assert checks.memory(1024.0, {"framework": UNKNOWN}).passed is None
 
 
@@ -284,12 +287,44 @@ def test_the_protocol_wants_every_precision_and_policy() -> None:
     assert "no trial, time budget" in unrun.detail
 
 
-def test_a_run_without_a_document_fails_in_its_words() -> None:
-    """The product's own sentence is the verdict; every run has at least one check."""
-    names = acceptance.runs_of(81920.0)
-    found = list(acceptance.judged(dict.fromkeys(names, "exit 3: nothing ran")))
-    assert len(found) == len(names)
-    assert all(c.passed is False and "nothing ran" in c.detail for c in found)
+def _product(folder: Path, *arguments: str, **variables: str) -> acceptance.Product:
+    return acceptance.Product(
+        device="nvidia:0",
+        workload="fake",
+        framework="fake",
+        folder=folder,
+        surroundings={**os.environ, **variables},
+        runs={"energy": arguments},
+    )
+
+
+def test_a_run_without_a_document_fails_in_its_words(tmp_path: Path) -> None:
+    """The product's own sentence is the verdict; what cannot run here at all is not applied."""
+    scenario = tmp_path / "scenario.txt"
+    scenario.write_text(f"clock real\n{replaying.A100}\n")
+    card = {
+        "DLBENCH_NVML_LIBRARY": str(replaying.build(tmp_path)),
+        "DLBENCH_NVML_REPLAY": str(scenario),
+    }
+    wrong = _product(tmp_path, "--profile", "quicker", **card).run("energy")
+    assert isinstance(wrong, Check)
+    assert wrong.passed is False
+    assert "quicker" in wrong.detail
+    nothing = _product(tmp_path, "--precision", "bf16", **card).run("energy")
+    assert isinstance(nothing, Check)
+    assert nothing.passed is None
+    assert nothing.detail.startswith("exit 3: ")
+
+
+def test_every_run_of_the_product_is_a_part_with_its_own_judgement() -> None:
+    """No part without arguments, none without a check; every precision and policy is asked for."""
+    runs = acceptance.runs_of(81920.0)
+    assert tuple(runs) == acceptance.RUNS
+    rules = [c.rule for part in runs for c in acceptance.judged(part, _run())]
+    assert len(rules) == 3 + 4 * 2 + 1 + 1
+    assert {f"protocol_{p}_{q}" for p in acceptance.PRECISIONS for q in ("base", "tuned")} < set(
+        rules
+    )
 
 
 # --- soak ------------------------------------------------------------------------------------------
@@ -353,12 +388,85 @@ def test_an_acceptance_leaves_a_document_and_a_report(
     ]
     monkeypatch.setattr(acceptance, "_missing", lambda: "")
     monkeypatch.setattr(acceptance, "_card", lambda: (builders.CPU, None))
-    monkeypatch.setattr(acceptance, "_all", lambda *_: iter(found))
-    assert acceptance.main(["--out", str(tmp_path)]) == code
+    monkeypatch.setattr(acceptance, "PARTS", ("card",))
+    monkeypatch.setattr(acceptance, "_of_part", lambda *_: iter(found))
+    assert acceptance.main(["--out", str(tmp_path), "--only", "card"]) == code
     document = json.loads((tmp_path / "acceptance.json").read_text())
     assert [c["passed"] for c in document["checks"]] == [True, verdict]
     assert document["environment"]["devices"][0]["name"] == builders.CPU.name
     assert "| uuid | passed | same |" in (tmp_path / "acceptance.md").read_text()
+
+
+def test_an_acceptance_may_be_made_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Complete once each part has passed; what ran anew counts, and another machine's does not."""
+    verdicts: dict[str, bool | None] = {"card": True, "soak": False}
+    monkeypatch.setattr(acceptance, "_missing", lambda: "")
+    monkeypatch.setattr(acceptance, "_card", lambda: (builders.CPU, None))
+    monkeypatch.setattr(acceptance, "PARTS", ("card", "soak"))
+    monkeypatch.setattr(
+        acceptance,
+        "_of_part",
+        lambda part, *_: iter([Check(rule=f"of_{part}", passed=verdicts[part], detail="x")]),
+    )
+    once = ["--out", str(tmp_path), "--only"]
+    assert acceptance.main([*once, "card"]) == acceptance.EXIT_INCOMPLETE
+    assert (
+        "| soak | not applied | not run yet: --only soak |"
+        in (tmp_path / "acceptance.md").read_text()
+    )
+    assert acceptance.main([*once, "soak"]) == acceptance.EXIT_INCOMPLETE
+    verdicts["soak"] = True
+    assert acceptance.main([*once, "soak"]) == 0
+    path = tmp_path / "acceptance.json"
+    document = json.loads(path.read_text())
+    assert [(c["part"], c["rule"]) for c in document["checks"]] == [
+        ("card", "of_card"),
+        ("soak", "of_soak"),
+    ]
+    document["environment"]["fingerprint"] = "another machine"
+    path.write_text(json.dumps(document))
+    assert acceptance.main([*once, "soak"]) == acceptance.EXIT_INCOMPLETE
+    path.write_text("{")
+    assert acceptance.main([*once, "soak"]) == acceptance.EXIT_INCOMPLETE
+    assert "cannot be read" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        acceptance.main([*once, "sock"])
+
+
+def test_the_load_of_a_real_card_works_on_the_processor() -> None:
+    """The same calls of torch with another device: it multiplies, allocates, and tells no zero."""
+    torch = pytest.importorskip("torch")
+    load = TorchLoad(torch, "cpu", side=64)
+    start_s = time.monotonic()
+    load.work(0.05)
+    assert 0.05 <= time.monotonic() - start_s < 5
+    assert float(load._b[0, 0]) == 64.0  # rows of ones
+    held: Any = load.allocate(2.0)
+    assert held.nbytes == 2 * 1024**2
+    assert int(held.sum()) == 0
+    assert [type(x) for x in load.memory_mib().values()] == [Absent, Absent]
+    assert isinstance(load.uuid(), Absent)
+
+
+def test_torch_has_what_the_load_calls_on_a_card() -> None:
+    """By its own stubs, for nothing here can call them: a name that is gone is seen without a card."""
+    torch = pytest.importorskip("torch")
+    for name in (
+        "is_available",
+        "synchronize",
+        "get_device_properties",
+        "max_memory_allocated",
+        "max_memory_reserved",
+        "reset_peak_memory_stats",
+        "Event",
+        "OutOfMemoryError",
+    ):
+        assert hasattr(torch.cuda, name), name
+    stubs = (Path(torch.__file__).parent / "_C" / "__init__.pyi").read_text()
+    properties = stubs.split("class _CudaDeviceProperties:")[1].split("\n\n")[0]
+    assert "uuid: str" in properties
 
 
 def test_a_python_without_torch_accepts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,7 +478,7 @@ def test_a_python_without_torch_accepts_nothing(monkeypatch: pytest.MonkeyPatch)
 def test_the_batch_that_cannot_fit_grows_with_the_card() -> None:
     """Several times what a card can hold, and inputs that the host still can."""
     batch = int(acceptance.runs_of(81920.0)["out_of_memory"][3])
-    assert batch == 4096
+    assert batch == 2048
 
 
 def test_a_report_counts_what_passed_and_what_was_not_applied() -> None:
@@ -407,8 +515,8 @@ class Pretended:
     def allocate(self, mib):
         return None
 
-    def allocated_mib(self):
-        return 0.0
+    def memory_mib(self):
+        return {"framework_allocated": 0.0}
 
     def uuid(self):
         return "aaaa0000"
