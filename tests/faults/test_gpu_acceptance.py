@@ -42,7 +42,7 @@ def _judged(product: acceptance.Product, part: str) -> list[Check]:
 
 
 def test_the_products_document_is_judged(product: acceptance.Product) -> None:
-    """Joules a sample of a constant power repeat; windows of two seconds have no integral to compare."""
+    """Joules a sample of a constant power repeat; two seconds have no integral to compare."""
     against, repeats, _ = _judged(product, "energy")
     assert against.passed is None
     assert "too short" in against.detail
