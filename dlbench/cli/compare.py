@@ -54,7 +54,7 @@ def compare(
     from dlbench.analysis import bottleneck
     from dlbench.analysis import compare as comparing
     from dlbench.analysis.matrix import matrix
-    from dlbench.cli import parsing, show, show_compare
+    from dlbench.cli import parsing, show, show_compare, show_telemetry
     from dlbench.store import runs as store
 
     allowed = _allowed(parsing.listed(allow))
@@ -71,7 +71,8 @@ def compare(
     _enough_trials(comparisons)
     table = matrix(runs, pairs) if len(runs) >= LEAST_COLUMNS else None
     if json:
-        show.as_json(_plain(pairs, comparisons, table))
+        energy = {run.run_id: show_telemetry.energy_as_plain(run) for run in runs}
+        show.as_json({**_plain(pairs, comparisons, table), "energy": energy})
     elif markdown:
         show.line(show_compare.markdown(pairs, comparisons, table))
     else:
@@ -80,6 +81,8 @@ def compare(
                 show_compare.environment_differences(pair)
             show.comparisons(comparisons)
             show.slower_tuned(comparisons)
+            for run in runs:
+                show_telemetry.energy(run)
         else:
             named = {pair.b_run.run_id for pair in pairs} | {runs[0].run_id}
             columns = zip(table.columns, table.run_ids, strict=True)

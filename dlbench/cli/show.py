@@ -154,7 +154,7 @@ def run_table(run: Run) -> None:
     """The closing table of a run, and under it whatever a reader must know to trust it."""
     out = console()
     out.print(results_table(run, wide=out.width >= LEAST_TABLE_WIDTH))
-    for reason in _distinct_reasons(run, "energy_j_per_sample"):
+    for reason in distinct_reasons(run, "energy_j_per_sample"):
         out.print(f"[dim]energy:[/] {clean(reason)}", soft_wrap=True)
     for result in run.results:
         _token_time(result, run)
@@ -396,7 +396,7 @@ def _failure(result: CaseResult) -> None:
     )
 
 
-def _distinct_reasons(run: Run, metric_name: str) -> list[str]:
+def distinct_reasons(run: Run, metric_name: str) -> list[str]:
     """Why a metric is absent from cases that ran, each reason once."""
     reasons = []
     for result in run.results:

@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from dlbench.analysis.footprint import BY_DEVICE, OF_THE_MACHINE, Part
-from dlbench.cli import show
+from dlbench.cli import show, show_telemetry
 from dlbench.core import units
 from dlbench.core.footprint import PER_SAMPLES, Footprint, Site
 from dlbench.core.types import Absent, Metric, Run
@@ -18,7 +18,9 @@ SCALES = (1000.0, 1.0, 1.0, 1.0)
 
 
 def footprints(run: Run, site: Site, cases: Sequence[Part], programs: Sequence[Part]) -> None:
-    """A document's parts as tables, where it stands, and why numbers are missing."""
+    """What was read, a document's parts as tables, where it stands, and why numbers are missing."""
+    if run.results:
+        show_telemetry.energy(run)
     for found, what in ((cases, f"{PER_SAMPLES:,} samples"), (programs, "the whole program")):
         if found:
             rows = [(p.label, *map(_cell, _metrics(p), SCALES)) for p in found]
@@ -77,11 +79,17 @@ UNASKED = (BY_DEVICE, OF_THE_MACHINE)
 
 def plain(run: Run, site: Site, cases: Sequence[Part], programs: Sequence[Part]) -> dict[str, Any]:
     """A document's footprints as ``--json`` prints them."""
+    measured = show_telemetry.energy_as_plain(run)
     return {
         "run_id": run.run_id,
         "site": asdict(site),
         "cases": [
-            {"case_id": p.case_id, **_plain(p, f"_per_{PER_SAMPLES}_samples")} for p in cases
+            {
+                "case_id": p.case_id,
+                **_plain(p, f"_per_{PER_SAMPLES}_samples"),
+                **measured.get(p.case_id, {}),
+            }
+            for p in cases
         ],
         "monitored": [_plain(p, "") for p in programs],
     }

@@ -8,6 +8,7 @@ from dlbench.cli.show import (
     LEAST_TABLE_WIDTH,
     clean,
     console,
+    distinct_reasons,
     metric_as_plain,
     results_like,
 )
@@ -18,6 +19,8 @@ from dlbench.core.tracks import NOT_READ
 from dlbench.core.types import Absent, Estimated, Metric, Run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from dlbench.session.monitor import Finished
@@ -80,27 +83,61 @@ ONLY_WIDE = (
 """Left out where the terminal is narrow."""
 
 
+ENERGY = (
+    "energy_j_per_sample",
+    "net_energy_j_per_sample",
+    "samples_per_j",
+    "host_energy_j_per_sample",
+    "mean_power_w",
+    "p95_power_w",
+)
+"""Those of the columns that are of energy and power."""
+
+
+def energy(run: Run) -> None:
+    """Joules and watts of a document's cases; where none has any, why."""
+    _table(run, [c for c in COLUMNS if c[1] in ENERGY], f"Energy and power in {run.run_id}")
+    for reason in distinct_reasons(run, ENERGY[0]):
+        console().print(f"[dim]energy in {clean(run.run_id)}: {clean(reason)}[/]", soft_wrap=True)
+
+
+def energy_as_plain(run: Run) -> dict[str, Any]:
+    """The same as ``--json`` prints it, by case."""
+    return {
+        result.case.case_id: {
+            name: metric_as_plain(metrics.compute(name, result, run)) for name in ENERGY
+        }
+        for result in run.results
+    }
+
+
 def devices(run: Run) -> None:
     """Energy, power, utilisation, clock, heat and throttling of each case; nothing if none was read."""
     wide = console().width >= LEAST_TABLE_WIDTH
-    wanted = [c for c in COLUMNS if wide or c[1] not in ONLY_WIDE]
+    _table(run, [c for c in COLUMNS if wide or c[1] not in ONLY_WIDE], "Devices meanwhile")
+
+
+def _table(run: Run, wanted: Sequence[tuple[str, str]], title: str) -> None:
+    """Cases by quantities; one that no case has is no column."""
     values = {
         (result.case, name): metrics.compute(name, result, run)
         for result in run.results
         for _, name in wanted
     }
     known = [
-        (title, name)
-        for title, name in wanted
+        (heading, name)
+        for heading, name in wanted
         if any(not isinstance(values[r.case, name], Absent) for r in run.results)
     ]
     if not known:
         return
-    drawn = results_like("case", *(title for title, _ in known), title="Devices meanwhile")
+    drawn = results_like("case", *(heading for heading, _ in known), title=clean(title))
     for result in run.results:
         cells = (_cell(name, values[result.case, name]) for _, name in known)
         drawn.add_row(clean(result.case.label), *cells)
     console().print(drawn)
+    if any(isinstance(value, Estimated) for value in values.values()):
+        console().print("[dim]~ estimated (--json says how); - absent[/]")
 
 
 def _cell(name: str, value: Metric) -> str:

@@ -112,6 +112,29 @@ def test_grams_and_money_follow_from_the_joules(
     assert case["embodied_g_per_1000_samples"]["kind"] == "absent"
 
 
+def test_joules_and_watts_stand_before_what_they_emit(
+    document: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A quarter of a joule a sample at 250 W, four samples a joule, each as what it is."""
+    assert call(monkeypatch, str(document), "--json") == 0
+    case = _cases(capsys)[0]
+    for name, value in (
+        ("energy_j_per_sample", 0.25),
+        ("net_energy_j_per_sample", 0.19),
+        ("samples_per_j", 4.0),
+        ("mean_power_w", 250.0),
+    ):
+        assert case[name]["kind"] == "measured", name
+        assert case[name]["value"] == pytest.approx(value, rel=0.01), name
+    for name in ("p95_power_w", "host_energy_j_per_sample"):
+        assert case[name]["kind"] == "absent", name
+    assert call(monkeypatch, str(document)) == 0
+    table = capsys.readouterr().out.split("of 1,000 samples")[0]
+    for words in ("Energy and power in", "J/sample", "0.250", "samples/J", "4.00", "W mean"):
+        assert words in table, words
+    assert "W p95" not in table
+
+
 def test_without_a_place_carbon_is_absent_and_energy_is_not(
     document: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

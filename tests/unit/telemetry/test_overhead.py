@@ -80,3 +80,34 @@ def test_what_devices_did_is_a_table_of_what_was_read(capsys: pytest.CaptureFixt
     assert "MHz" not in out
     show_telemetry.devices(builders.run([builders.result(builders.case(), [0.01] * 3)]))
     assert capsys.readouterr().out == ""
+
+
+def test_compared_documents_tell_their_energy_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    """Measured without a mark, estimated with one and its key, absent with the reason."""
+    found = {}
+    for window_s, n in ((5.0, 3), (2.0, 1)):
+        world = World(
+            trace=parse([["idle", "60000"], ["load", "constant", "250000"], ["period", "100"]])
+        )
+        record = world.measure(window_s, n)
+        found[window_s] = builders.trial(
+            builders.case(),
+            0,
+            windows=record.windows,
+            energy=record.values,
+            readings=record.readings,
+        )
+    base = builders.result(builders.case(), [])
+    show_telemetry.energy(builders.run([replace(base, trials=(found[5.0],))]))
+    measured = capsys.readouterr().out
+    assert "0.250" in measured
+    assert "~" not in measured
+    show_telemetry.energy(builders.run([replace(base, trials=(found[2.0],))]))
+    estimated = capsys.readouterr().out
+    assert "~0.250" in estimated
+    assert "~4.00" in estimated
+    assert "~ estimated" in estimated
+    show_telemetry.energy(builders.run([builders.result(builders.case(), [0.01] * 3)]))
+    absent = capsys.readouterr().out
+    assert "J/sample" not in absent
+    assert "no energy meter on this device" in absent
