@@ -393,7 +393,9 @@ def _cannot(case: Case, device: DeviceInfo, capability: Capability) -> Outcome |
     if case.mode not in capability.modes:
         return _unsupported(f"the {case.framework} adapter has no {case.mode}")
     if case.policy not in capability.policies:
-        return _unsupported(f"the {case.framework} adapter has no policy {case.policy}")
+        words = f"the {case.framework} adapter has no policy {case.policy}"
+        why = capability.reasons.get(case.policy)
+        return _unsupported(f"{words}: {why}" if why else words)
     return None
 
 

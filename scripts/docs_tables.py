@@ -101,7 +101,9 @@ def policies() -> str:
         able = registry.framework(name).probe()
         if isinstance(able, Absent):
             raise SystemExit(f"{name}: {able.reason} ({able.remedy})")
-        texts = [able.policies.get(policy, "not offered") for policy in Policy]
+        texts = [
+            able.policies.get(policy) or f"not offered: {able.reasons[policy]}" for policy in Policy
+        ]
         rows.append((name, ", ".join(able.modes), *texts))
     return table(("framework", "runs", "`base`", "`tuned` adds"), rows)
 

@@ -28,8 +28,8 @@ class Capability:
     """What an installed framework can do here, found without importing it.
 
     ``precisions`` maps a device kind (``cpu``, ``nvidia``) to what the adapter runs on it; a kind
-    that is missing cannot be used, and ``reasons`` says why, of it or of a precision by its name.
-    ``policies`` maps each policy that the adapter offers to what it turns on.
+    that is missing cannot be used, and ``reasons`` says why, of it or of a precision or policy by its
+    name. ``policies`` maps each policy that the adapter offers to what it turns on.
     """
 
     version: str

@@ -56,7 +56,7 @@ SMALLER = "Use a smaller --batch-size."
 POLICIES = {
     Policy.BASE: "one `jax.jit` of the whole step of a Keras model, its state donated: nobody uses JAX "
     "uncompiled",
-    Policy.TUNED: "nothing more: the same program",
+    Policy.TUNED: "nothing more: the same program, with XLA's own defaults",
 }
 """What each policy turns on, for `dlbench list` and the docs."""
 

@@ -62,6 +62,14 @@ POLICIES = {
 }
 """What each policy turns on, for `dlbench list` and the docs."""
 
+UNTUNED = (
+    "what an expert turns on is on in base: every graph optimisation, inputs and outputs bound in "
+    "place, the memory arena, threads that spin"
+)
+"""Looked at and left: the optimiser for transformers fuses no attention of what PyTorch exports, and
+the rest of what it does the session does too; shrinking blocks of work and denormals as zero showed
+no gain."""
+
 
 def probe() -> Capability | Absent:
     """Version and devices of the installed packages, without importing them."""
@@ -72,7 +80,7 @@ def probe() -> Capability | Absent:
     if version is None:
         return Absent(reason="an onnxruntime without its metadata is on the path", remedy=INSTALL)
     precisions: dict[str, tuple[Precision, ...]] = {"cpu": CPU_PRECISIONS}
-    reasons = {}
+    reasons: dict[str, str] = {Policy.TUNED: UNTUNED}
     if _version("onnxruntime-gpu"):
         precisions["nvidia"] = CUDA_PRECISIONS
     else:

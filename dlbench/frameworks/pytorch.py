@@ -46,8 +46,9 @@ LOST_WORDS = ("device-side assert", "unspecified launch failure", "device lost",
 
 POLICIES = {
     Policy.BASE: "eager, contiguous tensors; bf16 and fp16 by autocast, fp16 with loss scaling",
-    Policy.TUNED: "`torch.compile` (default mode), channels-last images; on CUDA the fused optimiser "
-    "and cuDNN's search for the fastest algorithm",
+    Policy.TUNED: "`torch.compile` (default mode, another by `-o compile_mode=...`), channels-last "
+    "images; on CUDA the fused optimiser and cuDNN's search for the fastest algorithm; CUDA graphs in "
+    "inference if asked for (`reduce-overhead`, `max-autotune`)",
 }
 """What each policy turns on, for `dlbench list` and the docs."""
 
@@ -143,21 +144,30 @@ def prepare(torch: Any, request: SubjectRequest, device: Any = None) -> Prepared
 
 
 COMPILE_MODES = ("default", "max-autotune-no-cudagraphs")
-"""Those of ``torch.compile`` whose outputs have memory of their own. The others replay CUDA graphs:
-the next call overwrites their outputs, and what is kept for the gate would change under its hands."""
+"""Those of ``torch.compile`` whose outputs have memory of their own."""
+
+GRAPH_MODES = ("reduce-overhead", "max-autotune")
+"""Those that replay CUDA graphs: the next call overwrites their outputs. Queries are fetched before the
+next; a first loss is kept until the end, so that training has none of them."""
 
 
 def compile_mode(case: Case) -> str:
     """The mode of ``torch.compile``: the option ``compile_mode``, ``default`` unless given.
 
     Raises:
-        UnsupportedError: it is none of ``COMPILE_MODES``.
+        UnsupportedError: there is no such mode, or not for this case.
     """
     mode = dict(case.options).get("compile_mode", COMPILE_MODES[0])
-    if mode not in COMPILE_MODES:
-        known = " or ".join(COMPILE_MODES)
-        raise UnsupportedError(f"there is no compile_mode {mode!r}", f"-o compile_mode={known}")
-    return mode
+    graphs = case.mode is Mode.INFERENCE and case.device.partition(":")[0] == "nvidia"
+    able = (*COMPILE_MODES, *(GRAPH_MODES if graphs else ()))
+    advice = f"-o compile_mode={' or '.join(able)}"
+    if mode in able:
+        return mode
+    if mode in GRAPH_MODES:
+        raise UnsupportedError(
+            f"compile_mode {mode} replays CUDA graphs, which is for inference on a GPU", advice
+        )
+    raise UnsupportedError(f"there is no compile_mode {mode!r}", advice)
 
 
 def n_parameters(model: Any) -> int:  # noqa: ANN401

@@ -225,17 +225,26 @@ FP16 = 2e-2
 """As the workloads' own tolerance."""
 
 
-def test_an_unknown_mode_of_the_compiler_is_refused_by_name() -> None:
-    """Modes that replay CUDA graphs are not offered: their outputs would change after the fact."""
+def test_modes_of_the_compiler_that_replay_cuda_graphs_are_for_inference_on_a_gpu() -> None:
+    """Elsewhere each is refused by name, with the modes that there are."""
     from dataclasses import replace
 
     from dlbench.core.errors import UnsupportedError
     from dlbench.frameworks import pytorch
     from tests.conformance.test_frameworks import request_for
 
-    case = request_for("pytorch", "gemm").case
-    assert pytorch.compile_mode(case) == "default"
-    tuned = replace(case, options=(("compile_mode", "max-autotune-no-cudagraphs"),))
-    assert pytorch.compile_mode(tuned) == "max-autotune-no-cudagraphs"
-    with pytest.raises(UnsupportedError, match="no compile_mode 'reduce-overhead'"):
-        pytorch.compile_mode(replace(case, options=(("compile_mode", "reduce-overhead"),)))
+    def of(name: str, /, **changes: Any) -> str:
+        case = request_for("pytorch", "gemm").case
+        return pytorch.compile_mode(replace(case, options=(("compile_mode", name),), **changes))
+
+    assert pytorch.compile_mode(request_for("pytorch", "gemm").case) == "default"
+    assert of("max-autotune-no-cudagraphs") == "max-autotune-no-cudagraphs"
+    assert of("reduce-overhead", device="nvidia:1") == "reduce-overhead"
+    assert of("max-autotune", device="nvidia") == "max-autotune"
+    for changes in ({}, {"device": "nvidia:0", "mode": Mode.TRAINING, "scenario": None}):
+        with pytest.raises(UnsupportedError, match="max-autotune replays CUDA graphs") as refused:
+            of("max-autotune", **changes)
+        assert refused.value.advice.endswith("default or max-autotune-no-cudagraphs")
+    with pytest.raises(UnsupportedError, match="there is no compile_mode 'fastest'") as refused:
+        of("fastest", device="nvidia:0")
+    assert refused.value.advice.endswith("or reduce-overhead or max-autotune")

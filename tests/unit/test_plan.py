@@ -104,6 +104,21 @@ def test_lists_multiply() -> None:
     assert len({c.case_id for c in planned.cases}) == 4
 
 
+def test_a_policy_that_is_not_offered_is_a_skip_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The adapter's own, as the docs have it."""
+    able = replace(BOTH, policies={Policy.BASE: "plain"}, reasons={"tuned": "it is slower"})
+    monkeypatch.setattr(registry.framework("pytorch"), "probe", lambda: able)
+    planned = _plan(
+        workloads=("lstm_lm",), frameworks=("pytorch",), policies=(Policy.BASE, Policy.TUNED)
+    )
+    assert {c.policy for c in planned.cases} == {Policy.BASE}
+    assert {s.outcome.message for s in planned.skips} == {
+        "the pytorch adapter has no policy tuned: it is slower"
+    }
+
+
 def test_single_stream_is_one_sample_a_query() -> None:
     """As in MLPerf; training has no scenario."""
     planned = _plan(

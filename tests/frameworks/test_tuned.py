@@ -1,0 +1,103 @@
+"""What ``tuned`` turns on gives the answers of ``base``, and is what the machine runs faster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dlbench.core import registry
+from dlbench.core.types import Absent, Policy, Precision
+from tests.conformance.test_frameworks import request_for
+
+pytestmark = [
+    pytest.mark.frameworks,
+    # PyTorch's, of tracing, which OpenVINO's converter does.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+@pytest.fixture
+def openvino() -> Any:
+    """The adapter, if what it needs is installed."""
+    adapter: Any = registry.framework("openvino")
+    found = adapter.probe()
+    if isinstance(found, Absent):
+        pytest.skip(found.reason)
+    return adapter
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "threads", "streams"),
+    [(8, 2, 2), (8, 3, 2), (6, 4, 3), (7, 2, 1), (1, 64, 1), (4, 1, 1), (128, 48, 32)],
+)
+def test_a_batch_is_split_into_equal_parts_with_a_thread_each(
+    openvino: Any, batch_size: int, threads: int, streams: int
+) -> None:
+    """As many as there can be."""
+    assert openvino.most_streams(batch_size, threads) == streams
+
+
+def _favouring(streams: int) -> Callable[..., float]:
+    """A trial that this number of streams wins."""
+    return lambda _ov, program, _batch: 0.1 if len(program.requests) == streams else 0.2
+
+
+def _open(adapter: Any, policy: Policy, **changes: Any) -> Any:
+    from dataclasses import replace
+
+    request = request_for("openvino", "resnet50", policy=policy, **changes)
+    return adapter.open_subject(replace(request, threads=2))
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+def test_openvino_takes_the_streams_that_were_faster_and_answers_alike(
+    openvino: Any, monkeypatch: pytest.MonkeyPatch, streams: int
+) -> None:
+    """Outputs in the order of samples, inputs as seeded, exchanged inputs followed."""
+    import numpy as np
+
+    monkeypatch.setattr(openvino, "_fastest_s", _favouring(streams))
+    base, tuned = _open(openvino, Policy.BASE), _open(openvino, Policy.TUNED)
+    assert base.info["streams"] == 1
+    assert tuned.info["streams"] == streams
+    assert tuned.info["input_shape"] == base.info["input_shape"]
+    for buffer in range(tuned.n_buffers):
+        wanted = base.fetch(base.query(buffer))
+        assert np.allclose(tuned.fetch(tuned.query(buffer)), wanted, atol=1e-5)
+        (lies,), (seeded,) = tuned.read_inputs(buffer), base.read_inputs(buffer)
+        assert (lies == seeded).all()
+    tuned.copy_inputs(2, 1)
+    assert np.allclose(tuned.fetch(tuned.query(1)), base.fetch(base.query(2)), atol=1e-5)
+
+
+def test_a_batch_of_one_is_not_tried(openvino: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nothing to split."""
+
+    def never(*_: Any) -> float:
+        raise AssertionError
+
+    monkeypatch.setattr(openvino, "_fastest_s", never)
+    assert _open(openvino, Policy.TUNED, batch_size=1).info["streams"] == 1
+
+
+def test_the_real_trial_ends_with_one_or_the_other(openvino: Any) -> None:
+    """Timed as it is."""
+    assert _open(openvino, Policy.TUNED).info["streams"] in (1, 2)
+
+
+def test_int8_is_calibrated_by_all_samples_however_they_are_split(
+    openvino: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same scales: outputs as of one stream, the drift of half a batch beside a whole one's."""
+    import numpy as np
+
+    if Precision.INT8 not in openvino.probe().precisions["cpu"]:
+        pytest.skip("int8 needs onnx and onnxruntime")
+    monkeypatch.setattr(openvino, "_fastest_s", _favouring(2))
+    base = _open(openvino, Policy.BASE, precision=Precision.INT8)
+    tuned = _open(openvino, Policy.TUNED, precision=Precision.INT8)
+    assert (tuned.info["streams"], tuned.info["compute_dtype"]) == (2, "int8")
+    wanted = base.fetch(base.query(0))
+    assert np.allclose(tuned.fetch(tuned.query(0)), wanted, atol=0.02 * np.std(wanted))
