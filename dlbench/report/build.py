@@ -105,11 +105,18 @@ def headline(content: Content) -> str:
         c = content.collection
         return f"{c.n_measured:,} results of {_number(c.n_machines, 'machine')}, medians by case"
     if content.compared:
-        return _compared(content.compared)
+        return _compared(_subject(content))
     if content.contested:
         return f"No verdict on {pair_of(content.contested[0].contest)}"
     measured = sum(row.n_trials > 0 for row in content.rows)
     return f"{_number(measured, 'case')} measured" if measured else "Nothing was measured"
+
+
+def _subject(content: Content) -> Sequence[Compared]:
+    """What a headline is about: machines where there are several, else frameworks, else the rest."""
+    across = [f for f in content.compared if content.crosses_runs(f)]
+    frameworks = [f for f in content.compared if f.comparison.varied == "framework"]
+    return across or frameworks or content.compared
 
 
 def _compared(compared: Sequence[Compared]) -> str:
@@ -154,12 +161,16 @@ def _winners(clear: Sequence[Compared], n_all: int) -> str:
         winner = c.b_name if c.verdict == "faster" else c.a_name
         wins.setdefault(winner, []).append(f"{c.a.workload} {c.a.mode}")
     parts = [
-        f"{winner} {'is faster ' if i == 0 else ''}for {_joined(list(dict.fromkeys(tasks)))}"
+        f"{winner} {_verb(winner) if i == 0 else ''}for {_joined(list(dict.fromkeys(tasks)))}"
         for i, (winner, tasks) in enumerate(list(wins.items())[:MOST_TASKS])
     ]
     undecided = n_all - len(clear)
     rest = f"; {undecided} of {n_all} undecided" if undecided else ""
     return "; ".join(parts) + rest
+
+
+def _verb(winner: str) -> str:
+    return "are faster " if "inputs" in winner else "is faster "
 
 
 def _joined(words: list[str]) -> str:

@@ -30,12 +30,12 @@ its idle hours or its making.</p>
 {% endif %}
 {% for why in unknown %}<p>Carbon is <span class="absent">unknown</span>, because {{ why.reason }}. To know it, give <code>{{ why.remedy or '--intensity' }}</code>.</p>
 {% endfor %}
-<div class="scroll" tabindex="0" role="region" aria-label="Table: what carbon and cost rest on"><table>
+<div class="scroll" tabindex="0" role="region" aria-label="Table: what carbon and cost rest on"><table class="cards">
 <thead><tr><th scope="col">Factor</th><th scope="col">Where</th><th scope="col" class="number">Lowest – highest</th><th scope="col">Source and year</th></tr></thead>
 <tbody>{% for what, where, factor in factors %}
-<tr><th scope="row">{{ what }}</th><td class="place">{{ where }}</td>
-{% if factor.source is defined %}<td class="number">{{ span(factor) }}</td><td>{{ factor.source }}</td>
-{% else %}<td class="number"><span class="absent" title="{{ reason(factor) }}">absent</span></td><td>{{ reason(factor) }}</td>{% endif %}</tr>
+<tr><th scope="row">{{ what }}</th><td class="place" data-head="Where">{{ where }}</td>
+{% if factor.source is defined %}<td class="number" data-head="Range">{{ span(factor) }}</td><td data-head="Source">{{ factor.source }}</td>
+{% else %}<td class="number" data-head="Range"><span class="absent" title="{{ reason(factor) }}">absent</span></td><td data-head="Because">{{ reason(factor) }}</td>{% endif %}</tr>
 {% endfor %}</tbody></table></div>
 """
 

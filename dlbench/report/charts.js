@@ -6,6 +6,8 @@
   if (!bundle) return;
   const root = document.documentElement;
   const all = (selector, from) => Array.from((from || document).querySelectorAll(selector));
+  // In pixels; the page's own text grows with the reader's settings, and so does that in a chart.
+  const rem = () => parseFloat(getComputedStyle(root).fontSize);
   const coarse = matchMedia("(pointer: coarse)").matches;
   const charts = new Map();
   let shows = [], limits = null;
@@ -42,7 +44,7 @@
     if (source.type === "bar") delete found.line;
     ["error_x", "error_y"].forEach((name) => { if (source[name]) found[name] = { ...source[name], color: colour(meta.whisker || "soft") }; });
     found.visible = !chart.off.has(i) && (!rows.length || shown.some(Boolean));
-    if (rows.length > 1) { found.y = source.y.map((y, n) => shown[n] ? y : null); found.connectgaps = true; }
+    if (rows.length > 1) { found.y = source.y.map((y, n) => shown[n] ? y : null); }
     if (places) {
       found.visible = true;
       found.y = source.y.map((line) => places.centres[line] ?? null);
@@ -63,15 +65,16 @@
     return found;
   }
 
-  function layout(chart, more) {
+  function layout(chart, more, unit = rem() / 16) {
     const source = chart.figure.layout, soft = colour("soft"), ground = colour("panel"), grid = colour("grid");
     const family = getComputedStyle(document.body).fontFamily;
-    const axis = (a) => ({ ...a, gridcolor: grid, linecolor: grid, automargin: true, ticks: "" });
+    const axis = (a) => ({ ...a, gridcolor: grid, linecolor: grid, automargin: true, ticks: "", tickangle: 0 });
+    const notes = (source.annotations || []).map((note) => ({ ...note, xshift: note.xshift * unit, yshift: note.yshift * unit }));
     const found = {
-      ...source, margin: { l: 52, r: 14, t: 34, b: 40 }, paper_bgcolor: ground, plot_bgcolor: ground,
-      font: { family, size: 12, color: soft },
+      ...source, annotations: notes, margin: { l: 52 * unit, r: 14 * unit, t: 34 * unit, b: 40 * unit }, paper_bgcolor: ground, plot_bgcolor: ground,
+      font: { family, size: 12 * unit, color: soft },
       xaxis: axis(source.xaxis), yaxis: axis(source.yaxis || {}), dragmode: coarse ? false : "zoom", uirevision: "kept",
-      hoverlabel: { bgcolor: colour("code"), bordercolor: colour("line"), font: { family, color: colour("ink"), size: 13 }, align: "left" },
+      hoverlabel: { bgcolor: colour("code"), bordercolor: colour("line"), font: { family, color: colour("ink"), size: 13 * unit }, align: "left" },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: soft, activecolor: colour("accent") }, shapes: shapes(chart),
     };
     return { ...found, ...more(found) };
@@ -80,9 +83,14 @@
   // --- a chart in a frame of its own, and one whose marks stand in the lines of a table ---
   const EDGE = 14, MOST_LETTERS = 80;
 
+  // As many ticks as have room beside each other, since they are not turned.
+  function roomy(axis, width) {
+    return axis.nticks ? { ...axis, nticks: Math.max(2, Math.min(axis.nticks, Math.floor(width / (3.5 * rem())))) } : axis;
+  }
+
   function framed(chart) {
-    const width = chart.box.clientWidth;
-    return width && { data: traces(chart), layout: layout(chart, () => ({ width, height: chart.height })) };
+    const width = chart.box.clientWidth, height = Math.round(chart.height_rem * rem());
+    return width && { data: traces(chart), layout: layout(chart, ({ xaxis }) => ({ width, height, xaxis: roomy(xaxis, width) })) };
   }
 
   function tabled(chart) {
@@ -102,7 +110,7 @@
       data: traces(chart, { centres, thickness: 0.56 * bar.height }),
       layout: layout(chart, ({ xaxis, yaxis }) => ({
         width, height, margin: { l: EDGE, r: EDGE, t: head.height, b: foot.height }, paper_bgcolor: clear, plot_bgcolor: clear,
-        xaxis: { ...xaxis, automargin: false, ticklabeloverflow: "allow", title: { text: "" } },
+        xaxis: { ...roomy(xaxis, width), automargin: false, ticklabeloverflow: "allow", title: { text: "" } },
         yaxis: { ...yaxis, automargin: false, visible: false, fixedrange: true, range: [foot.top - head.bottom, 0] },
       })),
     };
@@ -133,7 +141,7 @@
       layout: layout(chart, ({ yaxis }) => ({
         title, margin: { l: 64, r: 24, t: 78, b: 52 }, showlegend: several, legend: chart.table ? { orientation: "h", x: 1, xanchor: "right", y: 1, yanchor: "bottom" } : { orientation: "h", x: 0, y: -0.2, yanchor: "top" },
         yaxis: chart.table ? { ...yaxis, range: [lines.length - 0.4, -0.6], tickvals: lines.map((_, n) => n), ticktext: lines.map(words), showgrid: false, zeroline: false } : yaxis,
-      })),
+      }), 1),
     }, { format: "png", width: 1000, height: 140 + extra, scale: 2, filename: "dlbench-chart" });
   }
 
@@ -166,7 +174,7 @@
   // --- from SVG to plotly, in view; what is out of view is drawn again once it is back ---
   function begin(host) {
     const box = document.createElement("div"), table = host.matches(".plot") ? null : host.querySelector("table");
-    const chart = { host, box, table, near: true, stale: true, off: new Set(), height: Math.round(host.clientHeight) };
+    const chart = { host, box, table, near: true, stale: true, off: new Set(), height_rem: host.clientHeight / rem() };
     const area = host.querySelector(".area"), caption = host.querySelector("caption");
     charts.set(host, chart);
     box.className = "chart";

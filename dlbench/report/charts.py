@@ -181,7 +181,7 @@ def _axis(axis: svg.Axis) -> dict[str, Any]:
     kind: dict[str, Any] = {"range": [scale.low, scale.high], "zeroline": False}
     if scale.log:
         kind = {"type": "log", "range": [math.log10(scale.low), math.log10(scale.high)]}
-    if axis.times or scale.log or scale.unit != 1:
+    if axis.times or axis.places or scale.log or scale.unit != 1:
         ticks = axis.ticks()
         return {**kind, "tickvals": ticks, "ticktext": [label(axis.form(t)) for t in ticks]}
     return {

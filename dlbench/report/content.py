@@ -109,6 +109,10 @@ class Content:
             return self.collection.n_documents
         return len({row.run_id for row in self.rows} | {run.run_id for run in self.runs})
 
+    def crosses_runs(self, compared: Compared) -> bool:
+        """Whether it is about two documents, not about two cases of one."""
+        return len({self.rows[n].run_id for n in compared.rows}) > 1
+
     def site(self, row: Row) -> Site:
         """Where the machine of a row stands."""
         return self.sites.get(row.run_id, self.elsewhere)
@@ -200,16 +204,16 @@ def _compared(
     numbers: dict[tuple[str, str], int],
     resolutions: Mapping[tuple[int, int], str],
 ) -> tuple[Compared, ...]:
-    """Inside each run, then across runs; clear ones first."""
+    """Clear ones first; of several documents, those across them before those inside each."""
     found = []
-    for run in runs:
-        for c in compare.within(run):
-            rows = numbers[run.run_id, c.a.case_id], numbers[run.run_id, c.b.case_id]
-            found.append(Compared(comparison=c, rows=rows, resolution=resolutions.get(rows, "")))
     for pair in _pairs(runs):
         for c in pair.comparisons:
             a, b = numbers[pair.a_run.run_id, c.a.case_id], numbers[pair.b_run.run_id, c.b.case_id]
             found.append(Compared(comparison=c, rows=(a, b)))
+    for run in runs:
+        for c in compare.within(run):
+            rows = numbers[run.run_id, c.a.case_id], numbers[run.run_id, c.b.case_id]
+            found.append(Compared(comparison=c, rows=rows, resolution=resolutions.get(rows, "")))
     return tuple(sorted(found, key=lambda f: FIRST[f.comparison.verdict]))
 
 

@@ -87,9 +87,10 @@ def _cell(value: Metric, shown: Shown) -> Markup:
     number = Markup('<span class="{}">{}{}</span>').format(kind, sign, shown(value.value))
     if interval is None:
         return number
-    return number + Markup(' <span class="interval">{} – {}</span>').format(
-        shown(interval.low), shown(interval.high)
-    )
+    low, high = shown(interval.low), shown(interval.high)
+    if low == high == shown(value.value):
+        return number  # narrower than it is written
+    return number + Markup(' <span class="interval">{} – {}</span>').format(low, high)
 
 
 def reason(value: Absent) -> str:

@@ -207,6 +207,8 @@ ROUND_TIMES_S = (
 
 MOST_TIMES = 7
 
+MOST_PLACES = 10
+
 TIME_UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
 
 
@@ -233,9 +235,12 @@ class Axis:
     times: bool = False
     d3_format: str = ""
     unit: str = ""
+    places: Sequence[float] = ()
 
     def ticks(self) -> list[float]:
-        """Where numbers stand: round ones, or times that people name (1 min, not 100 s)."""
+        """Where numbers stand: at ``places``; else round ones, or times that people name (1 min)."""
+        if self.places:
+            return list(self.places)[:: math.ceil(len(self.places) / MOST_PLACES)]
         if not self.times:
             return self.scale.ticks(self.n_ticks)
         inside = [t for t in ROUND_TIMES_S if self.scale.low <= t <= self.scale.high]

@@ -292,6 +292,30 @@ def test_the_filter_holds_for_plotly_too(visit: Opened) -> None:
     _clean(v)
 
 
+def test_batches_leave_drawing_chart_and_table_alike(visit: Opened) -> None:
+    """Of batches 1, 2, 4 and 8 without 2: no line over the gap, drawn by plotly or not."""
+    v = visit()
+    figure = v.page.locator("#scaling figure")
+    chart = figure.locator(".chart")
+    segments = figure.locator(".area g[data-r]:not([hidden])")
+    lines = figure.locator("tbody tr:visible")
+    _live(v, "scaling")
+    assert (segments.count(), chart.locator(".points path").count(), lines.count()) == (3, 4, 4)
+    joins = "(lines) => lines.map((e) => e.getAttribute('d')).join('').split('L').length - 1"
+    assert chart.locator(".js-line").evaluate_all(joins) == 3
+    v.page.locator("#filters summary").click()
+    v.page.locator("#filters input[name=batch][value='1']").uncheck()
+    v.page.locator("#filters summary").click()
+    figure.scroll_into_view_if_needed()
+    v.page.wait_for_timeout(SETTLED_MS)
+    assert (segments.count(), chart.locator(".points path").count(), lines.count()) == (1, 3, 3)
+    assert chart.locator(".js-line").evaluate_all(joins) == 1
+    v.page.emulate_media(media="print")
+    assert v.shown("#scaling .area .point") == 3
+    assert segments.count() == 1
+    _clean(v)
+
+
 def test_a_series_can_be_switched_off(visit: Opened) -> None:
     """By its entry in the list over the chart, which says so; the others stay."""
     v = visit()
@@ -459,6 +483,85 @@ def test_the_page_never_scrolls_sideways(visit: Opened, width: int) -> None:
     """From a phone to 4K; wide tables scroll in their own region."""
     v = visit(answer=answers.recommendation(), viewport={"width": width, "height": 900})
     assert v.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def _cut_off(v: Visit) -> list[str]:
+    """Elements with text that is wider than its box, where the box neither scrolls nor lets it out."""
+    found: list[str] = v.page.evaluate(
+        """() => Array.from(document.querySelectorAll("main *, header *")).filter((e) => {
+             const css = getComputedStyle(e), hides = /hidden|clip/.test(css.overflowX);
+             return hides && e.scrollWidth > e.clientWidth + 1 && e.innerText
+               && !e.matches(".hidden, .hidden *, .plot.live, svg, svg *, .js-plotly-plot *");
+           }).map((e) => e.outerHTML.slice(0, 120))"""
+    )
+    return found
+
+
+@pytest.mark.parametrize("name", ["rich", "strange"])
+def test_at_400_per_cent_everything_flows_in_one_column(visit: Opened, name: str) -> None:
+    """A window of 1280 pixels has 320 of CSS then (WCAG 1.4.10): wide tables alone scroll."""
+    run = documents.rich_run() if name == "rich" else documents.strange_run(documents.SCRIPTS)
+    v = visit(
+        run,
+        answer=answers.recommendation(),
+        viewport={"width": 320, "height": 256},
+        device_scale_factor=4,
+    )
+    v.page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true })")
+    _live(v, "latency")
+    assert v.page.evaluate("document.documentElement.scrollWidth") <= 320
+    assert _cut_off(v) == []
+    for selector in (".verdicts li", "#throughput tbody tr", "#comparisons tbody tr", "#ways tr"):
+        box = v.page.locator(selector).first.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 320
+    _clean(v)
+
+
+def test_text_of_twice_the_size_loses_nothing(visit: Opened) -> None:
+    """By the reader's own setting of the font (WCAG 1.4.4): in charts too, and nothing is cut off."""
+    v = visit(answer=answers.recommendation())
+    plot = _live(v, "latency")
+    tick = "(e) => parseFloat(getComputedStyle(e).fontSize)"
+    small = plot.locator(".xtick text").first.evaluate(tick)
+    height = plot.locator(".main-svg").first.bounding_box()
+    v.page.evaluate("document.documentElement.style.fontSize = '200%'")
+    plot.scroll_into_view_if_needed()
+    v.page.wait_for_timeout(SETTLED_MS)
+    assert v.page.evaluate("document.documentElement.scrollWidth") <= 1200
+    assert _cut_off(v) == []
+    assert plot.locator(".xtick text").first.evaluate(tick) == pytest.approx(2 * small)
+    taller = plot.locator(".main-svg").first.bounding_box()
+    assert height is not None
+    assert taller is not None
+    assert taller["height"] == pytest.approx(2 * height["height"], rel=0.02)
+    drawn = v.page.locator("#scaling .area text").first.evaluate(tick)
+    assert drawn == pytest.approx(2 * 12)
+    _clean(v)
+
+
+def test_nothing_moves_for_those_who_want_no_motion(visit: Opened) -> None:
+    """Jumps are jumps, and plotly's bar does not fade; for the others the page scrolls smoothly."""
+
+    def motion(v: Visit) -> tuple[str, str]:
+        _live(v, "latency")
+        return (
+            v.page.evaluate("getComputedStyle(document.documentElement).scrollBehavior"),
+            v.page.locator("#latency .modebar").first.evaluate(
+                "(e) => getComputedStyle(e).transitionProperty"
+            ),
+        )
+
+    still, moving = visit(reduced_motion="reduce"), visit(reduced_motion="no-preference")
+    assert motion(still) == ("auto", "none")
+    assert motion(moving)[0] == "smooth"
+    moves = """Array.from(document.querySelectorAll("*")).filter((e) => {
+      const css = getComputedStyle(e);
+      const fades = css.transitionProperty !== "none" && parseFloat(css.transitionDuration) > 0;
+      return fades || css.animationName !== "none";
+    }).map((e) => e.outerHTML.slice(0, 120))"""
+    assert still.page.evaluate(moves) == []
 
 
 def test_without_javascript_verdict_and_tables_stand(visit: Opened) -> None:

@@ -24,7 +24,7 @@ PAIRS = """
 <h3 class="sub">In pairs</h3>
 <p>What <code>dlbench ab</code> measured in interleaved pairs. <em>Resolved</em> is the difference that so many pairs on this machine
 find 95 times in 100: one that is smaller may be there and not be seen.</p>
-<div class="scroll" tabindex="0" role="region" aria-label="Table: pairs"><table>
+<div class="scroll" tabindex="0" role="region" aria-label="Table: pairs"><table class="cards">
 <thead><tr><th scope="col">What</th><th scope="col" class="number">Pairs</th><th scope="col" class="number">Lost</th>
 <th scope="col" class="number">p</th><th scope="col" class="number">Equal within</th><th scope="col" class="number">Resolved</th>
 <th scope="col">Verdict on B</th></tr></thead>
@@ -32,14 +32,14 @@ find 95 times in 100: one that is smaller may be there and not be seen.</p>
 {% for found in contested %}
 {% set c = found.contest %}{% set said = c.judgement %}
 <tr data-r="{{ found.row_numbers }}"><th scope="row">{{ task(c) }}<br><span class="doer">A: {{ c.names[0] }}; B: {{ c.names[1] }}</span></th>
-<td class="number">{{ said.n }}</td><td class="number">{{ c.n_lost }} of {{ c.n_begun }}</td>
+<td class="number" data-head="Pairs">{{ said.n }}</td><td class="number" data-head="Lost">{{ c.n_lost }} of {{ c.n_begun }}</td>
 {% if found.why_no_verdict %}
-<td class="number"><span class="absent">absent</span></td><td class="number">±{{ percent(c.pairing.zone) }}</td><td class="number"><span class="absent">absent</span></td>
-<td><span class="failed">no verdict</span><br><span class="note">{{ found.why_no_verdict }}</span></td></tr>
+<td class="number" data-head="p"><span class="absent">absent</span></td><td class="number" data-head="Equal within">±{{ percent(c.pairing.zone) }}</td><td class="number" data-head="Resolved"><span class="absent">absent</span></td>
+<td data-head="Verdict on B"><span class="failed">no verdict</span><br><span class="note">{{ found.why_no_verdict }}</span></td></tr>
 {% else %}
-<td class="number">{{ significant(said.p, 2) }}</td><td class="number">±{{ percent(c.pairing.zone) }}</td>
-<td class="number">{% if said.resolves is number %}<span class="estimated">≈ {{ percent(said.resolves) }}</span>{% else %}<span class="absent" title="{{ said.resolves.reason }}">absent</span>{% endif %}</td>
-<td><span class="verdict {{ css[said.verdict] }}"><span aria-hidden="true">{{ sign[said.verdict] }}</span> {{ said.verdict }}</span><br><span class="note">{{ found.resolution }}</span></td></tr>
+<td class="number" data-head="p">{{ significant(said.p, 2) }}</td><td class="number" data-head="Equal within">±{{ percent(c.pairing.zone) }}</td>
+<td class="number" data-head="Resolved">{% if said.resolves is number %}<span class="estimated">≈ {{ percent(said.resolves) }}</span>{% else %}<span class="absent" title="{{ said.resolves.reason }}">absent</span>{% endif %}</td>
+<td data-head="Verdict on B"><span class="verdict {{ css[said.verdict] }}"><span aria-hidden="true">{{ sign[said.verdict] }}</span> {{ said.verdict }}</span><br><span class="note">{{ found.resolution }}</span></td></tr>
 {% endif %}
 {% endfor %}
 </tbody></table></div>
@@ -48,7 +48,7 @@ find 95 times in 100: one that is smaller may be there and not be seen.</p>
 TEMPLATE = """
 <p>How many times the throughput of A case B has. An interval that crosses 1 decides nothing; one inside
 the shaded band (±2 %) says that they are equal. Across documents no verdict is given below 10 %.</p>
-<div class="scroll" tabindex="0" role="region" aria-label="Table: comparisons"><table class="forest">
+<div class="scroll" tabindex="0" role="region" aria-label="Table: comparisons"><table class="forest cards">
 <thead><tr><th scope="col">What</th><th scope="col">A</th><th scope="col">B</th>
 <td class="chart-cell"></td><th scope="col" class="number">B over A</th>
 <th scope="col" class="number">95 % interval</th>
@@ -56,13 +56,13 @@ the shaded band (±2 %) says that they are equal. Across documents no verdict i
 <tbody>
 {% for found in shown %}
 {% set c = found.comparison %}
-<tr data-r="{{ found.row_numbers }}"><th scope="row">{{ c.what }}</th><td>{{ c.a_name }}</td><td>{{ c.b_name }}</td>
+<tr data-r="{{ found.row_numbers }}"><th scope="row">{{ c.what }}</th><td data-head="A">{{ c.a_name }}</td><td data-head="B">{{ c.b_name }}</td>
 <td class="chart-cell">{{ mark(c) }}</td>
-<td class="number"><span class="measured">{{ '%.3f' | format(c.estimate.ratio) }}</span></td>
-<td class="number">{% if c.estimate.interval %}
+<td class="number" data-head="B over A"><span class="measured">{{ '%.3f' | format(c.estimate.ratio) }}</span></td>
+<td class="number" data-head="95 % interval">{% if c.estimate.interval %}
 <span class="interval">{{ '%.3f' | format(c.estimate.interval.low) }} – {{ '%.3f' | format(c.estimate.interval.high) }}</span>
 {% else %}<span class="absent">too few trials</span>{% endif %}</td>
-<td class="number">{{ c.estimate.n }}</td><td class="verdict {{ css[c.verdict] }}"><span aria-hidden="true">{{ sign[c.verdict] }}</span> {{ c.verdict }}</td></tr>
+<td class="number" data-head="Trials">{{ c.estimate.n }}</td><td class="verdict {{ css[c.verdict] }}" data-head="Verdict on B"><span aria-hidden="true">{{ sign[c.verdict] }}</span> {{ c.verdict }}</td></tr>
 {% endfor %}
 </tbody>
 <tfoot><tr><td></td><td></td><td></td><td class="chart-cell">{{ axis }}</td><td></td><td></td><td></td><td></td></tr></tfoot>

@@ -11,13 +11,13 @@ ORDER = 50
 TITLE = "Not measured"
 
 TEMPLATE = """
-<div class="scroll" tabindex="0" role="region" aria-label="Table: not measured"><table>
+<div class="scroll" tabindex="0" role="region" aria-label="Table: not measured"><table class="cards">
 <thead><tr><th scope="col">Case</th>{% if many %}<th scope="col">Machine</th>{% endif %}<th scope="col">Outcome</th><th scope="col">Why</th>
 <th scope="col">What to do</th></tr></thead><tbody>
 {% for i, row in rows %}
-<tr data-r="{{ i }}"><th scope="row">{{ row.case.label }}</th>{% if many %}<td>{{ row.machine }}</td>{% endif %}<td class="failed">{{ (row.outcome.kind | string).replace('_', ' ') }}
+<tr data-r="{{ i }}"><th scope="row">{{ row.case.label }}</th>{% if many %}<td data-head="Machine">{{ row.machine }}</td>{% endif %}<td class="failed" data-head="Outcome">{{ (row.outcome.kind | string).replace('_', ' ') }}
 {%- if row.outcome.detail and row.outcome.kind != 'skipped' %} ({{ row.outcome.detail }}){% endif %}</td>
-<td>{{ row.outcome.message }}</td><td>{{ row.outcome.advice }}</td></tr>
+<td data-head="Why">{{ row.outcome.message }}</td><td data-head="What to do">{{ row.outcome.advice }}</td></tr>
 {% endfor %}
 </tbody></table></div>
 """

@@ -33,18 +33,18 @@ TEMPLATE = """
 </select></div>
 <p id="ranked" role="status"></p>
 </form>
-<div class="scroll" tabindex="0" role="region" aria-label="Table: ways to do it"><table class="ways">
+<div class="scroll" tabindex="0" role="region" aria-label="Table: ways to do it"><table class="ways cards">
 <thead><tr><th scope="col" class="number">No.</th><th scope="col">What</th><th scope="col" class="number">{{ 'p99' if serves else 'Time' }}</th><th scope="col" class="number">Cost{{ ' a month' if serves }}</th>
 <th scope="col" class="number">Carbon</th><th scope="col">Within limits</th><th scope="col">Evidence</th><th scope="col" class="number">Price an hour</th></tr></thead>
 <tbody id="ways">
 {% for way in ways %}
 {% set c = way.candidate %}{% set cell = cells(c) %}
-<tr data-way="{{ way.number }}"{% if way.role == 'pick' %} class="pick"{% endif %}><td class="number">{{ way.number }}</td>
+<tr data-way="{{ way.number }}"{% if way.role == 'pick' %} class="pick"{% endif %}><td class="number" data-head="No.">{{ way.number }}</td>
 <th scope="row">{{ c.hardware }}{% if way.role %} <span class="role">{{ way.role }}</span>{% endif %}<br><span class="doer">{{ c.name }}, batch {{ c.batch_size }}</span></th>
-<td class="number">{{ cell.time }}</td><td class="number">{{ cell.cost }}</td><td class="number">{{ cell.carbon }}</td>
-<td><span class="fits" data-fits="{{ way.number }}">{{ fits(c) if way.kept else 'breaks a limit' }}</span></td>
-<td>{{ c.evidence }}<br><span class="doer">{{ cell.throughput }} samples/s</span></td>
-<td class="number">{% if price(c) %}<span class="measured">{{ price(c) }}</span>{% else %}<span class="absent">absent</span>{% endif %}<span class="interval">of {{ c.price_as_of or 'no date' }}</span></td></tr>
+<td class="number" data-head="{{ 'p99' if serves else 'Time' }}">{{ cell.time }}</td><td class="number" data-head="Cost{{ ' a month' if serves }}">{{ cell.cost }}</td><td class="number" data-head="Carbon">{{ cell.carbon }}</td>
+<td data-head="Within limits"><span class="fits" data-fits="{{ way.number }}">{{ fits(c) if way.kept else 'breaks a limit' }}</span></td>
+<td data-head="Evidence">{{ c.evidence }}<br><span class="doer">{{ cell.throughput }} samples/s</span></td>
+<td class="number" data-head="Price an hour">{% if price(c) %}<span class="measured">{{ price(c) }}</span>{% else %}<span class="absent">absent</span>{% endif %} <span class="interval">of {{ c.price_as_of or 'no date' }}</span></td></tr>
 {% endfor %}
 </tbody></table></div>
 <p class="note">Intervals hold nine of ten simulated outcomes (seed {{ answer.seed }}). Prices have the date of their source; made on {{ answer.made_on }}.

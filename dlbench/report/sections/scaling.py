@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 from markupsafe import Markup
 
 from dlbench.analysis.rows import Row
+from dlbench.core import units
 from dlbench.core.types import Case, Measured
 from dlbench.report import charts, svg
 from dlbench.report.content import Content, framework, task, without_batch
@@ -80,9 +83,12 @@ def _figure(
         for series in found
         for number, row, value in series
     ]
-    words = "; ".join(f"{name}, batch {b}: {v.value:.4g}" for _, name, b, v in lines)
+    words = "; ".join(
+        f"{name}, batch {b}: {units.significant(v.value, 4)}" for _, name, b, v in lines
+    )
     names = [(i % 8, _numbers(s), _name(s[0][1], many=many)) for i, s in enumerate(found)]
-    across = svg.Axis(scale=x, title="batch size", form=lambda b: f"{b:g}")
+    measured = sorted({float(b) for b in batches})
+    across = svg.Axis(scale=x, title="batch size", form=lambda b: f"{b:g}", places=measured)
     upright = svg.Axis(scale=y, title="samples/s")
     drawn = [
         _points(s, name, i % 8)
@@ -103,7 +109,7 @@ def _numbers(series: list[Numbered]) -> str:
 
 
 def _says(batch: int, value: Measured) -> str:
-    return f"batch {batch}: {value.value:.4g} samples/s"
+    return f"batch {batch}: {units.significant(value.value, 4)} samples/s"
 
 
 def _points(series: list[Numbered], name: str, colour: int) -> charts.Series:
@@ -130,5 +136,13 @@ def _line(series: list[Numbered], colour: int, x: svg.Scale, y: svg.Scale) -> Ma
         )
         for (left, up), (number, row, value) in zip(at, series, strict=True)
     )
-    path = Markup('<g data-any="{}">{}</g>').format(_numbers(series), svg.path(at, colour=colour))
-    return path + dots
+    return _segments(series, at, colour) + dots
+
+
+def _segments(series: list[Numbered], at: list[tuple[float, float]], colour: int) -> Markup:
+    """A line from each batch to the next, which is there while both of them are."""
+    numbers = [number for number, _, _ in series]
+    return Markup().join(
+        Markup('<g data-r="{} {}">{}</g>').format(a, b, svg.path(ends, colour=colour))
+        for (a, b), ends in zip(itertools.pairwise(numbers), itertools.pairwise(at), strict=True)
+    )

@@ -6,6 +6,7 @@ from markupsafe import Markup
 
 from dlbench.analysis import compare, contests, policies
 from dlbench.analysis.contests import Contest
+from dlbench.core.recommendation import Candidate
 from dlbench.report import candidates
 from dlbench.report.content import Content
 from dlbench.report.render import render
@@ -25,7 +26,8 @@ TEMPLATE = """
 {% if answer.pick %}
 <p class="lead"><strong>{{ answer.pick.hardware }}</strong>: {{ answer.pick.name }}. {{ cell.cost }}{{ ' a month' if serves }}, {{ cell.time }}.</p>
 <ul>{% for line in answer.reasons %}<li>{{ line }}</li>{% endfor %}</ul>
-<p class="note">Evidence: {{ answer.pick.evidence }}. Within the limits: time {{ share(answer.pick.p_deadline) }}, cost {{ share(answer.pick.p_budget) }} of the simulated outcomes.
+<p class="note">Evidence: {{ answer.pick.evidence }}. {% if kept %}Of the simulated outcomes {{ kept | join(' and ') }}.{% endif %}
+
 Price of {{ answer.pick.price_as_of or 'no date' }}.</p>
 {% else %}
 <p class="lead"><strong>Nothing keeps every limit.</strong></p>
@@ -85,6 +87,18 @@ SIGNS = {"faster": "✓", "slower": "✓", "equivalent": "=", "cannot tell": "?"
 CSS = {"faster": "clear", "slower": "clear", "equivalent": "equal", "cannot tell": "open"}
 
 
+def _kept(pick: Candidate) -> list[str]:
+    """Shares of outcomes within the limits that there are."""
+    return [
+        f"{candidates.share(share)} {what}"
+        for share, what in (
+            (pick.p_deadline, "keep the deadline"),
+            (pick.p_budget, "keep the budget"),
+        )
+        if share is not None
+    ]
+
+
 def pair_of(contest: Contest) -> str:
     """What was to be told apart: ``resnet50 training, cpu, fp32, batch 8, new and old``."""
     return f"{contests.task(contest)}, {contest.names[1]} and {contest.names[0]}"
@@ -99,7 +113,7 @@ def html(content: Content) -> Markup | None:
         answer=answer,
         cell=candidates.cells(answer, answer.pick) if answer and answer.pick else {},
         serves=answer is not None and candidates.serves(answer),
-        share=candidates.share,
+        kept=_kept(answer.pick) if answer and answer.pick else [],
         shown=content.compared[:most],
         n_more=max(0, len(content.compared) - most),
         refused=[found for found in content.contested if found.why_no_verdict],

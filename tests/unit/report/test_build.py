@@ -15,7 +15,7 @@ import pytest
 
 from dlbench.core.errors import UsageError
 from dlbench.core.types import Absent, Estimated, Interval, Measured, Pairing, Run
-from dlbench.report import build, render
+from dlbench.report import build, content, render
 from dlbench.report.sections import all_sections
 from dlbench.store import codec
 from tests import builders, documents
@@ -244,6 +244,29 @@ def test_machines_are_columns() -> None:
     assert "test-2c" in section
     assert "other-4c" in section
     assert "0.50×" in section
+
+
+def test_several_machines_are_what_the_headline_is_about() -> None:
+    """Not what differs inside each of them; verdicts on machines come first."""
+    found = content.of([RUN, documents.other_machine()])
+    assert build.headline(found).startswith("test-2c is faster for resnet50 inference")
+    assert "inputs" not in build.headline(found)
+    assert found.crosses_runs(found.compared[0])
+    assert not found.crosses_runs(found.compared[-1])
+
+
+def test_frameworks_are_what_the_headline_of_one_document_is_about() -> None:
+    """Data modes and settings are read below."""
+    assert build.headline(content.of([RUN])) == (
+        "TensorFlow is faster for resnet50 inference and resnet50 training"
+    )
+
+
+def test_an_interval_narrower_than_it_is_written_is_left_out() -> None:
+    """250 (250 to 250) says nothing that 250 does not."""
+    narrow = Interval(low=249.99999, high=250.00001, level=0.95)
+    shown = render.cell(Measured(value=250.0, interval=narrow, n=3, source="x"))
+    assert shown == '<span class="measured">250.0</span>'
 
 
 def test_the_document_travels_inside_the_page() -> None:

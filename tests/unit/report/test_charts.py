@@ -96,7 +96,7 @@ def test_every_svg_chart_has_its_figure() -> None:
     framed, tables = page.count('<div class="plot '), page.count('class="bars"')
     assert framed > 10
     assert tables > 5
-    assert len(made) == framed + tables + page.count('class="forest"')
+    assert len(made) == framed + tables + page.count('class="forest cards"')
     for figure in made:
         for trace in figure["data"]:
             assert len(trace["x"]) == len(trace["y"]) == len(trace["customdata"]) > 0

@@ -52,7 +52,7 @@ def test_too_many_lost_pairs_are_no_verdict_and_no_number() -> None:
     assert "4 of 8" in table
     assert "2.0" not in table.partition("±")[0].partition("Verdict on B")[2]
     assert build.headline(content.of([LOST])).startswith("No verdict on fake inference")
-    assert 'class="forest"' not in str(comparisons.html(content.of([LOST])))
+    assert 'class="forest' not in str(comparisons.html(content.of([LOST])))
 
 
 def test_no_pair_at_all_is_said() -> None:

@@ -25,7 +25,18 @@ def test_the_pick_is_the_headline_and_the_verdict() -> None:
     assert "It costs least of 4 ways" in verdict
     assert "measured on that instance" in verdict
     assert "2026-11-20" in verdict
-    assert "over 99 % of the simulated outcomes" in verdict
+    assert "keep the deadline and over 99 % keep the budget" in verdict
+
+
+def test_a_limit_that_nobody_set_has_no_share() -> None:
+    """Without deadline and budget there is nothing to keep."""
+    answer = answers.recommendation()
+    assert answer.pick is not None
+    free = replace(answer.pick, p_deadline=None, p_budget=None)
+    page = _page(replace(answer, pick=free))
+    verdict = page[page.index('id="verdict"') : page.index('id="asked"')]
+    assert "simulated outcomes" not in verdict
+    assert "no limit" not in verdict
 
 
 def test_each_way_is_a_row_once_with_intervals_evidence_and_price_date() -> None:
