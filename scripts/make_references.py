@@ -1,6 +1,6 @@
 """Compute workloads/<name>/reference.json with PyTorch in fp32 on the CPU.
 
-    python scripts/make_references.py [WORKLOAD ...]
+    python scripts/make_references.py [WORKLOAD or ./FOLDER ...]
 
 Run it after any change of a model, its weights or its inputs, and raise the workload's version: these
 numbers are what every framework's outputs and first losses are compared with.
@@ -36,7 +36,7 @@ def main() -> None:
     """Write the reference of each workload named, or of all that have a PyTorch model."""
     folders = workloads.folders()
     for name in sys.argv[1:] or list(folders):
-        workload = workloads.read(folders[name])
+        workload = workloads.read(Path(name).resolve() if "/" in name else folders[name])
         if "model_pytorch" not in workload.model_files:
             continue
         found = {variant: _variant(workload, variant) for variant in workload.variants}

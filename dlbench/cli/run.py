@@ -426,7 +426,7 @@ def own_model(
 
 def own_folder(names: tuple[str, ...], folder: Path | None) -> tuple[tuple[str, ...], Path | None]:
     """Names, with a workload's folder (``./mine``) told from them: its name, and where it lies."""
-    given = [word for word in names if "/" in word]
+    given = [word for word in names if _is_path(word)]
     for word in given:
         path = Path(word).resolve()
         if not (path / "workload.toml").is_file():
@@ -439,7 +439,11 @@ def own_folder(names: tuple[str, ...], folder: Path | None) -> tuple[tuple[str, 
                 "Give workloads of one folder at a time.",
             )
         folder = path.parent
-    return tuple(Path(word).resolve().name if "/" in word else word for word in names), folder
+    return tuple(Path(word).resolve().name if _is_path(word) else word for word in names), folder
+
+
+def _is_path(word: str) -> bool:
+    return "/" in word or word in (".", "..")
 
 
 # --- parsing --------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from dlbench import environment, own_models, plan, session
+from dlbench.cli import run as command
 from dlbench.core import registry
 from dlbench.core.errors import ModelError, SubjectError, UnsupportedError
 from dlbench.core.protocols import Subject, SubjectRequest
@@ -23,11 +24,13 @@ from dlbench.core.types import (
     CaseResult,
     Mode,
     OwnModel,
+    Policy,
     Precision,
     Run,
     Scenario,
     Selection,
 )
+from scripts import make_references
 from tests import sessions
 
 pytestmark = pytest.mark.frameworks
@@ -129,7 +132,7 @@ def _own(tmp_path: Path, source: str, function: str, *inputs: str, loss: str = "
     return own_models.parse(f"{path}:{function}", inputs, None, loss, frameworks_given=True)
 
 
-def _open(framework: str, model: OwnModel, **changes: Any) -> Subject:
+def _open(framework: str, model: OwnModel, threads: int = 1, **changes: Any) -> Subject:
     """A subject in this process, as the worker would open it."""
     _need(framework)
     base: dict[str, Any] = {
@@ -150,7 +153,7 @@ def _open(framework: str, model: OwnModel, **changes: Any) -> Subject:
         device=device[0],
         spec=own_models.read(model).spec("full"),
         load_model=load,
-        threads=1,
+        threads=threads,
         seed=0,
         scratch=Path(tempfile.gettempdir()),
         model_path=None if model.function else Path(model.path),
@@ -527,13 +530,30 @@ def test_weights_of_16_bits_are_never_called_fp32(files: Path) -> None:
         _open("onnxruntime", _file(files, "half.onnx"))
 
 
-def test_a_file_is_quantised_when_int8_is_asked_for(files: Path) -> None:
-    """From its own seeded inputs, with the drift stated; a file that is quantised already is not."""
-    subject = _open("onnxruntime", _file(files, "any.onnx"), precision=Precision.INT8)
+@pytest.mark.parametrize("name", ["any.onnx", "tokens.onnx"])
+@pytest.mark.parametrize("framework", RUNTIMES)
+def test_a_file_is_quantised_when_int8_is_asked_for(framework: str, name: str, files: Path) -> None:
+    """From its own seeded inputs, with the drift stated; convolutions, and an LSTM of any length."""
+    inputs = ["7:int64:50"] if name == "tokens.onnx" else []
+    subject = _open(framework, _file(files, name, *inputs), precision=Precision.INT8)
     assert subject.info["compute_dtype"] == "int8"
     drift = subject.info["int8_drift"]
     assert isinstance(drift, float)
     assert 0 < drift < 0.2
+
+
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.INT8])
+def test_a_file_of_a_fixed_batch_is_not_split_by_tuned(precision: Precision, files: Path) -> None:
+    """OpenVINO's streams would each want a part of it."""
+    tuned: dict[str, Any] = {
+        "policy": Policy.TUNED,
+        "threads": 3,
+        "batch_size": 3,
+        "precision": precision,
+    }
+    subject = _open("openvino", _file(files, "three.onnx"), **tuned)
+    assert subject.info["streams"] == 1
+    assert subject.fetch(subject.query(0)).shape == (3, 10)
 
 
 def test_an_onnx_file_is_measured_in_both_libraries(files: Path, results: Path) -> None:
@@ -547,3 +567,120 @@ def test_an_onnx_file_is_measured_in_both_libraries(files: Path, results: Path) 
     assert run.plan.workloads[0].flops == IMAGE_FLOPS
     after = {p.name: p.stat().st_mtime_ns for p in files.iterdir() if p.suffix == ".onnx"}
     assert after.items() <= before.items()
+
+
+# --- folders --------------------------------------------------------------------------------
+
+FOLDER = """
+name = "mine"
+version = 1
+task = "my digits"
+sample = "a picture of 256 points"
+reference = "ours"
+licence = "MIT"
+modes = ["training", "inference"]
+scenarios = ["offline", "single_stream"]
+seed = 3
+
+[optimizer]
+name = "sgd"
+learning_rate = 0.01
+momentum = 0.9
+
+[tolerance]
+fp32 = 1e-3
+
+[dataset]
+name = "mine"
+
+[[weights]]
+match = "*.bias"
+kind = "constant"
+value = 0.1
+
+[[weights]]
+match = "*"
+kind = "fan_in_uniform"
+gain = 1.4
+
+[variants.full]
+parameters = 13360
+flops = 26600
+model = { hidden = 50 }
+inputs.x = { shape = [256], dtype = "float32", std = 1.0 }
+targets.y = { shape = [], dtype = "int64", below = 10 }
+
+[variants.full.batch]
+training = { cpu = 8 }
+inference = { cpu = 8 }
+"""
+
+FOLDER_TORCH = """
+from torch import nn
+
+def build(spec):
+    hidden = spec["model"]["hidden"]
+    return nn.Sequential(nn.Linear(256, hidden), nn.ReLU(), nn.Linear(hidden, 10))
+
+def loss(outputs, targets):
+    return nn.functional.cross_entropy(outputs, targets)
+"""
+
+FOLDER_KERAS = """
+import keras
+from keras import layers
+
+def build(spec):
+    x = keras.Input((256,))
+    hidden = layers.Dense(spec["model"]["hidden"], activation="relu", name="0")(x)
+    return keras.Model(x, layers.Dense(10, name="2")(hidden))
+
+def loss(outputs, targets):
+    return keras.ops.mean(
+        keras.losses.sparse_categorical_crossentropy(targets, outputs, from_logits=True)
+    )
+"""
+
+
+def _measure_folder(folder: Path, results: Path, *frameworks: str) -> Run:
+    """As ``dlbench run ./mine`` would, one short trial a case."""
+    (names, root) = command.own_folder((str(folder),), None)
+    devices, absent = environment.find_devices()
+    asked = Selection(workloads=names, devices=("cpu",), frameworks=frameworks)
+    planned = plan.make_plan(asked, devices, absent, 1, root)
+    planned = replace(planned, profile=sessions.PROFILE, sentinel=None)
+    here = environment.gather(devices, frameworks)
+    settings = session.Settings(folder=results, workload_folder=root)
+    return session.run_plan(planned, here, devices, settings).run
+
+
+def _passed(run: Run, rule: str) -> dict[str, bool | None]:
+    return {
+        f"{r.case.framework} {r.case.mode}": next(
+            (c.passed for c in r.trials[0].checks if c.rule == rule), None
+        )
+        for r in run.results
+    }
+
+
+def test_a_folder_of_the_users_own_is_measured_and_checked_like_ours(
+    tmp_path: Path, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a reference first; then with the one that the script makes, for every framework."""
+    _need("pytorch", "jax", "onnxruntime")
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "workload.toml").write_text(FOLDER)
+    (folder / "model_pytorch.py").write_text(FOLDER_TORCH)
+    (folder / "model_keras.py").write_text(FOLDER_KERAS)
+    run = _measure_folder(folder, results, "pytorch")
+    assert {str(r.outcome) for r in run.results} == {"ok"}
+    assert run.workload(run.results[0].case).parameters == 13360
+    assert _passed(run, "outputs_match_reference")["pytorch inference"] is None
+    monkeypatch.setattr(sys, "argv", ["make_references.py", str(folder)])
+    make_references.main()
+    again = _measure_folder(folder, results, "jax", "onnxruntime")
+    assert {str(r.outcome) for r in again.results} == {"ok"}
+    matched = _passed(again, "outputs_match_reference")
+    assert matched["jax inference"] is matched["onnxruntime inference"] is True
+    assert _passed(again, "first_loss_matches_reference")["jax training"] is True

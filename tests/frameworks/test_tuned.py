@@ -9,6 +9,7 @@ import pytest
 
 from dlbench.core import registry
 from dlbench.core.types import Absent, Policy, Precision
+from dlbench.frameworks import _openvino_program
 from tests.conformance.test_frameworks import request_for
 
 pytestmark = [
@@ -33,10 +34,10 @@ def openvino() -> Any:
     [(8, 2, 2), (8, 3, 2), (6, 4, 3), (7, 2, 1), (1, 64, 1), (4, 1, 1), (128, 48, 32)],
 )
 def test_a_batch_is_split_into_equal_parts_with_a_thread_each(
-    openvino: Any, batch_size: int, threads: int, streams: int
+    batch_size: int, threads: int, streams: int
 ) -> None:
     """As many as there can be."""
-    assert openvino.most_streams(batch_size, threads) == streams
+    assert _openvino_program.most_streams(batch_size, threads) == streams
 
 
 def _favouring(streams: int) -> Callable[..., float]:
@@ -58,7 +59,7 @@ def test_openvino_takes_the_streams_that_were_faster_and_answers_alike(
     """Outputs in the order of samples, inputs as seeded, exchanged inputs followed."""
     import numpy as np
 
-    monkeypatch.setattr(openvino, "_fastest_s", _favouring(streams))
+    monkeypatch.setattr(_openvino_program, "_fastest_s", _favouring(streams))
     base, tuned = _open(openvino, Policy.BASE), _open(openvino, Policy.TUNED)
     assert base.info["streams"] == 1
     assert tuned.info["streams"] == streams
@@ -78,7 +79,7 @@ def test_a_batch_of_one_is_not_tried(openvino: Any, monkeypatch: pytest.MonkeyPa
     def never(*_: Any) -> float:
         raise AssertionError
 
-    monkeypatch.setattr(openvino, "_fastest_s", never)
+    monkeypatch.setattr(_openvino_program, "_fastest_s", never)
     assert _open(openvino, Policy.TUNED, batch_size=1).info["streams"] == 1
 
 
@@ -95,7 +96,7 @@ def test_int8_is_calibrated_by_all_samples_however_they_are_split(
 
     if Precision.INT8 not in openvino.probe().precisions["cpu"]:
         pytest.skip("int8 needs onnx and onnxruntime")
-    monkeypatch.setattr(openvino, "_fastest_s", _favouring(2))
+    monkeypatch.setattr(_openvino_program, "_fastest_s", _favouring(2))
     base = _open(openvino, Policy.BASE, precision=Precision.INT8)
     tuned = _open(openvino, Policy.TUNED, precision=Precision.INT8)
     assert (tuned.info["streams"], tuned.info["compute_dtype"]) == (2, "int8")

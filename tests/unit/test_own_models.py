@@ -278,13 +278,15 @@ def test_what_a_workload_states_is_not_touched() -> None:
 # --- the command line -----------------------------------------------------------------------
 
 
-def test_a_folder_is_a_workload(tmp_path: Path) -> None:
-    """``./mine`` is the workload mine of the folder above; others keep their names."""
+def test_a_folder_is_a_workload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``./mine`` is the workload mine of the folder above, as ``.`` in it; others keep their names."""
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "workload.toml").touch()
     assert command.own_folder((str(folder), "gemm"), None) == (("mine", "gemm"), tmp_path)
     assert command.own_folder(("gemm",), None) == (("gemm",), None)
+    monkeypatch.chdir(folder)
+    assert command.own_folder((".",), None) == (("mine",), tmp_path)
     with pytest.raises(UsageError, match=r"no folder with a workload\.toml"):
         command.own_folder((f"{tmp_path}/none",), None)
     with pytest.raises(UsageError, match="does not lie in"):
