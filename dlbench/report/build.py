@@ -98,7 +98,15 @@ def _hash(text: str) -> str:
 
 
 def headline(content: Content) -> str:
-    """The verdict in a line: the pick, or the clearest difference, or that there is none."""
+    """The verdict in a line: the pick, or the clearest difference, or that there is none.
+
+    Names that somebody made very long are told whole further down.
+    """
+    words = _headline(content)
+    return words if len(words) <= MOST_LETTERS else words[: MOST_LETTERS - 1].rstrip() + "…"
+
+
+def _headline(content: Content) -> str:
     if content.recommendation:
         return _recommended(content.recommendation)
     if content.collection:
@@ -149,6 +157,9 @@ def _recommended(answer: Recommendation) -> str:
 
 LAZY_ROWS = 150
 """Of more rows than this, a browser lays out what is in view first."""
+
+MOST_LETTERS = 220
+"""Of a headline: six lines of a phone's width, more than any that was ever needed."""
 
 MOST_TASKS = 4
 """A headline names this many tasks of a winner, then counts."""

@@ -68,7 +68,7 @@
   function layout(chart, more, unit = rem() / 16) {
     const source = chart.figure.layout, soft = colour("soft"), ground = colour("panel"), grid = colour("grid");
     const family = getComputedStyle(document.body).fontFamily;
-    const axis = (a) => ({ ...a, gridcolor: grid, linecolor: grid, automargin: true, ticks: "", tickangle: 0 });
+    const axis = (a) => ({ ...a, title: a.title && { ...a.title, font: { size: 12 * unit } }, gridcolor: grid, linecolor: grid, automargin: true, ticks: "", tickangle: 0 });
     const notes = (source.annotations || []).map((note) => ({ ...note, xshift: note.xshift * unit, yshift: note.yshift * unit }));
     const found = {
       ...source, annotations: notes, margin: { l: 52 * unit, r: 14 * unit, t: 34 * unit, b: 40 * unit }, paper_bgcolor: ground, plot_bgcolor: ground,

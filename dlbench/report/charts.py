@@ -110,7 +110,7 @@ def drawn(
     """Traces on our axes, as plain data; without ``y``, lines of a table stand for it."""
     import plotly.graph_objects as go
 
-    title = {"text": label(x.title), "standoff": 8, "font": {"size": 12}}
+    title = {"text": label(x.title), "standoff": 8}
     upright = {"yaxis": _axis(y), "annotations": [_title(y.title)]} if y else {}
     layout = go.Layout(
         template=go.layout.Template(),

@@ -524,14 +524,15 @@ def test_text_of_twice_the_size_loses_nothing(visit: Opened) -> None:
     v = visit(answer=answers.recommendation())
     plot = _live(v, "latency")
     tick = "(e) => parseFloat(getComputedStyle(e).fontSize)"
-    small = plot.locator(".xtick text").first.evaluate(tick)
+    labels = [plot.locator(name).first for name in (".xtick text", ".xtitle")]
+    small = [label.evaluate(tick) for label in labels]
     height = plot.locator(".main-svg").first.bounding_box()
     v.page.evaluate("document.documentElement.style.fontSize = '200%'")
     plot.scroll_into_view_if_needed()
     v.page.wait_for_timeout(SETTLED_MS)
     assert v.page.evaluate("document.documentElement.scrollWidth") <= 1200
     assert _cut_off(v) == []
-    assert plot.locator(".xtick text").first.evaluate(tick) == pytest.approx(2 * small)
+    assert [label.evaluate(tick) for label in labels] == pytest.approx([2 * x for x in small])
     taller = plot.locator(".main-svg").first.bounding_box()
     assert height is not None
     assert taller is not None

@@ -16,7 +16,7 @@ import pytest
 from dlbench.core.errors import UsageError
 from dlbench.core.types import Absent, Estimated, Interval, Measured, Pairing, Run
 from dlbench.report import build, content, render
-from dlbench.report.sections import all_sections
+from dlbench.report.sections import all_sections, verdict
 from dlbench.store import codec
 from tests import builders, documents
 
@@ -260,6 +260,14 @@ def test_frameworks_are_what_the_headline_of_one_document_is_about() -> None:
     assert build.headline(content.of([RUN])) == (
         "TensorFlow is faster for resnet50 inference and resnet50 training"
     )
+
+
+def test_a_name_without_end_does_not_fill_the_first_screen() -> None:
+    """The headline is cut; the verdict below is not."""
+    found = content.of([documents.strange_run("endless " * 200)])
+    assert len(build.headline(found)) <= build.MOST_LETTERS
+    assert build.headline(found).endswith("…")
+    assert "endless " * 100 in str(verdict.html(found))
 
 
 def test_an_interval_narrower_than_it_is_written_is_left_out() -> None:
