@@ -21,6 +21,9 @@ from dlbench.report.render import render
 MOST_LINES = 8
 """As many as there are colours: the highest of each task, then the highest. The rest is in the table."""
 
+MOST_ROOFS = 12
+"""Charts of more machines than this are not looked at one by one."""
+
 BEYOND_RIDGE = 40.0
 """The x axis ends at so many times the ridge: all that lies further right is alike."""
 
@@ -40,6 +43,7 @@ near the bend uses what the arithmetic gives; what holds back the others, memory
 <td class="number"><span class="estimated">{{ case.intensity }}</span></td></tr>
 {% endfor %}</tbody></table></div></details></figure>
 {% endfor %}
+{% if n_more %}<p>{{ n_more }} further roofline{{ 's are' if n_more > 1 else ' is' }} not drawn; what {{ 'they are' if n_more > 1 else 'it is' }} made of is in the data.</p>{% endif %}
 """
 
 NONE = """
@@ -92,9 +96,16 @@ def html(content: Content) -> Markup:
         return render(NONE, micro=micro, triad=ceiling.TRIAD)
     many = len(content.machines) > 1
     drawn = [
-        _figure(of, lines[of], _placed(content, of, lines[of]), many=many) for of in sorted(lines)
+        _figure(of, lines[of], _placed(content, of, lines[of]), many=many)
+        for of in sorted(lines)[:MOST_ROOFS]
     ]
-    return render(TEMPLATE, drawn=drawn, micro=micro, triad=ceiling.TRIAD)
+    return render(
+        TEMPLATE,
+        drawn=drawn,
+        micro=micro,
+        triad=ceiling.TRIAD,
+        n_more=max(0, len(lines) - MOST_ROOFS),
+    )
 
 
 def _placed(content: Content, of: Key, roofline: Roofline) -> list[Placed]:

@@ -96,6 +96,14 @@ def test_without_the_memorys_speed_there_is_no_slope() -> None:
     assert 'class="plot' not in html
 
 
+def test_of_many_machines_some_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And it is said how many are not."""
+    monkeypatch.setattr(roofline, "MOST_ROOFS", 1)
+    html = str(roofline.html(content.of([RUN, documents.other_machine()])))
+    assert html.count('class="figure"') == 1
+    assert "1 further roofline is not drawn" in html
+
+
 def test_both_ceilings_are_told_with_intervals() -> None:
     """In the table under the shares."""
     html = str(section.html(FOUND))
