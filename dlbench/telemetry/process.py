@@ -28,6 +28,7 @@ from typing import Any, TextIO
 from dlbench.core import registry
 from dlbench.core.plain import from_plain
 from dlbench.core.protocols import Meter
+from dlbench.core.reasons import Reason
 from dlbench.core.types import Absent, DeviceInfo, Reading
 from dlbench.measure.schedule import POWER_EVERY_S, SAMPLE_EVERY_S, due_s
 from dlbench.telemetry.host import CgroupMeter, Family, HostMeter
@@ -63,40 +64,41 @@ def _meters(request: Mapping[str, Any], book: Book) -> tuple[list[Meter], list[M
     # Where the measured process started the samplers itself, they are no part of its work.
     family = Family(request["pid"], exclude=frozenset((os.getpid(), *request.get("exclude", ()))))
     of_sampler = getattr(kind, "sampler_meters", None)
-    found: list[Meter] = list(
+    own: Sequence[Meter] = (
         kind.meters(device)
         if of_sampler is None
         else of_sampler(device, family.pids, full=request["full"])
     )
     of_power = getattr(kind, "power_meters", None)
-    counted = False
-    for meter in found:
-        readings = meter.read()
+    first = [(meter, meter.read()) for meter in (*own, *_beside(device.kind))]
+    for meter, readings in first:
         book.write(meter, readings)
-        counted = counted or any(_is_counter(r) for r in readings)
+    counted = any(_is_counter(r) for meter, readings in first if meter in own for r in readings)
     fast = list(of_power(device)) if of_power is not None and not counted else []
     # A card that says no power either needs no hurry.
     fast = [m for m in fast if any(not isinstance(r.value, Absent) for r in m.read())]
-    beside = _beside(book, device.kind)
-    return [*found, *beside, HostMeter(family), CgroupMeter(request["pid"])], fast
+    lasting = [meter for meter, readings in first if not _never(readings)]
+    return [*lasting, HostMeter(family), CgroupMeter(request["pid"])], fast
 
 
 HOST_KIND = "cpu"
 """The kind of device that the host's processors are."""
 
 
-def _beside(book: Book, kind: str) -> list[Meter]:
-    """The processors' energy beside another device's; one that is not there is said once."""
+def _beside(kind: str) -> Sequence[Meter]:
+    """The processors' energy beside another device's."""
     if kind == HOST_KIND:
-        return []
-    found = []
-    meters: Sequence[Meter] = getattr(registry.device_kind(HOST_KIND), "meters_beside", tuple)()
-    for meter in meters:
-        readings = meter.read()
-        book.write(meter, readings)
-        if any(not isinstance(r.value, Absent) for r in readings):
-            found.append(meter)
+        return ()
+    found: Sequence[Meter] = getattr(registry.device_kind(HOST_KIND), "meters_beside", tuple)()
     return found
+
+
+NEVER = (str(Reason.NO_RAPL), str(Reason.NO_SENSOR))
+"""What a machine does not have it will not have in a minute: said once, and not asked for again."""
+
+
+def _never(readings: Sequence[Reading]) -> bool:
+    return all(isinstance(r.value, Absent) and str(r.value.code) in NEVER for r in readings)
 
 
 def _is_counter(reading: Reading) -> bool:

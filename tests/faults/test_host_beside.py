@@ -151,6 +151,40 @@ def test_a_host_without_rapl_is_said_once_and_the_gpu_is_measured(
     assert "telemetry_lost" not in found["flags"]
 
 
+def test_a_malformed_powercap_tree_beside_a_gpu_is_named(
+    gpu: dict[str, Path], tmp_path: Path
+) -> None:
+    """The run completes, the GPU is measured, and the host's energy is absent with its own reason."""
+    zone = tmp_path / "powercap" / "intel-rapl:0"
+    zone.mkdir(parents=True)
+    for name, text in (("name", "package-0"), ("energy_uj", "lots"), ("max_energy_range_uj", "9")):
+        (zone / name).write_text(text)
+    found = _run("nvidia", tmp_path, DLBENCH_POWERCAP_ROOT=tmp_path / "powercap", **gpu)
+    assert found["metrics"]["host_energy_j_per_sample"]["code"] == "rapl_malformed"
+    assert "value" in found["metrics"]["energy_j_per_sample"]
+
+
+def test_what_a_virtual_machine_lacks_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No RAPL and no counters of heat: their reasons stand in the recording, and cost nothing more."""
+    monkeypatch.setenv("DLBENCH_CPUS_ROOT", str(tmp_path / "none"))
+    monkeypatch.setenv("DLBENCH_POWERCAP_ROOT", str(tmp_path / "none"))
+    sampler = Sampler(cpu.describe(), TelemetryLevel.BASIC)
+    sampler.start(os.getpid())
+    until_s = time.monotonic() + 10.0
+    while not sampler.has_read and time.monotonic() < until_s:
+        time.sleep(0.01)
+    time.sleep(1.0)
+    recording = sampler.stop()
+    reads = {t.source: len(t.t_us) for t in recording.tracks}
+    assert (reads["rapl"], reads["thermal"]) == (1, 1)
+    assert reads["host"] > 3
+    codes = {c.absent.code for t in recording.tracks for c in t.columns if c.absent is not None}
+    assert {"no_rapl", "no_sensor"} <= codes
+    assert recording.lost is None
+
+
 def test_a_hot_processor_flags_its_trials(tmp_path: Path) -> None:
     """Heat that rises with the clock, as the sampler of a CPU reads it from a fake tree."""
     cpus = test_thermal.tree(tmp_path / "cpus")
