@@ -75,7 +75,6 @@ COLUMNS = (
 
 ONLY_WIDE = (
     "net_energy_j_per_sample",
-    "samples_per_j",
     "host_energy_j_per_sample",
     "sm_clock_mhz",
     "max_temperature_c",

@@ -386,10 +386,13 @@ def _energy(
     return Measured(value=value, interval=bounds, n=len(trials), source=source)
 
 
+SUSPECT = "counter and power readings contradict each other, or power never moved"
+
+
 def _doubt(result: CaseResult, found: Sequence[TrialEnergy]) -> str:
     """Why joules are an estimate; nothing where they are measured."""
     if any("suspect" in t.flags for t in result.measured):
-        return "counter and power readings contradict each other, or power never moved"
+        return SUSPECT
     if not all(f.reportable for f in found):
         return "windows shorter than 5 s or 50 periods of the counter (--profile standard)"
     return ""
@@ -433,16 +436,25 @@ def _read(
     )
 
 
+def _doubted(result: CaseResult, found: Metric) -> Metric:
+    """Power of a sensor that is contradicted, or that never moved, is an estimate."""
+    if not isinstance(found, Measured) or not any("suspect" in t.flags for t in result.measured):
+        return found
+    bounds = found.interval or Interval(low=found.value, high=found.value, level=stats.LEVEL)
+    return Estimated(value=found.value, interval=bounds, method=SUSPECT, from_=(found.source,))
+
+
 @metric(unit="W", direction="lower")
 def mean_power_w(result: CaseResult, run: Run) -> Metric:
     """Mean power of the device while the subject works."""
-    return _read(result, run, telemetry.mean_power_w, "energy windows, else readings")
+    found = _read(result, run, telemetry.mean_power_w, "energy windows, else readings")
+    return _doubted(result, found)
 
 
 @metric(unit="W", direction="lower")
 def p95_power_w(result: CaseResult, run: Run) -> Metric:
     """Power of the device that 95 of 100 readings do not exceed while the subject works."""
-    return _read(result, run, telemetry.p95_power_w, "readings")
+    return _doubted(result, _read(result, run, telemetry.p95_power_w, "readings"))
 
 
 @metric(unit="%", direction="higher")

@@ -137,6 +137,11 @@ def test_a_contradiction_makes_energy_an_estimate_and_flags_the_trial() -> None:
     value = _compute("energy_j_per_sample", replace(trial, flags=("suspect",)))
     assert isinstance(value, Estimated)
     assert "contradict" in value.method
+    for name in ("mean_power_w", "p95_power_w"):
+        assert isinstance(_compute(name, trial), Measured), name
+        doubted = _compute(name, replace(trial, flags=("suspect",)))
+        assert isinstance(doubted, Estimated), name
+        assert "contradict" in doubted.method
 
 
 def test_power_that_never_moves_is_suspect() -> None:
