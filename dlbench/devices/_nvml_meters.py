@@ -245,6 +245,11 @@ class NvmlMeter:
                 gpu.board.ask("nvmlDeviceGetEnforcedPowerLimit"), lambda mw: mw / 1000
             ),
         }
+        # The link of an idle card is slowed to save power: what it is at work is seen at work.
+        found["pcie_generation"] = lambda: _number(
+            gpu.board.ask("nvmlDeviceGetCurrPcieLinkGeneration")
+        )
+        found["pcie_lanes_count"] = lambda: _number(gpu.board.ask("nvmlDeviceGetCurrPcieLinkWidth"))
         for name, number in THROTTLE_FIELDS.items():
             found[name] = self._throttled_s(number)
         if full:

@@ -202,6 +202,8 @@ QUANTITY_WORDS = {
     "throttled_power_brake_s": "time held by the power brake",
     "throttled_cores_s": "time held by heat (cores)",
     "core_clock_mhz": "clock",
+    "pcie_generation": "PCIe generation",
+    "pcie_lanes_count": "PCIe lanes",
     "memory_used_mib": "memory in use",
     "utilisation_percent": "utilisation",
     "throttle_reasons_bits": "throttling",

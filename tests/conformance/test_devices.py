@@ -18,7 +18,7 @@ from tests.nvml.replaying import Answer
 
 KINDS = registry.names("devices")
 
-UNITS = ("_j", "_w", "_c", "_mhz", "_percent", "_bits", "_mib", "_s", "_count")
+UNITS = ("_j", "_w", "_c", "_mhz", "_percent", "_bits", "_mib", "_s", "_count", "_generation")
 """How a quantity's name may end; a new unit is added here on purpose."""
 
 N_READS = 5

@@ -38,13 +38,14 @@ def ask(library: Path, tmp_path: Path) -> Ask:
     return asking
 
 
-COUNTED = (
+UNTOLD = (
     "throttled_power_cap_s",
     "throttled_software_thermal_s",
     "throttled_hardware_thermal_s",
     "throttled_power_brake_s",
+    "pcie_lanes_count",
 )
-"""What this scenario's card has no counters for."""
+"""What this scenario's card does not tell."""
 
 
 def _uuids(answer: Answer) -> list[str]:
@@ -102,7 +103,7 @@ def test_every_quantity_of_a_healthy_gpu(ask: Ask) -> None:
     found = {r["quantity"]: r["value"] for r in read}
     del found["energy_counter_j"]
     absent = {name: value["code"] for name, value in found.items() if isinstance(value, dict)}
-    assert absent == dict.fromkeys(COUNTED, "not_supported")
+    assert absent == dict.fromkeys(UNTOLD, "not_supported")
     assert {name: value for name, value in found.items() if name not in absent} == {
         "power_w": 250.0,
         "temperature_c": 41.0,
@@ -112,6 +113,7 @@ def test_every_quantity_of_a_healthy_gpu(ask: Ask) -> None:
         "throttle_reasons_bits": 0.0,
         "memory_used_mib": 1024.0,
         "power_limit_w": 400.0,
+        "pcie_generation": 4.0,
     }
     assert {r["source"] for r in read} == {"nvml:nvidia:0"}
 
@@ -221,9 +223,9 @@ def test_a_quantity_lost_at_any_read_is_absent_and_takes_no_other_along(
         reading["value"]
         for read in answer.reads["nvidia:0"]
         for reading in read
-        if reading["quantity"] not in (quantity, *COUNTED)
+        if reading["quantity"] not in (quantity, *UNTOLD)
     ]
-    assert len(others) == 4 * 8
+    assert len(others) == 4 * 9
     assert all(isinstance(value, float) for value in others)
 
 
