@@ -20,18 +20,21 @@ NEUTRAL_L2_MIB = 20.0
 """Stands in where a data sheet does not name the last cache: between 6 (2018) and 50 (2022)."""
 NEUTRAL_YEAR = 2020.0
 NEUTRAL_MEMORY_GIB = 24.0
+NEUTRAL_TDP_W = 300.0
+YEARS_TO_HALF_A_JOULE = 3.0
+"""A chip does the same work for half the energy three years later, roughly."""
 FP32_SHARE_OF_PEAK = 4.0
 """Stands in where the vector rate is unknown: matrix units are 2 to 16 times as fast."""
 
 CODES = (
     "device", "chip", "arch", "die", "kind", "task", "precision", "family", "model", "counted", "panel",
-    "level", "stack", "setup", "cell",
+    "level", "stack", "setup", "units", "cell",
 )  # fmt: skip
 
 
 ARRAYS = (
     "y", "n", "compute", "vector", "bandwidth", "l2", "memory", "year", "batch", "spread", "nvlink",
-    "size", "of_work", "of_device",
+    "power", "size", "of_work", "of_device",
 )  # fmt: skip
 
 
@@ -52,8 +55,9 @@ class Cells:
     """Parallel arrays, one entry a cell; ``y`` is ln of the rate of one device, NaN where asked.
 
     ``codes`` hold what kernels compare for equality. ``compute``, ``vector`` and ``bandwidth`` are
-    data-sheet rates; NaN in ``batch`` (log2) and in the model's sizes (ln) means not known. A
-    measurement is of its work and of its device (both 1); a shipped coefficient of one of them.
+    data-sheet rates, ``power`` the watts with which a chip of 2020 does the same; NaN in ``batch``
+    (log2) and in the model's sizes (ln) means not known. A measurement is of its work and of its
+    device (both 1); a shipped coefficient of one of them.
     """
 
     devices: tuple[DeviceSpec, ...]
@@ -70,6 +74,7 @@ class Cells:
     batch: Floats
     spread: Floats
     nvlink: Floats
+    power: Floats
     size: Floats
     of_work: Floats
     of_device: Floats
@@ -181,7 +186,7 @@ def encode(
         name: np.array([encoder.code(name, row[i]) for row in code_rows], dtype=np.int64)
         for i, name in enumerate(CODES)
     }
-    floats = np.array([_float_row(spec, w) for spec, w in pairs], dtype=float).reshape(-1, 9)
+    floats = np.array([_float_row(spec, w) for spec, w in pairs], dtype=float).reshape(-1, 10)
     sizes = np.array([_sizes(w) for _, w in pairs], dtype=float).reshape(-1, 3)
     n_pairs = len(pairs)
     return Cells(
@@ -199,6 +204,7 @@ def encode(
         batch=floats[:, 6],
         spread=floats[:, 7],
         nvlink=floats[:, 8],
+        power=floats[:, 9],
         size=sizes,
         of_work=np.full(n_pairs, parts[0]),
         of_device=np.full(n_pairs, parts[1]),
@@ -238,6 +244,22 @@ def setup_key(workload: Workload, batched: frozenset[str]) -> tuple[object, ...]
     return (*level_key(workload), *stack, batch)
 
 
+MATRIX_GAIN = 1.5
+"""A peak this far above the vector rate is that of matrix units."""
+
+
+def units_key(spec: DeviceSpec, workload: Workload, batched: frozenset[str]) -> tuple[object, ...]:
+    """The work in any precision, by the kind of units that it ran on: TF32 errs as fp16 does.
+
+    float32 without TF32 runs on the vector units, and says little of the same work on matrix units.
+    """
+    peak, vector = peak_tflops(spec, workload.arithmetic), spec.fp32_tflops
+    matrix = peak is not None and vector is not None and peak >= MATRIX_GAIN * vector
+    batch = workload.batch if workload.panel in batched else None
+    work = (workload.panel, workload.model, workload.task, workload.unit, workload.phase)
+    return (*work, workload.framework, workload.policy, workload.setup, batch, matrix)
+
+
 def _code_row(spec: DeviceSpec, workload: Workload, batched: frozenset[str]) -> tuple[object, ...]:
     level, setup = level_key(workload), setup_key(workload, batched)
     return (
@@ -255,6 +277,7 @@ def _code_row(spec: DeviceSpec, workload: Workload, batched: frozenset[str]) -> 
         level,
         (*level, workload.framework, workload.policy),
         setup,
+        units_key(spec, workload, batched),
         (*setup, spec.name),
     )
 
@@ -263,16 +286,18 @@ def _float_row(spec: DeviceSpec, workload: Workload) -> tuple[float, ...]:
     peak = peak_tflops(spec, workload.arithmetic)
     if peak is None or spec.mem_bw_gb_s is None:
         raise ValueError(f"{spec.name} has no roofline for {workload.arithmetic}")
+    year = spec.year or NEUTRAL_YEAR
     return (
         peak,
         spec.fp32_tflops or peak / FP32_SHARE_OF_PEAK,
         spec.mem_bw_gb_s,
         spec.l2_mib or NEUTRAL_L2_MIB,
         math.log2(spec.memory_gib or NEUTRAL_MEMORY_GIB),
-        spec.year or NEUTRAL_YEAR,
+        year,
         math.log2(workload.batch) if workload.batch else math.nan,
         math.log2(workload.n_devices),
         1.0 if interconnect(spec.name) == "nvlink" else 0.0,
+        (spec.tdp_w or NEUTRAL_TDP_W) * 2 ** ((year - NEUTRAL_YEAR) / YEARS_TO_HALF_A_JOULE),
     )
 
 

@@ -1,7 +1,8 @@
 """How alike two cells are: the covariance of what roofline and level leave unexplained.
 
 Two parts. Of the work: the same model, panel, stack or set-up errs alike on all devices, which is how
-a measurement elsewhere sets the level. Of the device: the same device or architecture errs alike on
+a measurement elsewhere sets the level; so does the same work in another precision on the same kind of
+units, matrix or vector. Of the device: the same device or architecture errs alike on
 all work, more so on the same precision, family or model, which is how siblings and a user's own
 measurements correct the data sheet. Bandwidth and peaks are not among what is compared, so that the
 correction cannot turn the order of the roofline.
@@ -32,10 +33,11 @@ class Scales:
     model_unknown: float = 3.0
     level: float = 0.4
     stack: float = 0.3
-    setup: float = 0.3
+    setup: float = 0.1
+    units: float = 0.3
     size: float = 0.25
     family_size: float = 0.2
-    batch: float = 1.2
+    batch: float = 2.0
     batch_model: float = 0.14
     device: float = 0.05
     device_task: float = 0.03
@@ -126,6 +128,7 @@ def _of_work(a: Sample, b: Sample, s: Scales, same: _Same) -> Matrix:
     model, level, task = same("counted"), same("level"), same("task")
     total: Matrix = np.outer(a.amplitude, b.amplitude) * model * task
     total += level * s.level**2 + same("stack") * s.stack**2 + same("setup") * s.setup**2
+    total += same("units") * s.units**2
     both_sized = (a.has_size[:, None] == b.has_size[None, :]) & (a.has_size[:, None] > 0)
     distance = sum((a.size[:, None, k] - b.size[None, :, k]) ** 2 for k in range(a.size.shape[1]))
     near = np.exp(-distance / (2 * SIZE_LENGTH**2)) * both_sized * task

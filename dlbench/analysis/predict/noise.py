@@ -12,10 +12,12 @@ from dlbench.analysis.predict.kernel import Scales
 from dlbench.analysis.predict.types import Workload
 
 OUTLIER = 4.0
+SURPRISING = 2.0
+"""Standard deviations from what all other rows tell; farther rows are believed less, not dropped."""
 LEAST_COMPARED = 3
 SHRINKAGE = 12.0
 LEAST, MOST = 0.5, 4.0
-UNPROVEN = 5.0
+UNPROVEN = 2.0
 """Of work that fewer than ``LEAST_COMPARED`` devices ran: the shares of its roofline followed those
 rows, so what is left of them looks smaller than it is. By the likelihood of devices left out."""
 
@@ -61,6 +63,21 @@ def row_noise(cells: Cells, residual: Floats) -> tuple[dict[str, float], Floats]
         far = np.abs(left[index]) > limit
         outlier[np.array(index)[far]] = left[index][far] ** 2
     return noise, outlier
+
+
+def surprise(covariance: Floats, residual: Floats) -> Floats:
+    """Variance to add to rows that all the others contradict: as much as makes them ``SURPRISING``.
+
+    One step of a heavy-tailed likelihood. Each row is told from all others by the kriging itself.
+
+    Args:
+        covariance: of the rows, their own noise on the diagonal.
+        residual: what the mean leaves of each row.
+    """
+    inverse = np.linalg.inv(covariance)
+    variance = 1 / np.diag(inverse)
+    missed = (inverse @ residual) * variance
+    return np.asarray(np.maximum(missed**2 / SURPRISING**2 - variance, 0.0))
 
 
 def _n_devices(cells: Cells) -> Codes:

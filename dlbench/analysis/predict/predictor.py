@@ -26,7 +26,7 @@ from dlbench.analysis.predict.cells import (
 )
 from dlbench.analysis.predict.devices import DeviceTable
 from dlbench.analysis.predict.kernel import Scales
-from dlbench.analysis.predict.noise import noise_of, row_noise
+from dlbench.analysis.predict.noise import noise_of, row_noise, surprise
 from dlbench.analysis.predict.types import DeviceSpec, Observation, Workload
 
 MOST_ANCHORS = 2400
@@ -255,6 +255,8 @@ def learn(
     noise, outlier = row_noise(cells, residual)
     own = np.array([noise_of(noise, w, scales) for w in cells.workloads])
     row_variance = own * (0.3 + 0.7 / cells.n) + outlier
+    covariance = _covariance(cells.take(anchors), scales, row_variance[anchors])
+    row_variance[anchors] += surprise(covariance, residual[anchors])
     learnt = Learnt(
         scales=scales,
         encoder=encoder,
@@ -280,9 +282,7 @@ def assemble(
         residual: ln of what the mean leaves of each cell.
         row_variance: of each cell by itself.
     """
-    known = kernel.sample(cells.take(anchors), learnt.scales)
-    covariance = kernel.covariance(known, known, learnt.scales)
-    covariance[np.diag_indices(len(anchors))] += row_variance[anchors] + JITTER
+    covariance = _covariance(cells.take(anchors), learnt.scales, row_variance[anchors])
     factor: Floats = np.linalg.cholesky(covariance).astype(float)
     weighted: Floats = np.linalg.solve(factor, residual[anchors]).astype(float)
     rest = np.setdiff1d(np.arange(len(cells)), anchors)
@@ -300,6 +300,14 @@ def assemble(
         residual=residual,
         row_variance=row_variance,
     )
+
+
+def _covariance(cells: Cells, scales: Scales, row_variance: Floats) -> Floats:
+    """Covariance of measured cells, with the variance of each by itself on the diagonal."""
+    known = kernel.sample(cells, scales)
+    covariance = kernel.covariance(known, known, scales)
+    covariance[np.diag_indices(len(cells))] += row_variance + JITTER
+    return covariance
 
 
 def fit_efficiency(cells: Cells, y: Floats) -> dict[str, float]:

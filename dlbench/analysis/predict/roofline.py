@@ -1,6 +1,7 @@
 """The additive roofline: a sample's time as a sum of what each part of a device takes.
 
-    time = (compute / matrix peak  +  vector / fp32 rate  +  memory / bandwidth  +  host)
+    time = (compute / matrix peak  +  vector / fp32 rate  +  memory / bandwidth  +  energy / power
+            +  host)
          + (host a step  +  memory a step / bandwidth  +  exchange between devices) / batch
 
 All shares are above 0, so a faster part never makes a prediction slower. They are learnt on a tree:
@@ -17,10 +18,11 @@ import numpy as np
 
 from dlbench.analysis.predict.cells import Cells, Codes, Floats, precision_group
 
-PARTS = ("compute", "vector", "memory", "host", "host_step", "memory_step", "exchange")
-START = np.log(np.array([0.30, 0.10, 0.50, 0.05, 0.05, 0.05, 0.05]))
+PARTS = ("compute", "vector", "memory", "host", "host_step", "memory_step", "exchange", "power")
+START = np.log(np.array([0.30, 0.10, 0.50, 0.05, 0.05, 0.05, 0.05, 0.10]))
 """Shares at the reference device before any row was seen: half memory, a third compute."""
 REFERENCE_TFLOPS, REFERENCE_VECTOR, REFERENCE_GB_S, REFERENCE_L2 = 100.0, 20.0, 900.0, 20.0
+REFERENCE_W = 300.0
 CACHE_EXPONENT = 0.07
 """Larger last caches save traffic: best of 0 to 0.3 by devices and architectures left out."""
 BATCH_RANGE = 2.5
@@ -129,6 +131,7 @@ def _costs(cells: Cells, octaves: Floats) -> Floats:
             per_sample,
             memory * per_sample,
             _exchange(cells) * per_sample,
+            REFERENCE_W / cells.power,
         ],
         axis=1,
     )

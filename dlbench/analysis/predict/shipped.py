@@ -329,7 +329,7 @@ def _effects(known: Coefficients, learnt: Learnt) -> tuple[Cells, Floats, Floats
     # A model's correction is known as far as its sd beyond the scatter of set-ups, and the kernel gives
     # every cell of work that scatter once more: it is taken away from both.
     s = learnt.scales
-    scatter = s.level**2 + s.stack**2 + s.setup**2
+    scatter = s.level**2 + s.stack**2 + s.setup**2 + s.units**2
     of_model = slice(len(devices), None)
     variances[of_model] = np.maximum(variances[of_model] - 2 * scatter, LEAST_SD**2 - scatter)
     return cells, values, variances

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from dlbench.analysis.predict import calibration, estimate, leave_out, noise, predictor, roofline
-from dlbench.analysis.predict.cells import Encoder
+from dlbench.analysis.predict import (
+    calibration,
+    estimate,
+    kernel,
+    leave_out,
+    noise,
+    predictor,
+    roofline,
+)
+from dlbench.analysis.predict.cells import Encoder, encode
 from dlbench.analysis.predict.devices import DeviceTable
 from dlbench.analysis.predict.estimate import Estimator
 from dlbench.analysis.predict.kernel import Scales
@@ -53,10 +61,10 @@ def test_a_device_that_was_left_out_is_told_within_its_interval(
     assert found.from_[1] == "New-M by data sheet"
 
 
-def test_more_bandwidth_or_more_peak_is_never_slower(fitted: Estimator) -> None:
+def test_more_bandwidth_peak_or_watts_is_never_slower(fitted: Estimator) -> None:
     """The correction does not compare rates, so the roofline's order stands."""
     base = _device("New-M")
-    for field in ("mem_bw_gb_s", "fp16_tflops"):
+    for field in ("mem_bw_gb_s", "fp16_tflops", "tdp_w"):
         rates = []
         for factor in (0.5, 0.8, 1.0, 1.1, 1.5, 2.5):
             sheet = replace(base, **{field: getattr(base, field) * factor})
@@ -231,6 +239,36 @@ def test_work_that_few_devices_ran_is_believed_less() -> None:
     assert max(x for model, x in by_model.items() if model != "gnmt") <= noise.MOST
 
 
+def test_a_row_that_all_others_contradict_is_believed_less() -> None:
+    """Its own miss over ``SURPRISING`` becomes its sd; rows that agree keep their variance."""
+    covariance = np.full((4, 4), 1.0) + np.diag(np.full(4, 0.01))
+    added = noise.surprise(covariance, np.array([0.0, 0.0, 0.0, 1.0]))
+    # Of the last row the others say 0, with the variance of one row and of their mean.
+    others = np.linalg.solve(covariance[:3, :3], covariance[:3, 3])
+    variance = covariance[3, 3] - covariance[3, :3] @ others
+    assert variance == pytest.approx(0.01 + 0.01 / 3, rel=0.01)
+    assert variance + added[3] == pytest.approx((1.0 / noise.SURPRISING) ** 2)
+    assert np.all(added[:3] < added[3] / 5)
+    assert not noise.surprise(covariance, np.array([0.0, 0.05, -0.05, 0.02])).any()
+
+
+def test_tf32_errs_as_half_precision_does_and_plain_fp32_does_not() -> None:
+    """The same work in two precisions is alike where both ran on matrix units, and only there."""
+    old = replace(_device("Old-M"), tf32_tflops=None, fp32_tflops=10.0, fp16_tflops=80.0)
+    new = replace(_device("New-M"), tf32_tflops=150.0, fp32_tflops=20.0, fp16_tflops=300.0)
+    half, single = (
+        synthetic.workload("resnet50", source="lambda", precision=precision)
+        for precision in ("fp16", "fp32")
+    )
+    pairs = [(old, half), (old, single), (new, half), (new, single)]
+    cells = encode(pairs, None, Encoder(), frozenset())
+    only = Scales(**(dict.fromkeys(asdict(Scales()), 0.0) | {"units": 0.4}))
+    sample = kernel.sample(cells, only)
+    matrix = [True, False, True, True]
+    expected = 0.16 * np.equal.outer(matrix, matrix)
+    assert kernel.covariance(sample, sample, only) == pytest.approx(expected)
+
+
 def test_a_panel_that_misses_more_gets_wider_intervals_and_none_gets_narrower() -> None:
     """Widths of a panel are learnt from its own misses, and never lie under those of all."""
     encoder = Encoder()
@@ -271,3 +309,15 @@ def test_energy_is_told_as_joules_and_falls_with_speed() -> None:
     expected = 250.0 / synthetic.true_rate(_device("New-L"), "resnet50")
     assert fast.value == pytest.approx(expected, rel=0.1)
     assert fast.interval.low < fast.value < fast.interval.high
+
+
+def test_a_tighter_power_limit_is_told_slower_and_a_newer_chip_needs_less_power() -> None:
+    """Where time is energy over power alone, half the watts or three years less take twice as long."""
+    base = replace(_device("New-M"), tdp_w=300.0, year=2023.0)
+    sheets = (base, replace(base, tdp_w=150.0), replace(base, year=2020.0))
+    pairs = [(sheet, synthetic.workload("resnet50")) for sheet in sheets]
+    cells = encode(pairs, None, Encoder(), frozenset())
+    name = roofline.node_names("train", "half", "cnn", "resnet50")[0]
+    lone = tuple(50.0 if part == "power" else -50.0 for part in roofline.PARTS)
+    rates = np.exp(roofline.Roofline(nodes={name: lone}).ln_relative_rate(cells))
+    assert rates / rates[0] == pytest.approx([1.0, 0.5, 0.5])
