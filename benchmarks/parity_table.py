@@ -14,6 +14,7 @@ import sys
 from dlbench import workloads
 from dlbench.core import registry
 from dlbench.core.types import Precision
+from tests import subjects
 from tests.frameworks import test_parity as parity
 
 PRECISIONS = (Precision.FP32, Precision.BF16)
@@ -21,7 +22,7 @@ PRECISIONS = (Precision.FP32, Precision.BF16)
 
 def main() -> None:
     """Print one table a precision."""
-    frameworks = parity.installed()
+    frameworks = subjects.installed()
     versions = ", ".join(f"{name} {found.version}" for name, found in frameworks.items())
     print(f"Against pytorch in fp32, on the CPU: {versions}.\n")
     names = sys.argv[1:] or [name for name in workloads.folders() if name != "fake"]
@@ -37,7 +38,7 @@ def main() -> None:
             row = [_cell(name, framework, precision) for framework in columns]
             print(f"| {name} | {' | '.join(row)} |", flush=True)
         print()
-    parity.end_processes()
+    subjects.end_processes()
 
 
 def _cell(name: str, framework: str, precision: Precision) -> str:

@@ -145,13 +145,13 @@ class JaxSubject:
         if case.data_mode is DataMode.PIPELINE:
             self.inputs.append(self.inputs[0])
             self.targets.append(self.targets[0])
-        self._trained = [v.value for v in self._model.trainable_variables]
-        self._untrained = [v.value for v in self._model.non_trainable_variables]
+        self._trained = self._on_device(self._model.trainable_variables)
+        self._untrained = self._on_device(self._model.non_trainable_variables)
         self._run_query = jax.jit(self._infer)
         if case.mode is Mode.TRAINING:
             self._optimizer = _keras.optimizer(keras, request.spec["optimizer"], case.precision)
             self._optimizer.build(self._model.trainable_variables)
-            self._optimizer_state = [v.value for v in self._optimizer.variables]
+            self._optimizer_state = self._on_device(self._optimizer.variables)
             self._run_step = jax.jit(self._train, donate_argnums=(0, 1, 2))
         self._last: list[Any] = []
         self.info: dict[str, str | int | float | bool | Absent] = {
@@ -181,6 +181,10 @@ class JaxSubject:
             raise UnsupportedError(
                 f"JAX {jax.__version__} sees no GPU, though the driver does: {error}", INSTALL_CUDA
             ) from error
+
+    def _on_device(self, variables: Any) -> list[Any]:  # noqa: ANN401
+        """Their values, bound to the device as a step's results are: else step two compiles anew."""
+        return [self._jax.device_put(v.value, self._device) for v in variables]
 
     def _resident(self, request: SubjectRequest, side: str, buffer: int) -> list[Any]:
         from dlbench.frameworks import _keras, _seeded

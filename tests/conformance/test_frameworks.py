@@ -6,17 +6,15 @@ import importlib.metadata
 import importlib.util
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from dlbench import workloads
 from dlbench.core import registry
-from dlbench.core.protocols import Capability, Subject, SubjectRequest
-from dlbench.core.types import Absent, Case, Mode, Policy, Precision, Scenario
+from dlbench.core.protocols import Capability, Subject
+from dlbench.core.types import Absent
+from tests.subjects import request_for
 
 NAMES = registry.names("frameworks")
 REAL = [name for name in NAMES if name != "fake"]
@@ -65,7 +63,7 @@ def test_a_broken_package_is_a_missing_dependency(name: str, tmp_path: Path, res
     metadata.write_text(f"Metadata-Version: 2.1\nName: {package.name}\nVersion: 9.9\n")
     program = (
         "import sys; from pathlib import Path; from dlbench.core import registry\n"
-        "from tests.conformance.test_frameworks import request_for\n"
+        "from tests.subjects import request_for\n"
         "from dlbench.core.errors import MissingDependencyError\n"
         f"try: registry.framework({name!r}).open_subject(request_for({name!r}, 'resnet50'))\n"
         "except MissingDependencyError as error: print(error.message, '|', error.advice)\n"
@@ -92,7 +90,7 @@ def test_openvinos_converter_tells_nobody() -> None:
         "    found.append(self.consent)\n"
         "main.Telemetry.init = init\n"
         "from dlbench.core import registry\n"
-        "from tests.conformance.test_frameworks import request_for\n"
+        "from tests.subjects import request_for\n"
         "registry.framework('openvino').open_subject(request_for('openvino', 'ncf'))\n"
         "print('CONSENT', found)"
     )
@@ -102,51 +100,6 @@ def test_openvinos_converter_tells_nobody() -> None:
     (line,) = [x for x in done.stdout.splitlines() if x.startswith("CONSENT")] or [done.stderr]
     assert "False" in line
     assert "True" not in line
-
-
-GATE_QUESTIONS = """
-import sys
-import numpy as np
-from dlbench.core import registry
-from dlbench.frameworks import _seeded
-from tests.conformance.test_frameworks import request_for
-name, workload = sys.argv[1:]
-request = request_for(name, workload)
-subject = registry.framework(name).open_subject(request)
-seeded = [_seeded.batch(request.spec, "inputs", i, 4) for i in range(4)]
-def outputs(buffer):
-    return subject.fetch(subject.query(buffer)).copy()
-def holds(buffer, wanted):
-    found = subject.read_inputs(buffer)
-    assert len(found) == len(wanted)
-    for x, y in zip(found, wanted):
-        assert x.shape == y.shape and np.allclose(x, y), (buffer, x.shape, y.shape)
-for i in range(4):
-    holds(i, seeded[i])
-own = [outputs(i) for i in range(4)]
-assert subject.places(subject.query(0)) == {"cpu"}, subject.places(subject.query(0))
-subject.copy_inputs(2, 1)
-holds(1, seeded[2])
-holds(2, seeded[2])
-assert np.allclose(outputs(1), own[2], atol=1e-6)
-assert not np.allclose(outputs(1), own[1], atol=1e-6)
-assert np.allclose(outputs(2), own[2], atol=1e-6)
-"""
-
-
-@pytest.mark.frameworks
-@pytest.mark.parametrize("workload", ["unet", "ncf", "gpt2_decode"])
-@pytest.mark.parametrize("name", REAL)
-def test_it_answers_what_the_gate_asks(name: str, workload: str) -> None:
-    """Inputs read back are the seed's, of images and tokens too; exchanged, others come out."""
-    if isinstance(registry.framework(name).probe(), Absent):
-        pytest.skip(f"{name} is not installed")
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", GATE_QUESTIONS, name, workload],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_a_cpu_build_of_pytorch_says_why_it_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,50 +114,20 @@ def test_a_cpu_build_of_pytorch_says_why_it_has_no_gpu(monkeypatch: pytest.Monke
         assert ("nvidia" in found.reasons) is (kinds == {"cpu"})
 
 
-def test_fifty_milliseconds_of_work_cannot_read_as_less() -> None:
+def test_half_a_second_of_work_cannot_read_as_less() -> None:
     """The subject returns at once and works on; only synchronising shows it."""
-    subject = _fake_subject(step_ms="50")
+    subject = _fake_subject(step_ms="500")
     start = time.monotonic()
     subject.query(0)
     started_s = time.monotonic() - start
     subject.synchronize()
-    assert started_s < 0.02
-    assert time.monotonic() - start >= 0.05
+    assert started_s < 0.25
+    assert time.monotonic() - start >= 0.5
 
 
 def _fake_subject(**options: str) -> Subject:
     return registry.framework("fake").open_subject(
         request_for("fake", "fake", options=tuple(options.items()))
-    )
-
-
-def request_for(framework: str, workload: str, **changes: Any) -> SubjectRequest:
-    """What the worker would hand to the adapter for a tiny inference case."""
-    base: dict[str, Any] = {
-        "workload": workload,
-        "framework": framework,
-        "device": "cpu",
-        "precision": Precision.FP32,
-        "mode": Mode.INFERENCE,
-        "scenario": Scenario.OFFLINE,
-        "policy": Policy.BASE,
-        "batch_size": 4,
-        "variant": "tiny",
-    }
-    case = Case(**{**base, **changes})
-    found = workloads.read(workloads.folders()[workload])
-    device = registry.device_kind("fake" if framework == "fake" else "cpu").find()
-    assert not isinstance(device, Absent)
-    return SubjectRequest(
-        case=case,
-        device=device[0],
-        spec=found.spec(case.variant),
-        load_model=lambda: workloads.load_model(
-            found.folder, str(registry.model_stem(framework, found.model_files))
-        ),
-        threads=1,
-        seed=0,
-        scratch=Path(tempfile.gettempdir()),
     )
 
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -14,7 +10,6 @@ from dlbench import plan
 from dlbench.core import registry
 from dlbench.core.errors import DlbenchError
 from dlbench.core.types import Absent, DeviceInfo, Mode, OutcomeKind, Plan, Precision, Selection
-from dlbench.measure.gate import DTYPES
 
 REAL = [name for name in registry.names("frameworks") if name != "fake"]
 
@@ -106,50 +101,6 @@ def test_a_mixed_request_runs_what_can_run_and_skips_the_rest() -> None:
     assert {s.outcome.kind for s in planned.skips} == {OutcomeKind.UNSUPPORTED}
     assert all(s.outcome.message for s in planned.skips)
     assert Precision.BF16 in able
-
-
-PROGRAM = """
-import json, sys
-from tests.conformance.test_frameworks import request_for
-from dlbench.core import registry
-from dlbench.core.types import Precision
-found = {}
-for precision in sys.argv[2:]:
-    request = request_for(sys.argv[1], "resnet50", precision=Precision(precision))
-    subject = registry.framework(sys.argv[1]).open_subject(request)
-    found[precision] = [
-        subject.info["compute_dtype"],
-        subject.info["tf32"],
-        subject.fetch(subject.query(0)).ravel().tolist(),
-    ]
-print("ANSWER", json.dumps(found))
-"""
-
-
-@pytest.mark.frameworks
-@pytest.mark.parametrize("framework", REAL)
-def test_each_precision_is_set_and_shows_in_the_outputs(framework: str) -> None:
-    """On this CPU, of the same weights: what the subject says, and numbers that are not fp32's."""
-    cpu = registry.device_kind("cpu").find()
-    assert not isinstance(cpu, Absent)
-    # bf16 is emulated where the processor lacks it: slow, and the same numbers.
-    wanted = [p for p in _able(framework, "cpu") if p in (*cpu[0].precisions, Precision.BF16)]
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", PROGRAM, framework, *wanted],
-        capture_output=True,
-        text=True,
-    )
-    answers = [x for x in done.stdout.splitlines() if x.startswith("ANSWER ")]
-    assert answers, done.stderr
-    found: dict[str, Any] = json.loads(answers[0].removeprefix("ANSWER "))
-    exact = found["fp32"][2]
-    scale = max(abs(x) for x in exact)
-    for precision, (said, tf32, outputs) in found.items():
-        assert said == DTYPES[Precision(precision)]
-        assert tf32 is False
-        apart = max(abs(x - y) for x, y in zip(outputs, exact, strict=True)) / scale
-        assert (apart > 1e-5) is (precision != "fp32"), precision
-        assert apart < 0.5
 
 
 def test_jax_is_told_the_arithmetic_of_products_in_every_precision() -> None:

@@ -12,7 +12,7 @@ from dlbench import workloads
 from dlbench.core import registry
 from dlbench.core.types import Absent, Case, Mode, Precision, Scenario
 from scripts import make_references
-from tests.conformance.test_frameworks import request_for
+from tests.subjects import request_for
 
 NAMES = sorted(workloads.folders())
 MODELS = [

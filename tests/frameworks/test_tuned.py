@@ -10,7 +10,7 @@ import pytest
 from dlbench.core import registry
 from dlbench.core.types import Absent, Policy, Precision
 from dlbench.frameworks import _openvino_program
-from tests.conformance.test_frameworks import request_for
+from tests.subjects import request_for
 
 pytestmark = [
     pytest.mark.frameworks,

@@ -1,0 +1,98 @@
+"""Every installed framework's subject, asked as the gate asks it and in every precision of this CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dlbench.core import registry
+from dlbench.core.types import Absent, Mode, Precision
+from dlbench.frameworks import _seeded
+from dlbench.measure.gate import DTYPES
+from tests import subjects
+from tests.subjects import request_for
+
+pytestmark = pytest.mark.frameworks
+
+INSTALLED = subjects.installed()
+
+
+def exchanged(framework: str, workload: str) -> dict[str, bool]:
+    """What the gate looks at: inputs read back, the place of the outputs, inputs copied over others."""
+    request = request_for(framework, workload)
+    subject = registry.framework(framework).open_subject(request)
+    seeded = [_seeded.batch(request.spec, "inputs", i, 4) for i in range(4)]
+
+    def holds(buffer: int, wanted: Any) -> bool:
+        pairs = zip(subject.read_inputs(buffer), wanted, strict=True)
+        return all(x.shape == y.shape and np.allclose(x, y) for x, y in pairs)
+
+    def same(buffer: int, wanted: Any) -> bool:
+        return np.allclose(subject.fetch(subject.query(buffer)), wanted, atol=1e-6)
+
+    found = {f"buffer {i} holds its seed's": holds(i, seeded[i]) for i in range(4)}
+    own = [subject.fetch(subject.query(i)).copy() for i in range(4)]
+    found["outputs are on the CPU"] = subject.places(subject.query(0)) == {"cpu"}
+    subject.copy_inputs(2, 1)
+    found["buffer 1 holds buffer 2's"] = holds(1, seeded[2])
+    found["buffer 2 holds its own still"] = holds(2, seeded[2])
+    found["buffer 1 gives buffer 2's outputs"] = same(1, own[2])
+    found["buffer 1 gives no more its own"] = not same(1, own[1])
+    found["buffer 2 gives its own"] = same(2, own[2])
+    return found
+
+
+@pytest.mark.parametrize("workload", ["unet", "ncf", "gpt2_decode"])
+@pytest.mark.parametrize("framework", INSTALLED)
+def test_it_answers_what_the_gate_asks(framework: str, workload: str) -> None:
+    """Inputs read back are the seed's, of images and tokens too; exchanged, others come out."""
+    found = subjects.ask(framework, exchanged, workload)
+    assert found == dict.fromkeys(found, True)
+
+
+def in_precisions(framework: str, precisions: list[str]) -> dict[str, Any]:
+    """Of one model: what the subject says that it computes in, and what comes out."""
+    found = {}
+    for precision in precisions:
+        request = request_for(framework, "resnet50", precision=Precision(precision))
+        subject = registry.framework(framework).open_subject(request)
+        outputs = subject.fetch(subject.query(0)).ravel().tolist()
+        found[precision] = [subject.info["compute_dtype"], subject.info["tf32"], outputs]
+    return found
+
+
+@pytest.mark.parametrize("framework", INSTALLED)
+def test_each_precision_is_set_and_shows_in_the_outputs(framework: str) -> None:
+    """On this CPU, of the same weights: what the subject says, and numbers that are not fp32's."""
+    cpu = registry.device_kind("cpu").find()
+    assert not isinstance(cpu, Absent)
+    # bf16 is emulated where the processor lacks it: slow, and the same numbers.
+    here = {*cpu[0].precisions, Precision.BF16}
+    wanted = [p for p in INSTALLED[framework].precisions["cpu"] if p in here]
+    found = subjects.ask(framework, in_precisions, wanted)
+    exact = found["fp32"][2]
+    scale = max(abs(x) for x in exact)
+    for precision, (said, tf32, outputs) in found.items():
+        assert said == DTYPES[Precision(precision)]
+        assert tf32 is False
+        apart = max(abs(x - y) for x, y in zip(outputs, exact, strict=True)) / scale
+        assert (apart > 1e-5) is (precision != "fp32"), precision
+        assert apart < 0.5
+
+
+def compilations(framework: str) -> int:
+    """How often three training steps compiled."""
+    request = request_for(framework, "ncf", mode=Mode.TRAINING, scenario=None)
+    subject: Any = registry.framework(framework).open_subject(request)
+    for i in range(3):
+        subject.step(i)
+    subject.synchronize()
+    return int(subject._run_step._cache_size())
+
+
+def test_jax_compiles_a_training_step_once() -> None:
+    """What the step returns goes into the next one as what it was given first."""
+    pytest.importorskip("jax")
+    assert subjects.ask("jax", compilations) == 1
