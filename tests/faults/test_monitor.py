@@ -19,6 +19,7 @@ from dlbench.core.reasons import Reason
 from dlbench.core.types import Absent, Estimated, Measured, TelemetryLevel
 from dlbench.session import measuring
 from dlbench.store import runs
+from tests import waiting
 from tests.nvml import replaying
 
 ROOT = Path(__file__).parents[2]
@@ -158,9 +159,9 @@ def test_ctrl_c_ends_the_program_and_leaves_its_figures(tmp_path: Path) -> None:
         start_new_session=True,
         text=True,
     )
-    time.sleep(2.5)
+    waiting.child(process.pid, "sleep 60")
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "sleep 60" in errors
     (path,) = tmp_path.glob("*.json")
@@ -185,9 +186,9 @@ def test_sigterm_is_passed_on(tmp_path: Path) -> None:
         cwd=ROOT,
         stderr=subprocess.DEVNULL,
     )
-    time.sleep(2.5)
+    waiting.child(process.pid, "sleep 60")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 143
+    assert process.wait(50) == 143
 
 
 def test_processor_time_and_memory_are_of_all_its_processes(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import pytest
 
 from dlbench.core.types import Absent, Mode, OutcomeKind, TelemetryLevel
 from dlbench.launchers import local
-from tests import builders, sessions
+from tests import builders, sessions, waiting
 
 EXPECTED = {
     "oom_device@load": "oom_device",
@@ -91,7 +90,7 @@ def test_a_hanging_worker_ends_soon_after_its_deadline_with_its_children(
     )
     outcome = finished.run.results[0].outcome
     assert (outcome.kind, outcome.detail in {"warm_up", "steady"}) == ("timeout", True)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60  # and not the ten minutes for which it sleeps
     left = [
         p
         for p in psutil.process_iter(["cmdline"])
@@ -142,20 +141,8 @@ def test_the_worker_dies_with_its_parent(results: Path) -> None:
     )
     with subprocess.Popen([sys.executable, "-c", program, str(results)]) as runner:
         try:
-            worker = _first_worker(runner.pid)
+            worker = waiting.child(runner.pid, "dlbench.worker")
         finally:
             runner.send_signal(signal.SIGKILL)
-    gone, alive = psutil.wait_procs([worker], timeout=5)
+    gone, alive = psutil.wait_procs([worker], timeout=waiting.LIMIT_S)
     assert (len(gone), len(alive)) == (1, 0)
-
-
-def _first_worker(pid: int) -> psutil.Process:
-    """The runner's worker; its other children (git, for the environment) come and go meanwhile."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        for child in psutil.Process(pid).children():
-            with contextlib.suppress(psutil.Error):
-                if "dlbench.worker" in " ".join(child.cmdline()):
-                    return child
-        time.sleep(0.02)
-    pytest.fail("no worker was started")

@@ -31,9 +31,10 @@ from dlbench.core.types import (
     Track,
 )
 from dlbench.measure.schedule import SAMPLE_EVERY_S
+from dlbench.session import Finished
 from dlbench.session.workers import Settings
 from dlbench.telemetry.sampler import Recording, Sampler, parse
-from tests import builders, sessions
+from tests import builders, sessions, waiting
 
 ENERGY = replace(sessions.PROFILE, energy_windows=1, energy_window_s=1.0, energy_idle_s=0.3)
 
@@ -88,18 +89,26 @@ def _meanwhile(number: signal.Signals, after_s: float) -> Iterator[list[int]]:
         thread.join()
 
 
-def test_a_run_keeps_the_readings_and_measures_energy(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A run in which nothing goes wrong."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DLBENCH_LOCK_DIR", str(tmp_path_factory.mktemp("locks")))
+        return sessions.run(_plan(), tmp_path_factory.mktemp("results"))
+
+
+def test_a_run_keeps_the_readings_and_measures_energy(finished: Finished) -> None:
     """Raw readings of device, process and cgroup, and 50 W that the fake device is said to draw."""
-    (trial,) = _run(_plan(), tmp_path).trials
+    (result,) = finished.run.results
+    (trial,) = result.trials
+    assert result.outcome.ok
     assert "telemetry_lost" not in trial.flags
     assert {("fake:fake", "energy_counter_j"), ("host", "cpu_s"), ("host", "rss_mib")} <= _columns(
         trial.tracks
     )
     assert [w.name for w in trial.windows][-2:] == ["idle", "energy"]
-    finished = sessions.run(_plan(), tmp_path)
-    value = metrics.compute("energy_j_per_sample", finished.run.results[0], finished.run)
+    value = metrics.compute("energy_j_per_sample", result, finished.run)
     assert isinstance(value, Estimated)
-    (trial,) = finished.run.results[0].trials
     per_sample_s = trial.energy[0].duration_s / trial.energy[0].n_samples
     assert value.value == pytest.approx(50.0 * per_sample_s, rel=0.02)
     rss = tracks.points(trial.tracks, "rss_mib")
@@ -130,12 +139,13 @@ def test_a_servers_energy_is_of_queries_at_the_rate_that_it_holds(tmp_path: Path
     assert value.value == pytest.approx(50.0 * window.duration_s / window.n_samples, rel=0.02)
 
 
-def test_readings_come_ten_times_a_second(tmp_path: Path) -> None:
-    """On average, and on the same clock as the windows."""
-    (trial,) = _run(_plan(), tmp_path).trials
+def test_readings_come_ten_times_a_second(finished: Finished) -> None:
+    """On the same clock as the windows; a busy machine may miss some, and none comes twice."""
+    (trial,) = finished.run.results[0].trials
     track = next(t for t in trial.tracks if t.source == "fake:fake")
     span_s = (track.t_us[-1] - track.t_us[0]) / 1e6
-    assert len(track.t_us) == pytest.approx(span_s / SAMPLE_EVERY_S, rel=0.3)
+    due = span_s / SAMPLE_EVERY_S
+    assert 0.3 * due < len(track.t_us) <= 1.1 * due + 2
     assert track.start_s < trial.energy[0].start_s
     assert track.start_s + track.t_us[-1] / 1e6 <= time.monotonic()
 
@@ -167,7 +177,7 @@ def test_a_sampler_that_hangs_is_ended(tmp_path: Path) -> None:
     assert hit
     assert finished.run.results[0].outcome.ok
     assert "telemetry_lost" in finished.run.results[0].flags
-    assert time.monotonic() - start_s < 30
+    assert time.monotonic() - start_s < 120
     assert not any(psutil.pid_exists(pid) for pid in hit)
 
 
@@ -231,12 +241,7 @@ def test_the_sampler_dies_with_its_parent(tmp_path: Path) -> None:
         time.sleep(0.7)
         assert psutil.pid_exists(pid)
         parent.send_signal(signal.SIGKILL)
-    alive = [pid]
-    deadline_s = time.monotonic() + 5
-    while alive and time.monotonic() < deadline_s:
-        alive = [p for p in alive if _lives(p)]
-        time.sleep(0.05)
-    assert alive == []
+    waiting.until(lambda: not _lives(pid))
 
 
 def _lives(pid: int) -> bool:

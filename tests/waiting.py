@@ -1,0 +1,39 @@
+"""Waiting for what happens in other processes: for as long as a busy machine needs, and no longer."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+
+import psutil
+
+LIMIT_S = 120.0
+"""Far more than any machine needs: reached only if it never happens."""
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Return as soon as it holds.
+
+    Raises:
+        AssertionError: it did not for two minutes.
+    """
+    deadline_s = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < deadline_s, "it did not happen"
+        time.sleep(0.02)
+
+
+def child(pid: int, word: str) -> psutil.Process:
+    """The first child with a word in its command line; others (git, a probe) come and go meanwhile."""
+    found: list[psutil.Process] = []
+
+    def look() -> bool:
+        for process in psutil.Process(pid).children():
+            with contextlib.suppress(psutil.Error):
+                if word in " ".join(process.cmdline()):
+                    found.append(process)
+        return bool(found)
+
+    until(look)
+    return found[0]
