@@ -14,10 +14,9 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 bench: $(VENV)/.bench
 	$(BIN)/dlbench run quick --framework $(FRAMEWORKS) --report reports
 
-# All tests: unit, property, fault, conformance, golden, frameworks, end to end. Some need a clock that
-# keeps time, and other programs may come and go: what fails is tried once more, and counted as "rerun".
+# All tests: unit, property, fault, conformance, golden, frameworks, end to end.
 test: $(VENV)/.dev browser
-	$(BIN)/python -m pytest --reruns 1 --reruns-delay 10
+	$(BIN)/python -m pytest
 
 # The report's tests need a Chromium: found, else installed where that is allowed, else said.
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable microsoft-edge chrome

@@ -18,8 +18,7 @@ pytestmark = pytest.mark.frameworks
 
 INSTALLED = list(subjects.installed())
 
-LIMIT_MS = 500
-"""Hundreds of times what a query takes, as in the tests of the scenario itself."""
+LIMIT_MS = 50
 
 
 def served(framework: str) -> dict[str, Any]:
