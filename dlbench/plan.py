@@ -445,7 +445,8 @@ def _sentinel(cases: Sequence[Case], found: Sequence[workloads.Workload]) -> str
 
 def _flops_per_step(case: Case, found: Sequence[workloads.Workload]) -> float:
     """Of a model that nobody has counted yet: infinite, so that it is the last choice."""
-    flops = next(w.info(case.variant).flops for w in found if w.name == case.workload)
+    workload = next(w for w in found if w.name == case.workload)
+    flops = workload.info(case.variant).forward_flops(case.mode)
     if isinstance(flops, Absent):
         return math.inf
     return flops * case.batch_size * (3 if case.mode is Mode.TRAINING else 1)
@@ -461,7 +462,7 @@ def estimate_time(plan: Plan, devices: Sequence[DeviceInfo]) -> TimeEstimate:
     energy_s = _energy_s(plan, by_id)
     low_s = high_s = 0.0
     for case in plan.cases:
-        flops = infos[case.workload, case.variant].flops
+        flops = infos[case.workload, case.variant].forward_flops(case.mode)
         peak = by_id[case.device].peak_flops.get(case.precision)
         if isinstance(flops, Absent):
             # Nobody has counted it yet: no lower bound, and the profile's own limit above.

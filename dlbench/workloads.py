@@ -143,6 +143,7 @@ class Workload:
             sample=self.sample,
             parameters=chosen["parameters"],
             flops=flops if isinstance(flops, Absent) else float(flops),
+            training_flops=chosen.get("training_flops"),
             tokens_per_sample=chosen.get("tokens_per_sample", self.table.get("tokens_per_sample")),
             bytes_per_sample=chosen.get("bytes_per_sample", self.table.get("bytes_per_sample")),
             content_hash=self.content_hash,
@@ -347,12 +348,15 @@ def _validate(table: dict[str, Any], folder: Path) -> None:
 
 def _variant(path: Path, where: str, variant: Any, *, trained: bool) -> None:  # noqa: ANN401
     _require(path, where, isinstance(variant, dict), "must be a table")
-    sizes = dict.fromkeys(("tokens_per_sample", "bytes_per_sample"), int)
+    sizes = dict.fromkeys(("tokens_per_sample", "bytes_per_sample", "training_flops"), int)
     _keys(path, where, variant, {**VARIANT_KEYS, **sizes}, {*sizes, "targets"})
     _require(path, f"{where}.targets", ("targets" in variant) == trained, "go with training")
     _require(path, f"{where}.batch", trained == ("training" in variant["batch"]), "is of its modes")
     _require(path, f"{where}.parameters", variant["parameters"] > 0, "must be positive")
     _require(path, f"{where}.flops", variant["flops"] >= 0, "must not be negative")
+    if "training_flops" in variant:
+        more = trained and variant["training_flops"] > variant["flops"]
+        _require(path, f"{where}.training_flops", more, "is of a model that does more in training")
     for side in ("inputs", "targets") if trained else ("inputs",):
         _require(path, f"{where}.{side}", bool(variant[side]), "must name at least one tensor")
         for name, tensor in variant[side].items():

@@ -274,7 +274,7 @@ def flops_possible(run: Run) -> Iterator[str]:
         peak = device.peak_flops.get(result.case.precision) if device else None
         if peak is None or not trial.values:
             continue
-        forward = run.workload(result.case).flops
+        forward = run.workload(result.case).forward_flops(result.case.mode)
         if isinstance(forward, Absent):
             continue
         factor = TRAINING_LEAST_FACTOR if result.case.mode is Mode.TRAINING else 1

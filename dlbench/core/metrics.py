@@ -253,7 +253,7 @@ def _pooled_percentile(result: CaseResult, q: float) -> Metric:
 def flops_per_s(result: CaseResult, run: Run) -> Metric:
     """Model floating-point operations a second (a training step counts as three forwards)."""
     factor = TRAINING_FLOPS_FACTOR if result.case.mode is Mode.TRAINING else 1
-    forward = run.workload(result.case).flops
+    forward = run.workload(result.case).forward_flops(result.case.mode)
     if isinstance(forward, Absent):
         return forward
     if not forward:

@@ -306,6 +306,7 @@ class WorkloadInfo:
     ``content_hash`` covers every file of the workload's folder that decides results. A model of the
     user's own (``own`` holds the options that name it) is counted when it has been built.
     ``latency_is`` is the name under which a query's latency is known in this task, where it has one.
+    ``training_flops`` is the forward in training, where a model then computes more than in inference.
     """
 
     name: str
@@ -320,6 +321,13 @@ class WorkloadInfo:
     content_hash: str
     own: str | None = None
     latency_is: str | None = None
+    training_flops: float | None = None
+
+    def forward_flops(self, mode: Mode) -> float | Absent:
+        """Operations of one sample's forward in a mode, in FLOP."""
+        if mode is Mode.TRAINING and self.training_flops is not None:
+            return self.training_flops
+        return self.flops
 
 
 class OutcomeKind(StrEnum):

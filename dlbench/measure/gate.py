@@ -403,7 +403,7 @@ def flops_possible(evidence: Evidence) -> Answer:
     peak = device.peak_flops.get(case.precision)
     if peak is None:
         return None, f"no peak is known for {device.name}"
-    forward: object = evidence.stated.workload.flops
+    forward: object = evidence.stated.workload.forward_flops(case.mode)
     if isinstance(forward, Absent):
         forward = evidence.facts.get("flops_per_sample", forward)
     if not isinstance(forward, (int, float)):

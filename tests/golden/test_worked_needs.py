@@ -18,7 +18,7 @@ DOCS = Path(__file__).parent.parent.parent / "docs"
 ANSWERS = {
     "hobbyist": ("azure Standard_NC4as_T4_v3 (eastus) spot", 0.22),
     "clinic": ("verda 1x RTX-6000-Ada (eu)", 4.16),
-    "startup": ("vast 1x-RTX_6000Ada-32-65536 (Japan, JP, AS)", 0.89),
+    "startup": ("vast 1x-RTX_6000Ada-32-65536 (Japan, JP, AS)", 1.21),
     "bert-service": ("vast 1x-RTX_4090-32-65536 (Germany, DE, EU)", 292.00),
     "nightly-forecasts": ("aws c7g.large (us-east-1)", 0.02),
 }

@@ -112,7 +112,10 @@ def _facts(need: Need, runs: Sequence[Run]) -> Facts:
         )
     source = f"your own model, as its documents have it (workload {info.name})"
     batch = _measured_batches(need, runs)
-    size = (need.parameters or _known(info.parameters), need.flops_per_sample or _known(info.flops))
+    size = (
+        need.parameters or _known(info.parameters),
+        need.flops_per_sample or _known(info.forward_flops(need.mode)),
+    )
     return size, "adam", batch, None, source
 
 
@@ -140,7 +143,13 @@ def _of_folder(need: Need, workload: workloads.Workload) -> Facts:
     data = workload.table.get("dataset", {})
     size = (data["samples"], data["epochs"]) if {"samples", "epochs"} <= set(data) else None
     source = f"workloads/{workload.name}/workload.toml, version {workload.version}"
-    return (_known(info.parameters), _known(info.flops)), optimizer, sizes, size, source
+    return (
+        (_known(info.parameters), _known(info.forward_flops(need.mode))),
+        optimizer,
+        sizes,
+        size,
+        source,
+    )
 
 
 def _measured_info(need: Need, runs: Sequence[Run]) -> WorkloadInfo | None:
