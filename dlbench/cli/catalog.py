@@ -13,6 +13,7 @@ import typer
 from dlbench.core.errors import DlbenchError, GateError, StoreError, UsageError
 
 app = typer.Typer(
+    add_completion=False,  # the root has it
     no_args_is_help=True,
     help="Accelerators, offers with dated prices, regions. Works offline; only `update` may connect.",
 )

@@ -2,53 +2,68 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 import dlbench
-from dlbench.cli import (
-    ab,
-    catalog,
-    check,
-    compare,
-    devices,
-    doctor,
-    energy,
-    history,
-    monitor,
-    pack,
-    recommend,
-    replicate,
-    report,
-    run,
-)
-from dlbench.cli import list as list_
 from dlbench.core.errors import DlbenchError
+
+COMMANDS = {
+    "run": "Measure workloads on this machine and write a result document.",
+    "ab": "Compare A with B in interleaved pairs of fresh processes until it can be told.",
+    "compare": "Compare cases: inside one document round by round, or across documents.",
+    "replicate": "Run a document's plan on this machine and report agreement, case by case.",
+    "history": "Show how a case's throughput went over documents of one machine, and name its steps.",
+    "report": "Write a report that opens anywhere, offline, from result documents.",
+    "energy": "Energy, carbon and energy cost of 1,000 samples, or of a monitored program.",
+    "pack": "Pack the numbers of many documents into one file that `report` opens in seconds.",
+    "check": "Validate documents: each rule by name, passed or failed. Ends with 5 if any failed.",
+    "monitor": "Run a program and say what it took: energy, power, utilisation, memory, time.",
+    "list": "List workloads, the frameworks that have a model of each, and the suites.",
+    "devices": "List the devices that can be measured here, and why others cannot.",
+    "doctor": "Say what this machine has, what can be measured on it, and what to do about the rest.",
+    "recommend": "Recommend hardware for a need: a TOML file, flags, or both (flags win).",
+    "catalog": "Accelerators, offers with dated prices, regions. Works offline; only `update` may "
+    "connect.",
+}
+"""Each command and the first paragraph of its help: a list of commands imports none of them."""
+
+
+class Commands(TyperGroup):
+    """Imports the module of the command that is asked for and no other, so that it starts fast."""
+
+    def __init__(self, **group: Any) -> None:  # noqa: ANN401 - whatever Typer hands a group
+        super().__init__(**group)
+        self.commands = {name: TyperCommand(name, help=text) for name, text in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:  # noqa: ANN401
+        """The command itself, for the one that stands in for it in lists of commands."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name is not None else command, rest
+
+
+def load(name: str) -> Any:  # noqa: ANN401 - a command of the Click that Typer brings
+    """A command, built from its module."""
+    module = importlib.import_module(f"dlbench.cli.{name}")
+    if name == "catalog":
+        return typer.main.get_command(module.app)
+    alone = typer.Typer(add_completion=False)
+    alone.command(name)(module.list_workloads if name == "list" else getattr(module, name))
+    return typer.main.get_command(alone)
+
 
 app = typer.Typer(
     name="dlbench",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Measure deep learning on any machine, and choose hardware from what was measured.",
 )
-app.command("run")(run.run)
-app.command("ab")(ab.ab)
-app.command("compare")(compare.compare)
-app.command("replicate")(replicate.replicate)
-app.command("history")(history.history)
-app.command("report")(report.report)
-app.command("energy")(energy.energy)
-app.command("pack")(pack.pack)
-app.command("check")(check.check)
-app.command("monitor")(monitor.monitor)
-app.command("list")(list_.list_workloads)
-app.command("devices")(devices.devices)
-app.command("doctor")(doctor.doctor)
-app.command("recommend")(recommend.recommend)
-app.add_typer(catalog.app, name="catalog")
 
 
 def _version(value: bool) -> None:
