@@ -151,6 +151,7 @@ def make_plan(
         profile=profile,
         seed=selection.seed,
         time_budget_s=selection.time_budget_s or profile.time_budget_s,
+        least_rounds=0 if selection.time_budget_s else profile.looks[0],
         sentinel=_sentinel(cases, found),
         threads=threads,
         tags=selection.tags,
@@ -476,7 +477,10 @@ def estimate_time(plan: Plan, devices: Sequence[DeviceInfo]) -> TimeEstimate:
         low_s += plan.profile.looks[0] * (low_trial_s + energy_s[case.device])
         high_s += plan.profile.looks[-1] * (high_trial_s + energy_s[case.device])
     if plan.time_budget_s is not None:
-        low_s, high_s = min(low_s, plan.time_budget_s), min(high_s, plan.time_budget_s)
+        share = plan.least_rounds / plan.profile.looks[0]
+        low_s = min(low_s, max(plan.time_budget_s, low_s * share))
+        share = plan.least_rounds / plan.profile.looks[-1]
+        high_s = min(high_s, max(plan.time_budget_s, high_s * share))
     basis = (
         f"{plan.profile.looks[0]} to {plan.profile.looks[-1]} trials a case at "
         f"{ASSUMED_SHARE_OF_PEAK[0]:.0%}-{ASSUMED_SHARE_OF_PEAK[1]:.0%} of the device's peak"
@@ -484,7 +488,8 @@ def estimate_time(plan: Plan, devices: Sequence[DeviceInfo]) -> TimeEstimate:
     if any(energy_s.values()):
         basis += f", {max(energy_s.values()):.0f} s of each for energy"
     if plan.time_budget_s is not None:
-        basis += ", ended by the time budget"
+        ends = f" after {plan.least_rounds} of each" if plan.least_rounds else ""
+        basis += f", ended by the time budget{ends}"
     return TimeEstimate(low_s=low_s, high_s=high_s, basis=basis)
 
 

@@ -133,6 +133,7 @@ def _together(
         skips=(),
         workloads=tuple(dict.fromkeys(infos)),
         time_budget_s=time_budget_s or there.time_budget_s,
+        least_rounds=0 if time_budget_s else there.least_rounds,
         sentinel=sentinel or (cases[0].case_id if len(cases) > 1 and not pairings else None),
         threads=min(there.threads, machine.threads),
         tags=(*there.tags, f"{TAG} {run.run_id}"),

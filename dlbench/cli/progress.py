@@ -166,14 +166,16 @@ class Progress:
         """Time until the next look by the latest spans; more if that look is not enough."""
         if self._plan is None:
             return ""
-        needed_s = 0.0
+        needed_s = due_s = 0.0
         known = self._spans_s.values()
         usual_s = sum(known) / len(known) if known else 0.0
         for case in self._plan.cases:
             own = [t for t in self._trials if t.case_id == case.case_id and t.role == "measure"]
             if stop_reason(self._plan, case, self._trials) is None:
                 look = next((n for n in self._plan.profile.looks if n > len(own)), len(own))
-                needed_s += (look - len(own)) * self._spans_s.get(case.case_id, usual_s)
+                span_s = self._spans_s.get(case.case_id, usual_s)
+                needed_s += (look - len(own)) * span_s
+                due_s += max(0, self._plan.least_rounds - len(own)) * span_s
         if self._plan.time_budget_s is not None:
-            needed_s = min(needed_s, max(0.0, self._plan.time_budget_s - self._elapsed_s))
+            needed_s = min(needed_s, max(due_s, self._plan.time_budget_s - self._elapsed_s))
         return f" · at least {units.duration(needed_s)} left" if needed_s else ""

@@ -415,8 +415,9 @@ class Plan:
     ``cases`` are in seeded random order; ``sentinel`` is the case_id of the case that is run again
     between and last to see whether the machine itself changed. ``searches`` say how batch sizes were
     found where they were asked for as ``auto``. Where there are ``pairings``, cases run in pairs, and
-    the profile's looks are numbers of pairs. ``telemetry`` is None in documents from before
-    it.
+    the profile's looks are numbers of pairs. ``least_rounds`` run whatever the budget, which is the
+    profile's then and not the user's: with fewer trials there is no interval. ``telemetry`` is None in
+    documents from before it.
     """
 
     cases: tuple[Case, ...]
@@ -431,6 +432,7 @@ class Plan:
     searches: tuple[BatchSearch, ...] = ()
     pairings: tuple[Pairing, ...] = ()
     telemetry: TelemetryLevel | None = None
+    least_rounds: int = 0
 
 
 # --- the machine ----------------------------------------------------------------------------

@@ -130,12 +130,12 @@ def out_of_time(
     """Whether the rest of the current round (a whole one at its start) would outlast the budget.
 
     A round is begun only if it fits: cases keep equal numbers of trials, so that their rounds can
-    be paired. A case that has never run has no known span and does not count. One case is measured
-    whatever the budget: a session that ends with nothing has wasted it.
+    be paired. A case that has never run has no known span and does not count. The plan's least rounds
+    run whatever the budget, and so does one case: a session that ends with nothing has wasted it.
     """
-    if plan.time_budget_s is None:
-        return False
     current = min(counts.values())
+    if plan.time_budget_s is None or current < plan.least_rounds:
+        return False
     rest = [c for c, n in counts.items() if n == current]
     begun = len(rest) < len(counts)
     if begun == (current > 0):

@@ -337,8 +337,21 @@ def test_the_estimate_is_a_range_that_a_budget_caps(profile: str) -> None:
     estimate = plan.estimate_time(planned, [CPU])
     assert 0 < estimate.low_s <= estimate.high_s
     if planned.time_budget_s is not None:
-        assert estimate.high_s <= planned.time_budget_s
-        assert "budget" in estimate.basis
+        mine = plan.estimate_time(replace(planned, least_rounds=0), [CPU])
+        assert mine.high_s <= planned.time_budget_s
+        assert mine.basis.endswith("ended by the time budget")
+
+
+def test_the_profiles_own_budget_ends_no_run_without_an_interval() -> None:
+    """Three trials of each are planned and estimated beyond it; a user's own budget is kept."""
+    planned = _plan()
+    assert planned.least_rounds == planned.profile.looks[0] == 3
+    assert _plan(time_budget_s=60.0).least_rounds == 0
+    tight = plan.estimate_time(replace(planned, time_budget_s=1.0), [CPU])
+    free = plan.estimate_time(replace(planned, time_budget_s=None), [CPU])
+    assert tight.low_s == pytest.approx(free.low_s)
+    assert tight.high_s == pytest.approx(free.high_s * 3 / planned.profile.looks[-1])
+    assert "ended by the time budget after 3 of each" in tight.basis
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,18 @@ def test_no_round_is_begun_that_does_not_fit_the_budget() -> None:
     assert schedule.next_trial(roomy, first, elapsed_s=20.0, spans_s=spans_s) is not None
 
 
+def test_the_least_rounds_run_whatever_the_budget() -> None:
+    """Three of each, sentinels between, and none more, though the budget was over from the start."""
+    plan = builders.plan([A, B], time_budget_s=1.0, least_rounds=3)
+    spans_s = {A.case_id: 10.0, B.case_id: 10.0}
+    trials: list[Trial] = []
+    while upcoming := schedule.next_trial(plan, trials, elapsed_s=99.0, spans_s=spans_s):
+        trials.append(builders.trial(upcoming.case, upcoming.round, role=upcoming.role))
+    assert [t.role for t in trials].count("sentinel") == 4
+    measured = [(t.case_id, t.round) for t in trials if t.role == "measure"]
+    assert sorted(measured) == sorted((c.case_id, n) for c in (A, B) for n in range(3))
+
+
 def test_one_case_is_measured_whatever_the_budget() -> None:
     """The sentinel alone used up the budget; one case still runs, and a second one does not."""
     plan = builders.plan([A, B], time_budget_s=1.0)
