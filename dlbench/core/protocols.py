@@ -176,6 +176,10 @@ class Device(Protocol):
         """Memory of this device that a process holds now, by what its driver says."""
         ...
 
+    def occupants(self, device: DeviceInfo) -> tuple[int, ...] | Absent:
+        """Ids of the processes that hold this device now; Absent where they cannot be known."""
+        ...
+
     def child_environment(self, device: DeviceInfo) -> Mapping[str, str]:
         """Environment variables that make a worker see this device and no other."""
         ...

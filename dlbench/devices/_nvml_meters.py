@@ -137,6 +137,12 @@ def _processes(gpu: Gpu) -> tuple[GpuProcess, ...] | Absent:
     )
 
 
+def occupants(device: DeviceInfo) -> tuple[int, ...] | Absent:
+    """Ids of the processes that compute on this GPU now; a desktop's drawing is not counted."""
+    found = processes(device)
+    return found if isinstance(found, Absent) else tuple(p.pid for p in found)
+
+
 def memory_held_mib(device: DeviceInfo, pid: int) -> float | Absent:
     """What ``pid`` holds of this GPU: context, libraries and allocator together."""
     found = processes(device)

@@ -103,6 +103,11 @@ def memory_held_mib(device: DeviceInfo, pid: int) -> float | Absent:  # noqa: AR
     return Absent(reason="the CPU's memory is the host's")
 
 
+def occupants(device: DeviceInfo) -> tuple[int, ...] | Absent:  # noqa: ARG001
+    """A processor is everybody's; what others take of it is in the telemetry."""
+    return Absent(reason="every process of the machine shares the CPU")
+
+
 def child_environment(device: DeviceInfo) -> Mapping[str, str]:  # noqa: ARG001
     """A worker on the CPU sees no accelerator."""
     return {"CUDA_VISIBLE_DEVICES": ""}

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from dlbench.core.types import Absent, DeviceInfo, Precision, Reading
 
@@ -44,6 +45,16 @@ def meters(device: DeviceInfo) -> tuple[FakeMeter, ...]:
 def memory_held_mib(device: DeviceInfo, pid: int) -> float | Absent:  # noqa: ARG001
     """None, since it has no memory."""
     return Absent(reason="the fake device has no memory")
+
+
+OCCUPANTS_FILE = "DLBENCH_FAKE_OCCUPANTS"
+"""A file with the ids of processes that are said to hold the device, for tests of a device in use."""
+
+
+def occupants(device: DeviceInfo) -> tuple[int, ...] | Absent:  # noqa: ARG001
+    """Nobody, unless a test says so."""
+    told = os.environ.get(OCCUPANTS_FILE)
+    return tuple(int(word) for word in Path(told).read_text().split()) if told else ()
 
 
 def child_environment(device: DeviceInfo) -> Mapping[str, str]:  # noqa: ARG001

@@ -21,6 +21,7 @@ energy_meters = _nvml_meters.energy_meters
 power_meters = _nvml_meters.power_meters
 sampler_meters = _nvml_meters.sampler_meters
 processes = _nvml_meters.processes
+occupants = _nvml_meters.occupants
 memory_held_mib = _nvml_meters.memory_held_mib
 GpuProcess = _nvml_meters.GpuProcess
 

@@ -32,7 +32,7 @@ from dlbench.core.types import (
     Trial,
 )
 from dlbench.session import batch_search, counting
-from dlbench.session.lock import device_lock
+from dlbench.session.lock import await_free, device_lock
 from dlbench.session.schedule import SENTINEL_DRIFT, Next, drift, next_trial, stop_reason
 from dlbench.session.signals import StopSignal, stop_on_signals
 from dlbench.session.workers import UTC_FORMAT, Settings, Workers
@@ -135,7 +135,7 @@ def run_plan(
         plan=plan,
         environment=environment,
     )
-    with _locks(plan, settings):
+    with _locks(plan, devices, settings):
         book = journal.Journal.create(settings.folder, header)
         return _conduct(header, book, (), devices, settings, observer or Silent())
 
@@ -155,7 +155,7 @@ def search_batches(
     observer = observer or Silent()
     workers = _workers(plan, devices, settings)
     found = []
-    with _locks(plan, settings), stop_on_signals() as stop:
+    with _locks(plan, devices, settings), stop_on_signals() as stop:
         for case in plan.cases:
             told = functools.partial(observer.probed, case)
             found.append(batch_search.search(case, workers, stop, told))
@@ -186,7 +186,7 @@ def resume(
             "Start it anew with dlbench ab.",
         )
     settings = replace(settings, folder=path.parent)
-    with _locks(header.plan, settings):
+    with _locks(header.plan, devices, settings):
         book, contents = journal.Journal.resume(path)
         book.append_note("resumed_utc", datetime.now(UTC).strftime(UTC_FORMAT))
         trials = tuple(t for t in contents.trials if t.outcome.kind is not OutcomeKind.INTERRUPTED)
@@ -220,10 +220,12 @@ def _same_workloads(plan: Plan, settings: Settings) -> None:
             )
 
 
-def _locks(plan: Plan, settings: Settings) -> contextlib.ExitStack:
+def _locks(plan: Plan, devices: Sequence[DeviceInfo], settings: Settings) -> contextlib.ExitStack:
+    used = {c.device for c in plan.cases}
     with contextlib.ExitStack() as acquiring:
-        for device in sorted({c.device for c in plan.cases}):
-            acquiring.enter_context(device_lock(device, wait=settings.wait))
+        for device in sorted((d for d in devices if d.id in used), key=lambda d: d.id):
+            acquiring.enter_context(device_lock(device.id, wait=settings.wait))
+            await_free(device, wait=settings.wait)
         return acquiring.pop_all()
 
 

@@ -1,4 +1,4 @@
-"""One session a device at a time: two that share a device measure each other."""
+"""Nobody else on a device: two programs that share one measure each other."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import contextlib
 import fcntl
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from dlbench.core import registry
 from dlbench.core.errors import StoreError, UsageError
+from dlbench.core.types import Absent, DeviceInfo
 
 
 def lock_folder() -> Path:
@@ -53,3 +56,36 @@ def _acquire(descriptor: int, device_id: str, *, wait: bool) -> None:
             + (f" (process {holder})" if holder.isdigit() else ""),
             "Wait for it, or give --wait.",
         ) from None
+
+
+POLL_S = 0.5
+
+GRACE_S = 2.0
+"""A program that has just ended may still be listed."""
+
+
+def await_free(device: DeviceInfo, *, wait: bool = False) -> None:
+    """Return once no other program holds a device, as far as its driver tells.
+
+    Raises:
+        UsageError: one does, and ``wait`` was not asked for.
+    """
+    begun_s = time.monotonic()
+    while others := _occupants(device):
+        if not wait and time.monotonic() - begun_s >= GRACE_S:
+            count = "another program" if len(others) == 1 else f"{len(others)} other programs"
+            listed = ", ".join(str(pid) for pid in others[:MOST_LISTED])
+            raise UsageError(
+                f"device {device.id} is in use by {count} (process {listed})",
+                "End what uses it, or give --wait; dlbench doctor says what disturbs.",
+            )
+        time.sleep(POLL_S)
+
+
+MOST_LISTED = 5
+
+
+def _occupants(device: DeviceInfo) -> tuple[int, ...]:
+    """Who is there, this process left out; nobody where the driver does not tell."""
+    found = registry.device_kind(device.kind).occupants(device)
+    return () if isinstance(found, Absent) else tuple(pid for pid in found if pid != os.getpid())

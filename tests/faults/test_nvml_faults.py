@@ -305,6 +305,7 @@ def test_processes_on_the_gpu_are_listed_with_their_memory(ask: Ask) -> None:
         {"pid": 4712, "memory_mib": 5.0},
     ]
     assert answer.processes["nvidia:1"] == []
+    assert answer.occupants == {"nvidia:0": [4711, 4712], "nvidia:1": []}
 
 
 def test_processes_that_may_not_be_seen_are_absent(ask: Ask) -> None:

@@ -61,6 +61,8 @@ if kind == "nvidia":
         name: asdict(p) if isinstance(p, Absent) else [asdict(one) for one in p]
         for name, p in asked.items()
     }
+asked = {d.id: adapter.occupants(d) for d in devices}
+answer["occupants"] = {n: asdict(x) if isinstance(x, Absent) else x for n, x in asked.items()}
 asked = {d.id: adapter.memory_held_mib(d, PID) for d in devices}
 answer["held_mib"] = {n: asdict(x) if isinstance(x, Absent) else x for n, x in asked.items()}
 json.dump(answer, sys.stdout)
@@ -78,6 +80,7 @@ class Answer:
     environments: dict[str, dict[str, str]]
     processes: dict[str, Any]
     held_mib: dict[str, Any]
+    occupants: dict[str, Any]
 
     def values(self, device_id: str, quantity: str) -> list[Any]:
         """What was read of one quantity, read by read."""

@@ -106,6 +106,9 @@ class MyDevice:
     def memory_held_mib(self, device: DeviceInfo, pid: int) -> float | Absent:
         return Absent(reason="not counted")
 
+    def occupants(self, device: DeviceInfo) -> tuple[int, ...] | Absent:
+        return ()
+
     def child_environment(self, device: DeviceInfo) -> Mapping[str, str]:
         return {}
 

@@ -23,11 +23,15 @@ estimated</span>.</p>
 """
 
 BESIDE = (
+    ("Samples/J", "samples_per_j", 4),
     ("Net of idle", "net_energy_j_per_sample", 4),
     ("Mean power, W", "mean_power_w", 3),
     ("p95 power, W", "p95_power_w", 3),
 )
 """What stands beside joules a sample: title, metric and digits."""
+
+HOST = ("Host, J/sample", "host_energy_j_per_sample", 4)
+"""Of a host whose own meter was read beside a device; shown where one was, and in no sum."""
 
 NONE = """
 <p>No case has a figure for energy.</p>
@@ -41,6 +45,7 @@ def html(content: Content) -> Markup | None:
     measured = [row for row in content.rows if row.n_trials]
     if not measured:
         return None
+    metered = any(not isinstance(row.metrics[HOST[1]], Absent) for row in measured)
     made = panels(
         content,
         Spec(
@@ -50,7 +55,7 @@ def html(content: Content) -> Markup | None:
             columns=(
                 *(
                     Column(title=title, shown=_shown(name, digits))
-                    for title, name, digits in BESIDE
+                    for title, name, digits in (*BESIDE, *([HOST] if metered else []))
                 ),
                 *carbon.columns(content),
             ),

@@ -37,11 +37,12 @@ def _heads(section: str) -> list[str]:
 def test_each_quantity_stands_once() -> None:
     """No column is shown twice under another name."""
     section = str(energy.html(content.of([RUN])))
-    assert _heads(section) == ["Case", "J/sample", "Net of idle", "Mean power, W", "p95 power, W"]
+    quantities = ["J/sample", "Samples/J", "Net of idle", "Mean power, W", "p95 power, W"]
+    assert _heads(section) == ["Case", *quantities]
     row = re.search(r"<tr data-r.*?</tr>", section, re.DOTALL)
     assert row is not None
     numbers = re.findall(r'class="measured">([^<]*)<', row[0])
-    assert len(numbers) == len(set(numbers)) == 3
+    assert len(numbers) == len(set(numbers)) == 4
 
 
 def test_grams_and_dollars_follow_from_joules_and_place() -> None:

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from dlbench.core.errors import StoreError, UsageError
+from dlbench.core.types import Absent
+from dlbench.devices import fake
+from dlbench.session import lock
 from dlbench.session.lock import device_lock
 
 
@@ -51,3 +54,26 @@ def test_the_lock_holds_our_own_process_id(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("DLBENCH_LOCK_DIR", str(tmp_path))
     with device_lock("nvidia:0"):
         assert (tmp_path / "dlbench-nvidia-0.lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_device_that_others_use_is_refused_by_their_ids_or_awaited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This process does not count; with wait it goes on as soon as they have gone."""
+    told = tmp_path / "pids"
+    told.write_text(f"4711 {os.getpid()} 4712")
+    monkeypatch.setenv(fake.OCCUPANTS_FILE, str(told))
+    monkeypatch.setattr(lock, "GRACE_S", 0.0)
+    found = fake.find()
+    assert not isinstance(found, Absent)
+    with pytest.raises(UsageError, match=r"in use by 2 other programs \(process 4711, 4712\)"):
+        lock.await_free(found[0])
+    pauses = []
+
+    def leave(seconds: float) -> None:
+        pauses.append(seconds)
+        told.write_text("4712" if len(pauses) == 1 else "")
+
+    monkeypatch.setattr("dlbench.session.lock.time.sleep", leave)
+    lock.await_free(found[0], wait=True)
+    assert pauses == [lock.POLL_S] * 2
