@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from dlbench.core.telemetry import HOST_ENERGY
 from dlbench.core.types import Column, Trial, Value
 from dlbench.report import telemetry
 from tests import documents
@@ -21,6 +22,18 @@ def test_what_was_read_is_drawn_and_what_was_not_is_not() -> None:
     assert "temperature, °C, a trial" in drawn
     assert "processors in use, a trial: 14 readings between 2 and 2" in drawn
     assert "clock" not in drawn
+
+
+def test_the_hosts_meter_is_in_no_line_of_the_device() -> None:
+    """Two counters of 100 W each, read together: the device's line is 100 W and not the sum."""
+    joules = Column(quantity="energy_counter_j", values=tuple(50.0 * i for i in range(5)))
+    times_us = tuple(500_000 * i for i in range(5))
+    device = replace(TRIAL.tracks[0], source="nvml:nvidia:0", columns=(joules,), t_us=times_us)
+    host = replace(device, source=f"{HOST_ENERGY}:package-0")
+    both = replace(TRIAL, tracks=(device, host))
+    drawn = telemetry.charts(both, "a trial", telemetry.frame(both))
+    assert "power, W, a trial: 4 readings between 100 and 100" in drawn
+    assert "host_rapl:package-0" in telemetry.table(both)
 
 
 def test_the_table_says_why_a_quantity_is_absent() -> None:
