@@ -15,12 +15,12 @@ from pathlib import Path
 from markupsafe import Markup
 
 import dlbench
-from dlbench.analysis.compare import sentence
+from dlbench.analysis.compare import Comparison, sentence
 from dlbench.analysis.groups import Collection
 from dlbench.core import units
 from dlbench.core.errors import UsageError
 from dlbench.core.recommendation import Recommendation
-from dlbench.core.types import Run
+from dlbench.core.types import Case, Policy, Run
 from dlbench.report import candidates, charts, filters, sections
 from dlbench.report import content as contents
 from dlbench.report.content import Compared, Content
@@ -113,7 +113,7 @@ def _headline(content: Content) -> str:
         c = content.collection
         return f"{c.n_measured:,} results of {_number(c.n_machines, 'machine')}, medians by case"
     if content.compared:
-        return _compared(_subject(content))
+        return _compared(content, _subject(content))
     if content.contested:
         return f"No verdict on {pair_of(content.contested[0].contest)}"
     measured = sum(row.n_trials > 0 for row in content.rows)
@@ -127,13 +127,15 @@ def _subject(content: Content) -> Sequence[Compared]:
     return across or frameworks or content.compared
 
 
-def _compared(compared: Sequence[Compared]) -> str:
-    clear = [f for f in compared if f.comparison.verdict in {"faster", "slower"}]
+def _compared(content: Content, compared: Sequence[Compared]) -> str:
     if len(compared) == 1:
         return sentence(compared[0].comparison).rpartition(" (")[0]
-    if clear:
-        return _winners(clear, len(compared))
+    if any(f.comparison.verdict in CLEAR for f in compared):
+        return _winners(content, compared)
     return f"No clear winner in {len(compared)} comparisons"
+
+
+CLEAR = ("faster", "slower")
 
 
 def _recommended(answer: Recommendation) -> str:
@@ -164,24 +166,60 @@ MOST_LETTERS = 220
 MOST_TASKS = 4
 """A headline names this many tasks of a winner, then counts."""
 
+MOST_WINNERS = 3
+"""So many winners are named; what others win is counted."""
 
-def _winners(clear: Sequence[Compared], n_all: int) -> str:
-    """Who wins what: ``TensorFlow is faster for a and b; PyTorch for c``."""
+
+def _winners(content: Content, compared: Sequence[Compared]) -> str:
+    """Who wins what: ``TensorFlow is faster for a and b; PyTorch for c``.
+
+    Of three and more that did one task, those that none of the others beat: ``A or B is fastest for c``.
+    """
+    tasks: dict[tuple[str, str], list[Comparison]] = {}
+    for found in compared:
+        session = "" if content.crosses_runs(found) else content.rows[found.rows[0]].run_id
+        tasks.setdefault((session, found.comparison.what), []).append(found.comparison)
     wins: dict[str, list[str]] = {}
-    for c in (found.comparison for found in clear):
-        winner = c.b_name if c.verdict == "faster" else c.a_name
-        wins.setdefault(winner, []).append(f"{c.a.workload} {c.a.mode}")
+    for comparisons in tasks.values():
+        if best := _unbeaten(comparisons):
+            wins.setdefault(" or ".join(best), []).append(_task(comparisons[0].a))
+    two = len(compared) == len(tasks)
     parts = [
-        f"{winner} {_verb(winner) if i == 0 else ''}for {_joined(list(dict.fromkeys(tasks)))}"
-        for i, (winner, tasks) in enumerate(list(wins.items())[:MOST_TASKS])
+        f"{winner} {_verb(winner, two=two) if i == 0 else ''}for {_joined(_told(won))}"
+        for i, (winner, won) in enumerate(list(wins.items())[:MOST_WINNERS])
     ]
-    undecided = n_all - len(clear)
-    rest = f"; {undecided} of {n_all} undecided" if undecided else ""
-    return "; ".join(parts) + rest
+    undecided = len(tasks) - sum(len(won) for won in wins.values())
+    rest = f"; {undecided} of {len(tasks)} undecided" if undecided else ""
+    more = sum(len(won) for won in list(wins.values())[MOST_WINNERS:])
+    below = f"; {_number(more, 'more task')} below" if more else ""
+    return "; ".join(parts) + below + rest
 
 
-def _verb(winner: str) -> str:
-    return "are faster " if "inputs" in winner else "is faster "
+def _unbeaten(comparisons: Sequence[Comparison]) -> list[str]:
+    """Those of one task that none is clearly faster than; nobody where nothing is clear."""
+    names = dict.fromkeys(name for c in comparisons for name in (c.a_name, c.b_name))
+    losers = {
+        c.a_name if c.verdict == "faster" else c.b_name for c in comparisons if c.verdict in CLEAR
+    }
+    return [name for name in names if name not in losers] if losers else []
+
+
+def _told(won: Sequence[str]) -> list[str]:
+    """Each task once; won with base settings, it need not be told again as tuned."""
+    return [
+        t
+        for t in dict.fromkeys(won)
+        if t.partition(" (")[0] == t or t.partition(" (")[0] not in won
+    ]
+
+
+def _task(case: Case) -> str:
+    tuned = f" ({case.policy})" if case.policy is not Policy.BASE else ""
+    return f"{case.workload} {case.mode}{tuned}"
+
+
+def _verb(winner: str, *, two: bool) -> str:
+    return f"{'are' if 'inputs' in winner else 'is'} {'faster' if two else 'fastest'} "
 
 
 def _joined(words: list[str]) -> str:

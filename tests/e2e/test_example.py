@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "reports/example.html"
 AGAIN = "the example is of another day: make example"
 
-MOST_BYTES = 2_500_000
-"""It was 1.5 MB before each page carried plotly's bundle, 1.2 MB (decision 0045)."""
+MOST_BYTES = 4_500_000
+"""Plotly's bundle is 1.2 MB of it (decision 0045); the documents, which travel inside, 1.6."""
 
 
 def _parts(page: str) -> list[str]:

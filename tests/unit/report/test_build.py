@@ -262,6 +262,21 @@ def test_frameworks_are_what_the_headline_of_one_document_is_about() -> None:
     )
 
 
+def test_of_several_the_headline_names_who_is_beaten_by_none() -> None:
+    """Two that cannot be told apart are both named; who beats a third only is not."""
+    speeds = {"pytorch": 0.020, "tensorflow": 0.0199, "jax": 0.040, "keras": 0.050}
+    spread = (0.998, 1.0, 1.003, 0.999, 1.001)
+    results = [
+        builders.result(builders.case(framework=name), [s * seconds for s in order])
+        for name, seconds, order in zip(
+            speeds, speeds.values(), (spread, spread[::-1], spread, spread), strict=True
+        )
+    ]
+    cases = [r.case for r in results]
+    found = content.of([builders.run(results, plan=builders.plan(cases))])
+    assert build.headline(found) == "PyTorch or TensorFlow is fastest for fake inference"
+
+
 def test_a_name_without_end_does_not_fill_the_first_screen() -> None:
     """The headline is cut; the verdict below is not."""
     found = content.of([documents.strange_run("endless " * 200)])
