@@ -130,9 +130,7 @@ def _subject(content: Content) -> Sequence[Compared]:
 def _compared(content: Content, compared: Sequence[Compared]) -> str:
     if len(compared) == 1:
         return sentence(compared[0].comparison).rpartition(" (")[0]
-    if any(f.comparison.verdict in CLEAR for f in compared):
-        return _winners(content, compared)
-    return f"No clear winner in {len(compared)} comparisons"
+    return _winners(content, compared) or f"No clear winner in {len(compared)} comparisons"
 
 
 CLEAR = ("faster", "slower")
@@ -174,48 +172,47 @@ def _winners(content: Content, compared: Sequence[Compared]) -> str:
     """Who wins what: ``TensorFlow is faster for a and b; PyTorch for c``.
 
     Of three and more that did one task, those that none of the others beat: ``A or B is fastest for c``.
+    Empty where nobody wins anything.
     """
     tasks: dict[tuple[str, str], list[Comparison]] = {}
     for found in compared:
-        session = "" if content.crosses_runs(found) else content.rows[found.rows[0]].run_id
-        tasks.setdefault((session, found.comparison.what), []).append(found.comparison)
-    wins: dict[str, list[str]] = {}
+        machine = "" if content.crosses_runs(found) else content.rows[found.rows[0]].machine
+        tasks.setdefault((machine, found.comparison.what), []).append(found.comparison)
+    wins: dict[str, list[Case]] = {}
     for comparisons in tasks.values():
         if best := _unbeaten(comparisons):
-            wins.setdefault(" or ".join(best), []).append(_task(comparisons[0].a))
-    two = len(compared) == len(tasks)
+            wins.setdefault(" or ".join(best), []).append(comparisons[0].a)
+    if not wins:
+        return ""
+    two = all(len(_names(comparisons)) == 2 for comparisons in tasks.values())  # noqa: PLR2004 - A, B
     parts = [
-        f"{winner} {_verb(winner, two=two) if i == 0 else ''}for {_joined(_told(won))}"
+        f"{winner} {_verb(winner, two=two) if i == 0 else ''}for {_joined(_tasks(won))}"
         for i, (winner, won) in enumerate(list(wins.items())[:MOST_WINNERS])
     ]
-    undecided = len(tasks) - sum(len(won) for won in wins.values())
-    rest = f"; {undecided} of {len(tasks)} undecided" if undecided else ""
     more = sum(len(won) for won in list(wins.values())[MOST_WINNERS:])
     below = f"; {_number(more, 'more task')} below" if more else ""
+    undecided = len(tasks) - sum(len(won) for won in wins.values())
+    rest = f"; {undecided} of {len(tasks)} undecided" if undecided else ""
     return "; ".join(parts) + below + rest
+
+
+def _names(comparisons: Sequence[Comparison]) -> list[str]:
+    return list(dict.fromkeys(name for c in comparisons for name in (c.a_name, c.b_name)))
 
 
 def _unbeaten(comparisons: Sequence[Comparison]) -> list[str]:
     """Those of one task that none is clearly faster than; nobody where nothing is clear."""
-    names = dict.fromkeys(name for c in comparisons for name in (c.a_name, c.b_name))
-    losers = {
-        c.a_name if c.verdict == "faster" else c.b_name for c in comparisons if c.verdict in CLEAR
-    }
-    return [name for name in names if name not in losers] if losers else []
+    clear = [c for c in comparisons if c.verdict in CLEAR]
+    losers = {c.a_name if c.verdict == "faster" else c.b_name for c in clear}
+    return [name for name in _names(comparisons) if name not in losers] if losers else []
 
 
-def _told(won: Sequence[str]) -> list[str]:
+def _tasks(won: Sequence[Case]) -> list[str]:
     """Each task once; won with base settings, it need not be told again as tuned."""
-    return [
-        t
-        for t in dict.fromkeys(won)
-        if t.partition(" (")[0] == t or t.partition(" (")[0] not in won
-    ]
-
-
-def _task(case: Case) -> str:
-    tuned = f" ({case.policy})" if case.policy is not Policy.BASE else ""
-    return f"{case.workload} {case.mode}{tuned}"
+    base = {(c.workload, c.mode) for c in won if c.policy is Policy.BASE}
+    told = [c for c in won if c.policy is Policy.BASE or (c.workload, c.mode) not in base]
+    settings = {Policy.BASE: "", Policy.TUNED: " (tuned)"}
+    return list(dict.fromkeys(f"{c.workload} {c.mode}{settings[c.policy]}" for c in told))
 
 
 def _verb(winner: str, *, two: bool) -> str:

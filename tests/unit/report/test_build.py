@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from dlbench.core.errors import UsageError
+from dlbench.core.stats import Verdict
 from dlbench.core.types import Absent, Estimated, Interval, Measured, Pairing, Run
 from dlbench.report import build, content, render
 from dlbench.report.sections import all_sections, verdict
@@ -275,6 +276,19 @@ def test_of_several_the_headline_names_who_is_beaten_by_none() -> None:
     cases = [r.case for r in results]
     found = content.of([builders.run(results, plan=builders.plan(cases))])
     assert build.headline(found) == "PyTorch or TensorFlow is fastest for fake inference"
+
+
+def test_sessions_of_one_machine_that_contradict_each_other_leave_a_task_undecided() -> None:
+    """Faster on one day and slower on the next is no winner of the headline; agreement is one task."""
+    found = content.of([RUN])
+    (first, *_) = [c for c in found.compared if c.comparison.varied == "framework"]
+    turned: dict[str, Verdict] = {"faster": "slower", "slower": "faster"}
+    other = turned[first.comparison.verdict]
+    again = replace(first, comparison=replace(first.comparison, verdict=other))
+    agreed = build.headline(replace(found, compared=(first, first)))
+    assert agreed == "TensorFlow is faster for resnet50 inference"
+    contrary = build.headline(replace(found, compared=(first, again)))
+    assert contrary == "No clear winner in 2 comparisons"
 
 
 def test_a_name_without_end_does_not_fill_the_first_screen() -> None:
