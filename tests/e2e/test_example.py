@@ -6,14 +6,15 @@ import re
 from pathlib import Path
 
 from dlbench.report import build
+from dlbench.report.sections import data
 from dlbench.store import runs
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "reports/example.html"
 AGAIN = "the example is of another day: make example"
 
-MOST_BYTES = 4_500_000
-"""Plotly's bundle is 1.2 MB of it (decision 0045); the documents, which travel inside, 1.6."""
+MOST_BYTES = 2_500_000
+"""Of the page itself, of which plotly's bundle is 1.2 MB (decision 0045). Documents come on top."""
 
 
 def _parts(page: str) -> list[str]:
@@ -32,5 +33,9 @@ def test_the_example_is_of_the_published_documents() -> None:
 
 
 def test_the_example_is_light_enough_to_send() -> None:
-    """A page that people forward."""
-    assert EXAMPLE.stat().st_size < MOST_BYTES
+    """A page that people forward; the documents inside are held to their own limit."""
+    page = EXAMPLE.read_text(encoding="utf-8")
+    inside = re.findall(r'id="data-document-\d+">(.*?)</script>', page, re.DOTALL)
+    n_bytes = sum(len(text.encode()) for text in inside)
+    assert 0 < n_bytes <= data.MOST_BYTES
+    assert EXAMPLE.stat().st_size - n_bytes < MOST_BYTES
