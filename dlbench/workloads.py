@@ -135,6 +135,7 @@ class Workload:
         """The facts that a document copies."""
         chosen = self.table["variants"][variant]
         flops = chosen["flops"]
+        in_training = chosen.get("training_flops")
         return WorkloadInfo(
             name=self.name,
             variant=variant,
@@ -143,7 +144,7 @@ class Workload:
             sample=self.sample,
             parameters=chosen["parameters"],
             flops=flops if isinstance(flops, Absent) else float(flops),
-            training_flops=chosen.get("training_flops"),
+            training_flops=None if in_training is None else float(in_training),
             tokens_per_sample=chosen.get("tokens_per_sample", self.table.get("tokens_per_sample")),
             bytes_per_sample=chosen.get("bytes_per_sample", self.table.get("bytes_per_sample")),
             content_hash=self.content_hash,

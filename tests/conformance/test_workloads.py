@@ -9,8 +9,9 @@ import pytest
 
 from dlbench import workloads
 from dlbench.core import registry
-from dlbench.core.types import Absent, Case, Mode, Precision, Scenario
+from dlbench.core.types import Absent, Case, Mode, Precision, Scenario, WorkloadInfo
 from dlbench.frameworks import _own_torch
+from dlbench.store import codec
 from scripts import make_references
 from tests.subjects import request_for
 
@@ -34,6 +35,15 @@ def test_it_is_valid_and_has_a_tiny_variant(name: str) -> None:
     assert {"full", "tiny"} <= set(workload.variants)
     assert workload.model_files
     assert len(workload.content_hash) == 64
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_facts_are_written_as_they_are_read(name: str) -> None:
+    """A document that is decoded and encoded again keeps its hash: no number changes its kind."""
+    for variant in _read(name).variants:
+        info = _read(name).info(variant)
+        again = codec.convert(WorkloadInfo, json.loads(codec.encode_line(info)))
+        assert codec.encode_line(again) == codec.encode_line(info)
 
 
 @pytest.mark.parametrize("name", NAMES)
