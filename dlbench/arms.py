@@ -223,6 +223,7 @@ def make_pairs(
         skips=tuple(dict.fromkeys((*plans[0].skips, *plans[1].skips))),
         profile=replace(profile, name=f"ab {profile.name}", looks=looks, time_budget_s=None),
         time_budget_s=common.time_budget_s,
+        least_rounds=0,  # a pair is paid for by the rule of pairs alone
         sentinel=None,
         pairings=tuple(
             Pairing(

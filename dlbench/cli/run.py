@@ -201,8 +201,8 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
     time_budget: Annotated[
         str | None,
         typer.Option(
-            help="Measure no longer than this: 90s, 10m, 2h; default the profile's, and three "
-            "trials of each case in any event.",
+            help="Measure no longer than this: 90s, 10m, 2h; default the profile's, once each "
+            "case has three trials.",
             rich_help_panel=HOW,
         ),
     ] = None,

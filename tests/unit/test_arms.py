@@ -71,6 +71,7 @@ def test_cases_are_paired_by_all_that_is_common() -> None:
     assert plan.sentinel is None
     assert plan.profile.looks == paired.LOOKS
     assert plan.time_budget_s is None
+    assert plan.least_rounds == 0
     assert plan.profile.energy_windows == 0
 
 
