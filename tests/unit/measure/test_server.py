@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import replace
 from types import SimpleNamespace
@@ -16,7 +15,7 @@ from dlbench.measure import loadgen, server
 from dlbench.measure.loadgen import Record
 from dlbench.measure.sampler import Samples
 from dlbench.measure.server import Served
-from tests import builders
+from tests import builders, waiting
 from tests.unit.measure.clockwork import Clock, Clockwork
 from tests.unit.measure.test_sampler import PROFILE
 
@@ -88,18 +87,12 @@ class Sleeper(Clockwork):
         self.pending_s = 0.0
 
 
-BUSY_LOAD_PER_CORE = 1.5
-"""With so many programs waiting for each core a sleeper is woken late, and no rate holds any limit."""
-
-
 def _serve(subject: Sleeper, case: Case) -> tuple[Any, list[tuple[str, int, float | None]]]:
     told: list[tuple[str, int, float | None]] = []
     try:
         return server.serve(subject, case, QUICK, lambda *a: told.append(a), seed=7), told
     except UnsupportedError as error:
-        load_per_core = os.getloadavg()[0] / (os.cpu_count() or 1)
-        if "rate" in error.message and load_per_core > BUSY_LOAD_PER_CORE:
-            pytest.skip(f"a load of {load_per_core:.1f} a core: {error.message}")
+        waiting.skip_without_a_rate(error.message)
         raise
 
 
