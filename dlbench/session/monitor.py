@@ -82,13 +82,13 @@ def monitor(
     """
     started = datetime.now(UTC)
     watch = Watch(devices=devices, level=level)
-    with _signals_are_the_programs() as forward:
+    with _signals_are_the_programs() as forwarding:
         read_fd, write_fd = os.pipe()
         process = subprocess.Popen(
             [sys.executable, "-c", GATE, str(read_fd), *command], pass_fds=(read_fd,)
         )
         os.close(read_fd)
-        forward.append(process.pid)
+        forwarding.to(process.pid)
         watch.prepare(process.pid, idle_s)
         # What the waiting process has used until now is ours, and not the program's.
         before_s = core_s(process.pid)
@@ -97,7 +97,7 @@ def monitor(
         with contextlib.suppress(BrokenPipeError):
             os.write(write_fd, b"x")
         _, status, used = os.wait4(process.pid, 0)
-        forward.clear()
+        forwarding.to_nobody()
         os.close(write_fd)
         watched = watch.end()
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -166,28 +166,60 @@ def sealed(run: Run, folder: Path) -> Path:
     return runs.seal(run, folder)
 
 
+class _Forwarding:
+    """The way of a signal to the program; one that comes before there is a program waits for it."""
+
+    def __init__(self) -> None:
+        self._pid: int | None = None
+        self._waiting: list[int] = []
+        self._ended = False
+
+    def send(self, number: int) -> None:
+        """Now, or as soon as it is known to whom; a program that has ended gets none."""
+        if self._pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, number)
+        elif not self._ended:
+            self._waiting.append(number)
+
+    def to(self, pid: int) -> None:
+        """The program is this process."""
+        self._pid = pid
+        while self._waiting:
+            self.send(self._waiting.pop(0))
+
+    def to_nobody(self) -> None:
+        """The program has ended: its number may be another's soon."""
+        self._pid, self._ended = None, True
+
+    @property
+    def has_a_program(self) -> bool:
+        """Whether there is one to tell."""
+        return self._pid is not None
+
+
 @contextlib.contextmanager
-def _signals_are_the_programs() -> Iterator[list[int]]:
+def _signals_are_the_programs() -> Iterator[_Forwarding]:
     """Ctrl-C reaches the program by its terminal and SIGTERM through us; we stay to write it down.
 
     A handler, and not SIG_IGN: the program would inherit that.
     """
-    pids: list[int] = []
+    forwarding = _Forwarding()
 
-    def stay(_number: int, _frame: FrameType | None) -> None:
-        """The terminal has told the program already."""
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        """The terminal has told the program already, if there was one."""
+        if not forwarding.has_a_program:
+            forwarding.send(number)
 
     def forward(number: int, _frame: FrameType | None) -> None:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+        forwarding.send(number)
 
     previous = {
-        signal.SIGINT: signal.signal(signal.SIGINT, stay),
+        signal.SIGINT: signal.signal(signal.SIGINT, interrupt),
         signal.SIGTERM: signal.signal(signal.SIGTERM, forward),
     }
     try:
-        yield pids
+        yield forwarding
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

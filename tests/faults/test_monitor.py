@@ -18,7 +18,9 @@ from dlbench.core.errors import UsageError
 from dlbench.core.reasons import Reason
 from dlbench.core.types import Absent, Estimated, Measured, TelemetryLevel
 from dlbench.session import measuring
+from dlbench.session import monitor as monitoring
 from dlbench.store import runs
+from dlbench.telemetry.watch import Watch, Watched
 from tests import waiting
 from tests.nvml import replaying
 
@@ -189,6 +191,49 @@ def test_sigterm_is_passed_on(tmp_path: Path) -> None:
     waiting.child(process.pid, "sleep 60")
     process.send_signal(signal.SIGTERM)
     assert process.wait(50) == 143
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", ["before it is started", "before its number is known"])
+def test_a_signal_that_comes_while_the_program_is_started_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals, moment: str
+) -> None:
+    """It waits until there is somebody to tell."""
+    start: Any = subprocess.Popen
+
+    def start_and_be_told(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(subprocess, "Popen", start)
+        if moment == "before it is started":
+            signal.raise_signal(number)
+        process = start(*arguments, stderr=subprocess.DEVNULL, **options)
+        if moment == "before its number is known":
+            signal.raise_signal(number)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", start_and_be_told)
+    finished = monitoring.monitor(["sleep", "5"], [], TelemetryLevel.OFF, None, idle_s=0.0)
+    assert finished.exit_code == 128 + number
+
+
+def test_a_signal_after_the_end_reaches_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program's number may be another's by then, and we stay to write it down."""
+    told: list[int] = []
+    wait = os.wait4
+    end = Watch.end
+
+    def wait_and_listen(pid: int, options: int) -> Any:
+        ended = wait(pid, options)
+        monkeypatch.setattr(os, "kill", lambda pid, _: told.append(pid))
+        return ended
+
+    def end_and_be_told(self: Watch) -> Watched:
+        signal.raise_signal(signal.SIGTERM)
+        return end(self)
+
+    monkeypatch.setattr(os, "wait4", wait_and_listen)
+    monkeypatch.setattr(Watch, "end", end_and_be_told)
+    finished = monitoring.monitor(["true"], [], TelemetryLevel.OFF, None, idle_s=0.0)
+    assert (finished.exit_code, told) == (0, [])
 
 
 def test_processor_time_and_memory_are_of_all_its_processes(tmp_path: Path) -> None:
