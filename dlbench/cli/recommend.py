@@ -174,10 +174,14 @@ def _documents(given: list[Path] | None) -> tuple[Run, ...]:
 
 
 def _write(folder: Path, yaml: object, shell: str) -> None:
+    """Launch files of this answer; a task of an earlier one must not stay beside them."""
+    task = folder / "task.yaml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if isinstance(yaml, str):
-            (folder / "task.yaml").write_text(yaml, encoding="utf-8")
+            task.write_text(yaml, encoding="utf-8")
+        else:
+            task.unlink(missing_ok=True)
         (folder / "steps.sh").write_text(shell, encoding="utf-8")
     except OSError as error:
         raise StoreError(

@@ -124,7 +124,7 @@ def _pick(found: Recommendation, pick: Candidate) -> None:
     _section("What would flip it", [flip.sentence for flip in found.flips])
     _section("Buy or rent", [b.sentence for b in found.buy_or_rent])
     if found.launch is not None and isinstance(found.launch.skypilot_yaml, str):
-        _section("SkyPilot task (sky launch task.yaml)", found.launch.skypilot_yaml.splitlines())
+        _section("SkyPilot task (task.yaml)", found.launch.skypilot_yaml.splitlines())
     elif found.launch is not None:
         _section("Steps", found.launch.shell.splitlines())
 

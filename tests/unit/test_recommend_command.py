@@ -149,6 +149,23 @@ def test_launch_files_are_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert "# 6 run" in (folder / "steps.sh").read_text()
 
 
+def test_a_task_of_an_earlier_answer_does_not_stay_beside_this_ones_steps(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whoever launched it would rent what this answer did not recommend."""
+    folder = tmp_path / "go"
+    assert call(monkeypatch, *FLAGS, "--launch", str(folder)) == 0
+    assert (folder / "task.yaml").is_file()
+    owned = tmp_path / "need.toml"
+    owned.write_text(
+        'workload = "resnet50"\nsamples = 1000000\n[[owned]]\nname = "desk"\naccelerator = "L4"\n'
+        "tariff_usd_per_kwh = 0.01\n"
+    )
+    assert call(monkeypatch, str(owned), "--launch", str(folder)) == 0
+    assert not (folder / "task.yaml").exists()
+    assert "your own machine desk" in (folder / "steps.sh").read_text()
+
+
 def test_a_file_that_is_no_toml_or_huge(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 
+from dlbench import workloads
+from dlbench.core.catalog import Offer
 from dlbench.core.recommendation import Candidate, Launch, Need
 from dlbench.core.types import Absent, Mode, Policy
 
@@ -23,7 +25,18 @@ EXTRAS = {
     "fake": "all",
 }
 
-VAGUE_REGIONS = frozenset({"any", "unknown", "eu", "us"})
+VAGUE_REGIONS = frozenset({"any", "eu", "us"})
+
+RUNPOD_NAMES = {
+    "A100-PCIE-80GB": "A100-80GB",
+    "A100-SXM4-80GB": "A100-80GB-SXM",
+    "H100-PCIE-80GB": "H100",
+    "H100-SXM5-80GB": "H100-SXM",
+    "H100-NVL-94GB": "H100-NVL",
+    "H200-SXM-141GB": "H200-SXM",
+    "B200-SXM-180GB": "B200",
+}
+"""The catalog's names in types of RunPod's price list, and SkyPilot's for the same."""
 
 
 def launch(candidate: Candidate, need: Need) -> Launch:
@@ -33,7 +46,7 @@ def launch(candidate: Candidate, need: Need) -> Launch:
 
 def _measure(candidate: Candidate, need: Need) -> str:
     """The command that measures on that machine what was estimated here."""
-    parts = ["dlbench", "run", need.workload or "MY_WORKLOAD", "--framework", need.framework]
+    parts = ["dlbench", "run", *_model(need), "--framework", need.framework]
     parts += ["--precision", str(need.precision), "--mode", str(need.mode)]
     parts += ["--batch-size", str(candidate.batch_size)]
     if candidate.policy is not Policy.BASE:
@@ -41,6 +54,14 @@ def _measure(candidate: Candidate, need: Need) -> str:
     if need.serving and need.p99_ms is not None:
         parts += ["--scenario", "server", "--latency-limit", f"{need.p99_ms:g}ms"]
     return shlex.join(parts)
+
+
+def _model(need: Need) -> list[str]:
+    """A workload by its name; one's own model by what ``dlbench run --model`` needs to be told."""
+    if need.workload in workloads.folders():
+        return [need.workload, *(["--variant", need.variant] if need.variant != "full" else [])]
+    name = ["--name", need.workload] if need.workload else []
+    return ["--model", "FILE.py:FUNCTION", "--input", "SHAPE", *name]
 
 
 def _install(need: Need) -> str:
@@ -67,13 +88,18 @@ def _skypilot(candidate: Candidate, need: Need) -> str | Absent:
         return Absent(reason="the machine is your own")
     if offer.provider not in SKYPILOT_CLOUDS:
         return Absent(reason=f"SkyPilot is not known to start machines at {offer.provider}")
-    region = "" if offer.region in VAGUE_REGIONS or "," in offer.region else f"/{offer.region}"
+    machine = _machine(offer)
+    if isinstance(machine, Absent):
+        return machine
+    # Of a marketplace the region must be said too: it is what keeps data where they may be.
+    region = "" if offer.region in VAGUE_REGIONS else f"/{offer.region}"
     # JSON strings are YAML strings, with every odd character escaped.
     lines = [
+        *_life(candidate, _task_name(need)),
         f"name: {json.dumps(_task_name(need))}",
         "resources:",
         f"  infra: {json.dumps(offer.provider + region)}",
-        f"  instance_type: {json.dumps(offer.instance_type)}",
+        *(f"  {key}: {json.dumps(word)}" for key, word in machine.items()),
         f"  use_spot: {'true' if candidate.spot else 'false'}",
         *([f"num_nodes: {candidate.n_instances}"] if candidate.n_instances > 1 else []),
         "workdir: .",
@@ -86,9 +112,43 @@ def _skypilot(candidate: Candidate, need: Need) -> str | Absent:
     return "\n".join(lines) + "\n"
 
 
+def _machine(offer: Offer) -> dict[str, str] | Absent:
+    """The machine in SkyPilot's words, or why it has none for it."""
+    unknown = Absent(reason=f"SkyPilot's name of {offer.provider} {offer.instance_type} is not known")
+    if offer.region == "unknown":
+        return unknown
+    if offer.provider == "gcp" and "+" in offer.instance_type:
+        # The catalog sums a host and the accelerators that are attached to it: n1-standard-4+t4x1.
+        host, _, attached = offer.instance_type.partition("+")
+        name, _, count = attached.upper().rpartition("X")
+        return {"instance_type": host, "accelerators": f"{name}:{count}"}
+    if offer.provider == "runpod" and offer.accelerator in RUNPOD_NAMES:
+        if offer.instance_type.endswith("_COMMUNITY"):
+            return Absent(reason="SkyPilot's table of RunPod has no community hosts")
+        known = RUNPOD_NAMES[offer.accelerator]
+        return {"instance_type": offer.instance_type.replace(f"_{offer.accelerator}_", f"_{known}_")}
+    return {"instance_type": offer.instance_type}
+
+
+def _life(candidate: Candidate, name: str) -> tuple[str, ...]:
+    """How it is started, and how the rent ends: a machine that nobody stops is paid for."""
+    if candidate.spot:
+        return (
+            f"# start     sky jobs launch -n {name} task.yaml",
+            "#           it goes on elsewhere after an interruption: save checkpoints to a bucket",
+            f"# give up   sky jobs cancel -n {name}",
+        )
+    return (
+        f"# start     sky launch -c {name} task.yaml",
+        f"# fetch     rsync -az {name}:sky_workdir/ ./fetched/",
+        f"# end       sky down {name}    (it is paid for until then)",
+    )
+
+
 def _task_name(need: Need) -> str:
+    """A name that SkyPilot takes: it starts with a letter."""
     name = "".join(c if c.isalnum() and c.isascii() else "-" for c in need.name.lower()).strip("-")
-    return name or "dlbench"
+    return name if name[:1].isalpha() else f"dlbench-{name}".strip("-")
 
 
 def _shell(candidate: Candidate, need: Need) -> str:
@@ -112,10 +172,14 @@ def _shell(candidate: Candidate, need: Need) -> str:
         "# 4 install",
         _there("python3 -m venv job/.venv && . job/.venv/bin/activate && " + _install(need)),
         "# 5 configure and measure, before you pay for more than an hour",
-        _there(". job/.venv/bin/activate && " + _measure(candidate, need)),
+        _there("cd job && . .venv/bin/activate && " + _measure(candidate, need)),
         "# 6 run       your own program",
         _there("cd job && . .venv/bin/activate && " + _work(need)),
+        "# 7 fetch     what was measured and made; the next answer then rests on it: --results",
+        'rsync -az --exclude .venv "$HOST":job/ ./fetched/',
     ]
+    if not candidate.owned:
+        lines.append(f"# 8 end       delete the machine at {offer.provider}: it is paid for until then")
     return "\n".join(_single_line(line) for line in lines) + "\n"
 
 

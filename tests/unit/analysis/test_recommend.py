@@ -614,6 +614,66 @@ def test_launch_lines_name_what_was_recommended_and_are_safe() -> None:
     assert isinstance(other.skypilot_yaml, Absent)
 
 
+def launched(asked: Any, offer: Any) -> Any:
+    """The launch lines of the one offer that there is."""
+    found = r.ask(asked, r.of(offer)).launch
+    assert found is not None
+    return found
+
+
+def test_a_task_keeps_data_where_they_may_be() -> None:
+    """A marketplace's region has commas; without it SkyPilot would start the cheapest host anywhere."""
+    offer = r.offer(provider="vast", instance_type="1x-L4-32-65536", region="Germany, DE, EU")
+    yaml = launched(r.need(regions=["EU"]), offer).skypilot_yaml
+    assert 'infra: "vast/Germany, DE, EU"' in yaml
+
+
+def test_a_task_names_machines_as_skypilot_spells_them() -> None:
+    """Google's accelerators are attached to a host, RunPod's types have SkyPilot's names of devices."""
+
+    def yaml(**changes: Any) -> Any:
+        return launched(r.need(), r.offer(**changes)).skypilot_yaml
+
+    attached = yaml(
+        provider="gcp",
+        region="us-central1",
+        instance_type="n1-standard-4+t4x1",
+        accelerator="T4",
+    )
+    assert 'instance_type: "n1-standard-4"' in attached
+    assert 'accelerators: "T4:1"' in attached
+    h100 = {"provider": "runpod", "region": "any", "accelerator": "H100-SXM5-80GB"}
+    secure = yaml(**h100, instance_type="1x_H100-SXM5-80GB_SECURE")
+    assert 'instance_type: "1x_H100-SXM_SECURE"' in secure
+    assert 'infra: "runpod"' in secure
+    community = yaml(**h100, instance_type="1x_H100-SXM5-80GB_COMMUNITY")
+    assert isinstance(community, Absent)
+    nowhere = yaml(provider="paperspace", region="unknown", instance_type="V100-16Gx1")
+    assert isinstance(nowhere, Absent)
+
+
+def test_launch_lines_say_how_the_rent_ends() -> None:
+    """Nobody stops a machine that is forgotten; a spot task is a managed job, which goes on."""
+    answer = launched(r.need(name="50 requests"), r.offer())
+    assert "sky launch -c dlbench-50-requests task.yaml" in answer.skypilot_yaml
+    assert "sky down dlbench-50-requests" in answer.skypilot_yaml
+    assert "# 8 end       delete the machine at aws" in answer.shell
+    assert 'rsync -az --exclude .venv "$HOST":job/ ./fetched/' in answer.shell
+    spot = r.offer(spot_usd_per_h=0.1, spot_as_of="2026-11-20", spot_source="a test")
+    assert "sky jobs launch -n need" in launched(r.need(spot=True), spot).skypilot_yaml
+
+
+def test_launch_lines_measure_what_was_asked_for() -> None:
+    """The same variant; one's own model by --model, since no folder has its name."""
+    tiny = {"workload": "resnet50", "variant": "tiny"}
+    given = {"parameters": None, "flops_per_sample": None}
+    assert "dlbench run resnet50 --variant tiny" in launched(r.need(**given, **tiny), r.offer()).shell
+    assert "dlbench run --model FILE.py:FUNCTION" in launched(r.need(), r.offer()).shell
+    own = r.ask(r.need(**MINE), r.of(r.offer()), r.measured(500.0)).launch
+    assert own is not None
+    assert "--name mine" in own.shell
+
+
 def test_launch_lines_measure_with_the_policy_that_was_recommended() -> None:
     """A pick by a tuned measurement is tried as tuned; on its accelerator's siblings too."""
     yaml = []
