@@ -18,7 +18,14 @@ from dlbench.core.catalog import Catalog, Offer, Region
 from dlbench.core.errors import DlbenchError, UsageError
 from dlbench.core.types import Absent
 
-PRICES = ("ondemand_usd_per_h", "spot_usd_per_h")
+CONTRADICTED = (
+    "ondemand_usd_per_h",
+    "spot_usd_per_h",
+    "accelerator_count",
+    "vcpus",
+    "memory_gib",
+)
+"""What two files must not say differently of one offer: each decides what is recommended."""
 
 
 @cache
@@ -41,7 +48,7 @@ def load(files: Sequence[Path] = ()) -> Catalog:
     """The shipped catalog, with fetched rows over it, and the user's added and given files over those.
 
     Raises:
-        UsageError: a user's file is wrong, or two of them give different prices of one offer.
+        UsageError: a user's file is wrong, or two of them contradict each other on one offer.
         StoreError: a file cannot be read.
     """
     catalog = _with_fetched(shipped())
@@ -93,7 +100,7 @@ def _canonical(offer: Offer, catalog: Catalog, file: str) -> Offer:
 
 
 def refuse_contradictions(tables: Sequence[tuple[Path, Sequence[Offer]]]) -> None:
-    """Two files of a user that give two prices of one offer: nobody can say which is right.
+    """Two files of a user that describe one offer differently: nobody can say which is right.
 
     Raises:
         UsageError: naming both files, the offer and the field.
@@ -105,7 +112,7 @@ def refuse_contradictions(tables: Sequence[tuple[Path, Sequence[Offer]]]) -> Non
                 seen[offer.key] = (path, offer)
                 continue
             other_path, other = seen[offer.key]
-            for field in PRICES:
+            for field in CONTRADICTED:
                 a, b = getattr(other, field), getattr(offer, field)
                 if not isinstance(a, Absent) and not isinstance(b, Absent) and a != b:
                     raise UsageError(

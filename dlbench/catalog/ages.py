@@ -36,6 +36,8 @@ def stale(offer: Offer, today: date, *, spot: bool = False, limit: int | None = 
     what = "spot price" if spot else "price"
     if age is None:
         return f"the {what} has no readable date"
+    if age < 0:
+        return f"the {what} is of {as_of}, a day that is yet to come"
     allowed = WARN_AFTER_DAYS[kind(offer.provider)] if limit is None else limit
     if age <= allowed:
         return ""

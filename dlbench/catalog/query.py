@@ -43,11 +43,13 @@ def offers(catalog: Catalog, wanted: Filter) -> tuple[Offer, ...]:
     """Offers that match, the cheapest an hour first and those without a price last.
 
     Raises:
-        UsageError: no such provider or accelerator is in the catalog.
+        UsageError: no such provider, accelerator or place is in the catalog.
     """
     device = known_accelerator(catalog, wanted.accelerator) if wanted.accelerator else None
     if wanted.provider:
         known_provider(catalog, wanted.provider)
+    if wanted.region:
+        known_place(catalog, wanted.region)
     kept = [o for o in catalog.offers if _matches(o, wanted, device, catalog)]
     return tuple(sorted(kept, key=lambda o: (_price(o.ondemand_usd_per_h), o.key)))
 
@@ -77,6 +79,23 @@ def known_provider(catalog: Catalog, name: str) -> str:
     names = sorted({offer.provider for offer in catalog.offers})
     if name not in names:
         raise UsageError(f"no provider {name!r} is in the catalog", f"Known: {', '.join(names)}.")
+    return name
+
+
+def known_place(catalog: Catalog, name: str) -> str:
+    """That name, if a region or a country of the catalog has it.
+
+    Raises:
+        UsageError: none has.
+    """
+    places = {r.region.lower() for r in catalog.regions} | {
+        r.country.lower() for r in catalog.regions if r.country
+    }
+    places |= {offer.region.lower() for offer in catalog.offers}
+    if name.lower() not in places:
+        raise UsageError(
+            f"no region or country {name!r} is in the catalog", "dlbench catalog list regions"
+        )
     return name
 
 

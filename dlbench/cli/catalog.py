@@ -104,8 +104,10 @@ def show_one(
     device = loaded.accelerator(name)
     if not offers and device is None:
         device = query.known_accelerator(loaded, name)
-    if device is not None and not offers:
-        offers = query.offers(loaded, query.Filter(accelerator=device.name))
+    if device is not None:
+        # Some sellers call an instance as its accelerator: whoever asks for H100 means all of them.
+        of_device = query.offers(loaded, query.Filter(accelerator=device.name))
+        offers = (*of_device, *(o for o in offers if o not in of_device))
     names = {offer.name for offer in offers}
     findings = [f for f in lint.check(loaded, today()) if f.offer in names]
     if json:

@@ -22,6 +22,7 @@ from dlbench.core.types import Absent
 MAX_BYTES = 16 * 1024 * 1024
 MAX_ROWS = 100_000
 MAX_CELL = 4096
+MAX_USD_PER_H = 100_000.0
 """Generous for prices of every provider; far from what could fill memory."""
 
 T = TypeVar("T")
@@ -140,6 +141,8 @@ class Row:
     def price(self, field: str) -> Amount:
         """A price: above 0, or not known."""
         number = self.amount(field, "no price is given")
+        if not isinstance(number, Absent) and number > MAX_USD_PER_H:
+            raise self.refuse(field, f"is {number:g}", "Give USD an hour of one instance.")
         if number == 0:
             raise self.refuse(
                 field,
@@ -164,15 +167,15 @@ class Row:
 # --- reading --------------------------------------------------------------------------------
 
 
-def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
-    """A file's bytes, at most ``limit`` of them.
+def read_bytes(path: Path, limit: int = MAX_BYTES, what: str = "a CSV file") -> bytes:
+    """A file's bytes, at most ``limit`` of them; ``what`` it should be, for whoever named another.
 
     Raises:
         StoreError: it cannot be read, is no plain file, or is larger.
     """
     try:
         if not path.is_file():
-            raise StoreError(f"{path} is no file", "Name a CSV file.")
+            raise StoreError(f"{path} is no file", f"Name {what}.")
         with path.open("rb") as file:
             data = file.read(limit + 1)
     except OSError as error:
@@ -299,6 +302,10 @@ def _offer(row: Row, origin: str) -> Offer:
     count = row.amount("accelerator_count")
     if accelerator is None and isinstance(count, Absent) and row.text("vcpus"):
         count = 0.0
+    if accelerator is None and not isinstance(count, Absent) and count > 0:
+        raise row.refuse(
+            "accelerator", f"is empty, and accelerator_count is {count:g}", "Name the accelerator."
+        )
     if accelerator is not None and (isinstance(count, Absent) or count == 0):
         raise row.refuse(
             "accelerator_count", f"is missing for {accelerator}", "Say how many an instance has."

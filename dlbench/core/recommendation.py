@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from dlbench.core.catalog import Accelerator, Amount, Offer
 from dlbench.core.types import (
@@ -193,14 +193,26 @@ class Candidate:
         return f"{count:g} x {self.offer.accelerator}"
 
 
+class Refusal(NamedTuple):
+    """Why one candidate is out; ``times`` is how many times its limit it would need, if it has one."""
+
+    constraint: Constraint
+    reason: str
+    times: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejection:
-    """Something that is not recommended: why, in words, and by which of the closed list of reasons."""
+    """Something that is not recommended: why, in words, and by which of the closed list of reasons.
+
+    ``times`` is how many times the limit it would need, where the reason is a limit.
+    """
 
     name: str
     hardware: str
     constraint: Constraint
     reason: str
+    times: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

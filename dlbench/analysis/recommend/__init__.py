@@ -43,6 +43,7 @@ from dlbench.core.recommendation import (
     OwnedMachine,
     Predictor,
     Recommendation,
+    Refusal,
     Rejection,
 )
 from dlbench.core.types import Absent, Estimated, Run
@@ -105,7 +106,7 @@ def recommend(
     rejected += _dominated(kept, pick, others)
     return Recommendation(
         need=need,
-        defaults=defaults,
+        defaults=(*defaults, *known.job.defaults),
         pick=solve.with_shares(pick, need) if pick else None,
         reasons=words.reasons(pick, kept, need) if pick else (),
         alternatives=tuple(solve.with_shares(j, need) for j in others),
@@ -222,42 +223,41 @@ def _tried(known: Known) -> tuple[list[Simulated], list[Rejection]]:
         if isinstance(tried, Simulated):
             simulated.append(_warned(tried, known))
         else:
-            rejected.append(_rejection(choice, *tried))
+            rejected.append(_rejection(choice, tried))
     return simulated, rejected
 
 
-def _rejection(choice: Choice, constraint: Constraint, reason: str) -> Rejection:
+def _rejection(choice: Choice, refusal: Refusal) -> Rejection:
     offer = choice.offer
     count = "" if isinstance(offer.accelerator_count, Absent) else f"{offer.accelerator_count:g} x "
     return Rejection(
         name=f"{offer.name}{' spot' if choice.spot else ''}",
         hardware=f"{count}{offer.accelerator}" if offer.accelerator else "CPU",
-        constraint=constraint,
-        reason=reason,
+        constraint=refusal.constraint,
+        reason=refusal.reason,
+        times=refusal.times,
     )
 
 
-def _try(choice: Choice, known: Known) -> Simulated | tuple[Constraint, str]:
+def _try(choice: Choice, known: Known) -> Simulated | Refusal:
     """One candidate simulated, or the first reason why not: the cheapest question first."""
     refusal = _refused(choice, known)
     if refusal is not None:
         return refusal
     fit = _fit(choice, known)
     if fit.batch is None:
-        return Constraint.MEMORY, fit.reason
+        return Refusal(Constraint.MEMORY, fit.reason, fit.times)
     need, work = known.need, known.job
     rate = evidence.rate(
         choice.offer, work, need, fit.batch, known.found, known.predicted, known.catalog
     )
     if isinstance(rate, Absent):
         precision = "precision" in rate.remedy or "computes in" in rate.reason
-        return Constraint.PRECISION if precision else Constraint.THROUGHPUT, rate.reason
+        return Refusal(Constraint.PRECISION if precision else Constraint.THROUGHPUT, rate.reason)
     return _simulated(choice, known, fit, rate)
 
 
-def _simulated(
-    choice: Choice, known: Known, fit: Fit, rate: Rate
-) -> Simulated | tuple[Constraint, str]:
+def _simulated(choice: Choice, known: Known, fit: Fit, rate: Rate) -> Simulated | Refusal:
     need, work = known.need, known.job
     scale = evidence.scaling(choice.offer, work, known.found, known.catalog)
     usable = memory.usable_mib(choice.offer, known.catalog)
@@ -293,37 +293,39 @@ def _fit(choice: Choice, known: Known) -> Fit:
     return memory.gate(known.models[kind], usable, wanted, fixed=need.batch_size is not None)
 
 
-def _refused(choice: Choice, known: Known) -> tuple[Constraint, str] | None:
+def _refused(choice: Choice, known: Known) -> Refusal | None:
     """Reasons that need no estimate: seller, place, price, number of devices."""
     need, offer = known.need, choice.offer
     if offer.provider in need.exclude_providers:
-        return Constraint.PROVIDER, "exclude_providers names it"
+        return Refusal(Constraint.PROVIDER, "exclude_providers names it")
     if choice.owned is None and (price := _price_refused(choice, known)) is not None:
         return price
     if need.regions and (place := _place_refused(choice, need)) is not None:
         return place
     if choice.devices > need.max_devices:
-        return Constraint.DEVICES, f"{choice.devices:g} devices, max_devices is {need.max_devices}"
+        return Refusal(
+            Constraint.DEVICES, f"{choice.devices:g} devices, max_devices is {need.max_devices}"
+        )
     refusal = evidence.unsupported(offer, need, known.catalog)
-    return None if refusal is None else (Constraint.THROUGHPUT, refusal.reason)
+    return None if refusal is None else Refusal(Constraint.THROUGHPUT, refusal.reason)
 
 
-def _price_refused(choice: Choice, known: Known) -> tuple[Constraint, str] | None:
+def _price_refused(choice: Choice, known: Known) -> Refusal | None:
     need, offer = known.need, choice.offer
     if isinstance(choice.price, Absent):
         remedy = "; yours: dlbench catalog add prices.csv"
-        return Constraint.PRICE, f"no price is known ({offer.source}){remedy}"
+        return Refusal(Constraint.PRICE, f"no price is known ({offer.source}){remedy}")
     if choice.price <= 0:
-        return Constraint.PRICE, f"a price of {choice.price:g} is none"
+        return Refusal(Constraint.PRICE, f"a price of {choice.price:g} is none")
     if offer.price_scope in {"accelerator", "host"}:
-        return Constraint.PRICE, f"the price is the {offer.price_scope}'s alone"
+        return Refusal(Constraint.PRICE, f"the price is the {offer.price_scope}'s alone")
     doubt = known.suspicious.get(offer.name)
     if doubt is not None and _long_ago(choice, known) and not offer.origin.startswith("user"):
-        return Constraint.PRICE, f"{doubt}, and old: confirm it with dlbench catalog add"
+        return Refusal(Constraint.PRICE, f"{doubt}, and old: confirm it with dlbench catalog add")
     if need.max_price_age_days is not None:
         old = ages.stale(offer, known.today, spot=choice.spot, limit=need.max_price_age_days)
         if old:
-            return Constraint.PRICE_AGE, old
+            return Refusal(Constraint.PRICE_AGE, old)
     return None
 
 
@@ -337,13 +339,13 @@ LONG_AGO = 3
 """A price four times off its family's is believed while it is fresh, and not when it is old."""
 
 
-def _place_refused(choice: Choice, need: Need) -> tuple[Constraint, str] | None:
+def _place_refused(choice: Choice, need: Need) -> Refusal | None:
     place = choice.place
     country = place.country if place else ""
     if choice.owned is not None or needs.allows(need, choice.offer.region, country):
         return None
     where = f"in {country}" if country else "where its source does not say"
-    return Constraint.REGION, f"it is {where}, regions are {', '.join(need.regions)}"
+    return Refusal(Constraint.REGION, f"it is {where}, regions are {', '.join(need.regions)}")
 
 
 def _warned(simulated: Simulated, known: Known) -> Simulated:
@@ -379,7 +381,7 @@ def _over_limits(judged: Sequence[Judged], need: Need) -> list[Rejection]:
     for one in judged:
         limit = solve.broken(one, need)
         if limit is not None:
-            found.append(_rejection(one.simulated.choice, *limit))
+            found.append(_rejection(one.simulated.choice, limit))
     return found
 
 
@@ -394,7 +396,7 @@ def _dominated(
             continue
         times = one.value / pick.value if pick.value > 0 else float("inf")
         reason = f"keeps every limit, and is {times:,.3g} times the pick in what is minimised"
-        found.append(_rejection(one.simulated.choice, Constraint.DOMINATED, reason))
+        found.append(_rejection(one.simulated.choice, Refusal(Constraint.DOMINATED, reason, times)))
     return found
 
 

@@ -119,10 +119,20 @@ def training(  # noqa: PLR0913 - the parts of one candidate
     speed = draws.spread("rate", rate.low, rate.value, rate.high) * draws.of("scaling", scale[0])
     work_s = total / speed
     upload_s, set_up_s = _before(choice, need, draws)
-    lost_s, interruptions = _lost(choice, need, draws, work_s, set_up_s)
+    lost = _lost(choice, need, draws, work_s, set_up_s)
+    lost_s = lost.time_s
     time_s = upload_s + set_up_s + work_s + lost_s
     joules = _training_energy(choice, rate, scale[0], total, work_s + lost_s, time_s, draws)
-    money = priced(choice, need, draws, time_s, joules, instances=1)
+    metered = rate.energy_j_per_sample
+    money = priced(
+        choice,
+        need,
+        draws,
+        time_s,
+        joules,
+        instances=1,
+        energy_words=lambda: power_words(choice, draws, metered),
+    )
     throughput = summary(speed, "rate of one device x scaling", (rate.steps[0].source,))
 
     def trail() -> tuple[Step, ...]:
@@ -132,7 +142,7 @@ def training(  # noqa: PLR0913 - the parts of one candidate
             memory_step(memory, usable),
             *rate.steps,
             scale[1],
-            *_time_steps(choice, need, parts, interruptions),
+            *_time_steps(choice, need, parts, lost),
             *money.steps(),
         )
 
@@ -150,19 +160,42 @@ def _before(choice: Choice, need: Need, draws: Draws) -> tuple[Floats, Floats]:
     return upload_s, draws.uniform("set_up", low, high) * 60
 
 
-def _lost(
-    choice: Choice, need: Need, draws: Draws, work_s: Floats, set_up_s: Floats
-) -> tuple[Floats, Floats]:
-    """Seconds that interruptions cost: half a checkpoint's period of rework, and a restart each."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """Interruptions of each draw, the work of each that is done again, and the seconds of all."""
+
+    n: Floats
+    rework_s: Floats
+    time_s: Floats
+
+
+def _lost(choice: Choice, need: Need, draws: Draws, work_s: Floats, set_up_s: Floats) -> Lost:
+    """What interruptions cost: the work since the last checkpoint, and a restart each.
+
+    Half a checkpoint's period while interruptions are rare beside it. Where they are not, work that is
+    done again is interrupted again: a period T takes (exp(rate T) - 1) / rate on average (Daly 2006),
+    and a day without checkpoints may never end.
+    """
     zero = np.zeros(simulate.N_DRAWS)
     if not choice.spot:
-        return zero, zero
+        return Lost(n=zero, rework_s=zero, time_s=zero)
     low, high = need.spot_interruptions_per_h
-    per_h = draws.spread("spot", low, float(np.sqrt(low * high)), high) if low > 0 else zero + high
-    n = draws.poisson(per_h * work_s / 3600)
+    per_h = (
+        draws.spread("spot", low, float(np.sqrt(low * high)), high)
+        if low > 0
+        else draws.uniform("spot", low, high)
+    )
+    period_s = np.minimum(need.checkpoint_min * 60, work_s)
+    in_a_period = np.clip(per_h / 3600 * period_s, RAREST, MOST_IN_A_PERIOD)
+    again = np.expm1(in_a_period) / in_a_period
+    n = draws.poisson(per_h / 3600 * work_s * again)
+    rework_s = period_s * (1 / in_a_period - 1 / np.expm1(in_a_period))
     restart_s = draws.of("restart", assumptions.RESTART_MIN) * 60 + set_up_s
-    rework_s = np.minimum(need.checkpoint_min * 60 / 2, work_s / 2)
-    return n * (rework_s + restart_s), n
+    return Lost(n=n, rework_s=rework_s, time_s=n * (rework_s + restart_s))
+
+
+RAREST, MOST_IN_A_PERIOD = 1e-6, 50.0
+"""Interruptions in a period: below, the rework is half of it to six digits; above, nothing ends."""
 
 
 def _training_energy(
@@ -228,6 +261,7 @@ def priced(
     time_s: Floats,
     joules: Floats | Absent,
     instances: int,
+    energy_words: Callable[[], str],
 ) -> Priced:
     """What a span of time on so many instances costs and emits."""
     rent_usd, rent = _rent(choice, time_s, joules, instances)
@@ -251,7 +285,33 @@ def priced(
         if isinstance(carbon, Absent)
         else summary(carbon, "kWh x PUE x intensity, operational only"),
         carbon_g=None if isinstance(carbon, Absent) else carbon,
-        steps=lambda: (*rent(), *_footprint(choice, need, joules, carbon)),
+        steps=lambda: (
+            *rent(),
+            *_sum(choice, need, rent_usd, storage_usd),
+            *_footprint(choice, need, draws, joules, carbon, energy_words),
+        ),
+    )
+
+
+def _sum(choice: Choice, need: Need, rent_usd: Floats, storage_usd: Floats) -> tuple[Step, ...]:
+    """Storage where there is any, and the cost, which is rent and storage."""
+    if choice.owned is not None or need.data_gb == 0:
+        return (Step(name="cost", value=_money(rent_usd), formula="all of it", source="above"),)
+    spread = assumptions.STORAGE_USD_PER_GB_MONTH
+    return (
+        Step(
+            name="storage",
+            value=_money(storage_usd),
+            formula=f"{need.data_gb:g} GB x {spread.mid:g} USD a month x time / {HOURS_A_MONTH:g} h",
+            source=spread.source,
+            as_of=assumptions.READ,
+        ),
+        Step(
+            name="cost",
+            value=_money(rent_usd + storage_usd),
+            formula="rent + storage",
+            source="above",
+        ),
     )
 
 
@@ -343,7 +403,12 @@ def _pue(choice: Choice, need: Need, draws: Draws) -> Floats | Absent:
 
 
 def _footprint(
-    choice: Choice, need: Need, joules: Floats | Absent, carbon: Floats | Absent
+    choice: Choice,
+    need: Need,
+    draws: Draws,
+    joules: Floats | Absent,
+    carbon: Floats | Absent,
+    energy_words: Callable[[], str],
 ) -> tuple[Step, ...]:
     if isinstance(joules, Absent):
         return (Step(name="energy", value="unknown", formula=joules.reason, source=""),)
@@ -351,7 +416,7 @@ def _footprint(
     energy = Step(
         name="energy",
         value=_span(joules / J_PER_KWH, "kWh"),
-        formula="accelerators' power x time at work + host's x time, without cooling",
+        formula=energy_words(),
         source=device.source if device else "power a vCPU",
         as_of=device.as_of if device else assumptions.READ,
     )
@@ -359,14 +424,35 @@ def _footprint(
         return energy, Step(name="carbon", value="unknown", formula=carbon.reason, source="")
     place = choice.place
     source = "the need" if need.intensity_g_per_kwh is not None or place is None else place.source
+    if need.pue is None and place is not None and place.pue_source and choice.owned is None:
+        source = f"{source}; PUE: {place.pue_source}"
     step = Step(
         name="carbon",
         value=_span(carbon / 1e3, "kg CO2e"),
-        formula="kWh x PUE x intensity, operational only",
+        formula=f"kWh x PUE {_spread(_pue(choice, need, draws))} x "
+        f"{_spread(_intensity(choice, need, draws))} g/kWh, operational only",
         source=source,
         as_of=place.as_of if place else "",
     )
     return energy, step
+
+
+def power_words(choice: Choice, draws: Draws, metered: Metric) -> str:
+    """Joules a sample where a meter counted them, else watts of the accelerators; and the host's."""
+    host = f"host {_spread(host_power_w(choice, draws))} W x time, without cooling"
+    if not isinstance(metered, Absent):
+        return f"{metered.value:,.4g} J a sample, metered, + {host}"
+    if choice.offer.accelerator is None:
+        return host
+    return f"accelerators {_spread(device_power_w(choice, draws))} W x time at work + {host}"
+
+
+def _spread(values: Floats | Absent) -> str:
+    """A middle and its ends, or one number where they are the same."""
+    if isinstance(values, Absent):
+        return "unknown"
+    low, mid, high = (f"{x:,.3g}" for x in simulate.quantiles(values, (0.05, 0.5, 0.95)))
+    return mid if low == high else f"{mid} ({low} to {high})"
 
 
 # --- putting it together --------------------------------------------------------------------
@@ -436,7 +522,7 @@ def memory_step(memory: Estimated, usable: Amount) -> Step:
 
 
 def _time_steps(
-    choice: Choice, need: Need, parts: tuple[Floats, ...], interruptions: Floats
+    choice: Choice, need: Need, parts: tuple[Floats, ...], lost: Lost
 ) -> tuple[Step, ...]:
     upload_s, set_up_s, work_s, lost_s, time_s = parts
     steps = [
@@ -461,12 +547,13 @@ def _time_steps(
     ]
     if choice.spot:
         low, high = need.spot_interruptions_per_h
+        rework_min = float(np.median(lost.rework_s)) / 60
         steps.append(
             Step(
                 name="interruptions",
-                value=f"{float(np.mean(interruptions)):.2g} on average, {_span(lost_s / 3600, 'h')}",
-                formula=f"Poisson, {low:g} to {high:g} an hour; {need.checkpoint_min / 2:g} min of "
-                "rework and a restart each",
+                value=f"{float(np.mean(lost.n)):,.2g} on average, {_span(lost_s / 3600, 'h')}",
+                formula=f"Poisson, {low:g} to {high:g} an hour; {rework_min:,.3g} min of rework "
+                f"(checkpoints each {need.checkpoint_min:g} min) and a restart each",
                 source="the need",
             )
         )

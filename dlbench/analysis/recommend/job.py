@@ -26,7 +26,8 @@ class Job:
     """A model and its work. ``samples`` is the work of one run of training; None at inference.
 
     ``activations`` are the low, middle and high number of values that a forward pass of one sample
-    writes; ``batch_sizes`` are the usual ones by kind of device.
+    writes; ``batch_sizes`` are the usual ones by kind of device. ``defaults`` are the fields of the
+    work that the need left open, and what was taken.
     """
 
     workload: str
@@ -41,6 +42,7 @@ class Job:
     batch_sizes: dict[str, int]
     samples: float | None
     steps: tuple[Step, ...]
+    defaults: tuple[tuple[str, str], ...] = ()
 
     @property
     def flops(self) -> float:
@@ -88,7 +90,21 @@ def read(need: Need, runs: Sequence[Run]) -> Job:
             ),
             *work,
         ),
+        defaults=_left_open(need, dataset),
     )
+
+
+def _left_open(need: Need, dataset: tuple[float, float] | None) -> tuple[tuple[str, str], ...]:
+    """How much work was taken where nobody said it: as ``_work`` takes it."""
+    if need.serving or need.steps is not None:
+        return ()
+    found = []
+    if need.samples is None and dataset is not None:
+        found.append(("samples", f"{dataset[0]:,.0f} (the workload's data set)"))
+    if need.epochs is None and need.task is not Task.INFERENCE:
+        own = dataset if need.samples is None else None
+        found.append(("epochs", f"{own[1]:g} (the workload's)" if own else "1"))
+    return tuple(found)
 
 
 Facts = tuple[
@@ -131,6 +147,12 @@ def _of_folder(need: Need, workload: workloads.Workload) -> Facts:
         )
     info = workload.info(need.variant)
     optimizer = str(workload.table.get("optimizer", {}).get("name", "adam"))
+    for name in ("parameters", "flops_per_sample"):
+        if getattr(need, name) is not None:
+            raise UsageError(
+                f"{name} and workload {workload.name} both say how large the model is",
+                "Give one of them.",
+            )
     modes = workload.table["variants"][need.variant]["batch"]
     if need.mode not in modes:
         raise UsageError(

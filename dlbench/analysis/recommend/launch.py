@@ -114,7 +114,9 @@ def _skypilot(candidate: Candidate, need: Need) -> str | Absent:
 
 def _machine(offer: Offer) -> dict[str, str] | Absent:
     """The machine in SkyPilot's words, or why it has none for it."""
-    unknown = Absent(reason=f"SkyPilot's name of {offer.provider} {offer.instance_type} is not known")
+    unknown = Absent(
+        reason=f"SkyPilot's name of {offer.provider} {offer.instance_type} is not known"
+    )
     if offer.region == "unknown":
         return unknown
     if offer.provider == "gcp" and "+" in offer.instance_type:
@@ -126,7 +128,9 @@ def _machine(offer: Offer) -> dict[str, str] | Absent:
         if offer.instance_type.endswith("_COMMUNITY"):
             return Absent(reason="SkyPilot's table of RunPod has no community hosts")
         known = RUNPOD_NAMES[offer.accelerator]
-        return {"instance_type": offer.instance_type.replace(f"_{offer.accelerator}_", f"_{known}_")}
+        return {
+            "instance_type": offer.instance_type.replace(f"_{offer.accelerator}_", f"_{known}_")
+        }
     return {"instance_type": offer.instance_type}
 
 
@@ -179,7 +183,9 @@ def _shell(candidate: Candidate, need: Need) -> str:
         'rsync -az --exclude .venv "$HOST":job/ ./fetched/',
     ]
     if not candidate.owned:
-        lines.append(f"# 8 end       delete the machine at {offer.provider}: it is paid for until then")
+        lines.append(
+            f"# 8 end       delete the machine at {offer.provider}: it is paid for until then"
+        )
     return "\n".join(_single_line(line) for line in lines) + "\n"
 
 

@@ -201,11 +201,15 @@ def usable_mib(offer: Offer, catalog: Catalog) -> Amount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
-    """The batch to use and its peak; ``batch`` is None where nothing fits, with the reason."""
+    """The batch to use and its peak; ``batch`` is None where nothing fits, with the reason.
+
+    ``times`` is how many times the usable memory the smallest batch would surely fit into.
+    """
 
     batch: int | None
     peak: Estimated
     reason: str
+    times: float | None = None
 
 
 def gate(model: PeakModel, usable: Amount, wanted: int, *, fixed: bool) -> Fit:
@@ -227,4 +231,5 @@ def gate(model: PeakModel, usable: Amount, wanted: int, *, fixed: bool) -> Fit:
             f"batch {batch} {certain} {amount / 1024:.1f} GiB, {usable / 1024:.1f} GiB are usable "
             f"({model.method})"
         ),
+        times=peak.interval.high / usable if usable > 0 else None,
     )

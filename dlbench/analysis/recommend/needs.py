@@ -26,7 +26,14 @@ ENUMS = {"task": Task, "objective": Objective, "precision": Precision}
 TEXTS = ("name", "workload", "variant", "framework")
 LISTS = ("regions", "exclude_providers")
 PAIRS = ("spot_interruptions_per_h", "set_up_min")
-WHOLE = ("batch_size", "max_devices", "max_instances", "max_price_age_days", "seed")
+WHOLE = (
+    "batch_size",
+    "max_devices",
+    "max_instances",
+    "max_price_age_days",
+    "seed",
+    "accelerator_count",
+)
 MAY_BE_ZERO = frozenset(
     {
         "seed",
@@ -38,6 +45,8 @@ MAY_BE_ZERO = frozenset(
         "idle_w",
         "tariff_usd_per_kwh",
         "intensity_g_per_kwh",
+        "spot_interruptions_per_h",
+        "set_up_min",
     }
 )
 """Every other number must be above 0: a budget or a deadline of nothing asks for nothing."""
@@ -66,7 +75,8 @@ def read(path: Path) -> dict[str, Any]:
         StoreError: it cannot be read, or is too large.
     """
     try:
-        return tomllib.loads(catalog_rows.read_bytes(path, MAX_BYTES).decode("utf-8"))
+        data = catalog_rows.read_bytes(path, MAX_BYTES, what="a need's TOML file")
+        return tomllib.loads(data.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(
             f"{path} is no TOML: {error}", "docs/recommend.md has examples."
@@ -134,7 +144,7 @@ def _texts(name: str, given: Any) -> tuple[str, ...]:  # noqa: ANN401
 
 def _number(name: str, given: Any) -> float | int:  # noqa: ANN401
     if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
-        raise UsageError(f"{name} is {given!r:.100}", "A finite number is needed.")
+        raise UsageError(f"{name} is {given!r:.100}", f"A finite number{_unit(name)} is needed.")
     if given < 0 or (given == 0 and name not in MAY_BE_ZERO):
         what = "at least 0" if name in MAY_BE_ZERO else "above 0"
         raise UsageError(f"{name} is {given}", f"Give a number {what}, or leave {name} out.")
@@ -146,12 +156,39 @@ def _number(name: str, given: Any) -> float | int:  # noqa: ANN401
         return int(given)
     if name in {"confidence", "utilisation"} and given > 1:
         raise UsageError(f"{name} is {given}", "A share is needed, such as 0.9.")
+    if name in BETWEEN and not BETWEEN[name][0] <= given <= BETWEEN[name][1]:
+        low, high, why = BETWEEN[name]
+        raise UsageError(f"{name} is {given}", f"Between {low:g} and {high:g} is needed: {why}.")
     if name == "confidence" and not MIN_CONFIDENCE <= given <= MAX_CONFIDENCE:
         raise UsageError(
             f"confidence is {given}", f"Between {MIN_CONFIDENCE} and {MAX_CONFIDENCE} is needed."
         )
     return float(given)
 
+
+def _unit(name: str) -> str:
+    """What a field counts, for whoever wrote "10 min"."""
+    return next((f" of {unit}" for end, unit in UNITS.items() if name.endswith(end)), "")
+
+
+UNITS = {
+    "_min": "minutes",
+    "_ms": "milliseconds",
+    "_gb": "gigabytes",
+    "_mib": "MiB",
+    "usd": "USD",
+    "usd_per_month": "USD",
+    "_limit_kg": "kilograms",
+    "_years": "years",
+    "deadline_h": "hours",
+    "_days": "days",
+}
+
+BETWEEN = {
+    "pue": (1.0, 5.0, "a site's power over its machines'"),
+    "hours_per_month": (0.0, 744.0, "a month has no more hours"),
+}
+"""Fields that a mistaken unit would make absurd: the least, the most, and why."""
 
 LARGEST = 1e18
 """More samples, bytes, hours or dollars than there are; beyond, sums overflow."""
@@ -162,7 +199,8 @@ MIN_CONFIDENCE, MAX_CONFIDENCE = 0.5, 0.99
 
 def _pair(name: str, given: Any) -> tuple[float, float]:  # noqa: ANN401
     if not isinstance(given, list | tuple) or len(given) != len(("low", "high")):
-        raise UsageError(f"{name} is {given!r:.100}", "Low and high are needed: [0.01, 0.2].")
+        example = list(getattr(Need(), name))
+        raise UsageError(f"{name} is {given!r:.100}", f"Low and high are needed: {example}.")
     low, high = (_number(name, x) for x in given)
     if low > high:
         raise UsageError(f"{name} is {given}", "The low end comes first.")
@@ -187,9 +225,16 @@ def _machine(table: Any) -> OwnedMachine:  # noqa: ANN401
     values: dict[str, Any] = {
         name: _text(name, x) if name in texts else _number(name, x) for name, x in table.items()
     }
-    if "accelerator_count" in values:
-        values["accelerator_count"] = int(values["accelerator_count"])
+    if "country" in values:
+        values["country"] = _country(values["country"])
     return OwnedMachine(**values)
+
+
+def _country(given: str) -> str:
+    code = given.upper()
+    if len(code) != len("DE") or not code.isalpha() or not code.isascii():
+        raise UsageError(f"owned: country is {given!r}", "A code of two letters is needed: DE.")
+    return code
 
 
 READERS: tuple[tuple[Collection[str], Callable[[str, Any], Any]], ...] = (
@@ -269,10 +314,9 @@ def check(need: Need, catalog: Catalog) -> None:
     countries = {r.country for r in catalog.regions if r.country} | set(ZONES)
     for region in need.regions:
         if region.upper() not in countries and region.lower() not in places:
-            near = difflib.get_close_matches(region.lower(), places, n=3)
             raise UsageError(
                 f"regions: {region!r} is no region or country of the catalog",
-                f"Try {', '.join(near)}." if near else "dlbench catalog list regions",
+                _nearest_place(region, catalog, places),
             )
     providers = {o.provider for o in catalog.offers}
     for name in need.exclude_providers:
@@ -287,6 +331,22 @@ def check(need: Need, catalog: Catalog) -> None:
                 f"owned: accelerator {machine.accelerator!r} is in no table",
                 "dlbench catalog list accelerators",
             )
+
+
+def _nearest_place(given: str, catalog: Catalog, places: Collection[str]) -> str:
+    """The code of a country that was written out, else the regions that are spelled nearly so."""
+    codes = COUNTRY_WORDS | {
+        r.location.lower(): r.country for r in catalog.regions if r.provider == "country"
+    }
+    code = codes.get(given.lower())
+    if code is not None:
+        return f"Countries are codes of two letters: {code}."
+    near = difflib.get_close_matches(given.lower(), places, n=3)
+    return f"Try {', '.join(map(repr, near))}." if near else "dlbench catalog list regions"
+
+
+COUNTRY_WORDS = {"uk": "GB", "england": "GB", "usa": "US", "europe": "EU"}
+"""What people write for codes; "Germany" is in the catalog's table."""
 
 
 def allows(need: Need, region: str, country: str) -> bool:

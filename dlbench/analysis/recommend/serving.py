@@ -20,7 +20,7 @@ from dlbench.analysis.recommend.job import Job
 from dlbench.analysis.recommend.simulate import Draws, Floats, summary
 from dlbench.core import metrics
 from dlbench.core.catalog import Amount
-from dlbench.core.recommendation import Constraint, Evidence, Need, Step
+from dlbench.core.recommendation import Constraint, Evidence, Need, Refusal, Step
 from dlbench.core.types import LATENCY_LIMIT_OPTION, Absent, Estimated, Metric, Policy, Scenario
 
 SERVICES_A_LATENCY = 2.0
@@ -54,19 +54,20 @@ def serving(  # noqa: PLR0913 - the parts of one candidate
     need: Need,
     draws: Draws,
     found: Sequence[Seen],
-) -> Simulated | tuple[Constraint, str]:
+) -> Simulated | Refusal:
     """A fleet that serves the need for a month, or the constraint that it breaks."""
     served = _measured(choice, need, draws, scale, found)
     capacity = served or _derived(choice, rate, scale, need, draws)
-    if isinstance(capacity, str):
-        return Constraint.LATENCY, capacity
+    if isinstance(capacity, Refusal):
+        return capacity
     wanted = need.requests_per_s or 0.0
     sure = simulate.quantiles(capacity.per_s, (1 - need.confidence,))[0]
     instances = int(np.ceil(wanted / (sure * capacity.utilisation)))
     if instances > need.max_instances:
-        return (
+        return Refusal(
             Constraint.DEVICES,
             f"{instances:,} instances would be needed, max_instances is {need.max_instances}",
+            instances / need.max_instances,
         )
     time_s = np.full(simulate.N_DRAWS, need.hours_per_month * 3600)
     busy = np.minimum(1.0, wanted / (capacity.per_s * instances))
@@ -76,7 +77,18 @@ def serving(  # noqa: PLR0913 - the parts of one candidate
         joules = device_w if isinstance(device_w, Absent) else host_w
     else:
         joules = instances * time_s * (device_w * (IDLE_SHARE + (1 - IDLE_SHARE) * busy) + host_w)
-    money = estimate.priced(choice, need, draws, time_s, joules, instances)
+    money = estimate.priced(
+        choice,
+        need,
+        draws,
+        time_s,
+        joules,
+        instances,
+        energy_words=lambda: (
+            f"{instances} x ({estimate.power_words(choice, draws, NOT_METERED)}); "
+            f"{IDLE_SHARE:.0%} of an accelerator's power while it waits"
+        ),
+    )
 
     def trail() -> tuple[Step, ...]:
         return (
@@ -114,6 +126,8 @@ def serving(  # noqa: PLR0913 - the parts of one candidate
         policy=capacity.policy,
     )
 
+
+NOT_METERED = Absent(reason="a month of waiting for requests was not metered")
 
 IDLE_SHARE = 0.25
 """Of its power at work, that an accelerator draws while it waits between requests."""
@@ -169,7 +183,7 @@ def _limit_ms(found: Seen) -> float:
 
 def _derived(
     choice: Choice, rate: Rate, scale: tuple[Range, Step], need: Need, draws: Draws
-) -> Capacity | str:
+) -> Capacity | Refusal:
     limit_s = (need.p99_ms or 0.0) / 1e3
     speed = draws.spread("rate", rate.low, rate.value, rate.high)
     host = CPU_HOST_S if choice.offer.accelerator is None else assumptions.HOST_STEP_S["inference"]
@@ -187,9 +201,11 @@ def _derived(
             break
         batch = max(1, batch // 2)
     if sure_s > limit_s:
-        return (
+        return Refusal(
+            Constraint.LATENCY,
             f"p99 of one request at a time may reach {sure_s * 1e3:,.3g} ms, p99_ms is "
-            f"{need.p99_ms:g} (median {float(np.median(latency_s)) * 1e3:,.3g} ms)"
+            f"{need.p99_ms:g} (median {float(np.median(latency_s)) * 1e3:,.3g} ms)",
+            sure_s / limit_s,
         )
     latency = summary(latency_s, f"{SERVICES_A_LATENCY:g} x (host + {batch} / rate)")
     return Capacity(

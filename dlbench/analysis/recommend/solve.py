@@ -9,7 +9,7 @@ import numpy as np
 
 from dlbench.analysis.recommend.estimate import Simulated
 from dlbench.analysis.recommend.simulate import quantiles
-from dlbench.core.recommendation import Candidate, Constraint, Evidence, Need
+from dlbench.core.recommendation import Candidate, Constraint, Evidence, Need, Refusal
 from dlbench.core.types import Absent
 
 RANK = {tier: i for i, tier in enumerate(Evidence)}
@@ -63,6 +63,14 @@ def budget_usd(need: Need) -> float | None:
     return min(given) if given else None
 
 
+def budget_field(need: Need) -> str:
+    """The field of the need that is its tighter budget, for whoever must change it."""
+    if need.budget_usd is not None and need.budget_usd == budget_usd(need):
+        return "budget_usd"
+    per_run = not need.serving and need.runs_per_month != 1
+    return "budget_usd_per_month" + (" / runs_per_month" if per_run else "")
+
+
 def keeps(judged: Judged, need: Need) -> bool:
     """Whether every limit is kept with the need's confidence; ``broken`` says in words which is not."""
     budget, kg = budget_usd(need), judged.sure_kg
@@ -74,28 +82,35 @@ def keeps(judged: Judged, need: Need) -> bool:
     )
 
 
-def broken(judged: Judged, need: Need) -> tuple[Constraint, str] | None:
+def broken(judged: Judged, need: Need) -> Refusal | None:
     """The first limit that is not kept with the need's confidence, and by how much."""
     sure = f"{need.confidence:.0%} of outcomes"
     if need.deadline_h is not None and judged.sure_h > need.deadline_h:
-        return (
+        return Refusal(
             Constraint.DEADLINE,
             f"{sure} take up to {judged.sure_h:,.3g} h, deadline_h is {need.deadline_h:g}",
+            judged.sure_h / need.deadline_h,
         )
     budget = budget_usd(need)
     if budget is not None and judged.sure_usd > budget:
-        return (
+        return Refusal(
             Constraint.BUDGET,
             f"{sure} cost up to {judged.sure_usd:,.4g} USD, the budget is {budget:,.4g}",
+            judged.sure_usd / budget,
         )
     if need.carbon_limit_kg is not None:
         if judged.sure_kg is None:
-            return Constraint.CARBON, "its carbon is not known, and carbon_limit_kg is given"
+            return Refusal(
+                Constraint.CARBON, "its carbon is not known, and carbon_limit_kg is given"
+            )
         if judged.sure_kg > need.carbon_limit_kg:
             reason = f"{sure} emit up to {judged.sure_kg:,.3g} kg, carbon_limit_kg is "
-            return Constraint.CARBON, f"{reason}{need.carbon_limit_kg:g}"
+            times = judged.sure_kg / need.carbon_limit_kg
+            return Refusal(Constraint.CARBON, f"{reason}{need.carbon_limit_kg:g}", times)
     if judged.value == float("inf"):
-        return Constraint.CARBON, f"its {need.objective} is not known, and it is the objective"
+        return Refusal(
+            Constraint.CARBON, f"its {need.objective} is not known, and it is the objective"
+        )
     return None
 
 

@@ -11,7 +11,15 @@ from dlbench.analysis.recommend import solve
 from dlbench.analysis.recommend.estimate import HOURS_A_MONTH, Simulated
 from dlbench.analysis.recommend.solve import Judged
 from dlbench.core import units
-from dlbench.core.recommendation import BuyOrRent, Candidate, Evidence, Flip, Need, Rejection
+from dlbench.core.recommendation import (
+    BuyOrRent,
+    Candidate,
+    Constraint,
+    Evidence,
+    Flip,
+    Need,
+    Rejection,
+)
 from dlbench.core.types import Absent, Metric, Objective
 
 MOST_PRICE_FACTOR = 100.0
@@ -34,8 +42,13 @@ def money(metric: Metric) -> str:
 
 
 def usd(value: float) -> str:
-    """USD with cents where they matter."""
+    """USD with cents where they matter; what is less than one is not nothing."""
+    if 0 < value < CENT:
+        return f"{value:.2g} USD"
     return f"{value:,.0f} USD" if value >= 1000 else f"{value:,.2f} USD"  # noqa: PLR2004 - cents
+
+
+CENT = 0.01
 
 
 def share(value: float) -> str:
@@ -327,7 +340,7 @@ def binding(judged: Sequence[Judged], rejected: Sequence[Rejection], need: Need)
     found = []
     lifted: dict[str, tuple[float | None, str, Callable[[Judged], float]]] = {
         "deadline_h": (need.deadline_h, "h", lambda j: j.sure_h),
-        "budget": (solve.budget_usd(need), "USD", lambda j: j.sure_usd),
+        solve.budget_field(need): (solve.budget_usd(need), "USD", lambda j: j.sure_usd),
         "carbon_limit_kg": (
             need.carbon_limit_kg,
             "kg",
@@ -337,7 +350,7 @@ def binding(judged: Sequence[Judged], rejected: Sequence[Rejection], need: Need)
     for name, (limit, unit, of) in lifted.items():
         if limit is None:
             continue
-        fields = BUDGETS if name == "budget" else {name: None}
+        fields = BUDGETS if name.startswith("budget") else {name: None}
         kept = [j for j in judged if solve.keeps(j, replace(need, **fields))]
         if kept:
             least = min(kept, key=of)
@@ -362,14 +375,23 @@ def binding(judged: Sequence[Judged], rejected: Sequence[Rejection], need: Need)
 
 
 def _hard(rejected: Sequence[Rejection]) -> list[str]:
-    """Nothing could even be simulated: the reasons, the commonest first, each with one example."""
+    """Nothing could even be simulated: the commonest reasons, each with the nearest offer."""
     counts = Counter(r.constraint for r in rejected)
-    examples = {r.constraint: r for r in reversed(rejected)}
-    return [
-        f"{constraint} binds for {n} of {len(rejected)} offers, such as "
-        f"{examples[constraint].name}: {examples[constraint].reason}."
-        for constraint, n in counts.most_common(3)
-    ]
+    return [_nearest(constraint, rejected, n) for constraint, n in counts.most_common(3)]
+
+
+def _nearest(constraint: Constraint, rejected: Sequence[Rejection], n: int) -> str:
+    """A reason with the offer that misses it by least: what one would have to give."""
+    members = [r for r in rejected if r.constraint is constraint]
+    measured = [(r.times, r) for r in members if r.times is not None]
+    told = f"{constraint} binds for {n} of {len(rejected)} offers, "
+    if not measured:
+        return f"{told}such as {members[0].name}: {members[0].reason}."
+    times, least = min(measured, key=lambda pair: (pair[0], pair[1].name))
+    return (
+        f"{told}least for {least.name}, {least.hardware}: {least.reason}: "
+        f"{times:,.3g} times as much."
+    )
 
 
 # --- buy or rent ----------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dlbench.analysis.recommend import assumptions, memory, needs, serving, simulate
+from dlbench.analysis.recommend import assumptions, memory, needs, serving, simulate, words
 from dlbench.core.errors import UsageError
 from dlbench.core.recommendation import Candidate, Constraint, Evidence, Question, Recommendation
 from dlbench.core.types import (
@@ -311,20 +311,33 @@ def test_spot_pays_for_interruptions_with_rework_and_restarts() -> None:
     calm = picked(r.ask(r.need(**fields), offered, run))
     assert often.spot
     assert rarely.spot
-    # 2e8 samples at 500 a second are 111 h: 11 interruptions, of 2 h of rework each or of 5 minutes.
+    # 2e8 samples at 500 a second are 111 h: 11 interruptions, of 5 minutes of rework each. With 4 h
+    # between checkpoints what is done again is interrupted again: 13.7 times 1.87 h.
     assert float(step(often, "interruptions").split()[0]) == pytest.approx(11, rel=0.1)
     more_h = (value(rarely.time_s) - value(often.time_s)) / 3600
-    assert more_h == pytest.approx(11.1 * (120 - 5) / 60, rel=0.1)
+    assert float(step(rarely, "interruptions").split()[0]) == pytest.approx(13.7, rel=0.1)
+    assert more_h == pytest.approx(13.7 * 1.87 - 11.1 * 5 / 60, rel=0.1)
     assert value(often.time_s) > value(calm.time_s)
 
 
-def test_no_interruption_costs_nothing() -> None:
-    """A rate of zero is a rate."""
+def test_a_day_without_checkpoints_is_not_spots() -> None:
+    """20 h at an interruption each ten: (exp(2) - 1) / 0.1 = 64 h of a third of the price is more."""
     offered = r.of(r.offer(spot_usd_per_h=0.3, spot_as_of="2026-11-20"))
-    with pytest.raises(UsageError, match="spot_interruptions_per_h is 0"):
-        r.need(spot=True, spot_interruptions_per_h=[0.0, 0.0])
-    pick = picked(r.ask(r.need(spot=True, spot_interruptions_per_h=[1e-9, 1e-9]), offered))
-    assert step(pick, "interruptions").startswith("0 on average")
+    run = r.measured(500.0, instance="l4.small")
+    fields = {**MINE, "samples": 3.6e7, "spot": True, "spot_interruptions_per_h": [0.1, 0.1]}
+    never = r.ask(r.need(**fields, checkpoint_min=1e6), offered, run)
+    assert not picked(never).spot
+    assert picked(r.ask(r.need(**fields, checkpoint_min=0), offered, run)).spot
+
+
+def test_no_interruption_costs_nothing() -> None:
+    """A rate of zero is a rate, and a machine may be set up already."""
+    offered = r.of(r.offer(spot_usd_per_h=0.3, spot_as_of="2026-11-20"))
+    for rate in (0.0, 1e-9):
+        fields = {"spot_interruptions_per_h": [rate, rate], "set_up_min": [0, 0]}
+        pick = picked(r.ask(r.need(spot=True, **fields), offered))
+        assert step(pick, "interruptions").startswith("0 on average")
+        assert step(pick, "set-up").startswith("0 (0 to 0)")
 
 
 def test_carbon_is_a_range_of_the_region_and_can_be_the_objective() -> None:
@@ -399,9 +412,26 @@ def test_nothing_feasible_names_the_limit_and_by_how_much() -> None:
     assert late.binding[0].startswith("deadline_h binds: it is 1 h")
     assert "times as much" in late.binding[0]
     poor = r.ask(r.need(samples=1e8, budget_usd=1.0), offered)
-    assert poor.binding[0].startswith("budget binds: it is 1 USD")
+    assert poor.binding[0].startswith("budget_usd binds: it is 1 USD")
+    monthly = r.ask(
+        r.need(samples=1e8, budget_usd_per_month=10.0, runs_per_month=5.0, budget_usd=50.0), offered
+    )
+    assert monthly.binding[0].startswith("budget_usd_per_month / runs_per_month binds: it is 2 USD")
     both = r.ask(r.need(samples=1e8, budget_usd=1.0, deadline_h=1.0), offered)
     assert both.binding[0].startswith("No single limit binds alone")
+
+
+def test_what_no_machine_can_do_is_told_by_the_nearest_that_cannot() -> None:
+    """Of memory: the largest, and how many times as much would be needed; not the first of a table."""
+    offered = r.of(r.offer(), r.offer(**r.A100), r.offer(**r.A10G))
+    answer = r.ask(r.need(parameters=20e9), offered)
+    assert answer.binding[0].startswith("memory binds for 3 of 3 offers, least for aws a100")
+    nearest = min(x.times for x in answer.rejected if x.times is not None)
+    assert nearest > 4
+    assert answer.binding[0].endswith(f"{nearest:,.3g} times as much.")
+    late = r.ask(r.serve(p99_ms=1.0), offered).binding[0]
+    assert "latency binds for 3 of 3 offers, least for aws" in late
+    assert "times as much" in late
 
 
 def test_residency_takes_only_places_that_are_known_to_be_there() -> None:
@@ -567,10 +597,27 @@ def test_every_number_has_its_way() -> None:
         "time",
         "price",
         "rent",
+        "cost",
         "energy",
         "carbon",
     ]
     assert all(s.formula for s in pick.trail)
+
+
+def test_the_way_of_energy_and_carbon_has_its_numbers() -> None:
+    """Watts, PUE and grams a kWh: whoever multiplies them has what the answer says."""
+    asked = r.need(pue=1.5, intensity_g_per_kwh=100.0, data_gb=50.0)
+    pick = picked(r.ask(asked, r.of(r.offer())))
+    way = {s.name: s for s in pick.trail}
+    assert way["carbon"].formula == "kWh x PUE 1.5 x 100 g/kWh, operational only"
+    # An L4 of 72 W at three quarters, and 8 vCPUs of 2.5 W.
+    assert "accelerators 54 (36 to 70.5) W" in way["energy"].formula
+    assert "host 20 (12 to 39.9) W" in way["energy"].formula
+    assert way["storage"].formula.startswith("50 GB x 0.08 USD a month")
+    assert way["cost"].formula == "rent + storage"
+    catalogs = next(s for s in picked(r.ask(r.need(), r.of(r.offer()))).trail if s.name == "carbon")
+    assert "PUE 1.14" in catalogs.formula
+    assert "PUE: " in catalogs.source
 
 
 def test_old_and_odd_prices_are_told_beside_the_pick() -> None:
@@ -667,7 +714,9 @@ def test_launch_lines_measure_what_was_asked_for() -> None:
     """The same variant; one's own model by --model, since no folder has its name."""
     tiny = {"workload": "resnet50", "variant": "tiny"}
     given = {"parameters": None, "flops_per_sample": None}
-    assert "dlbench run resnet50 --variant tiny" in launched(r.need(**given, **tiny), r.offer()).shell
+    assert (
+        "dlbench run resnet50 --variant tiny" in launched(r.need(**given, **tiny), r.offer()).shell
+    )
     assert "dlbench run --model FILE.py:FUNCTION" in launched(r.need(), r.offer()).shell
     own = r.ask(r.need(**MINE), r.of(r.offer()), r.measured(500.0)).launch
     assert own is not None
@@ -789,6 +838,12 @@ SERVICE = {"task": "inference", "requests_per_s": 5.0, "p99_ms": 50.0}
         ({"spot": "yes"}, "spot is 'yes'"),
         ({"set_up_min": [20, 5]}, "set_up_min is [20, 5]"),
         ({"set_up_min": [5]}, "set_up_min is [5]"),
+        ({"set_up_min": 5}, "set_up_min is 5"),
+        ({"pue": 0.5}, "pue is 0.5"),
+        ({"pue": 112}, "pue is 112"),
+        ({**SERVICE, "hours_per_month": 8760}, "hours_per_month is 8760"),
+        ({"owned": [{"name": "x", "country": "Germany"}]}, "owned: country is 'Germany'"),
+        ({"owned": [{"name": "x", "accelerator_count": 1.5}]}, "accelerator_count is 1.5"),
         ({"dead_line_h": 3}, "dead_line_h is no field"),
         ({"owned": [{"nmae": "x"}]}, "nmae is no field"),
         ({"owned": [{}]}, "owned: name is missing"),
@@ -852,6 +907,55 @@ def test_inference_that_ends_is_a_run_like_training() -> None:
     assert value(pick.time_s) < value(trained.time_s) / 2
     assert isinstance(pick.latency_p99_s, Absent)
     assert pick.p_deadline is not None
+
+
+@pytest.mark.parametrize(
+    ("table", "advice"),
+    [
+        ({"deadline_h": "10 min"}, "A finite number of hours is needed."),
+        ({"budget_usd_per_month": "5k"}, "A finite number of USD is needed."),
+        ({"set_up_min": 5}, "Low and high are needed: [5.0, 20.0]."),
+    ],
+)
+def test_the_remedy_says_what_a_field_counts(table: dict[str, Any], advice: str) -> None:
+    """Whoever wrote minutes into hours can see it."""
+    with pytest.raises(UsageError) as caught:
+        needs.build(table)
+    assert caught.value.advice == advice
+
+
+@pytest.mark.parametrize(
+    ("region", "advice"), [("Germany", ": DE."), ("UK", ": GB."), ("europe", ": EU.")]
+)
+def test_a_country_that_is_written_out_is_told_its_code(region: str, advice: str) -> None:
+    """Rather than the marketplace's regions that are spelled nearly so."""
+    with pytest.raises(UsageError) as caught:
+        r.ask(r.need(regions=[region]), r.of(r.offer()))
+    assert caught.value.advice == f"Countries are codes of two letters{advice}"
+
+
+def test_a_workload_has_its_size_and_takes_no_other() -> None:
+    """Parameters beside it would be ignored in silence."""
+    both = needs.build({"workload": "resnet50", "samples": 10.0, "parameters": 1e6})[0]
+    with pytest.raises(UsageError, match="parameters and workload resnet50 both say"):
+        r.ask(both, r.of(r.offer()))
+
+
+def test_work_that_was_left_open_is_echoed() -> None:
+    """One epoch of one's samples, or the workload's data set and its epochs."""
+    own = r.ask(needs.build({"workload": "resnet50", "samples": 10.0})[0], r.of(r.offer()))
+    assert dict(own.defaults) == {"epochs": "1"}
+    all_ = r.ask(needs.build({"workload": "resnet50"})[0], r.of(r.offer()))
+    assert dict(all_.defaults)["samples"].startswith("1,281,167 (the workload's data set")
+    assert dict(all_.defaults)["epochs"].startswith("90")
+    assert r.ask(r.need(), r.of(r.offer())).defaults == ()
+
+
+def test_less_than_a_cent_is_not_nothing() -> None:
+    """Nobody gets a machine for 0.00 USD."""
+    assert words.usd(0.0042) == "0.0042 USD"
+    assert words.usd(0.05) == "0.05 USD"
+    assert words.usd(1234.5) == "1,234 USD"
 
 
 def test_every_default_is_echoed_and_nothing_that_was_given() -> None:

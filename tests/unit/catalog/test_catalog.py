@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -139,6 +140,16 @@ def test_two_files_that_contradict_each_other_are_refused_with_field_and_remedy(
     assert "Correct one of them" in caught.value.advice
 
 
+def test_two_files_that_count_accelerators_differently_contradict_each_other(
+    tmp_path: Path,
+) -> None:
+    """At one price four times the speed: the answer would hang on the order of the files."""
+    a = prices(tmp_path, "aws,g6.xlarge,us-east-1,L4,1,0.5,2026-11-24\n", "a.csv")
+    b = prices(tmp_path, "aws,g6.xlarge,us-east-1,L4,4,0.5,2026-11-24\n", "b.csv")
+    with pytest.raises(UsageError, match="accelerator_count is 1 in the one and 4 in the other"):
+        catalog.load([a, b])
+
+
 def test_two_files_that_agree_are_fine(tmp_path: Path) -> None:
     """The same price twice contradicts nothing."""
     row = "aws,g6.xlarge,us-east-1,L4,1,0.5,2026-11-24\n"
@@ -151,6 +162,8 @@ def test_two_files_that_agree_are_fine(tmp_path: Path) -> None:
     [
         ("aws,x,us-east-1,L4,1,0.00,2026-11-24", "row 2: ondemand_usd_h is 0.00"),
         ("aws,x,us-east-1,L4,1,-3,2026-11-24", "ondemand_usd_h is -3"),
+        ("aws,x,us-east-1,L4,1,1e308,2026-11-24", "ondemand_usd_h is 1e+308"),
+        ("aws,x,us-east-1,,2,3,2026-11-24", "accelerator is empty, and accelerator_count is 2"),
         ("aws,x,us-east-1,L4,1,nan,2026-11-24", "ondemand_usd_h is nan"),
         ("aws,x,us-east-1,L4,1,1e999,2026-11-24", "ondemand_usd_h is 1e999"),
         ("aws,x,us-east-1,L4,1,cheap,2026-11-24", "ondemand_usd_h is no number"),
@@ -328,8 +341,6 @@ def test_diff_tells_new_gone_and_repriced_rows(tmp_path: Path) -> None:
 )
 def test_prices_age_by_the_kind_of_seller(provider: str, as_of: str, old: bool) -> None:
     """7, 30 and 90 days; a bare year counts from its first day."""
-    from dataclasses import replace
-
     offer = replace(catalog.shipped().offers[0], provider=provider, as_of=as_of)
     assert bool(ages.stale(offer, TODAY)) is old
 
@@ -341,6 +352,12 @@ def test_a_given_limit_replaces_the_kinds_and_makes_it_an_error() -> None:
     assert ages.stale(offer, TODAY, limit=1000) == ""
     found = lint.check(catalog.shipped(), TODAY, max_price_age=30)
     assert {f.severity for f in found if f.rule == "old-price"} == {"error"}
+
+
+def test_a_price_of_a_day_to_come_is_not_fresh() -> None:
+    """A slip of the year must not make a price the newest of all."""
+    offer = replace(catalog.shipped().offers[0], as_of="2027-11-25")
+    assert "is of 2027-11-25, a day that is yet to come" in ages.stale(offer, TODAY)
 
 
 def test_regions_name_their_country_where_they_can() -> None:

@@ -47,6 +47,26 @@ def test_list_prints_the_cheapest_first(
     assert len(json.loads(capsys.readouterr().out)) > 118
 
 
+def test_list_refuses_a_place_that_nobody_knows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a provider: "no offer matches" would read as if there were none to rent."""
+    assert call(monkeypatch, "list", "--region", "XX") == 2
+    assert "no region or country 'XX'" in capsys.readouterr().err
+    assert call(monkeypatch, "list", "--region", "de") == 0
+
+
+def test_show_of_an_accelerator_has_all_its_offers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One seller calls an instance "H100", which hides no other seller's."""
+    assert call(monkeypatch, "show", "H100", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {"aws", "gcp", "lambda", "paperspace"} <= {o["provider"] for o in found["offers"]}
+    names = [(o["provider"], o["instance_type"], o["region"]) for o in found["offers"]]
+    assert len(names) == len(set(names))
+
+
 def test_show_has_sources_and_finds_by_any_name(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
