@@ -13,37 +13,40 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.kill_resume import LATEST_S, kill_and_resume, resume
+from benchmarks.kill_resume import LATEST_S, MOST_KILLS, N_TRIALS, kill_and_resume, resume
 from dlbench.core.errors import GateError
-from dlbench.core.types import OutcomeKind, Run
+from dlbench.core.types import OutcomeKind, Plan, Run
 from dlbench.store import journal, runs
 from tests import sessions, waiting
 
-N_KILLS = 6
-"""Here a few; ``benchmarks/kill_resume.py`` does a hundred."""
 
-
-def test_sigkill_at_random_moments_loses_nothing(tmp_path: Path) -> None:
-    """Every trial that was in the journal is in the document, and the plan is complete."""
-    generator, hits = random.Random(17), 0
-    for i in range(N_KILLS):
-        folder = tmp_path / str(i)
-        folder.mkdir()
-        hits += kill_and_resume(folder, generator.uniform(0, LATEST_S)) is not None
-    assert hits >= N_KILLS // 3
-
-
-def test_a_kill_between_document_and_journal_is_sealed_already(results: Path) -> None:
-    """The document is there and the journal still too: resuming keeps the one, removes the other."""
+def _barely_begun(results: Path, plan: Plan, fingerprint: str | None = None) -> None:
+    """A journal as a session leaves it that is killed before its first trial ends."""
+    here = sessions.surroundings()
     header = journal.JournalHeader(
         run_id="x",
         created_utc="2026-01-01T00:00:00Z",
         dlbench_version="0.1.0",
-        plan=sessions.plan([sessions.fake_case()]),
-        environment=sessions.surroundings(),
+        plan=plan,
+        environment=replace(here, fingerprint=fingerprint or here.fingerprint),
     )
     with journal.Journal.create(results, header):
         pass
+
+
+def test_sigkill_at_random_moments_loses_nothing(results: Path) -> None:
+    """Of a session that is killed a dozen times: every trial that its journal held is there.
+
+    Each kill finds a worker under way, after one trial more than the kill before it.
+    """
+    generator = random.Random(17)
+    delays_s = [generator.uniform(0, LATEST_S) for _ in range(MOST_KILLS)]
+    assert MOST_KILLS - 1 <= kill_and_resume(results, delays_s) < N_TRIALS
+
+
+def test_a_kill_between_document_and_journal_is_sealed_already(results: Path) -> None:
+    """The document is there and the journal still too: resuming keeps the one, removes the other."""
+    _barely_begun(results, sessions.plan([sessions.fake_case()]))
     path = results / "x.journal"
     original = runs.seal
     kept: list[bytes] = []
@@ -66,25 +69,26 @@ def test_a_kill_between_document_and_journal_is_sealed_already(results: Path) ->
 
 
 def _command(results: Path) -> list[str]:
-    command = [sys.executable, "-m", "dlbench", "run", "fake", "-f", "fake", "--out", str(results)]
-    return [*command, "--mode", "inference", "--json", "--time-budget", "20s"]
+    return [
+        *(sys.executable, "-m", "dlbench", "run", "--out", str(results)),
+        *("--resume", "last", "--json"),
+    ]
 
 
 def _interrupted(results: Path, number: signal.Signals) -> None:
-    """A run that got a signal in its second trial has recorded that one as interrupted."""
+    """A run that got a signal in its second trial, of a second, has recorded that as interrupted."""
+    profile = replace(sessions.PROFILE, looks=(3,), min_values=5, max_values=5)
+    _barely_begun(results, sessions.plan([sessions.fake_case(step_ms="100")], profile=profile))
     with subprocess.Popen(_command(results), stdout=subprocess.PIPE, text=True) as runner:
-        waiting.until(
-            lambda: any(p.read_bytes().count(b"\n") > 1 for p in results.glob("*.journal"))
-        )
+        waiting.until(lambda: journal.read_journal(results / "x.journal").trials != ())
         waiting.child(runner.pid, "dlbench.worker")
         runner.send_signal(number)
         output = runner.communicate(timeout=60)[0]
     assert runner.returncode == 130
     summary = json.loads(output)
     assert summary["interrupted"] is True
-    path = Path(summary["path"])
-    assert path.suffix == ".journal"
-    kinds = [t.outcome.kind for t in journal.read_journal(path).trials]
+    assert summary["path"] == str(results / "x.journal")
+    kinds = [t.outcome.kind for t in journal.read_journal(results / "x.journal").trials]
     assert kinds == [OutcomeKind.OK, OutcomeKind.INTERRUPTED]
 
 
@@ -96,9 +100,7 @@ def test_sigterm_finishes_the_record(results: Path) -> None:
 def test_sigint_finishes_the_record_and_can_be_resumed(results: Path) -> None:
     """Resuming measures the interrupted trial again."""
     _interrupted(results, signal.SIGINT)
-    resumed = subprocess.run(
-        [*_command(results), "--resume", "last"], capture_output=True, text=True, check=False
-    )
+    resumed = subprocess.run(_command(results), capture_output=True, text=True, check=False)
     assert resumed.returncode == 0, resumed.stderr
     document = runs.read_run(Path(json.loads(resumed.stdout)["path"]))
     trials = [t for r in document.results for t in r.trials]
@@ -108,15 +110,7 @@ def test_sigint_finishes_the_record_and_can_be_resumed(results: Path) -> None:
 
 def test_a_changed_machine_is_refused(results: Path) -> None:
     """Trials of two machines do not get into one document."""
-    header = journal.JournalHeader(
-        run_id="x",
-        created_utc="2026-01-01T00:00:00Z",
-        dlbench_version="0.1.0",
-        plan=sessions.plan([sessions.fake_case()]),
-        environment=replace(sessions.surroundings(), fingerprint="another"),
-    )
-    with journal.Journal.create(results, header):
-        pass
+    _barely_begun(results, sessions.plan([sessions.fake_case()]), fingerprint="another")
     with pytest.raises(GateError, match="is not that machine any more"):
         resume(results / "x.journal")
 

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,9 @@ from dlbench.core.types import (
 from dlbench.measure.schedule import SAMPLE_EVERY_S
 from dlbench.session import Finished
 from dlbench.session.workers import Settings
+from dlbench.telemetry import sampler
 from dlbench.telemetry.sampler import Recording, Sampler, parse
-from tests import builders, sessions, waiting
+from tests import builders, controls, sessions, waiting
 
 ENERGY = replace(sessions.PROFILE, energy_windows=1, energy_window_s=1.0, energy_idle_s=0.3)
 
@@ -73,11 +74,11 @@ def _meanwhile(number: signal.Signals, after_s: float) -> Iterator[list[int]]:
     def look() -> None:
         while not done.wait(0.01):
             children = {_program(child): child for child in psutil.Process().children()}
-            sampler = children.get("dlbench.telemetry.process")
-            if sampler is not None and "dlbench.worker" in children:
+            beside = children.get("dlbench.telemetry.process")
+            if beside is not None and "dlbench.worker" in children:
                 done.wait(after_s)
-                hit.append(sampler.pid)
-                sampler.send_signal(number)
+                hit.append(beside.pid)
+                beside.send_signal(number)
                 return
 
     thread = threading.Thread(target=look)
@@ -89,12 +90,27 @@ def _meanwhile(number: signal.Signals, after_s: float) -> Iterator[list[int]]:
         thread.join()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Healthy:
+    """A run in which nothing goes wrong, and a control that slept beside it."""
+
+    finished: Finished
+    control: controls.Metronome
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """A run in which nothing goes wrong."""
-    with pytest.MonkeyPatch.context() as patch:
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Healthy:
+    """Made once."""
+    with pytest.MonkeyPatch.context() as patch, controls.Metronome() as control:
         patch.setenv("DLBENCH_LOCK_DIR", str(tmp_path_factory.mktemp("locks")))
-        return sessions.run(_plan(), tmp_path_factory.mktemp("results"))
+        finished = sessions.run(_plan(), tmp_path_factory.mktemp("results"))
+    return Healthy(finished=finished, control=control)
+
+
+@pytest.fixture(scope="module")
+def finished(healthy: Healthy) -> Finished:
+    """That run."""
+    return healthy.finished
 
 
 def test_a_run_keeps_the_readings_and_measures_energy(finished: Finished) -> None:
@@ -139,15 +155,17 @@ def test_a_servers_energy_is_of_queries_at_the_rate_that_it_holds(tmp_path: Path
     assert value.value == pytest.approx(50.0 * window.duration_s / window.n_samples, rel=0.02)
 
 
-def test_readings_come_ten_times_a_second(finished: Finished) -> None:
-    """On the same clock as the windows; a busy machine may miss some, and none comes twice."""
-    (trial,) = finished.run.results[0].trials
+def test_readings_come_ten_times_a_second(healthy: Healthy) -> None:
+    """On the clock of the windows; as often as a thread beside it that only sleeps, and none twice."""
+    (trial,) = healthy.finished.run.results[0].trials
     track = next(t for t in trial.tracks if t.source == "fake:fake")
-    span_s = (track.t_us[-1] - track.t_us[0]) / 1e6
-    due = span_s / SAMPLE_EVERY_S
-    assert 0.3 * due < len(track.t_us) <= 1.1 * due + 2
-    assert track.start_s < trial.energy[0].start_s
-    assert track.start_s + track.t_us[-1] / 1e6 <= time.monotonic()
+    times_s = [track.start_s + t_us / 1e6 for t_us in track.t_us]
+    slept_s = controls.gap_s(healthy.control.woke_s(times_s[0], times_s[-1]))
+    gap_s = controls.gap_s(times_s)
+    assert 0.7 * SAMPLE_EVERY_S < gap_s < 1.3 * max(SAMPLE_EVERY_S, slept_s)
+    assert len(times_s) <= 1.1 * (times_s[-1] - times_s[0]) / SAMPLE_EVERY_S + 2
+    assert times_s[0] < trial.energy[0].start_s
+    assert times_s[-1] <= time.monotonic()
 
 
 @pytest.mark.parametrize("after_s", [0.1, 0.6])
@@ -169,16 +187,33 @@ def test_a_sampler_that_is_killed_leaves_the_run_and_names_itself(
     assert value.code == Reason.SAMPLER_KILLED
 
 
-def test_a_sampler_that_hangs_is_ended(tmp_path: Path) -> None:
-    """Stopped by a signal as a driver's call would stop it: the run does not wait for ever."""
-    start_s = time.monotonic()
-    with _meanwhile(signal.SIGSTOP, 0.3) as hit:
-        finished = sessions.run(_plan(), tmp_path)
-    assert hit
-    assert finished.run.results[0].outcome.ok
-    assert "telemetry_lost" in finished.run.results[0].flags
-    assert time.monotonic() - start_s < 120
-    assert not any(psutil.pid_exists(pid) for pid in hit)
+def test_a_sampler_that_hangs_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: Finished
+) -> None:
+    """Stopped by a signal as a driver's call would stop it: it is killed two seconds after the end.
+
+    Until then nothing waits for it: the worker has done all that it does beside a healthy one.
+    """
+    ended: dict[int, tuple[float, float, int | None]] = {}
+    end = sampler._end
+
+    def timed(process: subprocess.Popen[bytes]) -> None:
+        start_s = time.monotonic()
+        end(process)
+        ended[process.pid] = start_s, time.monotonic(), process.returncode
+
+    monkeypatch.setattr(sampler, "_end", timed)
+    with controls.Metronome() as control, _meanwhile(signal.SIGSTOP, 0.3) as hit:
+        result = sessions.run(_plan(), tmp_path).run.results[0]
+    assert result.outcome.ok
+    assert "telemetry_lost" in result.flags
+    names = [w.name for w in result.trials[0].windows]
+    assert names == [w.name for w in finished.run.results[0].trials[0].windows]
+    (pid,) = hit
+    from_s, to_s, code = ended[pid]
+    assert code == -signal.SIGKILL
+    controls.assert_took(sampler.STOP_S, from_s, to_s, control)
+    assert not psutil.pid_exists(pid)
 
 
 def test_a_sampler_that_cannot_be_started_is_said(
