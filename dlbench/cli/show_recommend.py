@@ -193,7 +193,7 @@ def markdown(found: Recommendation, *, explain: bool) -> None:
         lines += ["", *_markdown_table(found, found.pick, serving=serving)]
         lines += _markdown_list("What would flip it", [f.sentence for f in found.flips])
         lines += _markdown_list("Buy or rent", [b.sentence for b in found.buy_or_rent])
-        lines += _markdown_list("Careful", found.pick.warnings)
+        lines += _markdown_list("Careful", _careful(found))
     lines += _markdown_list("Rejected", _counts(found.rejected))
     lines += _markdown_list(
         "Defaults taken", [f"{name}: {value}" for name, value in found.defaults]
@@ -230,6 +230,12 @@ def _markdown_table(found: Recommendation, pick: Candidate, *, serving: bool) ->
         "| " + " | ".join("---" for _ in heads) + " |",
         *("| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows),
     ]
+
+
+def _careful(found: Recommendation) -> list[str]:
+    """Warnings of all that are shown: an alternative's price may be the older one."""
+    columns = [*([found.pick] if found.pick else []), *found.alternatives]
+    return [f"{c.name}: {warning}" for c in columns for warning in c.warnings]
 
 
 def _markdown_list(title: str, lines: Sequence[str]) -> list[str]:

@@ -85,6 +85,18 @@ def test_markdown_and_explain(
     assert "maxcloudon gpu-server (bulgaria)" in out
 
 
+def test_markdown_warns_of_alternatives_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever takes the second best must know how old its price is."""
+    assert call(monkeypatch, *FLAGS, "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert call(monkeypatch, *FLAGS, "--markdown") == 0
+    careful = capsys.readouterr().out.split("### Careful")[1].split("###")[0]
+    shown = [answer["pick"], *answer["alternatives"]]
+    assert sum(len(c["warnings"]) for c in shown) == careful.count("\n- ")
+
+
 def test_a_file_with_flags_over_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -103,6 +115,7 @@ def test_a_file_with_flags_over_it(
         ((*FLAGS, "--budget-usd", "-5"), "budget_usd is -5"),
         ((*FLAGS, "--region", "mars"), "regions: 'mars'"),
         (("--workload", "resnet51"), "workload 'resnet51' is unknown"),
+        (("--workload", "resnet51"), "Did you mean resnet50?"),
         (("--parameters", "1e6"), "flops_per_sample"),
     ],
 )
@@ -176,6 +189,8 @@ def test_a_file_that_is_no_toml_or_huge(
     assert "is no TOML" in capsys.readouterr().err
     path.write_bytes(b"#" * 70_000)
     assert call(monkeypatch, str(path)) == 7
+    assert call(monkeypatch, "no.toml") == 7
+    assert "Name a need's TOML file" in capsys.readouterr().err
 
 
 def test_the_guided_way_asks_five_questions() -> None:

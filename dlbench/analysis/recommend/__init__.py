@@ -11,9 +11,10 @@ Recommendation
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import Any
 
 from dlbench.analysis.recommend import (
     assumptions,
@@ -112,7 +113,11 @@ def recommend(
         alternatives=tuple(solve.with_shares(j, need) for j in others),
         front=tuple(solve.with_shares(j, need) for j in solve.front(kept)),
         rejected=tuple(rejected),
-        binding=() if pick else words.binding(judged, rejected, need),
+        binding=()
+        if pick
+        else words.binding(
+            judged, rejected, need, _lifted(known, {r.constraint for r in rejected})
+        ),
         flips=words.flips(pick, judged, need) if pick else (),
         buy_or_rent=words.buy_or_rent(judged, need),
         cpu_verdict=words.cpu_verdict(pick, kept, need),
@@ -225,6 +230,31 @@ def _tried(known: Known) -> tuple[list[Simulated], list[Rejection]]:
         else:
             rejected.append(_rejection(choice, tried))
     return simulated, rejected
+
+
+LIFTED: dict[str, tuple[Constraint, Any]] = {
+    "regions": (Constraint.REGION, ()),
+    "exclude_providers": (Constraint.PROVIDER, ()),
+    "max_devices": (Constraint.DEVICES, 10**6),
+    "max_instances": (Constraint.DEVICES, 10**6),
+    "max_price_age_days": (Constraint.PRICE_AGE, None),
+}
+"""Wishes that take offers out before anything is simulated, by what each is without it."""
+
+
+def _lifted(known: Known, met: Collection[Constraint]) -> list[tuple[str, Judged]]:
+    """The pick without each wish that took something out: whether that wish alone stands in the way."""
+    found = []
+    for name, (constraint, without) in LIFTED.items():
+        if constraint not in met or getattr(known.need, name) == without:
+            continue
+        changes: dict[str, Any] = {name: without}
+        freed = replace(known, need=replace(known.need, **changes))
+        judged = [solve.judge(one, freed.need) for one in _tried(freed)[0]]
+        best = solve.best(judged, freed.need)
+        if best is not None:
+            found.append((name, best))
+    return found
 
 
 def _rejection(choice: Choice, refusal: Refusal) -> Rejection:
@@ -408,7 +438,8 @@ def _notes(known: Known, runs: Sequence[Run], judged: Sequence[Judged]) -> tuple
     based = ", ".join(f"{n} {tier}" for tier, n in tiers.items() if n)
     measured_on = sorted({s.device.name for s in known.found})
     found = [
-        f"{len(known.catalog.offers)} offers looked at; of {len(judged)} simulated ways: {based}.",
+        f"{len(known.catalog.offers)} offers looked at; "
+        + (f"of {len(judged)} simulated ways: {based}." if judged else "none could be simulated."),
         f"{len(known.found)} of {len(runs)} documents' cases measured this job"
         + (f", on {', '.join(measured_on)}." if measured_on else "; none counts."),
     ]

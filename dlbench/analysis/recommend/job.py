@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -124,7 +125,8 @@ def _facts(need: Need, runs: Sequence[Run]) -> Facts:
         known = ", ".join(n for n in workloads.folders() if n != "fake")
         raise UsageError(
             f"workload {need.workload!r} is unknown, and no result document measured it",
-            f"Known: {known}; your own model: dlbench run --model, or give parameters.",
+            f"{_did_you_mean(need.workload)}Known: {known}; your own model: dlbench run --model, or "
+            "give parameters.",
         )
     source = f"your own model, as its documents have it (workload {info.name})"
     batch = _measured_batches(need, runs)
@@ -133,6 +135,11 @@ def _facts(need: Need, runs: Sequence[Run]) -> Facts:
         need.flops_per_sample or _known(info.forward_flops(need.mode)),
     )
     return size, "adam", batch, None, source
+
+
+def _did_you_mean(name: str) -> str:
+    near = difflib.get_close_matches(name, workloads.folders(), n=1)
+    return f"Did you mean {near[0]}? " if near else ""
 
 
 def _known(number: float | Absent) -> float | None:

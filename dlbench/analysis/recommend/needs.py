@@ -95,7 +95,7 @@ def build(table: Values) -> tuple[Need, tuple[tuple[str, str], ...]]:
     values = {name: _value(name, given) for name, given in table.items()}
     need = Need(**values)
     _refuse_contradictions(need)
-    return need, _defaults(values)
+    return need, _defaults(values, need)
 
 
 def _refuse_unknown(name: str, known: set[str]) -> None:
@@ -276,14 +276,31 @@ def _refuse_contradictions(need: Need) -> None:
         )
 
 
-def _defaults(values: Values) -> tuple[tuple[str, str], ...]:
-    """Every field with a default that the need left open, as people read it."""
+LEFT_OPEN = {
+    "batch_size": "the largest usual one that fits",
+    "deadline_h": "none",
+    "budget_usd": "none",
+    "budget_usd_per_month": "none",
+    "carbon_limit_kg": "none",
+    "regions": "any",
+    "exclude_providers": "none",
+    "max_price_age_days": "any",
+}
+"""What is taken where a field has no value, which is a default too."""
+
+OF_RUNS = frozenset({"deadline_h", "budget_usd", "runs_per_month"})
+OF_SERVICES = frozenset({"hours_per_month", "max_instances"})
+
+
+def _defaults(values: Values, need: Need) -> tuple[tuple[str, str], ...]:
+    """Every field with a default that the need left open and that counts for it, as people read it."""
+    meaningless = OF_RUNS if need.serving else OF_SERVICES
     found = []
     for field in fields(Need):
         default = field.default
         if field.name in values or default is MISSING or field.name in {"name", "workload"}:
             continue
-        text = _plain(default)
+        text = "" if field.name in meaningless else LEFT_OPEN.get(field.name) or _plain(default)
         if text:
             found.append((field.name, text))
     return tuple(found)

@@ -335,10 +335,18 @@ def _describe(judged: Judged | None) -> str:
 # --- nothing feasible -----------------------------------------------------------------------
 
 
-def binding(judged: Sequence[Judged], rejected: Sequence[Rejection], need: Need) -> tuple[str, ...]:
-    """Which limit stands in the way, and by how much: each is lifted alone, and it is solved again."""
+def binding(
+    judged: Sequence[Judged],
+    rejected: Sequence[Rejection],
+    need: Need,
+    lifted: Sequence[tuple[str, Judged]] = (),
+) -> tuple[str, ...]:
+    """Which limit stands in the way, and by how much: each is lifted alone, and it is solved again.
+
+    ``lifted`` are wishes that are no amounts, each with the pick that there is without it.
+    """
     found = []
-    lifted: dict[str, tuple[float | None, str, Callable[[Judged], float]]] = {
+    limits: dict[str, tuple[float | None, str, Callable[[Judged], float]]] = {
         "deadline_h": (need.deadline_h, "h", lambda j: j.sure_h),
         solve.budget_field(need): (solve.budget_usd(need), "USD", lambda j: j.sure_usd),
         "carbon_limit_kg": (
@@ -347,7 +355,7 @@ def binding(judged: Sequence[Judged], rejected: Sequence[Rejection], need: Need)
             lambda j: float("inf") if j.sure_kg is None else j.sure_kg,
         ),
     }
-    for name, (limit, unit, of) in lifted.items():
+    for name, (limit, unit, of) in limits.items():
         if limit is None:
             continue
         fields = BUDGETS if name.startswith("budget") else {name: None}
@@ -359,6 +367,7 @@ def binding(judged: Sequence[Judged], rejected: Sequence[Rejection], need: Need)
                 f"(by {least.candidate.name}, {least.candidate.hardware}): "
                 f"{of(least) / limit:,.3g} times as much."
             )
+    found += [f"{name} binds: without it, {_describe(best)}." for name, best in lifted]
     if not found and judged:
         least_h, least_usd = (
             min(judged, key=lambda j: j.sure_h),

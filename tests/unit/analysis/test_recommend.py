@@ -421,6 +421,25 @@ def test_nothing_feasible_names_the_limit_and_by_how_much() -> None:
     assert both.binding[0].startswith("No single limit binds alone")
 
 
+def test_a_wish_that_alone_stands_in_the_way_is_told_with_what_there_is_without_it() -> None:
+    """Regions, sellers, devices and ages are lifted alone too, and it is solved again."""
+    offered = r.of(r.offer(), r.offer(**{**r.A100, "region": "eu-central-1"}))
+    fields = {"regions": ["DE"], "budget_usd": 3.0}
+    answer = r.ask(r.need(**fields), offered)
+    assert [s.split(" binds")[0] for s in answer.binding] == ["budget_usd", "regions"]
+    assert answer.binding[1].startswith(
+        "regions binds: without it, aws l4.small (us-east-1), 1 x L4"
+    )
+    assert picked(r.ask(r.need(budget_usd=3.0), offered)).offer.region == "us-east-1"
+    both = r.ask(r.need(regions=["SE"], exclude_providers=["aws"]), offered)
+    assert "binds for" in both.binding[0]
+    assert "none could be simulated" in both.notes[0]
+    big = r.ask(r.need(), r.of(r.offer(accelerator_count=16.0)))
+    assert big.binding[0].startswith("max_devices binds: without it, aws l4.small")
+    old = r.ask(r.need(max_price_age_days=1), offered)
+    assert old.binding[0].startswith("max_price_age_days binds: without it, aws l4.small")
+
+
 def test_what_no_machine_can_do_is_told_by_the_nearest_that_cannot() -> None:
     """Of memory: the largest, and how many times as much would be needed; not the first of a table."""
     offered = r.of(r.offer(), r.offer(**r.A100), r.offer(**r.A10G))
@@ -967,6 +986,11 @@ def test_every_default_is_echoed_and_nothing_that_was_given() -> None:
     assert named["framework"] == "pytorch"
     assert named["confidence"] == "0.9"
     assert named["spot_interruptions_per_h"] == "0.01 to 0.2"
+    assert named["regions"] == "any"
+    assert named["deadline_h"] == named["budget_usd"] == named["carbon_limit_kg"] == "none"
+    service = dict(needs.build({**SERVICE, "workload": "bert_base"})[1])
+    assert service["budget_usd_per_month"] == "none"
+    assert not {"deadline_h", "budget_usd", "runs_per_month"} & set(service)
 
 
 def test_a_workloads_own_data_set_is_the_work_when_none_is_given() -> None:
