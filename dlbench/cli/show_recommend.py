@@ -124,9 +124,9 @@ def _pick(found: Recommendation, pick: Candidate) -> None:
     _section("What would flip it", [flip.sentence for flip in found.flips])
     _section("Buy or rent", [b.sentence for b in found.buy_or_rent])
     if found.launch is not None and isinstance(found.launch.skypilot_yaml, str):
-        _section("SkyPilot task (task.yaml)", found.launch.skypilot_yaml.splitlines())
+        _section("SkyPilot task (task.yaml)", found.launch.skypilot_yaml.splitlines(), code=True)
     elif found.launch is not None:
-        _section("Steps", found.launch.shell.splitlines())
+        _section("Steps", found.launch.shell.splitlines(), code=True)
 
 
 def _side_by_side(columns: Sequence[tuple[str, Candidate]], *, serving: bool) -> None:
@@ -135,14 +135,15 @@ def _side_by_side(columns: Sequence[tuple[str, Candidate]], *, serving: bool) ->
     show.table(("", *(label for label, _ in columns)), rows)
 
 
-def _section(title: str, lines: Sequence[str]) -> None:
+def _section(title: str, lines: Sequence[str], *, code: bool = False) -> None:
+    """A title and its lines; lines of ``code`` are not broken, so that they can be copied."""
     lines = [line for line in lines if line]
     if not lines:
         return
     out = show.console()
     out.print(f"\n[bold]{show.clean(title)}[/]")
     for line in lines:
-        out.print(f"  {show.clean(line)}")
+        out.print(f"  {show.clean(line)}", soft_wrap=code)
 
 
 def _rejected(rejected: Sequence[Rejection], *, all_: bool) -> None:

@@ -85,6 +85,16 @@ def test_markdown_and_explain(
     assert "maxcloudon gpu-server (bulgaria)" in out
 
 
+def test_launch_lines_are_not_broken_where_the_terminal_ends(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is copied from it must run."""
+    monkeypatch.setenv("COLUMNS", "60")
+    assert call(monkeypatch, *FLAGS) == 0
+    command = next(x for x in capsys.readouterr().out.splitlines() if "dlbench run resnet50" in x)
+    assert "--batch-size" in command
+
+
 def test_markdown_warns_of_alternatives_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,7 @@ from dlbench.core.recommendation import (
     Flip,
     Need,
     Rejection,
+    Step,
 )
 from dlbench.core.types import Absent, Metric, Objective
 
@@ -74,7 +75,7 @@ def reasons(pick: Judged, kept: Sequence[Judged], need: Need) -> tuple[str, ...]
     """Why this one, in plain words."""
     candidate = solve.with_shares(pick, need)
     found = [_first(candidate, need, len(kept)), _limits(candidate, need)]
-    found.append(_memory(candidate))
+    found += [_head_room(candidate), _devices(candidate), _memory(candidate)]
     found.append(_evidence(candidate))
     other = next((j for j in kept if j.hardware != pick.hardware), None)
     if other is not None and pick.value > 0:
@@ -109,6 +110,24 @@ def _limits(candidate: Candidate, need: Need) -> str:
     if candidate.p_budget is not None and budget is not None:
         parts.append(f"{share(candidate.p_budget)} stay within the budget of {usd(budget)}")
     return f"Of the simulated outcomes, {' and '.join(parts)}." if parts else ""
+
+
+def _step(candidate: Candidate, name: str) -> Step | None:
+    return next((step for step in candidate.trail if step.name == name), None)
+
+
+def _head_room(candidate: Candidate) -> str:
+    """Of a service: how many instances, and how much of their rate is left for bursts."""
+    step = _step(candidate, "instances")
+    return "" if step is None else f"Instances: {step.value} = {step.formula}."
+
+
+def _devices(candidate: Candidate) -> str:
+    """What several devices do together, which is never so many times one."""
+    step, count = _step(candidate, "scaling"), candidate.offer.accelerator_count
+    if step is None or isinstance(count, Absent) or count <= 1:
+        return ""
+    return f"Its {count:g} devices are taken as {step.value} ({step.formula})."
 
 
 def _memory(candidate: Candidate) -> str:

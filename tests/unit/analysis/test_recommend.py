@@ -177,6 +177,18 @@ def test_several_devices_scale_by_a_stated_efficiency() -> None:
     assert "not measured" in scaling.formula
 
 
+def test_the_reasons_say_what_several_devices_are_taken_as() -> None:
+    """Never linear in silence: not only --explain has it."""
+    reasons = r.ask(r.need(), r.of(r.offer(accelerator_count=4.0))).reasons
+    assert any(
+        "Its 4 devices are taken as 2.89 (1.69 to 3.61) x one device (4 x 0.85^log2(4), not measured)"
+        in reason
+        for reason in reasons
+    )
+    one = r.ask(r.need(), r.of(r.offer())).reasons
+    assert not any("devices are taken" in reason for reason in one)
+
+
 def test_several_devices_scale_as_measured_where_somebody_did() -> None:
     """A case of two devices over one of one."""
     run = r.measured(500.0)
@@ -786,6 +798,8 @@ def test_a_measured_server_rate_says_how_many_instances() -> None:
     assert pick.n_instances == math.ceil(900 / (sure * 0.8)) == 7
     assert value(pick.cost_usd) == pytest.approx(7 * 0.8 * 730, rel=1e-6)
     assert "80% planned utilisation" in next(s.formula for s in pick.trail if s.name == "instances")
+    assert any(s.startswith("Instances: 7 = 900 requests/s / (") for s in answer.reasons)
+    assert any("x 80% planned utilisation" in s for s in answer.reasons)
     assert "measured, server scenario" in next(
         s.formula for s in pick.trail if s.name == "rate within the limit"
     )
