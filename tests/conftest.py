@@ -1,4 +1,4 @@
-"""Every test starts from the same state: its own locks, no settings of the caller's."""
+"""Every test starts from the same state: nobody else's locks, no settings of the caller's."""
 
 from __future__ import annotations
 
@@ -14,10 +14,16 @@ settings.register_profile(
 settings.load_profile("any machine")
 
 
+@pytest.fixture(scope="module")
+def _locks(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder for locks, one a module: to make one takes longer than most tests."""
+    return str(tmp_path_factory.mktemp("locks"))
+
+
 @pytest.fixture(autouse=True)
-def _own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Locks in a folder of the test's own; no variable of ours or CUDA's from outside."""
-    monkeypatch.setenv("DLBENCH_LOCK_DIR", str(tmp_path_factory.mktemp("locks")))
+def _own_state(_locks: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks in a folder of the module's own; no variable of ours or CUDA's from outside."""
+    monkeypatch.setenv("DLBENCH_LOCK_DIR", _locks)
     for name in (
         "DLBENCH_POWERCAP_ROOT",
         "DLBENCH_CPUS_ROOT",

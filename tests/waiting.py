@@ -41,12 +41,22 @@ def child(pid: int, word: str) -> psutil.Process:
     return found[0]
 
 
+def lives(pid: int) -> bool:
+    """Whether there is such a process; one that ended and was not asked for its end is none."""
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
 BUSY_LOAD_PER_CORE = 1.5
 """With so many programs waiting for each core a sleeper is woken late, and no rate holds any limit."""
 
 
 def skip_without_a_rate(message: str) -> None:
-    """Skip a server's test that failed for want of a rate, on a machine that is seen to be busy."""
+    """Skip the rest of a server's test that failed for want of a rate, on a machine seen to be busy.
+
+    What no load can change was asserted before.
+    """
     load_per_core = os.getloadavg()[0] / (os.cpu_count() or 1)
     if "rate" in message and load_per_core > BUSY_LOAD_PER_CORE:
         pytest.skip(f"a load of {load_per_core:.1f} a core: {message}")

@@ -32,6 +32,7 @@ def product(tmp_path: Path) -> acceptance.Product:
             **{name: (*given, *fits) for name, given in acceptance.runs_of(81920.0).items()},
             "energy": ("--mode", "training", "--profile", "quick"),
         },
+        program="tests.brief",
     )
 
 

@@ -135,15 +135,19 @@ def test_a_run_keeps_the_readings_and_measures_energy(finished: Finished) -> Non
 def test_a_servers_energy_is_of_queries_at_the_rate_that_it_holds(tmp_path: Path) -> None:
     """50 W for ever: joules a query are 50 over the rate, and not over what it could do in a row."""
     pytest.importorskip("mlperf_loadgen")
-    options = (("step_ms", "2"), (LATENCY_LIMIT_OPTION, "200"))
+    options = (("step_ms", "2"), (LATENCY_LIMIT_OPTION, "100"))
     case = builders.case(scenario=Scenario.SERVER, options=options)
     planned = sessions.plan([case], telemetry=TelemetryLevel.BASIC)
     planned = replace(planned, profile=replace(ENERGY, max_steady_s=1.0))
     finished = sessions.run(planned, tmp_path)
     (result,) = finished.run.results
-    waiting.skip_without_a_rate(result.outcome.message)
-    assert result.outcome.ok, result.outcome.message
     (trial,) = result.trials
+    if not result.outcome.ok:
+        # Whatever the machine does meanwhile: without a rate there is no energy, and none is made up.
+        assert trial.energy == ()
+        assert isinstance(metrics.compute("energy_j_per_sample", result, finished.run), Absent)
+        waiting.skip_without_a_rate(result.outcome.message)
+    assert result.outcome.ok, result.outcome.message
     (window,) = trial.energy
     rate_per_s = float(str(trial.subject["offered_queries_per_s"]))
     assert window.duration_s >= ENERGY.energy_window_s
@@ -276,13 +280,7 @@ def test_the_sampler_dies_with_its_parent(tmp_path: Path) -> None:
         time.sleep(0.7)
         assert psutil.pid_exists(pid)
         parent.send_signal(signal.SIGKILL)
-    waiting.until(lambda: not _lives(pid))
-
-
-def _lives(pid: int) -> bool:
-    with contextlib.suppress(psutil.Error):
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    return False
+    waiting.until(lambda: not waiting.lives(pid))
 
 
 # --- a driver that hangs or crashes in the energy windows ---------------------------------------

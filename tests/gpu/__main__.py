@@ -199,7 +199,10 @@ def judged(part: str, run: Run) -> Iterator[Check]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
-    """``dlbench run`` on one card, as a user calls it; ``runs`` are its arguments by a name."""
+    """``dlbench run`` on one card, as a user calls it; ``runs`` are its arguments by a name.
+
+    ``program`` is a dlbench that tests put in the place of the user's.
+    """
 
     device: str
     workload: str
@@ -207,6 +210,7 @@ class Product:
     folder: Path
     surroundings: Mapping[str, str]
     runs: Mapping[str, tuple[str, ...]]
+    program: str = "dlbench"
 
     def run(self, name: str) -> Run | Check:
         """The document of one run; without one a check that failed in the product's words.
@@ -222,7 +226,7 @@ class Product:
         asked = ["run", self.workload, "-f", self.framework, "-d", self.device, *self.runs[name]]
         _say(f"running      dlbench {' '.join(asked)}")
         done = subprocess.run(
-            [sys.executable, "-m", "dlbench", *asked, "--out", str(folder), "--json"],
+            [sys.executable, "-m", self.program, *asked, "--out", str(folder), "--json"],
             capture_output=True,
             text=True,
             check=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import re
@@ -49,6 +50,12 @@ class _Structure(HTMLParser):
             self.raw[-1] = (tag, attributes, text + data)
 
 
+@functools.cache
+def _page() -> str:
+    """Of the rich document, built once for all tests that read it."""
+    return build.build([RUN])
+
+
 def _parsed(page: str) -> _Structure:
     structure = _Structure()
     structure.feed(page)
@@ -75,7 +82,7 @@ def test_no_runs_is_said() -> None:
 
 def test_the_page_is_byte_stable() -> None:
     """The same documents give the same page, today and tomorrow."""
-    assert build.build([RUN]) == build.build([RUN])
+    assert build.build([RUN]) == _page()
 
 
 def test_the_verdict_is_the_headline() -> None:
@@ -88,7 +95,7 @@ def test_the_verdict_is_the_headline() -> None:
 
 def test_the_rich_document_fills_every_section_of_a_single_machine() -> None:
     """What is shown only of several machines or of a need is not there."""
-    page = build.build([RUN])
+    page = _page()
     shown = set(re.findall(r'<section id="(\w+)"', page))
     names = {s.__name__.rpartition(".")[2] for s in all_sections()}
     assert names - shown == {"machines", "collection", "recommendation"}
@@ -99,7 +106,7 @@ def test_script_and_style_run_by_hash_only_and_nothing_is_fetched() -> None:
 
     The one further hash is of the empty style element that plotly fills.
     """
-    structure = _parsed(build.build([RUN]))
+    structure = _parsed(_page())
     policy = next(a["content"] or "" for t, a in structure.tags if a.get("http-equiv") is not None)
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert "unsafe" not in policy
@@ -172,7 +179,7 @@ def test_each_kind_of_number_looks_different(
 
 def test_failures_and_skips_are_rows() -> None:
     """With their reasons and what to do, and where the number would have been."""
-    page = build.build([RUN])
+    page = _page()
     section = _section(page, "problems")
     assert "crashed" in section
     assert "JAX is not installed" in section
@@ -308,13 +315,13 @@ def test_an_interval_narrower_than_it_is_written_is_left_out() -> None:
 
 def test_the_document_travels_inside_the_page() -> None:
     """What is saved from the page is the sealed document, and its content hash still holds."""
-    text = _data(build.build([RUN]), "document-0")
+    text = _data(_page(), "document-0")
     assert codec.decode_run(text.encode(), "saved") == RUN
 
 
 def test_the_table_in_the_page_has_all_rows_and_no_invented_number() -> None:
     """An absent number is null with its reason beside."""
-    table = json.loads(_data(build.build([RUN]), "table"))
+    table = json.loads(_data(_page(), "table"))
     rows = [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
     assert len(rows) == len(RUN.results) + len(RUN.plan.skips)
     crashed = next(r for r in rows if r["outcome"] == "crashed")
@@ -325,7 +332,7 @@ def test_the_table_in_the_page_has_all_rows_and_no_invented_number() -> None:
 
 def test_the_share_of_the_ceiling_is_what_was_measured() -> None:
     """8.2 GFLOP in 20 ms, against 6 GFLOP in 10 ms: two thirds, and an estimate."""
-    section = _section(build.build([RUN]), "ceiling")
+    section = _section(_page(), "ceiling")
     row = re.search(r"TensorFlow.*?</tr>", section, re.DOTALL)
     assert row is not None
     assert re.search(r'class="estimated">≈ 6[678]\.\d%', row[0])
@@ -333,7 +340,7 @@ def test_the_share_of_the_ceiling_is_what_was_measured() -> None:
 
 def test_every_chart_has_words_and_every_mark_a_row() -> None:
     """An image without a text alternative is nothing to those who do not see it."""
-    structure = _parsed(build.build([RUN]))
+    structure = _parsed(_page())
     areas = [a for tag, a in structure.tags if tag == "svg" and a.get("role") == "img"]
     assert len(areas) >= 5
     assert all(len(a.get("aria-label") or "") > 40 for a in areas)

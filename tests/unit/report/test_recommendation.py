@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from dataclasses import replace
@@ -17,9 +18,15 @@ def _page(answer: Recommendation) -> str:
     return build.page(replace(content.of([documents.rich_run()]), recommendation=answer))
 
 
+@functools.cache
+def _rented() -> str:
+    """Of an answer that has all there is, built once for all tests that read it."""
+    return _page(answers.recommendation())
+
+
 def test_the_pick_is_the_headline_and_the_verdict() -> None:
     """What, where, how much, how long; the reasons, the evidence, the date of the price."""
-    page = _page(answers.recommendation())
+    page = _rented()
     assert "<h1>Rent 1 x L4 (aws, us-east-1): about $16.00, about 20 h 00 min</h1>" in page
     verdict = page[page.index('id="verdict"') : page.index('id="asked"')]
     assert "It costs least of 4 ways" in verdict
@@ -44,7 +51,7 @@ def test_each_way_is_a_row_once_with_intervals_evidence_and_price_date() -> None
     ways = candidates.of(answers.recommendation())
     assert [w.candidate for w in ways] == list(answers.WAYS)
     assert [w.role for w in ways] == ["pick", "alternative", "alternative", ""]
-    page = _page(answers.recommendation())
+    page = _rented()
     rows = re.findall(r'<tr data-way="\d+".*?</tr>', page, flags=re.DOTALL)
     assert len(rows) == 4
     assert all('class="estimated"' in row and "of 2026-11-20" in row for row in rows)
@@ -70,7 +77,7 @@ def test_ways_beyond_the_limits_are_for_other_limits_only() -> None:
 
 def test_the_need_is_echoed_with_what_nobody_chose() -> None:
     """Own settings in view, defaults folded."""
-    page = _page(answers.recommendation())
+    page = _rented()
     asked = page[page.index('id="asked"') : page.index('id="recommendation"')]
     assert re.search(r"<dt>deadline h</dt><dd>30</dd>", asked)
     assert "2 settings that nobody chose" in asked
@@ -102,7 +109,7 @@ def test_a_hostile_catalog_is_text() -> None:
 
 def test_the_sliders_know_every_way_and_the_limits() -> None:
     """Medians and upper ends in seconds and dollars, inside the scales."""
-    page = _page(answers.recommendation())
+    page = _rented()
     found = re.search(r'id="data-ways">(.*?)</script>', page)
     assert found is not None
     data = json.loads(found[1])

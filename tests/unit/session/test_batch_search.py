@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,8 +72,12 @@ def test_where_not_even_one_sample_fits_there_is_no_answer() -> None:
     assert [p.batch_size for p in ladder.in_order()] == [1, 2, 4, 8]
 
 
-def test_a_session_searches_with_real_workers_that_run_out_of_memory(results: Path) -> None:
+def test_a_session_searches_with_real_workers_that_run_out_of_memory(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The plan that comes back runs at what fits, and says how that was found."""
+    brief = replace(batch_search.PROFILE, min_warm_up_s=0.0, min_steady_s=0.0)
+    monkeypatch.setattr(batch_search, "PROFILE", brief)
     case = sessions.fake_case(step_ms="10", memory_samples="6")
     plan = sessions.plan([case])
     found = search_batches(plan, sessions.devices(), Settings(folder=results))
