@@ -84,19 +84,7 @@ def read_user_file(path: Path, catalog: Catalog) -> tuple[Offer, ...]:
     offers = catalog_rows.offers(
         catalog_rows.read_bytes(path), path.name, origin=f"user: {path.name}"
     )
-    return tuple(_canonical(offer, catalog, path.name) for offer in offers)
-
-
-def _canonical(offer: Offer, catalog: Catalog, file: str) -> Offer:
-    if offer.accelerator is None:
-        return offer
-    device = catalog.accelerator(offer.accelerator)
-    if device is None:
-        raise UsageError(
-            f"{file}: accelerator {offer.accelerator!r} of {offer.name} is not in the catalog",
-            "dlbench catalog list accelerators shows the names and aliases that are known.",
-        )
-    return replace(offer, accelerator=device.name)
+    return catalog_rows.canonical(offers, catalog, path.name)
 
 
 def refuse_contradictions(tables: Sequence[tuple[Path, Sequence[Offer]]]) -> None:

@@ -89,6 +89,8 @@ def verify(path: Path, data: bytes) -> None:
         StoreError: it was changed since, or its receipt is missing.
     """
     remedy = "Fetch it again: dlbench catalog update; or keep your changes: dlbench catalog add."
+    if not path.with_suffix(".json").is_file():
+        raise StoreError(f"{path} has no receipt, and is left out", remedy)
     raw = catalog_rows.read_bytes(path.with_suffix(".json"), MAX_RECEIPT_BYTES)
     try:
         receipt = json.loads(raw)

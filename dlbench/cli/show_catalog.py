@@ -168,7 +168,8 @@ def updated(
 ) -> None:
     """What was stored, what was left out of it, and what failed."""
     for fetched, receipt in done:
-        show.line(f"{fetched.name}: {receipt.rows} offers stored, from {receipt.source}")
+        offers_ = f"{receipt.rows} offer{'s' * (receipt.rows != 1)}"
+        show.line(f"{fetched.name}: {offers_} stored, from {receipt.source}")
         for sentence, count in fetched.problems:
             show.line(f"  {count} x {sentence}")
     for place, error in failed:

@@ -11,11 +11,11 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from dlbench.core.catalog import Accelerator, Amount, Offer, Region, oldest_date
+from dlbench.core.catalog import Accelerator, Amount, Catalog, Offer, Region, oldest_date
 from dlbench.core.errors import StoreError, UsageError
 from dlbench.core.types import Absent
 
@@ -332,14 +332,37 @@ def _offer(row: Row, origin: str) -> Offer:
     )
 
 
+def canonical(offers_: Sequence[Offer], catalog: Catalog, file: str) -> tuple[Offer, ...]:
+    """Offers with their accelerators under the catalog's names.
+
+    Raises:
+        UsageError: an accelerator has no such name or alias.
+    """
+    found = []
+    for offer in offers_:
+        device = catalog.accelerator(offer.accelerator) if offer.accelerator else None
+        if offer.accelerator and device is None:
+            raise UsageError(
+                f"{file}: accelerator {offer.accelerator!r} of {offer.name} is not in the catalog",
+                "dlbench catalog list accelerators shows the names and aliases that are known.",
+            )
+        found.append(offer if device is None else replace(offer, accelerator=device.name))
+    return tuple(found)
+
+
 def countries(data: bytes, file: str) -> dict[tuple[str, str], str]:
     """Where the regions of a user's file stand: (provider, region) to a code of two letters."""
     rows = table(data, file, known=(*OFFER_COLUMNS, COUNTRY), required=OFFER_REQUIRED)
-    return {
-        (row.text("provider"), row.text("region")): row.text(COUNTRY).upper()
-        for row in rows
-        if row.text(COUNTRY)
-    }
+    found = {}
+    for row in rows:
+        code = row.text(COUNTRY).upper()
+        if code and (len(code) != len("DE") or not code.isalpha()):
+            raise row.refuse(
+                COUNTRY, f"is {code!r}", "A code of two letters is needed, such as DE."
+            )
+        if code:
+            found[row.text("provider"), row.text("region")] = code
+    return found
 
 
 def regions(data: bytes, file: str) -> tuple[Region, ...]:

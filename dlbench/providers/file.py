@@ -18,5 +18,6 @@ def fetch(where: str, catalog: Catalog, as_of: str, seller: str) -> tuple[Fetche
     """
     path = Path(where)
     data = catalog_rows.read_bytes(path)
-    offers = catalog_rows.offers(data, path.name, origin=f"fetched: {path.stem}")
+    rows = catalog_rows.offers(data, path.name, origin=f"fetched: {path.stem}")
+    offers = catalog_rows.canonical(rows, catalog, path.name)
     return (Fetched(name=path.stem, source=str(path), offers=offers, raw=data),)

@@ -238,6 +238,7 @@ LIFTED: dict[str, tuple[Constraint, Any]] = {
     "max_devices": (Constraint.DEVICES, 10**6),
     "max_instances": (Constraint.DEVICES, 10**6),
     "max_price_age_days": (Constraint.PRICE_AGE, None),
+    "batch_size": (Constraint.MEMORY, None),
 }
 """Wishes that take offers out before anything is simulated, by what each is without it."""
 

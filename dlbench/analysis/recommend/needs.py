@@ -14,7 +14,7 @@ from dlbench.core import catalog_rows
 from dlbench.core.catalog import Catalog
 from dlbench.core.errors import UsageError
 from dlbench.core.recommendation import Need, OwnedMachine
-from dlbench.core.types import Objective, Precision, Task
+from dlbench.core.types import Mode, Objective, Precision, Task
 
 MAX_BYTES = 64 * 1024
 MOST_OWNED = 20
@@ -64,6 +64,9 @@ EEA = EU | {"IS", "LI", "NO"}
 ZONES = {"EU": EU, "EEA": EEA}
 """Groups of countries that data may be bound to; a place of which only "EU" is known is in both."""
 
+INFERENCE_ONLY = frozenset({"onnxruntime", "openvino"})
+"""Frameworks that only run models; they alone quantise them to int8 here."""
+
 FRAMEWORKS = ("pytorch", "tensorflow", "jax", "keras", "onnxruntime", "openvino", "fake")
 
 
@@ -94,7 +97,8 @@ def build(table: Values) -> tuple[Need, tuple[tuple[str, str], ...]]:
         _refuse_unknown(name, known)
     values = {name: _value(name, given) for name, given in table.items()}
     need = Need(**values)
-    _refuse_contradictions(need)
+    _refuse_contradictions(need, values)
+    _refuse_unsupported(need)
     return need, _defaults(values, need)
 
 
@@ -248,7 +252,7 @@ READERS: tuple[tuple[Collection[str], Callable[[str, Any], Any]], ...] = (
 """How each field is read; all others are numbers."""
 
 
-def _refuse_contradictions(need: Need) -> None:
+def _refuse_contradictions(need: Need, values: Values) -> None:
     ends: tuple[str, ...] = ("deadline_h", "budget_usd", "samples", "epochs", "steps")
     if need.serving:
         out_of_place, what = ends, "a service (requests_per_s)"
@@ -260,19 +264,34 @@ def _refuse_contradictions(need: Need) -> None:
         raise UsageError(
             f"requests_per_s makes no sense for task {need.task}", 'Set task = "inference".'
         )
-    for name in out_of_place:
-        if getattr(need, name) is not None:
+    out_of_place += tuple(OF_RUNS if need.serving else OF_SERVICES)
+    for name in sorted(out_of_place):
+        if name in values:
             remedy = (
                 "A service runs for months: use budget_usd_per_month."
                 if name == "budget_usd"
                 else f"Leave {name} out."
             )
             raise UsageError(f"{name} makes no sense for {what}", remedy)
-    if need.steps is not None and need.samples is not None:
-        raise UsageError("steps and samples both say how much work it is", "Give one of them.")
+    for name in ("samples", "epochs"):
+        if need.steps is not None and getattr(need, name) is not None:
+            raise UsageError(f"steps and {name} both say how much work it is", "Give one of them.")
+
+
+def _refuse_unsupported(need: Need) -> None:
+    """What no framework of ours does, so that nobody could measure it on what is recommended."""
     if need.framework not in FRAMEWORKS:
         raise UsageError(
             f"framework {need.framework!r} is unknown", f"Known: {', '.join(FRAMEWORKS)}."
+        )
+    if need.mode is Mode.TRAINING and need.framework in INFERENCE_ONLY:
+        raise UsageError(
+            f"framework {need.framework} does not train", "Another framework, or task inference."
+        )
+    if need.precision is Precision.INT8 and need.framework not in INFERENCE_ONLY:
+        raise UsageError(
+            f"precision int8 is not there for {need.task} with {need.framework}",
+            f"Of inference with {' or '.join(sorted(INFERENCE_ONLY))}; or another precision.",
         )
 
 
@@ -328,8 +347,14 @@ def check(need: Need, catalog: Catalog) -> None:
     places = {r.region.lower() for r in catalog.regions} | {
         o.region.lower() for o in catalog.offers
     }
+    places -= NOWHERE
     countries = {r.country for r in catalog.regions if r.country} | set(ZONES)
     for region in need.regions:
+        if region.lower() in NOWHERE:
+            raise UsageError(
+                f"regions: {region!r} is nowhere that could be checked",
+                "Leave regions out for any.",
+            )
         if region.upper() not in countries and region.lower() not in places:
             raise UsageError(
                 f"regions: {region!r} is no region or country of the catalog",
@@ -348,6 +373,10 @@ def check(need: Need, catalog: Catalog) -> None:
                 f"owned: accelerator {machine.accelerator!r} is in no table",
                 "dlbench catalog list accelerators",
             )
+
+
+NOWHERE = frozenset({"any", "unknown"})
+"""What rows of the catalog have for a place that their source does not state."""
 
 
 def _nearest_place(given: str, catalog: Catalog, places: Collection[str]) -> str:

@@ -114,10 +114,11 @@ def broken(judged: Judged, need: Need) -> Refusal | None:
     return None
 
 
-def order(judged: Judged) -> tuple[float, int, str, str]:
-    """The better first: by the objective, then evidence, then the name so that ties are stable."""
+def order(judged: Judged) -> tuple[float, int, float, str, str]:
+    """The better first: by the objective, evidence, cost, and the name so that ties are stable."""
     candidate = judged.candidate
-    return (judged.value, RANK[candidate.evidence], candidate.offer.name, str(candidate.spot))
+    rank = RANK[candidate.evidence]
+    return (judged.value, rank, judged.sure_usd, candidate.offer.name, str(candidate.spot))
 
 
 def feasible(judged: Sequence[Judged], need: Need) -> list[Judged]:

@@ -452,6 +452,19 @@ def test_a_wish_that_alone_stands_in_the_way_is_told_with_what_there_is_without_
     assert old.binding[0].startswith("max_price_age_days binds: without it, aws l4.small")
 
 
+def test_a_tie_in_the_objective_goes_to_the_cheaper() -> None:
+    """Where nothing is emitted, all emit least: the name must not decide."""
+    offered = r.of(r.offer(instance_type="a", ondemand_usd_per_h=3.0), r.offer(instance_type="b"))
+    answer = r.ask(r.need(objective="carbon", intensity_g_per_kwh=0.0), offered)
+    assert picked(answer).offer.instance_type == "b"
+
+
+def test_a_batch_that_was_insisted_on_is_told_when_it_alone_stands_in_the_way() -> None:
+    """Of 100,000 samples at once, which no memory holds."""
+    answer = r.ask(r.need(batch_size=100_000), r.of(r.offer()))
+    assert answer.binding[0].startswith("batch_size binds: without it, aws l4.small (us-east-1)")
+
+
 def test_what_no_machine_can_do_is_told_by_the_nearest_that_cannot() -> None:
     """Of memory: the largest, and how many times as much would be needed; not the first of a table."""
     offered = r.of(r.offer(), r.offer(**r.A100), r.offer(**r.A10G))
@@ -873,6 +886,11 @@ SERVICE = {"task": "inference", "requests_per_s": 5.0, "p99_ms": 50.0}
         ({"set_up_min": [5]}, "set_up_min is [5]"),
         ({"set_up_min": 5}, "set_up_min is 5"),
         ({"pue": 0.5}, "pue is 0.5"),
+        ({"framework": "onnxruntime"}, "framework onnxruntime does not train"),
+        ({"precision": "int8"}, "precision int8 is not there for training with pytorch"),
+        ({"steps": 5, "epochs": 3}, "steps and epochs both say"),
+        ({"hours_per_month": 30, "samples": 5}, "hours_per_month makes no sense for task training"),
+        ({**SERVICE, "runs_per_month": 3}, "runs_per_month makes no sense for a service"),
         ({"pue": 112}, "pue is 112"),
         ({**SERVICE, "hours_per_month": 8760}, "hours_per_month is 8760"),
         ({"owned": [{"name": "x", "country": "Germany"}]}, "owned: country is 'Germany'"),

@@ -354,6 +354,14 @@ def test_a_given_limit_replaces_the_kinds_and_makes_it_an_error() -> None:
     assert {f.severity for f in found if f.rule == "old-price"} == {"error"}
 
 
+def test_a_country_that_is_no_code_is_refused(tmp_path: Path) -> None:
+    """Else it would keep the row out of every need with regions, in silence."""
+    header = HEADER.strip() + ",country\n"
+    path = prices(tmp_path, "me,box,cellar,L4,1,0.2,2026-11-24,Bulgaria\n", header=header)
+    with pytest.raises(UsageError, match="row 2: country is 'BULGARIA'"):
+        catalog.load([path])
+
+
 def test_a_price_of_a_day_to_come_is_not_fresh() -> None:
     """A slip of the year must not make a price the newest of all."""
     offer = replace(catalog.shipped().offers[0], as_of="2027-11-25")

@@ -56,6 +56,21 @@ def test_list_refuses_a_place_that_nobody_knows(
     assert call(monkeypatch, "list", "--region", "de") == 0
 
 
+def test_a_fetched_table_has_the_catalogs_names(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """By an alias nothing would be known of its watts; a table without its receipt is left out."""
+    table = tmp_path / "mine.csv"
+    table.write_text(HEADER + "me,box,cellar,RTX 3090,1,0.2,2026-11-24\n")
+    assert call(monkeypatch, "update", "--source", "file", "--from", str(table)) == 0
+    assert "mine: 1 offer stored" in capsys.readouterr().out
+    assert call(monkeypatch, "list", "--provider", "me", "--json") == 0
+    assert json.loads(capsys.readouterr().out)[0]["accelerator"] == "RTX-3090"
+    (stored.folder() / "fetched" / "mine.json").unlink()
+    assert call(monkeypatch, "list") == 0
+    assert "has no receipt, and is left out" in " ".join(capsys.readouterr().out.split())
+
+
 def test_show_of_an_accelerator_has_all_its_offers(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
