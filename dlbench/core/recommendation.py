@@ -48,6 +48,7 @@ class Constraint(StrEnum):
     DEADLINE = "deadline"
     BUDGET = "budget"
     CARBON = "carbon limit"
+    OBJECTIVE = "objective unknown"
     DOMINATED = "another is better"
 
 

@@ -335,7 +335,9 @@ def _refused(choice: Choice, known: Known) -> Refusal | None:
         return place
     if choice.devices > need.max_devices:
         return Refusal(
-            Constraint.DEVICES, f"{choice.devices:g} devices, max_devices is {need.max_devices}"
+            Constraint.DEVICES,
+            f"{choice.devices:g} devices, max_devices is {need.max_devices}",
+            choice.devices / need.max_devices,
         )
     refusal = evidence.unsupported(offer, need, known.catalog)
     return None if refusal is None else Refusal(Constraint.THROUGHPUT, refusal.reason)
@@ -356,8 +358,14 @@ def _price_refused(choice: Choice, known: Known) -> Refusal | None:
     if need.max_price_age_days is not None:
         old = ages.stale(offer, known.today, spot=choice.spot, limit=need.max_price_age_days)
         if old:
-            return Refusal(Constraint.PRICE_AGE, old)
+            return Refusal(Constraint.PRICE_AGE, old, _times_as_old(choice, known))
     return None
+
+
+def _times_as_old(choice: Choice, known: Known) -> float | None:
+    """The price's age over what the need allows; None where it cannot be said."""
+    age, limit = ages.age_days(choice.price_as_of, known.today), known.need.max_price_age_days
+    return age / limit if age is not None and age > 0 and limit else None
 
 
 def _long_ago(choice: Choice, known: Known) -> bool:

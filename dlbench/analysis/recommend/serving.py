@@ -63,6 +63,9 @@ def serving(  # noqa: PLR0913 - the parts of one candidate
     wanted = need.requests_per_s or 0.0
     sure = simulate.quantiles(capacity.per_s, (1 - need.confidence,))[0]
     instances = int(np.ceil(wanted / (sure * capacity.utilisation)))
+    # One of a spot fleet is taken away sooner or later; the others must not answer too late then.
+    spare = 1 if choice.spot else 0
+    instances += spare
     if instances > need.max_instances:
         return Refusal(
             Constraint.DEVICES,
@@ -102,6 +105,7 @@ def serving(  # noqa: PLR0913 - the parts of one candidate
                 formula=(
                     f"{wanted:g} requests/s / ({sure:,.4g}, which {need.confidence:.0%} of outcomes "
                     f"reach, x {capacity.utilisation:.0%} planned utilisation), rounded up"
+                    + (", and a spare for a spot instance that is taken away" if spare else "")
                 ),
                 source="above",
             ),

@@ -10,7 +10,7 @@ import numpy as np
 from dlbench.analysis.recommend.estimate import Simulated
 from dlbench.analysis.recommend.simulate import quantiles
 from dlbench.core.recommendation import Candidate, Constraint, Evidence, Need, Refusal
-from dlbench.core.types import Absent
+from dlbench.core.types import Absent, Objective
 
 RANK = {tier: i for i, tier in enumerate(Evidence)}
 
@@ -108,9 +108,8 @@ def broken(judged: Judged, need: Need) -> Refusal | None:
             times = judged.sure_kg / need.carbon_limit_kg
             return Refusal(Constraint.CARBON, f"{reason}{need.carbon_limit_kg:g}", times)
     if judged.value == float("inf"):
-        return Refusal(
-            Constraint.CARBON, f"its {need.objective} is not known, and it is the objective"
-        )
+        unknown = "carbon" if need.objective is Objective.COST else need.objective
+        return Refusal(Constraint.OBJECTIVE, f"its {unknown} is not known, and is minimised")
     return None
 
 

@@ -39,6 +39,8 @@ def money(metric: Metric) -> str:
     if isinstance(metric, Absent):
         return f"unknown ({metric.reason})"
     low, high = (metric.interval.low, metric.interval.high) if metric.interval else (0.0, 0.0)
+    if usd(low) == usd(high):
+        return usd(metric.value)
     return f"{usd(metric.value)} ({usd(low)} to {usd(high)})"
 
 

@@ -365,7 +365,8 @@ def test_carbon_is_a_range_of_the_region_and_can_be_the_objective() -> None:
     assert isinstance(carbon, Estimated)
     assert carbon.interval.high > 5 * carbon.interval.low
     unknown = [x for x in answer.rejected if "runpod" in x.name]
-    assert unknown[0].constraint is Constraint.CARBON
+    assert unknown[0].constraint is Constraint.OBJECTIVE
+    assert unknown[0].reason == "its carbon is not known, and is minimised"
 
 
 def test_given_intensity_and_pue_replace_the_catalogs() -> None:
@@ -448,6 +449,10 @@ def test_a_wish_that_alone_stands_in_the_way_is_told_with_what_there_is_without_
     assert "none could be simulated" in both.notes[0]
     big = r.ask(r.need(), r.of(r.offer(accelerator_count=16.0)))
     assert big.binding[0].startswith("max_devices binds: without it, aws l4.small")
+    dated = r.offer(instance_type="newer", as_of="2026-11-23", ondemand_usd_per_h=9.0)
+    out = r.ask(r.need(max_price_age_days=1, regions=["SE"]), r.of(r.offer(), dated)).rejected
+    ages_ = {x.name.split()[1]: x.times for x in out}
+    assert ages_ == {"l4.small": 5.0, "newer": 2.0}
     old = r.ask(r.need(max_price_age_days=1), offered)
     assert old.binding[0].startswith("max_price_age_days binds: without it, aws l4.small")
 
@@ -816,6 +821,25 @@ def test_a_measured_server_rate_says_how_many_instances() -> None:
     assert "measured, server scenario" in next(
         s.formula for s in pick.trail if s.name == "rate within the limit"
     )
+
+
+def test_a_fleet_of_spot_instances_has_a_spare() -> None:
+    """A service must not wait for the next machine: 8 for the 7 that are needed."""
+    offer = r.offer(spot_usd_per_h=0.1, spot_as_of="2026-11-20", spot_source="a test")
+    answer = r.ask(served(spot=True), r.of(offer), server_case(200.0, 50.0))
+    assert picked(answer).spot
+    assert picked(answer).n_instances == 8
+    assert any("a spare for a spot instance that is taken away" in s for s in answer.reasons)
+    # One that is enough on demand is cheaper than two of a spot price above half.
+    dear = r.offer(spot_usd_per_h=0.5, spot_as_of="2026-11-20", spot_source="a test")
+    few = served(spot=True, requests_per_s=50.0)
+    assert not picked(r.ask(few, r.of(dear), server_case(200.0, 50.0))).spot
+
+
+def test_a_cost_without_a_range_is_said_once() -> None:
+    """A month's rent is known to the cent."""
+    reasons = r.ask(served(), r.of(r.offer()), server_case(200.0, 50.0)).reasons
+    assert "4,088 USD a month for 900 requests/s within 50 ms" in reasons[0]
 
 
 def test_a_server_case_of_a_looser_limit_does_not_count() -> None:
