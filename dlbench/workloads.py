@@ -330,6 +330,7 @@ def _validate(table: dict[str, Any], folder: Path) -> None:
     _members(path, "modes", table["modes"], [m.value for m in Mode])
     _members(path, "scenarios", table["scenarios"], [s.value for s in Scenario])
     _numbers(path, "tolerance", table["tolerance"], [p.value for p in Precision])
+    _positive(path, "", table)
     if "data_modes" in table:
         _members(path, "data_modes", table["data_modes"], [m.value for m in DataMode])
     if "latency_is" in table:
@@ -344,15 +345,17 @@ def _validate(table: dict[str, Any], folder: Path) -> None:
         _weights(path, f"weights[{i}]", rule)
     _require(path, "variants", "full" in table["variants"], "must have a variant full")
     for name, variant in table["variants"].items():
-        _variant(path, f"variants.{name}", variant, trained=trained)
+        _variant(path, f"variants.{name}", variant, table["modes"])
 
 
-def _variant(path: Path, where: str, variant: Any, *, trained: bool) -> None:  # noqa: ANN401
+def _variant(path: Path, where: str, variant: Any, modes: list[str]) -> None:  # noqa: ANN401
+    trained = Mode.TRAINING in modes
     _require(path, where, isinstance(variant, dict), "must be a table")
     sizes = dict.fromkeys(("tokens_per_sample", "bytes_per_sample", "training_flops"), int)
     _keys(path, where, variant, {**VARIANT_KEYS, **sizes}, {*sizes, "targets"})
     _require(path, f"{where}.targets", ("targets" in variant) == trained, "go with training")
-    _require(path, f"{where}.batch", trained == ("training" in variant["batch"]), "is of its modes")
+    _require(path, f"{where}.batch", set(variant["batch"]) == set(modes), "is of its modes")
+    _positive(path, where, variant)
     _require(path, f"{where}.parameters", variant["parameters"] > 0, "must be positive")
     _require(path, f"{where}.flops", variant["flops"] >= 0, "must not be negative")
     if "training_flops" in variant:
@@ -362,12 +365,21 @@ def _variant(path: Path, where: str, variant: Any, *, trained: bool) -> None:  #
         _require(path, f"{where}.{side}", bool(variant[side]), "must name at least one tensor")
         for name, tensor in variant[side].items():
             _tensor(path, f"{where}.{side}.{name}", tensor)
-    for mode, sizes in variant["batch"].items():
-        _members(path, f"{where}.batch", [mode], [m.value for m in Mode])
-        _require(path, f"{where}.batch.{mode}", "cpu" in sizes, "must have a size for cpu")
-        for kind, size in sizes.items():
-            good = isinstance(size, int) and 1 <= size <= MAX_BATCH
+    for mode, by_kind in variant["batch"].items():
+        named = isinstance(by_kind, dict) and "cpu" in by_kind
+        _require(path, f"{where}.batch.{mode}", named, "must have a size for cpu")
+        for kind, size in by_kind.items():
+            good = _is_whole(size) and 1 <= size <= MAX_BATCH
             _require(path, f"{where}.batch.{mode}.{kind}", good, f"must be 1 to {MAX_BATCH}")
+
+
+def _positive(path: Path, where: str, table: Mapping[str, Any]) -> None:
+    for key in ("tokens_per_sample", "bytes_per_sample", "distinct_samples"):
+        _require(path, f"{where}.{key}".lstrip("."), table.get(key, 1) >= 1, "must be 1 or more")
+
+
+def _is_whole(number: Any) -> bool:  # noqa: ANN401
+    return isinstance(number, int) and not isinstance(number, bool)
 
 
 MAX_BATCH = 65536
@@ -385,13 +397,14 @@ def _tensor(path: Path, where: str, table: Any) -> None:  # noqa: ANN401
         {"std", "below"},
     )
     shape = table["shape"]
-    whole = all(isinstance(n, int) and n > 0 for n in shape)
+    whole = all(_is_whole(n) and n > 0 for n in shape)
     _require(path, f"{where}.shape", whole, "must be positive whole numbers")
     small = math.prod(shape) <= MAX_ELEMENTS
     _require(path, f"{where}.shape", small, f"must have at most {MAX_ELEMENTS:,} elements")
     bound = {"float32": "std", "int64": "below"}.get(table["dtype"])
     _require(path, f"{where}.dtype", bound is not None, "must be float32 or int64")
     _require(path, where, bound in table, f"of {table['dtype']} needs {bound}")
+    _require(path, f"{where}.{bound}", table[bound] > 0, "must be positive")
 
 
 WEIGHT_KINDS = {"constant": "value", "uniform": "limit", "fan_in_uniform": "gain"}
@@ -400,9 +413,9 @@ WEIGHT_KINDS = {"constant": "value", "uniform": "limit", "fan_in_uniform": "gain
 def _weights(path: Path, where: str, rule: Any) -> None:  # noqa: ANN401
     """Which parameters (``match``), and how they are filled; ``frozen`` ones are not trained."""
     _require(path, where, isinstance(rule, dict), "must be a table")
-    kind = rule.get("kind")
+    kind = str(rule.get("kind"))
     _require(path, f"{where}.kind", kind in WEIGHT_KINDS, f"must be one of {list(WEIGHT_KINDS)}")
-    number = WEIGHT_KINDS[str(kind)]
+    number = WEIGHT_KINDS[kind]
     _keys(path, where, rule, {"match": str, "kind": str, number: (int, float)}, set())
 
 
@@ -415,7 +428,10 @@ def _optimizer(path: Path, table: dict[str, Any]) -> None:
     _require(path, "optimizer.name", name in OPTIMIZERS, f"must be one of {list(OPTIMIZERS)}")
     numbers = dict.fromkeys(("learning_rate", *OPTIMIZERS[name], "clip_norm"), (int, float))
     _keys(path, "optimizer", table, {"name": str, **numbers}, {"clip_norm"})
-    _require(path, "optimizer.learning_rate", table["learning_rate"] > 0, "must be positive")
+    for key in ("learning_rate", "clip_norm"):
+        _require(path, f"optimizer.{key}", table.get(key, 1) > 0, "must be positive")
+    for key in OPTIMIZERS[name]:
+        _require(path, f"optimizer.{key}", 0 <= table[key] < 1, "must be from 0 to below 1")
 
 
 def _keys(

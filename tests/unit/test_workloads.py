@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import math
+import operator
 import shutil
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +57,8 @@ def _edit(folder: Path, old: str, new: str) -> None:
         ("std = 1.0", "below = 3", "of float32 needs std"),
         ("cpu = 1 }", "cpu = 0 }", "must be 1 to 65536"),
         ("cpu = 1 }", "gpu = 1 }", "must have a size for cpu"),
+        ("cpu = 1 }", "cpu = true }", "must be 1 to 65536"),
+        ("std = 1.0", "std = 0", r"inputs\.\w+\.std must be positive"),
         ("[variants.full]", "[variants.fuller]", "variants"),
         ("version = 1", 'version = 1\nlatency_is = "ttft"', "latency_is has 'ttft', known are"),
         ("version = 1", "version = = 1", "not valid TOML"),
@@ -62,6 +70,46 @@ def test_each_wrong_field_is_named(folder: Path, old: str, new: str, word: str) 
     with pytest.raises(UsageError, match=word) as caught:
         workloads.read(folder)
     assert str(folder / "workload.toml") in caught.value.message
+
+
+STRANGE: tuple[Any, ...] = (True, 0, -1, 1.5, math.nan, "x", [], [[]], {}, {"a": 1})
+"""What a stranger may write where something else belongs."""
+
+
+@pytest.mark.parametrize("name", ["bert_base", "gpt2_decode", "resnet50"])
+def test_whatever_stands_in_a_field_it_is_refused_or_planned(name: str, tmp_path: Path) -> None:
+    """Each value of the file in turn, taken out or replaced: never a traceback, no impossible size."""
+    table = tomllib.loads((workloads.folders()[name] / "workload.toml").read_text(encoding="utf-8"))
+    n_refused = 0
+    for keys in _paths(table):
+        for strange in (None, *STRANGE):
+            changed = copy.deepcopy(table)
+            inner = functools.reduce(operator.getitem, keys[:-1], changed)
+            if strange is None:
+                del inner[keys[-1]]
+            else:
+                inner[keys[-1]] = strange
+            try:
+                workloads._validate(changed, tmp_path / name)
+            except UsageError as error:
+                assert str(tmp_path / name / "workload.toml") in error.message
+                n_refused += 1
+                continue
+            for variant in changed["variants"].values():
+                sizes = [variant["batch"][mode]["cpu"] for mode in changed["modes"]]
+                assert all(type(size) is int and size > 0 for size in sizes)
+                inputs = variant["inputs"].values()
+                assert all(x["below" if x["dtype"] == "int64" else "std"] > 0 for x in inputs)
+    assert n_refused > 100
+
+
+def _paths(table: Any, keys: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to every value; what a model's own settings mean is its model file's affair."""
+    for key in table if isinstance(table, dict) else range(len(table)):
+        if key not in ("model", "dataset"):
+            yield (*keys, key)
+            if isinstance(table[key], dict | list):
+                yield from _paths(table[key], (*keys, key))
 
 
 def test_a_link_out_of_the_folder_is_refused(folder: Path, tmp_path: Path) -> None:
