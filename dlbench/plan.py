@@ -6,7 +6,7 @@ import importlib.util
 import itertools
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -138,6 +138,7 @@ def make_plan(
     profile = _profile(selection)
     found = _workloads(selection, workload_folder)
     matrix = _Matrix(selection=selection, devices=devices, absent_devices=absent_devices)
+    _check_options(selection, {name for w in found for name in matrix.frameworks(w)})
     cells = [cell for workload in found for cell in matrix.cells(workload)]
     cases = _unique(cell for cell in cells if isinstance(cell, Case))
     skips = tuple(cell for cell in cells if isinstance(cell, Skip))
@@ -168,9 +169,23 @@ def _profile(selection: Selection) -> Profile:
             raise UsageError(
                 f"a batch of {batch_size} samples cannot be run", "Give --batch-size 1 or more."
             )
+    if selection.scenarios and Mode.INFERENCE not in (selection.modes or Mode):
+        raise UsageError("a scenario is of inference, not of training", "--mode inference")
     if selection.time_budget_s is not None and selection.time_budget_s <= 0:
         raise UsageError("the time budget is not positive", "Give --time-budget 5m, for example.")
     return PROFILES[selection.profile]
+
+
+def _check_options(selection: Selection, frameworks: Iterable[str]) -> None:
+    """An option that nobody reads would be measured under a name that it did not earn."""
+    found = [registry.framework(name).probe() for name in frameworks]
+    if any(isinstance(capability, Absent) for capability in found):
+        return
+    read = {o for c in found if isinstance(c, Capability) for o in c.options}
+    for name, _ in selection.options:
+        if name not in (*read, LATENCY_LIMIT_OPTION, DRIVER_OPTION):
+            known = f"Known: {', '.join(sorted(read))}." if read else "There is none."
+            raise UsageError(f"no framework of this run has an option {name!r}", known)
 
 
 def _workloads(selection: Selection, extra: Path | None) -> list[workloads.Workload]:
@@ -272,8 +287,13 @@ class _Matrix:
     def uses(
         self, workload: workloads.Workload, capability: Capability | Absent
     ) -> Iterator[tuple[Mode, Scenario | None]]:
-        """What was asked for, else all that workload and framework have (the rest is no skip)."""
+        """What was asked for, else all that workload and framework have (the rest is no skip).
+
+        Who asks for a scenario asks for inference.
+        """
         able = tuple(Mode) if isinstance(capability, Absent) else capability.modes
+        if self.selection.scenarios:
+            able = (Mode.INFERENCE,)
         for mode in self.selection.modes or [m for m in workload.modes if m in able]:
             if mode is Mode.TRAINING:
                 yield mode, None
@@ -386,7 +406,8 @@ def _cannot(case: Case, device: DeviceInfo, capability: Capability) -> Outcome |
         return _unsupported(
             capability.reasons.get(
                 case.precision,
-                f"the {case.framework} adapter does not run {case.precision} on {device.kind}",
+                f"the {case.framework} adapter does not run {case.precision} on {device.kind}:"
+                f" {', '.join(able)} only",
             )
         )
     if case.precision not in device.precisions:

@@ -145,7 +145,8 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
     scenario: Annotated[
         list[str] | None,
         typer.Option(
-            help="Of inference: offline (default), single_stream, server.", rich_help_panel=MATRIX
+            help="Of inference alone: offline (default), single_stream, server.",
+            rich_help_panel=MATRIX,
         ),
     ] = None,
     latency_limit: Annotated[

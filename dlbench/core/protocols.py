@@ -29,7 +29,8 @@ class Capability:
 
     ``precisions`` maps a device kind (``cpu``, ``nvidia``) to what the adapter runs on it; a kind
     that is missing cannot be used, and ``reasons`` says why, of it or of a precision or policy by its
-    name. ``policies`` maps each policy that the adapter offers to what it turns on.
+    name. ``policies`` maps each policy that the adapter offers to what it turns on; ``options`` are the
+    names that it reads of the case's options (``-o NAME=VALUE``).
     """
 
     version: str
@@ -37,6 +38,7 @@ class Capability:
     policies: Mapping[Policy, str]
     reasons: Mapping[str, str]
     modes: tuple[Mode, ...] = (Mode.TRAINING, Mode.INFERENCE)
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,8 @@ the kind of layer.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -106,6 +108,20 @@ def parameter_dtype(model: Any) -> str:  # noqa: ANN401
     """The number format of what is trained; a model of the user's own may have nothing."""
     variables = model.trainable_variables
     return str(variables[0].dtype) if variables else "none"
+
+
+def compute_dtype(keras: Any, model: Any) -> str:  # noqa: ANN401
+    """What most of the model's weights are computed with.
+
+    Each layer has a policy of its own: the global one when it was made, or what its maker or a file
+    says. A layer or two in float32, such as logits, are usual in 16 bits.
+    """
+    sizes: Counter[str] = Counter()
+    for layer in model._flatten_layers():  # noqa: SLF001 - Keras has no public way to all of them
+        kept = [*layer._trainable_variables, *layer._non_trainable_variables]  # noqa: SLF001
+        sizes[str(layer.compute_dtype)] += sum(math.prod(v.shape) for v in kept)
+    (found, size), *_ = sizes.most_common(1)
+    return found if size else str(keras.mixed_precision.dtype_policy().compute_dtype)
 
 
 def to_keras(array: Array, spec: Mapping[str, Any]) -> Array:

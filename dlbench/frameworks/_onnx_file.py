@@ -131,7 +131,7 @@ def facts(
         # Sizes stand in the file itself, wherever the weights lie.
         model = onnx.load(os.fspath(path), load_external_data=False)
     _check_precision(onnx, request, model.graph)
-    weights = [t for t in model.graph.initializer if t.data_type in _floating(onnx)]
+    weights = _weights(onnx, model.graph)
     tables = request.spec["inputs"].values()
     sizes = {
         d.name: [request.case.batch_size, *t["shape"]]
@@ -151,13 +151,25 @@ def _floating(onnx: Any) -> tuple[int, ...]:  # noqa: ANN401
     return (kinds.FLOAT, kinds.FLOAT16, kinds.BFLOAT16, kinds.DOUBLE)
 
 
+def _weights(onnx: Any, graph: Any) -> list[Any]:  # noqa: ANN401
+    """What the graph holds of floating-point numbers: initializers, and tensors of constant nodes."""
+    constants = [
+        attribute.t
+        for node in graph.node
+        if node.op_type == "Constant"
+        for attribute in node.attribute
+        if attribute.name == "value" and math.prod(attribute.t.dims) > 1
+    ]
+    return [t for t in (*graph.initializer, *constants) if t.data_type in _floating(onnx)]
+
+
 def _check_precision(onnx: Any, request: SubjectRequest, graph: Any) -> None:  # noqa: ANN401
     """A file of 16-bit or quantised weights is never measured under the name of fp32."""
     asked = request.case.precision
     stored = {
         onnx.TensorProto.DataType.Name(t.data_type).lower()
-        for t in graph.initializer
-        if t.data_type in _floating(onnx) and math.prod(t.dims) > 1
+        for t in _weights(onnx, graph)
+        if math.prod(t.dims) > 1
     }
     other = sorted(stored - {"float"})
     if other:

@@ -30,7 +30,7 @@ def _quantised(
     batches: Sequence[Sequence[Any]],
     settings: Mapping[str, Any],
     private: Path,
-) -> tuple[Any, float]:
+) -> tuple[Any, float | Absent]:
     """An ONNX file compiled for int8, and how far from the converted model's that moves outputs.
 
     Raises:
@@ -73,16 +73,18 @@ def _converted(
     For int8 there is an ONNX file beside it, ``exact``, which can be quantised. The drift is not
     measured from that file: OpenVINO 2026.4 computes gnmt wrongly from it in fp32.
     """
-    from dlbench.frameworks import _seeded
+    from dlbench.frameworks import _own, _seeded
 
     prepared = pytorch.prepare(torch, request)
     model = prepared.model.eval()
     arrays = _seeded.batch(request.spec, "inputs", 0, request.case.batch_size)
     if request.case.precision is Precision.INT8:
-        onnxruntime.export(torch, model, arrays, exact)
+        with _own.derived(request, "exported to ONNX"):
+            onnxruntime.export(torch, model, arrays, exact)
     example = tuple(torch.from_numpy(a) for a in arrays)
     shapes = [list(a.shape) for a in arrays]
-    converted = ov.convert_model(model, example_input=example, input=shapes)
+    with _own.derived(request, "converted by OpenVINO"):
+        converted = ov.convert_model(model, example_input=example, input=shapes)
     facts: Facts = {
         **prepared.facts,
         "parameters": pytorch.n_parameters(model),
@@ -161,7 +163,7 @@ def compiled_for(ov: Any, torch: Any, request: SubjectRequest, n_streams: int) -
     Raises:
         UnsupportedError: an ONNX file of the user's own has another batch.
     """
-    from dlbench.frameworks import _seeded
+    from dlbench.frameworks import _own, _seeded
 
     whole = request.case.batch_size
     part = replace(request, case=replace(request.case, batch_size=whole // n_streams))
@@ -187,7 +189,10 @@ def compiled_for(ov: Any, torch: Any, request: SubjectRequest, n_streams: int) -
                 for arrays in (_seeded.batch(spec, "inputs", buffer, whole),)
                 for i in range(0, whole, part.case.batch_size)
             ]
-            compiled, drift = _quantised(ov, converted, exact, calibration, settings, Path(private))
+            with _own.derived(part, "quantised"):
+                compiled, drift = _quantised(
+                    ov, converted, exact, calibration, settings, Path(private)
+                )
         else:
             compiled = ov.Core().compile_model(converted, "CPU", settings)
     requests = [compiled.create_infer_request() for _ in range(n_streams)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,9 +65,25 @@ def blamed(what: str, advice: str = LOG) -> Iterator[None]:
 
 
 def _sentence(error: BaseException) -> str:
-    """The first line that says something: OpenVINO begins with where in its source it was."""
-    lines = [line.strip() for line in str(error).strip().split("\n")]
-    return next((x for x in lines if x and not x.startswith("Exception from ")), "no message")
+    """The first line, or what OpenVINO says after the lines of where in its source it was."""
+    lines = [x for line in str(error).split("\n") if (x := line.strip())]
+    told = [line for line in lines if not _WHERE.match(line)]
+    if len(told) == len(lines):
+        return next(iter(lines), "no message")
+    return " ".join(told)[:SENTENCE_CHARACTERS]
+
+
+SENTENCE_CHARACTERS = 200
+
+
+_WHERE = re.compile(r"Exception from |Check '.*' failed at \S+$|FrontEnd API failed with \w+:$")
+
+
+def derived(request: SubjectRequest, how: str) -> contextlib.AbstractContextManager[None]:
+    """What a library cannot make of a model is the model's fault, if it is the user's."""
+    if not request.spec.get("own"):
+        return contextlib.nullcontext()
+    return blamed(f"{label(request)} cannot be {how}: it raised")
 
 
 def no_model(request: SubjectRequest, found: object, wanted: str) -> ModelError:
@@ -114,17 +131,25 @@ def check_output(request: SubjectRequest, shape: Sequence[int], n_samples: int) 
 
 
 def choose_loss(
-    request: SubjectRequest, shape: Sequence[int], *, floating: bool
+    request: SubjectRequest, shape: Sequence[int], dtype: str, n_parameters: int
 ) -> tuple[str, dict[str, Any]]:
     """The loss that trains outputs of this shape (of one sample), and the targets that it wants.
 
+    Args:
+        request: with ``spec["own"]``.
+        shape: of one sample's output.
+        dtype: of the output.
+        n_parameters: trainable ones.
+
     Raises:
-        ModelError: the outputs cannot be trained, or not with the loss that was asked for.
+        ModelError: there is nothing to train, or not with the loss that was asked for.
     """
     asked = request.spec["own"]["loss"]
-    if not floating:
+    if not n_parameters:
+        raise ModelError(f"{label(request)} has no trainable parameter", "--mode inference")
+    if "float" not in dtype:
         raise ModelError(
-            f"{label(request)} gives whole numbers, which nothing can train", "--mode inference"
+            f"{label(request)} gives {dtype} numbers, which no loss trains", "--mode inference"
         )
     classes = shape[-1] if shape else 0
     if asked == "auto":

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dlbench.core.errors import UnsupportedError
 from dlbench.core.protocols import SubjectRequest
 from dlbench.core.types import Absent, Mode
 from dlbench.frameworks import _keras_flops, _own, _seeded
@@ -19,7 +20,11 @@ def prepare(keras: Any, request: SubjectRequest) -> _own.Prepared:  # noqa: ANN4
 
     Raises:
         ModelError: the file, the function, the model or its outputs are not what they must be.
+        UnsupportedError: it computes in something else than the case's precision.
     """
+    from dlbench.frameworks import _keras
+
+    asked = str(keras.mixed_precision.dtype_policy().compute_dtype)
     keras.utils.set_random_seed(request.spec["seed"])
     model = _own.made(request)
     if not isinstance(model, keras.Model):
@@ -30,16 +35,25 @@ def prepare(keras: Any, request: SubjectRequest) -> _own.Prepared:  # noqa: ANN4
     given = tensors[0] if len(tensors) == 1 else tensors
     with _own.blamed(_own.refused(request)):
         output, flops, counter = _look(keras, model, given, cuda=request.device.kind == "nvidia")
-    if not keras.ops.is_tensor(output):
-        raise _own.no_output(request, output, "one tensor")
-    _own.check_output(request, output.shape, n_samples)
+    first = _first(keras, output)
+    if first is None:
+        raise _own.no_output(request, output, "a tensor")
+    _own.check_output(request, first.shape, n_samples)
+    _check_precision(request, _keras.compute_dtype(keras, model), asked)
     per_sample = flops / n_samples if isinstance(flops, float) else flops
     facts: dict[str, _own.Fact] = {"flops_per_sample": per_sample, "flops_counted_by": counter}
-    model = _callable_without_state(keras, model, request)
+    facts["several_outputs"] = first is not output
+    if first is not output or _lacks_training(keras, model):
+        model = _first_only(keras, model)
+        model(given, training=False)
     if request.case.mode is not Mode.TRAINING:
         return _own.Prepared(model=model, loss=None, spec=request.spec, facts=facts)
-    floating = "float" in keras.backend.standardize_dtype(output.dtype)
-    name, targets = _own.choose_loss(request, tuple(output.shape[1:]), floating=floating)
+    name, targets = _own.choose_loss(
+        request,
+        tuple(first.shape[1:]),
+        keras.backend.standardize_dtype(first.dtype),
+        _keras.n_parameters(model),
+    )
     return _own.Prepared(
         model=model,
         loss=_loss(keras, name),
@@ -68,22 +82,46 @@ def _look(
 
     from dlbench.frameworks import _own_torch
 
-    with torch.inference_mode(), _own_torch.counting(torch) as counter:
+    with torch.no_grad(), _own_torch.counting(torch) as counter:
         output = model(given, training=False)
     return output, float(counter.get_total_flops()), _own_torch.COUNTER
 
 
-def _callable_without_state(keras: Any, model: Any, request: SubjectRequest) -> Any:  # noqa: ANN401
+def _check_precision(request: SubjectRequest, found: str, asked: str) -> None:
+    """Layers of a saved model, or with a dtype in their arguments, follow no global policy."""
+    if found != asked:
+        raise UnsupportedError(
+            f"the layers of {_own.label(request)} state their own dtype: it computes in {found},"
+            f" whatever {request.case.precision} asks for",
+            "Make them without a dtype (those of a saved model have one).",
+        )
+
+
+def _first(keras: Any, output: Any) -> Any:  # noqa: ANN401
+    """The output itself, or the first tensor of several; None if there is none."""
+    return next((x for x in keras.tree.flatten(output) if keras.ops.is_tensor(x)), None)
+
+
+def _lacks_training(keras: Any, model: Any) -> bool:  # noqa: ANN401
     """JAX calls a model's ``call`` directly, which must then take ``training``; others need not."""
-    if keras.backend.backend() != "jax" or "training" in inspect.signature(model.call).parameters:
-        return model
-    tables = request.spec["inputs"].values()
-    inputs = [
-        keras.Input(tuple(t["shape"]), dtype="int32" if t["dtype"] == "int64" else t["dtype"])
-        for t in tables
-    ]
-    with _own.blamed(_own.refused(request)):
-        return keras.Model(inputs, model(inputs[0] if len(inputs) == 1 else inputs))
+    parameters = inspect.signature(model.call).parameters
+    return keras.backend.backend() == "jax" and "training" not in parameters
+
+
+def _first_only(keras: Any, model: Any) -> Any:  # noqa: ANN401
+    """The model with its first output alone, called with ``training`` or without."""
+
+    class First(keras.Model):  # type: ignore[misc]
+        """Runs the model, gives the first tensor."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def call(self, inputs: Any, training: bool | None = None) -> Any:  # noqa: ANN401
+            return _first(keras, self.model(inputs, training=training))
+
+    return First()
 
 
 def _whole(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -47,11 +47,19 @@ def prepare(torch: Any, request: SubjectRequest, device: Any = None) -> _own.Pre
     if request.case.mode is not Mode.TRAINING:
         return _own.Prepared(model=model, loss=None, spec=request.spec, facts=facts)
     name, targets = _own.choose_loss(
-        request, first.shape[1:], floating=first.dtype.is_floating_point
+        request,
+        first.shape[1:],
+        str(first.dtype).removeprefix("torch."),
+        sum(p.numel() for p in model.parameters() if p.requires_grad),
     )
+
+    def loss(outputs: Any, targets: Any) -> Any:  # noqa: ANN401
+        # A model may have more outputs in training than in inference.
+        return _LOSSES[name](_first(torch, outputs), targets)
+
     return _own.Prepared(
         model=model,
-        loss=_LOSSES[name],
+        loss=loss,
         spec=_own.with_targets(request.spec, targets),
         facts={**facts, "loss": name},
     )
@@ -86,7 +94,7 @@ def _look(
             if device is None or device.type == "cpu":
                 raise
             model.to(device)
-            with torch.inference_mode():
+            with torch.no_grad():
                 output = model(*(x.to(device) for x in inputs))
         return output, Absent(reason=f"it cannot run on the CPU, where FLOPs are counted: {error}")
 
@@ -117,7 +125,8 @@ def counting(torch: Any) -> Iterator[Any]:  # noqa: ANN401
 
 
 def _counted(torch: Any, model: Any, inputs: Sequence[Any]) -> tuple[Any, float]:  # noqa: ANN401
-    with torch.inference_mode(), counting(torch) as counter:
+    # Not inference_mode: what a model builds in its first call could never be trained or traced.
+    with torch.no_grad(), counting(torch) as counter:
         output = model(*inputs)
     return output, float(counter.get_total_flops())
 

@@ -74,6 +74,7 @@ def probe() -> Capability | Absent:
         precisions={"fake": (Precision.FP32,), "nvidia": (Precision.FP32,)},
         policies=POLICIES,
         reasons={"cpu": "the fake framework does not run on the CPU"},
+        options=("fault", "noise", "memory_samples", "step_ms", "factor", "ms_per_sample"),
     )
 
 

@@ -160,7 +160,7 @@ class JaxSubject:
             "framework_version": jax.__version__,
             "keras_version": keras.__version__,
             "parameter_dtype": _keras.parameter_dtype(self._model),
-            "compute_dtype": str(keras.mixed_precision.dtype_policy().compute_dtype),
+            "compute_dtype": _keras.compute_dtype(keras, self._model),
             "compiled": True,
             "input_shape": _keras.shapes(self.inputs[0]),
             "device": str(self._device.device_kind),

@@ -55,6 +55,7 @@ def probe() -> Capability | Absent:
         precisions={kind: known[kind] for kind in below.precisions},
         policies=POLICIES,
         reasons={**below.reasons, Policy.TUNED: UNTUNED},
+        options=("pinned",),
     )
 
 
@@ -115,7 +116,7 @@ class KerasSubject:
             "framework_version": keras.__version__,
             "torch_version": torch.__version__,
             "parameter_dtype": _keras.parameter_dtype(self._model),
-            "compute_dtype": str(keras.mixed_precision.dtype_policy().compute_dtype),
+            "compute_dtype": _keras.compute_dtype(keras, self._model),
             "compiled": False,
             "input_shape": _keras.shapes(self.inputs[0]),
             "device": torch.cuda.get_device_name(0) if self._cuda else "cpu",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import importlib.util
+import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -152,7 +153,7 @@ class OnnxSubject:
     """A session with its inputs bound: no copy between host and device in a query."""
 
     def __init__(self, ort: Any, torch: Any, request: SubjectRequest) -> None:  # noqa: ANN401
-        from dlbench.frameworks import _files, _seeded
+        from dlbench.frameworks import _files, _own, _seeded
 
         case = request.case
         self._cuda = request.device.kind == "nvidia"
@@ -172,7 +173,8 @@ class OnnxSubject:
             ]
             if case.precision is Precision.INT8:
                 quantised = Path(private) / "int8.onnx"
-                quantise(path, quantised, batches)
+                with _own.derived(request, "quantised"):
+                    quantise(path, quantised, batches)
                 drift = rms_drift(
                     *(self._outputs(ort, request, p, batches[0]) for p in (path, quantised))
                 )
@@ -207,13 +209,13 @@ class OnnxSubject:
         path: Path,
     ) -> tuple[Mapping[str, Any], Facts]:
         """Write the PyTorch model's file; its spec, and where the file comes from."""
-        from dlbench.frameworks import _seeded
+        from dlbench.frameworks import _own, _seeded
 
         prepared = pytorch.prepare(torch, request)
         model = prepared.model.eval()
-        export(
-            torch, model, _seeded.batch(request.spec, "inputs", 0, request.case.batch_size), path
-        )
+        arrays = _seeded.batch(request.spec, "inputs", 0, request.case.batch_size)
+        with _own.derived(request, "exported to ONNX"):
+            export(torch, model, arrays, path)
         return prepared.spec, {
             **prepared.facts,
             "parameters": pytorch.n_parameters(model),
@@ -362,11 +364,14 @@ class OnnxSubject:
         self.inputs, self._bindings = [], []
 
 
-def rms_drift(exact: Any, quantised: Any) -> float:  # noqa: ANN401
+def rms_drift(exact: Any, quantised: Any) -> float | Absent:  # noqa: ANN401
     """Root mean square deviation of the quantised outputs over the spread of the exact ones."""
     import numpy as np
 
-    return float(np.sqrt(np.mean((quantised - exact) ** 2)) / np.std(exact))
+    spread = float(np.std(exact))
+    if not 0 < spread < math.inf:
+        return Absent(reason="the exact outputs have no spread to compare with")
+    return float(np.sqrt(np.mean((quantised - exact) ** 2)) / spread)
 
 
 def _masking(model: Path) -> list[str]:
@@ -391,24 +396,46 @@ MASK_FOLLOWERS = ("Add", "Softmax")
 """From a causal mask to the weights of attention, as PyTorch's exporter writes it."""
 
 
+PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+"""Operators of ONNX that hold a model's arithmetic, and run in int8 between int8 tensors."""
+
+
+def _plain(source: Path) -> Any:  # noqa: ANN401 - an onnx.ModelProto
+    """A file's model with its weights inside, wherever they lay, and none of them an input."""
+    import onnx
+
+    model = onnx.load(str(source))
+    held = {weight.name for weight in model.graph.initializer}
+    inputs = [given for given in model.graph.input if given.name not in held]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    # Before its fourth version the format wants every weight to be an input too.
+    model.ir_version = max(model.ir_version, 4)
+    return model
+
+
 def quantise(source: Path, target: Path, batches: Sequence[Sequence[Any]]) -> None:
-    """Static quantisation: weights and activations to int8 by minima and maxima of the inputs."""
+    """Static quantisation: weights and activations to int8 by minima and maxima of the inputs.
+
+    Raises:
+        UnsupportedError: the model has no product that it quantises.
+    """
     import logging
 
+    import onnx
     from onnxruntime import quantization
     from onnxruntime.quantization import shape_inference
 
     prepared = target.with_suffix(".prepared.onnx")
     logging.disable(logging.WARNING)
-    shape_inference.quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+    model = _plain(source)
+    shape_inference.quant_pre_process(model, str(prepared), skip_symbolic_shape=True)
 
     class Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
         """The workload's own buffers."""
 
         def __init__(self) -> None:
-            import onnx
-
-            names = [i.name for i in onnx.load(str(prepared)).graph.input]
+            names = [given.name for given in model.graph.input]
             self._feeds = iter([dict(zip(names, arrays, strict=True)) for arrays in batches])
 
         def get_next(self) -> Any:  # noqa: ANN401
@@ -427,3 +454,7 @@ def quantise(source: Path, target: Path, batches: Sequence[Sequence[Any]]) -> No
     )
     logging.disable(logging.NOTSET)
     prepared.unlink()
+    nodes = onnx.load(str(target), load_external_data=False).graph.node
+    dequantised = {x for node in nodes if node.op_type == "DequantizeLinear" for x in node.output}
+    if not any(node.op_type in PRODUCTS and dequantised & set(node.input) for node in nodes):
+        raise UnsupportedError("the model has no product that static quantisation takes to int8")

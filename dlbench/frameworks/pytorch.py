@@ -44,6 +44,12 @@ SMALLER = "Use a smaller --batch-size."
 
 LOST_WORDS = ("device-side assert", "unspecified launch failure", "device lost", "is lost")
 
+NO_COMPILER_WORDS = ("No working C++ compiler", "Failed to find C compiler")
+"""TorchInductor's on a CPU, Triton's on a GPU."""
+
+OPTIONS = ("compile_mode", "pinned")
+"""Names that ``-o NAME=VALUE`` may give."""
+
 POLICIES = {
     Policy.BASE: "eager, contiguous tensors; bf16 and fp16 by autocast, fp16 with loss scaling",
     Policy.TUNED: "`torch.compile` (default mode, another by `-o compile_mode=...`), channels-last "
@@ -71,6 +77,7 @@ def probe() -> Capability | Absent:
         precisions=precisions,
         policies=POLICIES,
         reasons=reasons,
+        options=OPTIONS,
     )
 
 
@@ -103,6 +110,11 @@ def translated(torch: Any) -> Iterator[None]:  # noqa: ANN401 - the module
             raise HostOutOfMemoryError(_first_line(error), SMALLER) from error
         if "CUDA out of memory" in text or "CUBLAS_STATUS_ALLOC_FAILED" in text:
             raise DeviceOutOfMemoryError(_first_line(error), SMALLER) from error
+        if any(word in text for word in NO_COMPILER_WORDS):
+            raise MissingDependencyError(
+                "torch.compile needs a C++ compiler, and found none",
+                "apt install g++, or --policy base",
+            ) from error
         if any(word in text for word in LOST_WORDS):
             raise DeviceLostError(_first_line(error), "See dmesg; reset or reboot.") from error
         raise

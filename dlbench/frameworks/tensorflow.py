@@ -9,6 +9,7 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -95,9 +96,15 @@ def open_subject(request: SubjectRequest) -> TensorFlowSubject:
 
 @contextlib.contextmanager
 def translated(tf: Any, *, cuda: bool) -> Iterator[None]:  # noqa: ANN401 - the module
-    """TensorFlow's way of saying that memory is gone, as ours."""
+    """TensorFlow's ways of saying that memory is gone, or that XLA lacks an operation, as ours."""
     try:
         yield
+    except tf.errors.InvalidArgumentError as error:
+        _, told, found = str(error).partition("unsupported operations when trying to compile graph")
+        if not told:
+            raise
+        lacking = ", ".join(dict.fromkeys(re.findall(r"(\w+) \(No registered", found)))
+        raise UnsupportedError(f"XLA has no {lacking} for this device", "--policy base") from error
     except tf.errors.ResourceExhaustedError as error:
         kind = DeviceOutOfMemoryError if cuda else HostOutOfMemoryError
         raise kind(str(error).split("\n", 1)[0][:300], SMALLER) from error
@@ -141,7 +148,7 @@ class TensorFlowSubject:
             "framework_version": tf.__version__,
             "keras_version": keras.__version__,
             "parameter_dtype": _keras.parameter_dtype(self._model),
-            "compute_dtype": str(keras.mixed_precision.dtype_policy().compute_dtype),
+            "compute_dtype": _keras.compute_dtype(keras, self._model),
             "compiled": self._tuned,
             "input_shape": _keras.shapes(self.inputs[0]),
             "device": self._place,
@@ -240,7 +247,8 @@ class TensorFlowSubject:
         variables = self._model.trainable_variables
         gradients = tape.gradient(scaled, variables)
         if self._needs_sums:
-            gradients = [self._tf.convert_to_tensor(g) for g in gradients]
+            # A model of the user's own may have weights that its loss does not reach.
+            gradients = [g if g is None else self._tf.convert_to_tensor(g) for g in gradients]
         self._optimizer.apply(gradients, variables)
         return loss
 

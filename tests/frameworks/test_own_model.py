@@ -16,7 +16,7 @@ import pytest
 from dlbench import environment, own_models, plan, session
 from dlbench.cli import run as command
 from dlbench.core import registry
-from dlbench.core.errors import ModelError, SubjectError, UnsupportedError
+from dlbench.core.errors import MissingDependencyError, ModelError, SubjectError, UnsupportedError
 from dlbench.core.protocols import Subject, SubjectRequest
 from dlbench.core.types import (
     Absent,
@@ -67,12 +67,43 @@ class Words(nn.Module):
     def forward(self, x):
         return "seven"
 
-class Best(nn.Module):
+class Best(nn.Linear):
+    def __init__(self):
+        super().__init__(5, 3)
+
     def forward(self, x):
-        return x.argmax(-1)
+        return super().forward(x).argmax(-1)
+
+def one():
+    return nn.Linear(1, 1)
 
 def number():
     return 3
+
+def lazy():
+    return nn.Sequential(nn.LazyLinear(6), nn.ReLU(), nn.LazyLinear(4))
+
+class Auxiliary(nn.Linear):
+    def __init__(self):
+        super().__init__(5, 3)
+
+    def forward(self, x):
+        y = super().forward(x)
+        return (y, y) if self.training else y
+
+class Untraceable(nn.Linear):
+    def __init__(self):
+        super().__init__(5, 3)
+
+    def forward(self, x):
+        if torch.jit.is_tracing():
+            raise TypeError("not to be traced")
+        return super().forward(x)
+
+def undefined():
+    model = nn.Linear(5, 3)
+    nn.init.constant_(model.weight, float("nan"))
+    return model
 """
 
 KERAS = """
@@ -97,6 +128,22 @@ def attention():
     h = layers.Reshape((5, 8, 1))(h)
     h = layers.Conv2DTranspose(3, 2, strides=2)(layers.DepthwiseConv2D(3, padding="same")(h))
     return keras.Model(x, h)
+
+def heads():
+    x = keras.Input((8,))
+    return keras.Model(x, {"first": layers.Dense(3)(x), "second": layers.Dense(2)(x)})
+
+def saved():
+    import tempfile
+    built = keras.Sequential([keras.Input((8,)), layers.Dense(16, dtype="float32"),
+                              layers.Dense(4, dtype="float32")])
+    with tempfile.TemporaryDirectory() as folder:
+        built.save(folder + "/net.keras")
+        return keras.models.load_model(folder + "/net.keras")
+
+def turned():
+    return keras.Sequential([keras.Input((8, 8, 3)), layers.RandomRotation(0.1), layers.Flatten(),
+                             layers.Dense(4)])
 
 class Own(keras.Model):
     def __init__(self):
@@ -267,10 +314,55 @@ def test_a_wrong_torch_model_is_a_sentence(
 
 def test_whole_numbers_are_not_trained(tmp_path: Path) -> None:
     """And a single output has no classes."""
-    with pytest.raises(ModelError, match="whole numbers, which nothing can train"):
+    with pytest.raises(ModelError, match="gives int64 numbers, which no loss trains"):
         _train(_own(tmp_path, TORCH, "Best", "5"))
     with pytest.raises(ModelError, match="no classes for a cross entropy"):
-        _train(_own(tmp_path, TORCH, "bare", "1", loss="cross_entropy"))
+        _train(_own(tmp_path, TORCH, "one", "1", loss="cross_entropy"))
+    with pytest.raises(ModelError, match=r"net\.py:bare has no trainable parameter") as caught:
+        _train(_own(tmp_path, TORCH, "bare", "5"))
+    assert caught.value.advice == "--mode inference"
+
+
+@pytest.mark.parametrize(("function", "shape"), [("lazy", "5"), ("Auxiliary", "5")])
+def test_what_differs_in_training_is_trained(function: str, shape: str, tmp_path: Path) -> None:
+    """Weights that the first call makes, and more outputs than in inference."""
+    subject = _train(_own(tmp_path, TORCH, function, shape))
+    losses = [float(subject.fetch(subject.step(0))) for _ in range(3)]
+    assert losses[2] < losses[0]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("framework", "how"),
+    [("onnxruntime", "exported to ONNX"), ("openvino", "converted by OpenVINO")],
+)
+def test_what_cannot_be_derived_is_the_models_fault(
+    framework: str, how: str, tmp_path: Path
+) -> None:
+    """A sentence that begins with the model; what its first call makes can be traced."""
+    with pytest.raises(ModelError, match=rf"net\.py:Untraceable cannot be {how}: it raised"):
+        _open(framework, _own(tmp_path, TORCH, "Untraceable", "5"))
+    subject = _open(framework, _own(tmp_path, TORCH, "lazy", "5"))
+    assert subject.info["parameters"] == 5 * 6 + 6 + 6 * 4 + 4
+
+
+def test_int8_is_refused_where_nothing_is_quantised(tmp_path: Path) -> None:
+    """A model without products would be float32 under the name of int8; NaN has no range."""
+    with pytest.raises(UnsupportedError, match="no product that static quantisation takes"):
+        _open("onnxruntime", _own(tmp_path, TORCH, "bare", "5"), precision=Precision.INT8)
+    with pytest.raises(ModelError, match=r"net\.py:undefined cannot be quantised: it raised"):
+        _open("onnxruntime", _own(tmp_path, TORCH, "undefined", "5"), precision=Precision.INT8)
+
+
+def test_a_compiler_that_is_missing_is_a_dependency() -> None:
+    """The slim images that most containers start from have none."""
+    torch = pytest.importorskip("torch")
+    from dlbench.frameworks import pytorch
+
+    told = "InvalidCxxCompiler: No working C++ compiler found in torch._inductor.config.cpp.cxx"
+    with pytest.raises(MissingDependencyError) as caught, pytorch.translated(torch):
+        raise RuntimeError(told)
+    assert caught.value.advice == "apt install g++, or --policy base"
 
 
 def test_bf16_is_autocast_for_own_models_too(tmp_path: Path) -> None:
@@ -400,6 +492,55 @@ def test_a_subclassed_keras_model_runs_and_its_flops_may_be_absent(
     assert run.plan.workloads[0].flops == 2 * 3 * 4
 
 
+def test_the_first_of_several_keras_outputs_is_meant(tmp_path: Path, results: Path) -> None:
+    """As of PyTorch's; what the loss does not reach has no gradient, in each framework."""
+    _need(*KERAS_FRAMEWORKS)
+    model = _own(tmp_path, KERAS, "heads", "8")
+    run = _measure(model, results, frameworks=KERAS_FRAMEWORKS, modes=(Mode.TRAINING,))
+    assert {
+        n: str(r.outcome) for n, r in _by_framework(run, Mode.TRAINING).items()
+    } == dict.fromkeys(KERAS_FRAMEWORKS, "ok")
+    for result in run.results:
+        assert result.trials[0].subject["several_outputs"] is True
+        assert result.trials[0].subject["loss"] == "cross_entropy"
+
+
+def test_a_saved_keras_model_is_never_called_bf16(tmp_path: Path, results: Path) -> None:
+    """Its layers bring their own dtype, whatever the global policy says."""
+    _need("keras")
+    model = _own(tmp_path, KERAS, "saved", "8")
+    run = _measure(
+        model,
+        results,
+        frameworks=("keras",),
+        modes=(Mode.INFERENCE,),
+        precisions=(Precision.FP32, Precision.BF16),
+    )
+    found = {r.case.precision: r.outcome for r in run.results} | {
+        s.case.precision: s.outcome for s in run.plan.skips
+    }
+    assert str(found[Precision.FP32]) == "ok"
+    assert str(found[Precision.BF16]).startswith("unsupported")
+    if not run.plan.skips:  # a CPU without bf16 says so before
+        assert "it computes in float32, whatever bf16 asks for" in found[Precision.BF16].message
+
+
+def test_what_xla_lacks_is_unsupported(tmp_path: Path, results: Path) -> None:
+    """By the operation's name, where TensorFlow prints its graph."""
+    _need("tensorflow")
+    model = _own(tmp_path, KERAS, "turned", "8x8x3")
+    run = _measure(
+        model,
+        results,
+        frameworks=("tensorflow",),
+        modes=(Mode.TRAINING,),
+        policies=(Policy.TUNED,),
+    )
+    (result,) = run.results
+    assert result.outcome.message == "XLA has no ImageProjectiveTransformV3 for this device"
+    assert result.outcome.advice == "--policy base"
+
+
 def test_wrong_keras_models_are_sentences(tmp_path: Path, results: Path) -> None:
     """A number, a wrong shape; each in a worker of its own."""
     _need("keras")
@@ -462,6 +603,47 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "text.onnx").write_text("this is no model")
     (folder / "empty.onnx").touch()
     return folder
+
+
+@pytest.fixture(scope="module")
+def odd_files(files: Path) -> Path:
+    """The image network's file as others write it: weights beside it, as inputs, or as constants."""
+    onnx = pytest.importorskip("onnx")
+    numpy = pytest.importorskip("numpy")
+    helper, float_ = onnx.helper, onnx.TensorProto.FLOAT
+
+    def image() -> Any:
+        return onnx.load(files / "any.onnx")
+
+    beside = {"save_as_external_data": True, "size_threshold": 0}
+    onnx.save_model(image(), files / "beside.onnx", location="weights.bin", **beside)
+    onnx.save_model(image(), files / "lost.onnx", location="lost.bin", **beside)
+    (files / "lost.bin").unlink()
+    old = image()
+    old.ir_version = 3
+    for held in old.graph.initializer:
+        shape = list(held.dims)
+        old.graph.input.append(helper.make_tensor_value_info(held.name, held.data_type, shape))
+    onnx.save(old, files / "old.onnx")
+    for name, kind in (("constant", float_), ("halved", onnx.TensorProto.FLOAT16)):
+        dtype = helper.tensor_dtype_to_np_dtype(kind)
+        weight = onnx.numpy_helper.from_array(numpy.eye(8, 4).astype(dtype), "w")
+        nodes = [
+            helper.make_node("Constant", [], ["w"], value=weight),
+            helper.make_node("Cast", ["x"], ["given"], to=kind),
+            helper.make_node("MatMul", ["given", "w"], ["product"]),
+            helper.make_node("Cast", ["product"], ["y"], to=float_),
+        ]
+        ends = [
+            [helper.make_tensor_value_info(end, float_, ["n", size])]
+            for end, size in (("x", 8), ("y", 4))
+        ]
+        graph = helper.make_graph(nodes, "g", *ends)
+        opset = [helper.make_opsetid("", 18)]
+        onnx.save(
+            helper.make_model(graph, opset_imports=opset, ir_version=8), files / f"{name}.onnx"
+        )
+    return files
 
 
 def _file(files: Path, name: str, *inputs: str) -> OwnModel:
@@ -540,6 +722,40 @@ def test_a_file_is_quantised_when_int8_is_asked_for(framework: str, name: str, f
     drift = subject.info["int8_drift"]
     assert isinstance(drift, float)
     assert 0 < drift < 0.2
+
+
+@pytest.mark.parametrize("name", ["any.onnx", "beside.onnx", "old.onnx"])
+@pytest.mark.parametrize("framework", RUNTIMES)
+def test_wherever_a_files_weights_lie_it_is_quantised_alike(
+    framework: str, name: str, odd_files: Path
+) -> None:
+    """In a file of their own, or among the inputs as before the format's fourth version."""
+    model = _file(odd_files, name)
+    exact = _open(framework, model)
+    subject = _open(framework, model, precision=Precision.INT8)
+    assert subject.info["compute_dtype"] == "int8"
+    assert subject.info["parameters"] == exact.info["parameters"] == 8 * 27 + 8 + 8 * 10 + 10
+    wanted = exact.fetch(exact.query(0))
+    drift = subject.info["int8_drift"]
+    assert isinstance(drift, float)
+    found = subject.fetch(subject.query(0))
+    assert ((found - wanted) ** 2).mean() ** 0.5 / wanted.std() == pytest.approx(drift, rel=1e-3)
+
+
+@pytest.mark.parametrize("framework", RUNTIMES)
+def test_weights_that_are_constants_are_weights(framework: str, odd_files: Path) -> None:
+    """They are counted, and in 16 bits refused, like those that are initializers."""
+    assert _open(framework, _file(odd_files, "constant.onnx")).info["parameters"] == 8 * 4
+    with pytest.raises(UnsupportedError, match=r"halved\.onnx holds weights in float16"):
+        _open(framework, _file(odd_files, "halved.onnx"))
+
+
+@pytest.mark.parametrize("framework", RUNTIMES)
+def test_weights_that_are_lost_are_named(framework: str, odd_files: Path) -> None:
+    """OpenVINO begins with where in its own source it was: that is left out."""
+    with pytest.raises(ModelError, match=r"lost\.bin") as caught:
+        _open(framework, _file(odd_files, "lost.onnx"))
+    assert "frontend.cpp" not in caught.value.message
 
 
 @pytest.mark.parametrize("precision", [Precision.FP32, Precision.INT8])

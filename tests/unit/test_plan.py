@@ -122,11 +122,46 @@ def test_a_policy_that_is_not_offered_is_a_skip_with_the_reason(
 def test_single_stream_is_one_sample_a_query() -> None:
     """As in MLPerf; training has no scenario."""
     planned = _plan(
-        workloads=("resnet50",), frameworks=("pytorch",), scenarios=(Scenario.SINGLE_STREAM,)
+        workloads=("resnet50",),
+        frameworks=("pytorch",),
+        modes=tuple(Mode),
+        scenarios=(Scenario.SINGLE_STREAM,),
     )
     found = {c.mode: (c.scenario, c.batch_size) for c in planned.cases}
     assert found[Mode.INFERENCE] == (Scenario.SINGLE_STREAM, 1)
     assert found[Mode.TRAINING][0] is None
+
+
+def test_who_asks_for_a_scenario_asks_for_inference() -> None:
+    """Training, which has none, is not run beside it unasked; asked for alone, it is a mistake."""
+    asked = {"workloads": ("resnet50",), "frameworks": ("pytorch",)}
+    planned = _plan(**asked, scenarios=(Scenario.SERVER,))
+    assert [(c.mode, c.scenario) for c in planned.cases] == [(Mode.INFERENCE, Scenario.SERVER)]
+    with pytest.raises(UsageError, match="a scenario is of inference, not of training"):
+        _plan(**asked, scenarios=(Scenario.SERVER,), modes=(Mode.TRAINING,))
+
+
+def test_an_option_that_no_framework_reads_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt one would be measured as if it had been obeyed; one of another framework may stand."""
+    able = replace(BOTH, options=("compile_mode", "pinned"))
+    monkeypatch.setattr(registry.framework("pytorch"), "probe", lambda: able)
+    asked = {"workloads": ("resnet50",), "modes": (Mode.INFERENCE,)}
+    with pytest.raises(
+        UsageError, match="no framework of this run has an option 'compilemode'"
+    ) as e:
+        _plan(**asked, frameworks=("pytorch",), options=(("compilemode", "default"),))
+    assert e.value.advice == "Known: compile_mode, pinned."
+    given = (("compile_mode", "default"),)
+    planned = _plan(**asked, frameworks=("pytorch", "tensorflow"), options=given)
+    assert {c.framework for c in planned.cases} == {"pytorch", "tensorflow"}
+    with pytest.raises(UsageError, match="'compile_mode'"):
+        _plan(**asked, frameworks=("tensorflow",), options=given)
+
+
+def test_a_precision_that_is_not_there_is_told_with_those_that_are() -> None:
+    """Rather than that it is not there alone."""
+    with pytest.raises(NothingToRunError, match="does not run fp16 on cpu: fp32, bf16 only"):
+        _plan(workloads=("resnet50",), frameworks=("pytorch",), precisions=(Precision.FP16,))
 
 
 def test_a_servers_case_states_its_limit_and_no_other_does() -> None:
@@ -146,6 +181,7 @@ def test_loadgen_drives_the_scenarios_that_are_not_its_own() -> None:
     planned = _plan(
         workloads=("resnet50",),
         frameworks=("pytorch",),
+        modes=tuple(Mode),
         scenarios=tuple(Scenario),
         options=(("driver", "loadgen"),),
     )
