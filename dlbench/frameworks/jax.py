@@ -22,6 +22,7 @@ from dlbench.core.errors import (
 )
 from dlbench.core.protocols import Capability, SubjectRequest
 from dlbench.core.types import Absent, DataMode, Mode, PeakMemory, Policy, Precision
+from dlbench.frameworks import _subject
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,7 +123,7 @@ def set_numerics(jax: Any, precision: Precision) -> None:  # noqa: ANN401 - the 
     jax.config.update("jax_default_matmul_precision", MATMUL_PRECISIONS[precision])
 
 
-class JaxSubject:
+class JaxSubject(_subject.Clockless):
     """A Keras model as a pure function on one device, with its inputs and state resident there."""
 
     def __init__(self, jax: Any, keras: Any, request: SubjectRequest) -> None:  # noqa: ANN401
@@ -294,30 +295,14 @@ class JaxSubject:
         with translated(self._jax, cuda=self._cuda):
             self._jax.block_until_ready(self._last)
 
-    def mark(self) -> object | None:
-        """JAX gives Python no device clock."""
-        return None
-
-    def elapsed_s(self, start: object, end: object) -> float:  # noqa: ARG002
-        """Never called, since ``mark`` returns None."""
-        raise RuntimeError("JAX has no device clock")
-
     def peak_memory(self) -> PeakMemory:
         """The GPU allocator's peak; on the CPU JAX keeps no count."""
-        elsewhere = Absent(reason="the worker asks for it")
         stats = self._device.memory_stats() or {}
         peak = stats.get("peak_bytes_in_use")
         pool = stats.get("peak_pool_bytes", stats.get("pool_bytes"))
-        return PeakMemory(
-            framework_allocated_mib=peak / MIB
-            if peak
-            else Absent(reason=f"JAX does not count memory on the {self._device.platform}"),
-            framework_reserved_mib=pool / MIB
-            if pool
-            else Absent(reason="JAX does not say what its allocator reserved"),
-            device_used_mib=elsewhere,
-            host_rss_mib=elsewhere,
-        )
+        uncounted = Absent(reason=f"JAX does not count memory on the {self._device.platform}")
+        unsaid = Absent(reason="JAX does not say what its allocator reserved")
+        return _subject.counted(peak / MIB if peak else uncounted, pool / MIB if pool else unsaid)
 
     def close(self) -> None:
         """The process ends next."""

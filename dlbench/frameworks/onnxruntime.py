@@ -24,8 +24,8 @@ from dlbench.core.errors import (
     UnsupportedError,
 )
 from dlbench.core.protocols import Capability, SubjectRequest
-from dlbench.core.types import Absent, DataMode, Mode, PeakMemory, Policy, Precision
-from dlbench.frameworks import pytorch
+from dlbench.core.types import Absent, DataMode, Mode, Policy, Precision
+from dlbench.frameworks import _subject, pytorch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,7 +149,7 @@ def export(torch: Any, model: Any, arrays: Sequence[Any], path: Path) -> None:  
         )
 
 
-class OnnxSubject:
+class OnnxSubject(_subject.Runtime):
     """A session with its inputs bound: no copy between host and device in a query."""
 
     def __init__(self, ort: Any, torch: Any, request: SubjectRequest) -> None:  # noqa: ANN401
@@ -304,10 +304,6 @@ class OnnxSubject:
         self.inputs[buffer] = self._resident(arrays)
         self._bindings[buffer] = self._bind(self.inputs[buffer])
 
-    def step(self, buffer: int) -> object:  # noqa: ARG002
-        """It does not train."""
-        raise UnsupportedError("ONNX Runtime runs inference only", "--mode inference")
-
     def query(self, buffer: int) -> object:
         """One inference, finished when this returns; a handle to its outputs."""
         with translated(cuda=self._cuda):
@@ -336,28 +332,6 @@ class OnnxSubject:
         names = {value.device_name().lower() for value in every}
         names.add(self._session.get_providers()[0].removesuffix("ExecutionProvider").lower())
         return frozenset({"cuda": "nvidia"}.get(name, name) for name in names)
-
-    def synchronize(self) -> None:
-        """A run has finished when its call returns, on the GPU too."""
-
-    def mark(self) -> object | None:
-        """ONNX Runtime gives Python no device clock."""
-        return None
-
-    def elapsed_s(self, start: object, end: object) -> float:  # noqa: ARG002
-        """Never called, since ``mark`` returns None."""
-        raise RuntimeError("ONNX Runtime has no device clock")
-
-    def peak_memory(self) -> PeakMemory:
-        """It counts nothing that Python can read."""
-        uncounted = Absent(reason="ONNX Runtime does not say what its allocator holds")
-        elsewhere = Absent(reason="the worker asks for it")
-        return PeakMemory(
-            framework_allocated_mib=uncounted,
-            framework_reserved_mib=uncounted,
-            device_used_mib=elsewhere,
-            host_rss_mib=elsewhere,
-        )
 
     def close(self) -> None:
         """The process ends next."""

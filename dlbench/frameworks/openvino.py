@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dlbench.core.errors import HostOutOfMemoryError, MissingDependencyError, UnsupportedError
+from dlbench.core.errors import HostOutOfMemoryError, MissingDependencyError
 from dlbench.core.protocols import Capability, SubjectRequest
-from dlbench.core.types import Absent, DataMode, Mode, PeakMemory, Policy, Precision
-from dlbench.frameworks import _openvino_program
+from dlbench.core.types import Absent, DataMode, Mode, Policy, Precision
+from dlbench.frameworks import _openvino_program, _subject
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,7 +98,7 @@ def translated() -> Iterator[None]:
         raise HostOutOfMemoryError(text, "Use a smaller --batch-size.") from error
 
 
-class OpenVinoSubject:
+class OpenVinoSubject(_subject.Runtime):
     """A compiled model with its inference requests, and inputs that they read in place."""
 
     def __init__(self, ov: Any, torch: Any, request: SubjectRequest) -> None:  # noqa: ANN401
@@ -145,10 +145,6 @@ class OpenVinoSubject:
         self._kept[buffer] = arrays
         self.inputs[buffer] = self._program.parts(self._ov, arrays)
 
-    def step(self, buffer: int) -> object:  # noqa: ARG002
-        """It does not train."""
-        raise UnsupportedError("OpenVINO runs inference only", "--mode inference")
-
     def query(self, buffer: int) -> object:
         """One inference, finished when this returns; a handle to its outputs."""
         with translated():
@@ -176,28 +172,6 @@ class OpenVinoSubject:
         """Of the compiled model: its tensors are the host's."""
         return frozenset(
             x.lower() for x in self._program.compiled.get_property("EXECUTION_DEVICES")
-        )
-
-    def synchronize(self) -> None:
-        """A request has finished when ``infer`` returns."""
-
-    def mark(self) -> object | None:
-        """The CPU has no clock of its own."""
-        return None
-
-    def elapsed_s(self, start: object, end: object) -> float:  # noqa: ARG002
-        """Never called, since ``mark`` returns None."""
-        raise RuntimeError("OpenVINO has no device clock")
-
-    def peak_memory(self) -> PeakMemory:
-        """It counts nothing that Python can read."""
-        uncounted = Absent(reason="OpenVINO does not say what it holds")
-        elsewhere = Absent(reason="the worker asks for it")
-        return PeakMemory(
-            framework_allocated_mib=uncounted,
-            framework_reserved_mib=uncounted,
-            device_used_mib=elsewhere,
-            host_rss_mib=elsewhere,
         )
 
     def close(self) -> None:

@@ -23,6 +23,7 @@ from dlbench.core.errors import (
 )
 from dlbench.core.protocols import Capability, SubjectRequest
 from dlbench.core.types import Absent, Case, DataMode, Mode, PeakMemory, Policy, Precision
+from dlbench.frameworks import _subject
 
 if TYPE_CHECKING:
     import numpy as np
@@ -210,14 +211,11 @@ def elapsed_s(start: object, end: object) -> float:
 
 def allocator_peaks(torch: Any, *, cuda: bool) -> PeakMemory:  # noqa: ANN401
     """The CUDA allocator's peaks; on the CPU PyTorch keeps no count (and would answer 0)."""
-    elsewhere = Absent(reason="the worker asks for it")
-    uncounted = Absent(reason="PyTorch does not count memory on the CPU")
-    return PeakMemory(
-        framework_allocated_mib=torch.cuda.max_memory_allocated() / MIB if cuda else uncounted,
-        framework_reserved_mib=torch.cuda.max_memory_reserved() / MIB if cuda else uncounted,
-        device_used_mib=elsewhere,
-        host_rss_mib=elsewhere,
-    )
+    if not cuda:
+        uncounted = Absent(reason="PyTorch does not count memory on the CPU")
+        return _subject.counted(uncounted, uncounted)
+    peaks = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
+    return _subject.counted(*(peak / MIB for peak in peaks))
 
 
 def places(*tensors: Any) -> frozenset[str]:  # noqa: ANN401

@@ -22,6 +22,7 @@ from dlbench.core.errors import (
 )
 from dlbench.core.protocols import Capability, SubjectRequest
 from dlbench.core.types import Absent, DataMode, Mode, PeakMemory, Policy, Precision
+from dlbench.frameworks import _subject
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,7 +111,7 @@ def translated(tf: Any, *, cuda: bool) -> Iterator[None]:  # noqa: ANN401 - the 
         raise kind(str(error).split("\n", 1)[0][:300], SMALLER) from error
 
 
-class TensorFlowSubject:
+class TensorFlowSubject(_subject.Clockless):
     """A Keras model under TensorFlow on one device, with its inputs resident there."""
 
     def __init__(self, tf: Any, keras: Any, request: SubjectRequest) -> None:  # noqa: ANN401
@@ -295,34 +296,14 @@ class TensorFlowSubject:
             with translated(self._tf, cuda=True):
                 self._tf.test.experimental.sync_devices()
 
-    def mark(self) -> object | None:
-        """TensorFlow gives Python no device clock."""
-        return None
-
-    def elapsed_s(self, start: object, end: object) -> float:  # noqa: ARG002
-        """Never called, since ``mark`` returns None."""
-        raise RuntimeError("TensorFlow has no device clock")
-
     def peak_memory(self) -> PeakMemory:
         """The GPU allocator's peak; on the CPU TensorFlow would answer 0, which is not true."""
-        elsewhere = Absent(reason="the worker asks for it")
         reserved = Absent(reason="TensorFlow does not say what its allocator reserved")
         if not self._cuda:
-            return PeakMemory(
-                framework_allocated_mib=Absent(
-                    reason="TensorFlow does not count memory on the CPU"
-                ),
-                framework_reserved_mib=reserved,
-                device_used_mib=elsewhere,
-                host_rss_mib=elsewhere,
-            )
+            uncounted = Absent(reason="TensorFlow does not count memory on the CPU")
+            return _subject.counted(uncounted, reserved)
         peak = self._tf.config.experimental.get_memory_info("GPU:0")["peak"]
-        return PeakMemory(
-            framework_allocated_mib=peak / MIB,
-            framework_reserved_mib=reserved,
-            device_used_mib=elsewhere,
-            host_rss_mib=elsewhere,
-        )
+        return _subject.counted(peak / MIB, reserved)
 
     def close(self) -> None:
         """The process ends next."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,7 +20,6 @@ from tests import builders
 from tests.nvml import replaying
 from tests.unit.devices import test_thermal
 
-ROOT = Path(__file__).parents[2]
 GPU_W = 250.0
 PACKAGE_W = 40.0
 
@@ -93,21 +89,7 @@ def _counting(root: Path) -> Iterator[None]:
 
 
 def _run(kind: str, folder: Path, **variables: Path | str) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, kind, str(folder)],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            **{name: str(value) for name, value in variables.items()},
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
+    found = replaying.run(PROGRAM, kind, str(folder), **variables)
     assert found["outcome"] == "ok", found
     return found
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
 SOURCE = Path(__file__).parent / "replay.c"
 
 SONAME = "libnvidia-ml.so.1"
@@ -120,18 +121,25 @@ def ask(
     """
     path = folder / "scenario.txt"
     path.write_text(scenario)
+    answer = run(PROGRAM, kind, str(n_reads), DLBENCH_NVML_REPLAY=path, **variables)
+    return Answer(**{"processes": {}, **answer})
+
+
+def run(program: str, *arguments: str, **variables: str | Path) -> dict[str, Any]:
+    """What a program prints as JSON in a process of its own, with these environment variables."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, kind, str(n_reads)],
+        [sys.executable, "-c", program, *arguments],
+        cwd=ROOT,
         env={
             **os.environ,
-            "DLBENCH_NVML_REPLAY": str(path),
+            "PYTHONPATH": str(ROOT),
             **{name: str(value) for name, value in variables.items()},
         },
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
-    return Answer(**{"processes": {}, **answer})
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found

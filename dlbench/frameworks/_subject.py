@@ -1,0 +1,45 @@
+"""What subjects share whose framework tells Python less than PyTorch does."""
+
+from __future__ import annotations
+
+from dlbench.core.errors import UnsupportedError
+from dlbench.core.types import Absent, PeakMemory
+
+
+def counted(allocated_mib: float | Absent, reserved_mib: float | Absent) -> PeakMemory:
+    """The peaks that a framework counts; the worker asks the kernel and the driver for the others."""
+    asked = Absent(reason="the worker asks for it")
+    return PeakMemory(
+        framework_allocated_mib=allocated_mib,
+        framework_reserved_mib=reserved_mib,
+        device_used_mib=asked,
+        host_rss_mib=asked,
+    )
+
+
+class Clockless:
+    """The framework gives Python no clock of the device's."""
+
+    def mark(self) -> object | None:
+        """There is none."""
+        return None
+
+    def elapsed_s(self, start: object, end: object) -> float:  # noqa: ARG002
+        """Never called, since ``mark`` returns None."""
+        raise RuntimeError("there is no device clock")
+
+
+class Runtime(Clockless):
+    """A library that runs finished graphs, at once; what it holds it does not count."""
+
+    def step(self, buffer: int) -> object:  # noqa: ARG002
+        """It does not train."""
+        raise UnsupportedError("the library runs inference only", "--mode inference")
+
+    def synchronize(self) -> None:
+        """A query has finished when its call returns, on a GPU too."""
+
+    def peak_memory(self) -> PeakMemory:
+        """It counts nothing that Python can read."""
+        uncounted = Absent(reason="the library does not say what it holds")
+        return counted(uncounted, uncounted)
