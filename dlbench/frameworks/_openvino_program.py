@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +73,7 @@ def _converted(
     For int8 there is an ONNX file beside it, ``exact``, which can be quantised. The drift is not
     measured from that file: OpenVINO 2026.4 computes gnmt wrongly from it in fp32.
     """
-    from dlbench.frameworks import _own, _seeded
+    from dlbench.frameworks import _own, _own_torch, _seeded
 
     prepared = pytorch.prepare(torch, request)
     model = prepared.model.eval()
@@ -85,6 +85,12 @@ def _converted(
     shapes = [list(a.shape) for a in arrays]
     with _own.derived(request, "converted by OpenVINO"):
         converted = ov.convert_model(model, example_input=example, input=shapes)
+
+    def opened() -> Callable[[Sequence[Any]], Any]:
+        exact = ov.Core().compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        return lambda given: exact(list(given))[0]
+
+    _own_torch.check_derived(torch, request, model, opened)
     facts: Facts = {
         **prepared.facts,
         "parameters": pytorch.n_parameters(model),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import random
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from dlbench.core.errors import ModelError
 from dlbench.core.protocols import SubjectRequest
 from dlbench.core.types import Absent, Mode
 from dlbench.frameworks import _own, _seeded
@@ -63,6 +64,46 @@ def prepare(torch: Any, request: SubjectRequest, device: Any = None) -> _own.Pre
         spec=_own.with_targets(request.spec, targets),
         facts={**facts, "loss": name},
     )
+
+
+def check_derived(
+    torch: Any,  # noqa: ANN401
+    request: SubjectRequest,
+    model: Any,  # noqa: ANN401
+    opened: Callable[[], Callable[[Sequence[Any]], Any]],
+) -> None:
+    """Whether what a library made of the user's model answers as PyTorch does, in every buffer.
+
+    Tracing keeps the branch that the first buffer took, and a converter drops what is random; nobody
+    else would notice. Of dlbench's own models the reference tells.
+
+    Args:
+        torch: the module.
+        request: of the case.
+        model: on the CPU, in inference mode.
+        opened: opens what was derived, and gives what runs it: a buffer's arrays to the first output.
+
+    Raises:
+        ModelError: it answers otherwise.
+    """
+    if not request.spec.get("own"):
+        return
+    run = opened()
+    for buffer in range(_seeded.N_BUFFERS):
+        arrays = _seeded.batch(request.spec, "inputs", buffer, request.case.batch_size)
+        with torch.no_grad():
+            wanted = _first(torch, model(*map(torch.from_numpy, arrays))).float().numpy()
+        found = run(arrays)
+        limit = DERIVED * float(wanted.std() or 1.0)
+        if found.shape != wanted.shape or ((found - wanted) ** 2).mean() ** 0.5 > limit:
+            raise ModelError(
+                f"{_own.label(request)} answers otherwise in {request.case.framework} than in PyTorch",
+                "Conditions on its inputs are traced once, and what is random may be dropped.",
+            )
+
+
+DERIVED = 0.05
+"""Root mean square of the difference, over the outputs' spread: rounding in fp32 is far below."""
 
 
 def _seed(torch: Any, seed: int) -> None:  # noqa: ANN401

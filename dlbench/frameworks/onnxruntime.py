@@ -12,7 +12,7 @@ import importlib.metadata
 import importlib.util
 import math
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -163,7 +163,7 @@ class OnnxSubject(_subject.Runtime):
         with tempfile.TemporaryDirectory(dir=request.scratch) as private:
             if request.model_path is None:
                 path = Path(private) / "model.onnx"
-                spec, found = self._export(torch, request, path)
+                spec, found = self._export(ort, torch, request, path)
             else:
                 path = request.model_path
                 spec, found = self._read(ort, request, path)
@@ -176,7 +176,7 @@ class OnnxSubject(_subject.Runtime):
                 with _own.derived(request, "quantised"):
                     quantise(path, quantised, batches)
                 drift = rms_drift(
-                    *(self._outputs(ort, request, p, batches[0]) for p in (path, quantised))
+                    *(self._runner(ort, request, p)(batches[0]) for p in (path, quantised))
                 )
                 path = quantised
             self._session = self._open(ort, request, path)
@@ -204,18 +204,20 @@ class OnnxSubject(_subject.Runtime):
 
     def _export(
         self,
+        ort: Any,  # noqa: ANN401
         torch: Any,  # noqa: ANN401
         request: SubjectRequest,
         path: Path,
     ) -> tuple[Mapping[str, Any], Facts]:
         """Write the PyTorch model's file; its spec, and where the file comes from."""
-        from dlbench.frameworks import _own, _seeded
+        from dlbench.frameworks import _own, _own_torch, _seeded
 
         prepared = pytorch.prepare(torch, request)
         model = prepared.model.eval()
         arrays = _seeded.batch(request.spec, "inputs", 0, request.case.batch_size)
         with _own.derived(request, "exported to ONNX"):
             export(torch, model, arrays, path)
+        _own_torch.check_derived(torch, request, model, lambda: self._runner(ort, request, path))
         return prepared.spec, {
             **prepared.facts,
             "parameters": pytorch.n_parameters(model),
@@ -282,16 +284,16 @@ class OnnxSubject(_subject.Runtime):
             binding.bind_output(output.name, place, 0)
         return binding
 
-    def _outputs(
+    def _runner(
         self,
         ort: Any,  # noqa: ANN401
         request: SubjectRequest,
         path: Path,
-        arrays: Sequence[Any],
-    ) -> Any:  # noqa: ANN401
+    ) -> Callable[[Sequence[Any]], Any]:
+        """What takes a batch's arrays and gives the first output of a file."""
         session = self._open(ort, request, path)
         names = [given.name for given in session.get_inputs()]
-        return session.run(None, dict(zip(names, arrays, strict=True)))[0]
+        return lambda arrays: session.run(None, dict(zip(names, arrays, strict=True)))[0]
 
     # --- running ----------------------------------------------------------------------------
 

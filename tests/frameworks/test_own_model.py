@@ -91,6 +91,13 @@ class Auxiliary(nn.Linear):
         y = super().forward(x)
         return (y, y) if self.training else y
 
+class Forked(nn.Linear):
+    def __init__(self):
+        super().__init__(5, 3)
+
+    def forward(self, x):
+        return super().forward(x if x[0, 0] > 0 else -x)
+
 class Untraceable(nn.Linear):
     def __init__(self):
         super().__init__(5, 3)
@@ -344,6 +351,20 @@ def test_what_cannot_be_derived_is_the_models_fault(
         _open(framework, _own(tmp_path, TORCH, "Untraceable", "5"))
     subject = _open(framework, _own(tmp_path, TORCH, "lazy", "5"))
     assert subject.info["parameters"] == 5 * 6 + 6 + 6 * 4 + 4
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("framework", ["onnxruntime", "openvino"])
+def test_what_is_derived_answers_as_pytorch_does(framework: str, tmp_path: Path) -> None:
+    """A condition on the inputs is traced into the one branch that the first buffer takes."""
+    with pytest.raises(
+        ModelError, match=f"Forked answers otherwise in {framework} than in PyTorch"
+    ):
+        _open(framework, _own(tmp_path, TORCH, "Forked", "5"))
+    model = _own(tmp_path, TORCH, "image", "3x16x16")
+    derived, original = _open(framework, model), _open("pytorch", model)
+    difference = derived.fetch(derived.query(2)) - original.fetch(original.query(2))
+    assert abs(difference).max() < 1e-4
 
 
 def test_int8_is_refused_where_nothing_is_quantised(tmp_path: Path) -> None:
