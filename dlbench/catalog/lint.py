@@ -150,8 +150,10 @@ def _regions(catalog: Catalog, _: date) -> Iterator[Finding]:
     for offer in catalog.offers:
         place = places.get((offer.provider, offer.region))
         if place is None:
+            # A fetched price of a place that nobody placed can be believed; a shipped one is our slip.
+            severity: Severity = "error" if offer.origin == "shipped" else "warning"
             yield _finding(
-                "error", "unknown-region", offer, f"region {offer.region!r} is in no table"
+                severity, "unknown-region", offer, f"region {offer.region!r} is in no table"
             )
         elif not place.country:
             sentence = "the source does not say where it stands: no carbon, no data residency"

@@ -82,6 +82,11 @@ class Seen:
         """Its case."""
         return self.result.case
 
+    @property
+    def each_per_s(self) -> float:
+        """Samples a second of one device, of several that were measured together an equal share."""
+        return self.rate.value / self.case.n_devices
+
 
 def seen(job: Job, need: Need, runs: Sequence[Run], catalog: Catalog) -> tuple[Seen, ...]:
     """Every measured case of this job with this framework and precision, the newest last."""
@@ -239,9 +244,9 @@ def _measured(offer: Offer, here: Sequence[Seen], batch: int) -> Rate:
     margin = REPEAT_ON_SAME if on_type else REPEAT_ON_ACCELERATOR
     if _noisy(best):
         margin = max(margin, REPEAT_OF_NOISY)
-    low, high = _ends(best.rate, margin)
+    low, high = (end / best.case.n_devices for end in _ends(best.rate, margin))
     return Rate(
-        value=best.rate.value,
+        value=best.each_per_s,
         low=low,
         high=high,
         tier=tier,
@@ -278,11 +283,17 @@ def _ends(rate: Measured, margin: float) -> tuple[float, float]:
     return low * (1 - margin), high * (1 + margin)
 
 
+def _of_several(found: Seen) -> str:
+    n = found.case.n_devices
+    return f", of which one of {n} devices has its share" if n > 1 else ""
+
+
 def _seen_step(found: Seen, margin: float) -> Step:
+    trials = f"{found.rate.n} trials{_of_several(found)}"
     return Step(
         name="throughput",
         value=f"{found.rate.value:,.4g} samples/s ({found.case.label})",
-        formula=f"measured, {found.rate.n} trials; +-{margin:.0%} for another machine"
+        formula=f"measured, {trials}; +-{margin:.0%} for another machine"
         + (" and a noisy one" if _noisy(found) else ""),
         source=f"document {found.run.run_id}",
         as_of=found.run.created_utc[:10],
@@ -323,7 +334,7 @@ def _by_bandwidth(
     if isinstance(there, Absent) or isinstance(here, Absent):
         return None
     spread = assumptions.BANDWIDTH_RATIO
-    value = best.rate.value * here / there
+    value = best.each_per_s * here / there
     return _sliced(
         _estimated(
             value,
@@ -332,7 +343,7 @@ def _by_bandwidth(
             best.case.batch_size,
             best.case.policy,
             formula=(
-                f"{best.rate.value:,.4g} samples/s on {measured_on.name} x {here:g} / {there:g} GB/s"
+                f"{best.each_per_s:,.4g} samples/s on {measured_on.name} x {here:g} / {there:g} GB/s"
             ),
             source=f"document {best.run.run_id}; {spread.source}",
             as_of=best.run.created_utc[:10],
@@ -562,6 +573,17 @@ def _measured_scaling(offer: Offer, n: float, found: Sequence[Seen]) -> tuple[Ra
     here = [s for s in found if s.accelerator and s.accelerator.name == offer.accelerator]
     many = [s for s in here if s.case.n_devices == n]
     single = {s.case.batch_size: s for s in here if s.case.n_devices == 1}
+    if many and not single:
+        # Nobody measured one alone: together they do so many times one's share.
+        source = f"document {many[-1].run.run_id}"
+        step = Step(
+            name="scaling",
+            value=f"{n:g} x one device's share",
+            formula=f"{n:g} devices were measured together",
+            source=source,
+            as_of=many[-1].run.created_utc[:10],
+        )
+        return Range(low=n, mid=n, high=n, source=source), step
     for several in reversed(many):
         one = single.get(several.case.batch_size) or next(iter(single.values()), None)
         if one is not None:

@@ -177,6 +177,21 @@ def test_several_devices_scale_by_a_stated_efficiency() -> None:
     assert "not measured" in scaling.formula
 
 
+def test_devices_that_were_measured_together_only_are_not_taken_for_one() -> None:
+    """4 L4s did 1,600 a second: an instance of 4 does that, and one of them 400."""
+    run = r.measured(1600.0, n_devices=4)
+    four = picked(r.ask(r.need(**MINE), r.of(r.offer(accelerator_count=4.0)), run))
+    assert value(four.throughput_samples_per_s) == pytest.approx(1600, rel=0.02)
+    assert "4 devices were measured together" in next(
+        s.formula for s in four.trail if s.name == "scaling"
+    )
+    one = picked(r.ask(r.need(**MINE), r.of(r.offer()), run))
+    assert value(one.throughput_samples_per_s) == pytest.approx(400, rel=0.02)
+    assert "one of 4 devices has its share" in next(
+        s.formula for s in one.trail if s.name == "throughput"
+    )
+
+
 def test_the_reasons_say_what_several_devices_are_taken_as() -> None:
     """Never linear in silence: not only --explain has it."""
     reasons = r.ask(r.need(), r.of(r.offer(accelerator_count=4.0))).reasons

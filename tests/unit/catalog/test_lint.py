@@ -53,6 +53,17 @@ def test_each_rule_finds_what_it_is_for(rule: str, changes: dict[str, Any]) -> N
     assert rule in rules(**changes)
 
 
+def test_a_fetched_price_of_an_unplaced_region_can_be_believed() -> None:
+    """It has no carbon and no residency; only a shipped row without its place is an error."""
+    shipped = catalog.shipped()
+    severities = {}
+    for origin in ("shipped", "fetched: skypilot-lambda"):
+        row = replace(shipped.offers[0], region="mars-north-1", origin=origin)
+        found = lint.check(replace(shipped, offers=(row,)), TODAY)
+        severities[origin] = next(f.severity for f in found if f.rule == "unknown-region")
+    assert severities == {"shipped": "error", "fetched: skypilot-lambda": "warning"}
+
+
 def test_a_date_in_the_future_is_an_error() -> None:
     """A clock that is wrong, or a row that is."""
     shipped = catalog.shipped()
