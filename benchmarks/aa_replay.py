@@ -267,9 +267,7 @@ def other_rules(recorded: Recorded, order: Any, swapped: NDArray[np.bool_]) -> d
     left = np.where(swapped, b[order], a[order]).reshape(len(order), -1)
     right = np.where(swapped, a[order], b[order]).reshape(len(order), -1)
     t_p = scipy_stats.ttest_ind(left, right, axis=1).pvalue
-    u_p = np.array(
-        [scipy_stats.mannwhitneyu(x, y).pvalue for x, y in zip(left, right, strict=True)]
-    )
+    u_p = scipy_stats.mannwhitneyu(left, right, axis=1).pvalue
     found = {
         f"t-test, values of {POOLED_PAIRS} interleaved pairs pooled": _share(t_p < paired.ALPHA),
         f"Mann-Whitney, values of {POOLED_PAIRS} interleaved pairs pooled": _share(

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import pytest
 
 from dlbench import catalog
-from dlbench.analysis.recommend.predicted import predicting
+from dlbench.analysis.recommend.predicted import Predicting, predicting
 from dlbench.core.recommendation import Evidence, Question
 from dlbench.core.types import Absent, Estimated, Mode, Precision
 from tests import recommending as r
+
+
+@functools.cache
+def _shipped() -> Predicting:
+    """The shipped coefficients on the shipped catalog, without any document."""
+    return predicting((), catalog.shipped())
 
 
 def question(accelerator: str, **changes: object) -> Question:
@@ -36,7 +43,7 @@ def question(accelerator: str, **changes: object) -> Question:
 def test_a_fresh_clone_predicts_and_orders_devices_sensibly() -> None:
     """Without any document: a rate with an interval around it; an H100 before an A100 before a T4."""
     asked = [question(name) for name in ("T4", "A100-SXM4-80GB", "H100-SXM5-80GB")]
-    answers = predicting((), catalog.shipped()).throughputs(asked)
+    answers = _shipped().throughputs(asked)
     values = []
     for answer in answers:
         assert isinstance(answer, Estimated)
@@ -53,7 +60,7 @@ def test_ones_own_document_narrows_and_corrects_the_prediction() -> None:
     (info,) = run.plan.workloads
     own = replace(info, name="resnet50", parameters=25557032, flops=8178368512)
     told = replace(run, plan=replace(run.plan, workloads=(own,)))
-    (before,) = predicting((), catalog.shipped()).throughputs([question("A10G")])
+    (before,) = _shipped().throughputs([question("A10G")])
     (after,) = predicting((told,), catalog.shipped()).throughputs([question("A10G")])
     assert isinstance(before, Estimated)
     assert isinstance(after, Estimated)
@@ -63,7 +70,7 @@ def test_ones_own_document_narrows_and_corrects_the_prediction() -> None:
 def test_a_model_of_ones_own_is_asked_by_its_size() -> None:
     """No folder and no document know it; an answer or a reason, never an exception."""
     asked = question("L4", workload="", parameters=1e8, flops_per_sample=2e10, activations=3e7)
-    (answer,) = predicting((), catalog.shipped()).throughputs([asked])
+    (answer,) = _shipped().throughputs([asked])
     assert isinstance(answer, Estimated | Absent)
 
 
@@ -82,5 +89,5 @@ def test_the_recommender_says_that_it_was_predicted() -> None:
 def test_every_precision_is_answered_or_refused(precision: Precision) -> None:
     """A data sheet without that peak gives a reason."""
     asked = [question(name, precision=precision) for name in ("T4", "K80", "H100-SXM5-80GB")]
-    for answer in predicting((), catalog.shipped()).throughputs(asked):
+    for answer in _shipped().throughputs(asked):
         assert isinstance(answer, Absent) or answer.value > 0
