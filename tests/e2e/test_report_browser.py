@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 import re
@@ -73,6 +74,22 @@ def browser() -> Iterator[Browser]:
 Opened = Callable[..., Visit]
 
 
+def _page(runs: tuple[Run, ...], answer: Recommendation | None) -> str:
+    """The report of some runs, of the rich one by default."""
+    if not runs and answer in (None, answers.recommendation()):
+        return _usual_page(answered=answer is not None)
+    return build.page(
+        replace(content.of(runs or (documents.rich_run(),)), recommendation=answer),
+    )
+
+
+@functools.cache
+def _usual_page(*, answered: bool) -> str:
+    """The two that most tests open, each built once."""
+    found = content.of((documents.rich_run(),))
+    return build.page(replace(found, recommendation=answers.recommendation() if answered else None))
+
+
 @pytest.fixture
 def visit(browser: Browser, tmp_path: Path) -> Iterator[Opened]:
     """Open the report of some runs in a fresh profile."""
@@ -82,8 +99,7 @@ def visit(browser: Browser, tmp_path: Path) -> Iterator[Opened]:
         *runs: Run, fragment: str = "", answer: Recommendation | None = None, **settings: Any
     ) -> Visit:
         path = tmp_path / "report.html"
-        found = replace(content.of(runs or (documents.rich_run(),)), recommendation=answer)
-        path.write_text(build.page(found), encoding="utf-8")
+        path.write_text(_page(runs, answer), encoding="utf-8")
         context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **settings})
         contexts.append(context)
         visit = Visit(context.new_page())
