@@ -26,6 +26,9 @@ from typing import TextIO
 import numpy as np
 from scipy.stats import kendalltau
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks import predict_ranking as ranking
 from dlbench.analysis.predict import asked, calibration, leave_out, predictor, tables
 from dlbench.analysis.predict.cells import Cells, Encoder, Floats
 from dlbench.analysis.predict.kernel import Scales
@@ -41,10 +44,6 @@ TRAINING_PANEL, INFERENCE_PANEL = 3000, 1200
 MOST_ANCHORS = 1300
 MEASURED_ON_NEW = 3
 MAIN_TARGET = "median 8.5 mean 12 p90 22, inside 87-95"
-LEAST_TO_RANK = 4
-MANY_TO_RANK = 5
-NEAR_TIE = 0.03
-"""Devices whose measured rates differ by less are not told apart by repeats of one device either."""
 LEAST_TO_COVER, MANY_TO_COVER = 8, 20
 HOST_BOUND = ("tacotron2", "waveglow")
 """Of Lambda's: their rates follow the host and the batch as much as the device."""
@@ -249,7 +248,7 @@ def _repeat_lines(cells: Cells, which: Flags) -> list[str]:
             old, new = (np.array([eras[era][name] for name in both]) for era in (before, after))
             gain = new - old
             gaps += [float(np.median(np.delete(gain, k)) - gain[k]) for k in range(len(both))]
-            if len(both) >= LEAST_TO_RANK:
+            if len(both) >= ranking.LEAST_TO_RANK:
                 taus.append(kendalltau(old, new).statistic)
     relative = np.abs(np.exp(np.array(gaps)) - 1)
     none = np.zeros(0, dtype=bool)
@@ -345,28 +344,25 @@ def _ranking_lines(left_out: LeftOut, widths: calibration.Calibration) -> None:
         worst, share = _worst_covered(cells.take(wanted), covered, least)
         name = f"worst device's share inside, of those with {least} cells or more"
         print(f"{name}: {100 * share:.0f} % ({worst}); asked for: 75 %")
-    taus, clear, regrets = [], [], []
-    price = asked.prices_usd_per_h()
-    for work in np.unique(cells.codes["setup"][wanted]):
-        index = np.flatnonzero(wanted & (cells.codes["setup"] == work))
-        if len(index) < LEAST_TO_RANK:
-            continue
-        taus.append(kendalltau(left_out.ln_rate[index], cells.y[index]).statistic)
-        if len(index) >= MANY_TO_RANK:
-            clear.append(_tau_without_ties(left_out.ln_rate[index], cells.y[index]))
-        paid = np.array([price.get(cells.devices[i].name, np.nan) for i in index])
-        sold = index[np.isfinite(paid)]
-        if len(sold) < LEAST_TO_RANK:
-            continue
-        per_usd = np.exp(cells.y[sold]) / paid[np.isfinite(paid)]
-        picked = np.argmax(np.exp(left_out.ln_rate[sold]) / paid[np.isfinite(paid)])
-        regrets.append(1 - per_usd[picked] / per_usd.max())
-    print(f"Kendall's tau of the devices' ranking, mean of {len(taus)}: {np.mean(taus):.3f}; 0.92")
+    ranked = ranking.pieces(left_out, wanted)
+    tau = ranking.mean_tau(left_out, ranked)
+    print(f"Kendall's tau of the devices' ranking, mean of {len(ranked)}: {tau:.3f}; 0.92")
+    many = ranking.pieces(left_out, wanted, ranking.MANY_TO_RANK)
     print(
-        f"  of {MANY_TO_RANK} devices or more, pairs within {100 * NEAR_TIE:.0f} % not counted, "
-        f"mean of {len(clear)}: {np.mean(clear):.3f}"
+        f"  of {ranking.MANY_TO_RANK} devices or more, pairs within {100 * ranking.NEAR_TIE:.0f} % "
+        f"not counted, mean of {len(many)}: {ranking.mean_tau_without_ties(left_out, many):.3f}"
     )
-    if regrets:
+    lambdas = wanted & _panel(cells, "lambda")
+    steady = lambdas & ~_models(cells, HOST_BOUND)
+    for name, which in (("Lambda's panel", lambdas), ("  without (*)", steady)):
+        some = ranking.pieces(left_out, which)
+        tau = ranking.mean_tau(left_out, some)
+        print(f"  of these {name}, mean of {len(some)}: {tau:.3f}")
+    print("Kendall's tau of one ranking of devices over all their work:")
+    for name, which in (("all", wanted), ("Lambda's panel", lambdas), ("  without (*)", steady)):
+        tau, n_devices = ranking.overall_tau(left_out, which)
+        print(f"  {name}, {n_devices} devices: {tau:.3f}")
+    if regrets := ranking.regrets(left_out, ranked, asked.prices_usd_per_h()):
         print(
             f"regret per dollar, mean of {len(regrets)} pieces of work: "
             f"{100 * np.mean(regrets):.1f} %; asked for: 3.5 %"
@@ -385,14 +381,6 @@ def _worst_covered(cells: Cells, inside: Flags, least: int) -> tuple[str, float]
     }
     worst = min(shares, key=lambda name: shares[name])
     return worst, shares[worst]
-
-
-def _tau_without_ties(said: Floats, measured: Floats) -> float:
-    """Kendall's tau over pairs whose measured ln rates differ by more than ``NEAR_TIE``."""
-    first, second = np.triu_indices(len(said), 1)
-    gap = measured[first] - measured[second]
-    agree = np.sign(gap * (said[first] - said[second]))
-    return float(agree[np.abs(gap) > NEAR_TIE].mean())
 
 
 def _errors(

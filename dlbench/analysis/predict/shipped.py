@@ -39,7 +39,8 @@ from dlbench.analysis.predict.roofline import Roofline
 from dlbench.analysis.predict.types import Arithmetic, DeviceSpec, Observation, Task, Workload
 from dlbench.core.errors import UsageError
 
-FORMAT = 1
+FORMAT = 2
+"""1 had roofline nodes of seven parts, without the power."""
 LARGEST_BYTES = 4_000_000
 LEAST_DEVICES = 5
 """A model's shares and level are shipped where so many devices ran it: coefficients, not rows."""

@@ -137,7 +137,7 @@ def test_the_shipped_file_holds_coefficients_only() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", '{"format": 99}', json.dumps({"format": 1, "nodes": 3})],
+    ["", "[]", "{}", '{"format": 1}', '{"format": 99}', json.dumps({"format": 2, "nodes": 3})],
 )
 def test_a_foreign_file_is_refused(text: str) -> None:
     """Another format, a truncated file, other JSON: one sentence with what to do."""

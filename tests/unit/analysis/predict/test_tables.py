@@ -92,6 +92,25 @@ def test_lambdas_fp32_is_whatever_the_container_runs() -> None:
     assert peak_tflops(A100, Arithmetic.HALF) == 312.0
 
 
+@pytest.mark.parametrize(
+    ("source", "model", "arithmetic"),
+    [
+        ("lambda-eraA", "waveglow", Arithmetic.HALF),
+        ("lambda-eraB-v1", "waveglow", Arithmetic.SINGLE),
+        ("lambda-eraC-v2", "tacotron2", Arithmetic.SINGLE),
+        ("lambda-eraB-v1", "resnet50", Arithmetic.HALF),
+    ],
+)
+def test_half_that_ran_in_single_precision_is_single(
+    source: str, model: str, arithmetic: Arithmetic
+) -> None:
+    """Two models of Lambda's later eras: there both rows of a device are the same work."""
+    half = _observed(source=source, model=model)
+    assert half.workload.arithmetic is arithmetic
+    single = _observed(source=source, model=model, precision="fp32", variant="")
+    assert (half.workload == single.workload) is (arithmetic is Arithmetic.SINGLE)
+
+
 def test_energy_is_kept_as_the_rate_at_full_power() -> None:
     """400 W over 2 J a token is 200 tokens a second and device."""
     found = _observed(source="ml.energy", value="2", per_device_value="2", unit="J/token")
