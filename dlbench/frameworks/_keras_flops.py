@@ -54,11 +54,16 @@ def _total(watched: list[tuple[Any, Any, Any]]) -> float | Absent:
         rule = _RULES.get(kind) or _CONTAINERS.get(kind)
         if rule:
             total += float(rule(layer, arguments, output))
-        elif kind not in _FREE:
+        elif kind not in _FREE and not _moves_or_scales(home, kind):
             return Absent(reason=f"the products of Keras's {kind} are not counted")
     if math.isnan(total):
         return Absent(reason="an EinsumDense with an ellipsis is not counted")
     return total
+
+
+def _moves_or_scales(home: str, kind: str) -> bool:
+    """Whether an operation of a functional model, or a layer that augments images, has no product."""
+    return home.startswith(_FREE_HOMES) and kind not in _PRODUCTS
 
 
 def _dense(layer: Any, _: Any, output: Any) -> Any:  # noqa: ANN401
@@ -94,6 +99,10 @@ def _einsum(layer: Any, arguments: Any, _: Any) -> Any:  # noqa: ANN401
     return math.nan if "." in left else 2.0 * math.prod(sizes.values())
 
 
+def _product(_: Any, arguments: Any, output: Any) -> Any:  # noqa: ANN401
+    return 2.0 * math.prod(output.shape) * arguments[0].shape[-1]
+
+
 def _attention(layer: Any, arguments: Any, _: Any) -> Any:  # noqa: ANN401
     """Scores and their weighted sums; the projections around them are layers of their own."""
     (n_samples, n_queries, _), n_keys = arguments[0].shape, arguments[1].shape[1]
@@ -104,6 +113,7 @@ def _attention(layer: Any, arguments: Any, _: Any) -> Any:  # noqa: ANN401
 _RULES: dict[str, Rule] = {
     "Dense": _dense,
     "EinsumDense": _einsum,
+    "Matmul": _product,
     **dict.fromkeys(("Conv1D", "Conv2D", "Conv3D"), _convolution),
     **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D"), _depthwise),
     **dict.fromkeys(("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"), _transposed),
@@ -115,6 +125,21 @@ _CONTAINERS: dict[str, Rule] = {
     "MultiHeadAttention": _attention,
 }
 """Whatever they call is watched by itself; what they add to it."""
+
+_FREE_HOMES = (
+    "keras.src.layers.preprocessing.image_preprocessing.",
+    "keras.src.ops.nn",
+    "keras.src.ops.numpy",
+)
+
+_PRODUCTS = frozenset(
+    {
+        *("Conv", "ConvTranspose", "DepthwiseConv", "SeparableConv", "DotProductAttention"),
+        *("Corrcoef", "Correlate", "Cross", "Dot", "Einsum", "Inner", "Kron", "Outer"),
+        *("Tensordot", "Vander", "Vdot"),
+    }
+)
+"""The operations of those homes that multiply and add, and are not counted."""
 
 _DIMENSIONS = ("1D", "2D", "3D")
 

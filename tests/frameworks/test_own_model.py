@@ -136,6 +136,21 @@ def attention():
     h = layers.Conv2DTranspose(3, 2, strides=2)(layers.DepthwiseConv2D(3, padding="same")(h))
     return keras.Model(x, h)
 
+def masked():
+    x = keras.Input((6,), dtype="int32")
+    h = layers.LSTM(16, return_sequences=True)(layers.Embedding(50, 8, mask_zero=True)(x))
+    h = keras.ops.tanh(h) * 2 + 1
+    return keras.Model(x, keras.ops.matmul(h, keras.ops.transpose(h, (0, 2, 1))))
+
+def augmented():
+    x = keras.Input((8, 8, 3))
+    h = layers.RandomFlip()(layers.Resizing(8, 8)(x))
+    return keras.Model(x, layers.Dense(4)(layers.Flatten()(h)))
+
+def convolved():
+    x = keras.Input((8, 8, 3))
+    return keras.Model(x, keras.ops.conv(x, keras.ops.ones((3, 3, 3, 2))))
+
 def heads():
     x = keras.Input((8,))
     return keras.Model(x, {"first": layers.Dense(3)(x), "second": layers.Dense(2)(x)})
@@ -477,13 +492,17 @@ def test_the_table_of_keras_layers_counts_as_pytorch_does(tmp_path: Path) -> Non
         "import keras, net, numpy, torch\n"
         "from dlbench.frameworks import _keras_flops, _own_torch\n"
         "for build, given in ((net.text, numpy.zeros((2, 6), 'int32')),\n"
-        "                     (net.attention, numpy.ones((2, 5, 8), 'float32'))):\n"
+        "                     (net.attention, numpy.ones((2, 5, 8), 'float32')),\n"
+        "                     (net.masked, numpy.zeros((2, 6), 'int32')),\n"
+        "                     (net.augmented, numpy.ones((2, 8, 8, 3), 'float32'))):\n"
         "    model = build()\n"
         "    given = keras.ops.convert_to_tensor(given)\n"
         "    model(given)\n"
         "    with torch.inference_mode(), _own_torch.counting(torch) as counter:\n"
         "        model(given, training=False)\n"
         "    print(_keras_flops.counted(keras, model, given)[1], counter.get_total_flops())\n"
+        "given = keras.ops.ones((2, 8, 8, 3))\n"
+        "print(_keras_flops.counted(keras, net.convolved(), given)[1].reason, file=sys.stderr)\n"
     )
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True
@@ -493,6 +512,11 @@ def test_the_table_of_keras_layers_counts_as_pytorch_does(tmp_path: Path) -> Non
     lstm = 2 * 2 * 6 * 2 * (8 * 64 + 16 * 64) + 2 * 2 * 32
     assert rows[0] == [lstm, lstm]
     assert rows[1][0] == rows[1][1] > 0
+    one_way = 2 * 2 * 6 * (8 * 64 + 16 * 64)
+    # On PyTorch a masked layer's cell runs once more, to see what it gives.
+    assert rows[2] == [one_way + 2 * 2 * 6 * 6 * 16, one_way * 7 / 6 + 2 * 2 * 6 * 6 * 16]
+    assert rows[3] == [2 * 2 * 4 * 8 * 8 * 3] * 2
+    assert "the products of Keras's Conv are not counted" in done.stderr
 
 
 def test_a_subclassed_keras_model_runs_and_its_flops_may_be_absent(
