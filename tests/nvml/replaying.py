@@ -129,7 +129,6 @@ def run(program: str, *arguments: str, **variables: str | Path) -> dict[str, Any
     """What a program prints as JSON in a process of its own, with these environment variables."""
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments],
-        cwd=ROOT,
         env={
             **os.environ,
             "PYTHONPATH": str(ROOT),
