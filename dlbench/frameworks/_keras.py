@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -122,6 +123,36 @@ def compute_dtype(keras: Any, model: Any) -> str:  # noqa: ANN401
         sizes[str(layer.compute_dtype)] += sum(math.prod(v.shape) for v in kept)
     (found, size), *_ = sizes.most_common(1)
     return found if size else str(keras.mixed_precision.dtype_policy().compute_dtype)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kinds:
+    """What a model has among its layers, and inside of them."""
+
+    recurrent: bool
+    """It steps through a sequence."""
+    grouped: bool
+    """It convolves channels apart from each other: depthwise, separable, or in groups."""
+
+
+def kinds(keras: Any, model: Any) -> Kinds:  # noqa: ANN401
+    """The kinds of layers that compilers do not treat alike."""
+    apart = tuple(
+        getattr(keras.layers, f"{kind}Conv{n}D")
+        for kind in ("Depthwise", "Separable")
+        for n in (1, 2)
+    )
+    layers = model._flatten_layers()  # noqa: SLF001 - as above
+    found = [
+        (isinstance(layer, keras.layers.RNN), isinstance(layer, apart) or _groups(layer) > 1)
+        for layer in layers
+    ]
+    return Kinds(recurrent=any(r for r, _ in found), grouped=any(g for _, g in found))
+
+
+def _groups(layer: Any) -> int:  # noqa: ANN401
+    """Of a convolution; normalisations have groups of their own."""
+    return int(layer.groups) if hasattr(layer, "kernel_size") and hasattr(layer, "groups") else 1
 
 
 def to_keras(array: Array, spec: Mapping[str, Any]) -> Array:

@@ -1,6 +1,7 @@
 """TensorFlow, running Keras 3 model files through its own ``tf.function`` steps (never model.fit).
 
-``base``: graph mode, no XLA. ``tuned``: the step is compiled by XLA (``jit_compile=True``).
+``base``: graph mode, no XLA. ``tuned``: the step is compiled by XLA (``jit_compile=True``), unless the
+model has layers that XLA slows down (docs/decisions/0055).
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ SMALLER = "Use a smaller --batch-size."
 
 POLICIES = {
     Policy.BASE: "`tf.function` graphs of a Keras model; oneDNN as TensorFlow comes",
-    Policy.TUNED: "XLA (`jit_compile=True`)",
+    Policy.TUNED: "XLA (`jit_compile=True`), but `base`'s graph where XLA is slower: on a CPU with "
+    "grouped convolutions, or in training with recurrent layers; on a GPU with recurrent layers",
 }
 """What each policy turns on, for `dlbench list` and the docs."""
 
@@ -120,7 +122,6 @@ class TensorFlowSubject(_subject.Clockless):
         case = request.case
         self._tf, self._keras = tf, keras
         self._cuda = request.device.kind == "nvidia"
-        self._tuned = case.policy is Policy.TUNED
         self.n_buffers = _seeded.N_BUFFERS
         self._set_numerics(case.precision, request.threads)
         self._place = self._open_device()
@@ -129,6 +130,7 @@ class TensorFlowSubject(_subject.Clockless):
             request = replace(request, spec=prepared.spec)
             self._model, self._loss = prepared.model, prepared.loss
             self._spec = prepared.spec
+            self._xla = case.policy is Policy.TUNED and self._suits_xla(case.mode)
             # The user's file may have set its own; what is measured is what was asked for.
             self._set_tf32(case.precision)
             self.inputs = [self._resident(request, "inputs", i) for i in range(self.n_buffers)]
@@ -150,7 +152,7 @@ class TensorFlowSubject(_subject.Clockless):
             "keras_version": keras.__version__,
             "parameter_dtype": _keras.parameter_dtype(self._model),
             "compute_dtype": _keras.compute_dtype(keras, self._model),
-            "compiled": self._tuned,
+            "compiled": self._xla,
             "input_shape": _keras.shapes(self.inputs[0]),
             "device": self._place,
             "tf32": case.precision is Precision.TF32,
@@ -221,8 +223,17 @@ class TensorFlowSubject(_subject.Clockless):
             else:
                 self.inputs[buffer] = [tf.identity(tf.constant(a)) for a in self._host[buffer]]
 
+    def _suits_xla(self, mode: Mode) -> bool:
+        """Whether no layer is of a kind that XLA was seen to slow down, or that cuDNN would run."""
+        from dlbench.frameworks import _keras
+
+        kinds = _keras.kinds(self._keras, self._model)
+        if self._cuda:
+            return not kinds.recurrent
+        return not (kinds.grouped or (kinds.recurrent and mode is Mode.TRAINING))
+
     def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return self._tf.function(function, jit_compile=self._tuned, autograph=False)  # type: ignore[no-any-return]
+        return self._tf.function(function, jit_compile=self._xla, autograph=False)  # type: ignore[no-any-return]
 
     def _build_optimizer(self, settings: Any, precision: Precision) -> Any:  # noqa: ANN401
         from dlbench.frameworks import _keras

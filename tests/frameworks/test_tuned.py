@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from dlbench.core import registry
-from dlbench.core.types import Absent, Policy, Precision
+from dlbench.core.types import Absent, Mode, Policy, Precision
 from dlbench.frameworks import _openvino_program
+from tests import subjects
 from tests.subjects import request_for
 
 pytestmark = [
@@ -102,3 +103,75 @@ def test_int8_is_calibrated_by_all_samples_however_they_are_split(
     assert (tuned.info["streams"], tuned.info["compute_dtype"]) == (2, "int8")
     wanted = base.fetch(base.query(0))
     assert np.allclose(tuned.fetch(tuned.query(0)), wanted, atol=0.02 * np.std(wanted))
+
+
+def compiled_and_answers(
+    framework: str, workload: str, mode: str
+) -> tuple[bool, list[float], list[float]]:
+    """Runs beside: whether XLA compiles ``tuned``, and what it and ``base`` answer first."""
+    answers = []
+    for policy in (Policy.BASE, Policy.TUNED):
+        request = request_for(framework, workload, policy=policy, mode=Mode(mode))
+        subject: Any = registry.framework(framework).open_subject(request)
+        answer = subject.query(0) if request.case.mode is Mode.INFERENCE else subject.step(0)
+        answers.append(subject.fetch(answer).ravel()[:8].tolist())
+        compiled = bool(subject.info["compiled"])
+        assert policy is Policy.TUNED or not compiled
+    return compiled, answers[1], answers[0]
+
+
+@pytest.mark.parametrize(
+    ("workload", "mode", "compiled"),
+    [
+        ("resnet50", "training", True),
+        ("bert_base", "training", True),
+        *(
+            (name, "training", False)
+            for name in ("lstm_lm", "lstm_forecast", "deepspeech2", "gnmt")
+        ),
+        ("lstm_lm", "inference", True),
+        ("deepspeech2", "inference", True),
+        ("mobilenet_v3_large", "training", False),
+        ("mobilenet_v3_large", "inference", False),
+    ],
+)
+def test_tensorflow_leaves_to_its_graphs_what_xla_slows_down(
+    workload: str, mode: str, compiled: bool
+) -> None:
+    """Grouped convolutions, and recurrent layers in training; the answers are the same."""
+    if "tensorflow" not in subjects.installed():
+        pytest.skip("tensorflow is not installed")
+    found, tuned, base = subjects.ask("tensorflow", compiled_and_answers, workload, mode)
+    assert found is compiled
+    assert tuned == pytest.approx(base, rel=1e-3, abs=1e-4)
+
+
+def kinds_of_layers(framework: str) -> list[tuple[bool, bool]]:
+    """Runs beside: recurrent and grouped, of small models of one's own."""
+    import keras
+
+    from dlbench.frameworks import _keras
+
+    layers = keras.layers
+    sequence, image = keras.Input((5, 4)), keras.Input((8, 8, 4))
+    models = (
+        keras.Model(sequence, layers.Bidirectional(layers.GRU(3))(sequence)),
+        keras.Model(sequence, layers.TimeDistributed(layers.Dense(3))(sequence)),
+        keras.Sequential([image, keras.Sequential([layers.DepthwiseConv2D(3)])]),
+        keras.Model(image, layers.Conv2D(4, 3, groups=2)(image)),
+        keras.Model(image, layers.GroupNormalization(2)(layers.Conv2D(4, 3)(image))),
+    )
+    return [(k.recurrent, k.grouped) for k in (_keras.kinds(keras, m) for m in models)]
+
+
+def test_layers_are_seen_inside_of_others() -> None:
+    """A wrapped layer, a model in a model; groups of a normalisation are none of a convolution."""
+    if "tensorflow" not in subjects.installed():
+        pytest.skip("tensorflow is not installed")
+    assert subjects.ask("tensorflow", kinds_of_layers) == [
+        [True, False],
+        [False, False],
+        [False, True],
+        [False, True],
+        [False, False],
+    ]
