@@ -1,7 +1,8 @@
 """The level of a workload that was never measured: from its size, by ridge regression.
 
-Predicts ln of the rate at the reference device from ln of multiply-accumulates, activations,
-parameters and batch. Sizes that are not known are left out, and the family speaks instead.
+Predicts ln of the rate at the reference device from ln of multiply-accumulates, activations and
+parameters. Sizes that are not known are left out, and the family speaks instead. What a batch does is
+the roofline's: tables name the largest batch that fits, so here it would speak for the model's size.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import numpy as np
 from dlbench.analysis.predict.cells import Cells, Floats, precision_group
 from dlbench.analysis.predict.types import Workload
 
-SIZES = ("gmacs", "activations", "parameters", "batch")
-USUAL = (4.0, 11.0, 25.0, 128.0)
-"""About ResNet-50 in a usual batch: slopes turn around it, so that a panel's slope is not its level."""
+SIZES = ("gmacs", "activations", "parameters")
+USUAL = (4.0, 11.0, 25.0)
+"""About ResNet-50: slopes turn around it, so that a panel's slope is not its level."""
 INTERCEPT_SD = 100.0
 GROUP_SD = 1.0
+SETUP_SD = 0.3
+"""Of a panel and a stack: a model runs about as fast elsewhere, so sizes and families explain first."""
 SLOPE_SD = 1.0
 GROUP_SLOPE_SD = 0.3
 ROW_SD = 0.3
@@ -46,6 +49,11 @@ class Level:
                 for terms in _terms(cells)
             ]
         )
+
+    def of_setup(self, workload: Workload) -> float:
+        """What a workload's panel and stack add, which another set-up would not have of its own."""
+        terms = _terms_of(workload)
+        return sum(self.coefficients.get(n, 0.0) for n in terms if n[0] in ("panel", "stack"))
 
 
 def fit(cells: Cells, ln_relative: Floats) -> Level:
@@ -83,6 +91,8 @@ def _sd(name: Name) -> float:
             return SLOPE_SD
         case "group slope":
             return GROUP_SLOPE_SD
+        case "panel" | "stack":
+            return SETUP_SD
         case _:
             return GROUP_SD
 
@@ -102,7 +112,7 @@ def _terms_of(w: Workload) -> dict[Name, float]:
         ("family", w.task, w.unit, w.family): 1.0,
     }
     activations = w.macts_m or (w.gmacs and w.gmacs / USUAL_INTENSITY)
-    own = (w.gmacs, activations, w.params_m, w.batch)
+    own = (w.gmacs, activations, w.params_m)
     for size, x, usual in zip(SIZES, own, USUAL, strict=True):
         if x:
             terms["slope", w.task, size] = math.log(x / usual)
