@@ -22,8 +22,9 @@ from dlbench.core.types import Absent
 MAX_BYTES = 16 * 1024 * 1024
 MAX_ROWS = 100_000
 MAX_CELL = 4096
-MAX_USD_PER_H = 100_000.0
 """Generous for prices of every provider; far from what could fill memory."""
+MAX_USD_PER_H = 100_000.0
+"""Above any instance that is rented: more is a slip, such as a price of a year."""
 
 T = TypeVar("T")
 

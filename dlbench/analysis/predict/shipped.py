@@ -147,7 +147,7 @@ def _model_effects(estimator: Estimator, common: frozenset[str]) -> list[dict[st
     """
     cells, size = estimator.predictor.cells, estimator.predictor.learnt.level
     keys: dict[tuple[str, ...], tuple[DeviceSpec, Workload]] = {}
-    added: dict[tuple[str, ...], set[float]] = {}
+    added: dict[tuple[str, ...], dict[tuple[str, ...], float]] = {}
     for device, w in zip(cells.devices, cells.workloads, strict=True):
         if w.model in common and w.task is not Task.UNKNOWN and w.unit == "samples/s":
             precision = precision_group(w.arithmetic)
@@ -164,12 +164,13 @@ def _model_effects(estimator: Estimator, common: frozenset[str]) -> list[dict[st
             )
             if usable(device, neutral):
                 keys.setdefault((w.model, w.task, precision), (device, neutral))
-                added.setdefault((w.model, w.task, precision), set()).add(size.of_setup(w))
+                of_model = added.setdefault((w.model, w.task, precision), {})
+                of_model[w.panel, w.framework, w.policy] = size.of_setup(w)
     corrections = _corrections(estimator, list(keys.values()), (1.0, 0.0))
     return [
         {
             "workload": {k: v for k, v in _plain(w).items() if v not in ("", None)},
-            "ln_correction": round(value + float(np.mean(sorted(added[key]))), DIGITS),
+            "ln_correction": round(value + float(np.mean(list(added[key].values()))), DIGITS),
             "sd": round(max(sd, LEAST_SD), DIGITS),
         }
         for (key, (_, w)), (value, sd, _prior) in zip(keys.items(), corrections, strict=True)
