@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dlbench.analysis.predict import calibration, leave_out, predictor
 from dlbench.analysis.predict.calibration import Calibration
-from dlbench.analysis.predict.cells import Encoder, usable
+from dlbench.analysis.predict.cells import NEUTRAL_TDP_W, Encoder, usable
 from dlbench.analysis.predict.devices import DeviceTable, is_slice, peak_tflops
 from dlbench.analysis.predict.kernel import Scales
 from dlbench.analysis.predict.predictor import Predictor
@@ -140,6 +140,8 @@ def _answer(
     from_.append(
         f"{n_device} measurements on {device.name}" if n_device else f"{device.name} by data sheet"
     )
+    if device.tdp_w is None:
+        from_.append(f"its watts are not known, and taken as the reference's {NEUTRAL_TDP_W:g} W")
     if octaves:
         from_.append(f"extrapolated {octaves:.1f} octaves beyond the devices learnt from")
     low, value, high = total * math.exp(-half), total, total * math.exp(half)

@@ -102,13 +102,14 @@ def recommend(
     judged = [solve.judge(s, need) for s in simulated]
     kept = solve.feasible(judged, need)
     pick = kept[0] if kept else None
+    shown = solve.with_shares(pick, need) if pick else None
     others = solve.alternatives(kept, pick) if pick else []
     rejected += _over_limits(judged, need)
     rejected += _dominated(kept, pick, others)
     return Recommendation(
         need=need,
         defaults=(*defaults, *known.job.defaults),
-        pick=solve.with_shares(pick, need) if pick else None,
+        pick=shown,
         reasons=words.reasons(pick, kept, need) if pick else (),
         alternatives=tuple(solve.with_shares(j, need) for j in others),
         front=tuple(solve.with_shares(j, need) for j in solve.front(kept)),
@@ -121,7 +122,7 @@ def recommend(
         flips=words.flips(pick, judged, need) if pick else (),
         buy_or_rent=words.buy_or_rent(judged, need),
         cpu_verdict=words.cpu_verdict(pick, kept, need),
-        launch=launch.launch(pick.candidate, need) if pick else None,
+        launch=launch.launch(shown, need) if shown else None,
         notes=_notes(known, runs, judged),
         assumptions=assumptions.steps(),
         made_on=str(today),
@@ -285,7 +286,18 @@ def _try(choice: Choice, known: Known) -> Simulated | Refusal:
     if isinstance(rate, Absent):
         precision = "precision" in rate.remedy or "computes in" in rate.reason
         return Refusal(Constraint.PRECISION if precision else Constraint.THROUGHPUT, rate.reason)
-    return _simulated(choice, known, fit, rate)
+    simulated = _simulated(choice, known, fit, rate)
+    if isinstance(simulated, Refusal):
+        return simulated
+    return _unpaid(simulated) or simulated
+
+
+def _unpaid(simulated: Simulated) -> Refusal | None:
+    """Energy that somebody pays for and nobody knows: a cost without it would be a bargain."""
+    machine, energy = simulated.choice.owned, simulated.candidate.energy_j
+    if machine is None or machine.tariff_usd_per_kwh == 0 or not isinstance(energy, Absent):
+        return None
+    return Refusal(Constraint.PRICE, f"its energy cannot be priced: {energy.reason}")
 
 
 def _simulated(choice: Choice, known: Known, fit: Fit, rate: Rate) -> Simulated | Refusal:

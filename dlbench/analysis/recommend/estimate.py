@@ -352,8 +352,11 @@ def _owned_cost(
 ) -> tuple[Floats, Callable[[], tuple[Step, ...]]]:
     worked_h = machine.life_years * HOURS_A_YEAR * machine.utilisation
     wear = machine.purchase_usd / worked_h
-    energy = np.zeros(simulate.N_DRAWS) if isinstance(joules, Absent) else joules
-    usd = instances * time_s / 3600 * wear + energy / J_PER_KWH * machine.tariff_usd_per_kwh
+    usd = instances * time_s / 3600 * wear
+    if not isinstance(joules, Absent):
+        usd = usd + joules / J_PER_KWH * machine.tariff_usd_per_kwh
+    elif machine.tariff_usd_per_kwh > 0:
+        usd = np.full(simulate.N_DRAWS, np.inf)  # as without a price: it must never win
     return usd, lambda: (
         Step(
             name="own machine",

@@ -562,7 +562,7 @@ def scaling(offer: Offer, job: Job, found: Sequence[Seen], catalog: Catalog) -> 
     step = Step(
         name="scaling",
         value=f"{mid:.3g} ({low:.3g} to {high:.3g}) x one device",
-        formula=f"{n:g} x {assumed.mid:g}^log2({n:g}), not measured",
+        formula=f"{n:g} x {assumed.mid:g}^log2({n:g}), {assumptions.NOT_MEASURED}",
         source=assumed.source,
         as_of=assumptions.READ,
     )

@@ -6,6 +6,7 @@ import json
 import shlex
 
 from dlbench import workloads
+from dlbench.analysis.recommend import words
 from dlbench.core.catalog import Offer
 from dlbench.core.recommendation import Candidate, Launch, Need
 from dlbench.core.types import Absent, Mode, Policy
@@ -48,12 +49,31 @@ def _measure(candidate: Candidate, need: Need) -> str:
     """The command that measures on that machine what was estimated here."""
     parts = ["dlbench", "run", *_model(need), "--framework", need.framework]
     parts += ["--precision", str(need.precision), "--mode", str(need.mode)]
-    parts += ["--batch-size", str(candidate.batch_size)]
+    parts += ["--device", _device(candidate), "--batch-size", str(candidate.batch_size)]
     if candidate.policy is not Policy.BASE:
         parts += ["--policy", str(candidate.policy)]
     if need.serving and need.p99_ms is not None:
         parts += ["--scenario", "server", "--latency-limit", f"{need.p99_ms:g}ms"]
     return shlex.join(parts)
+
+
+def _device(candidate: Candidate) -> str:
+    """What is measured: one device. Left open, ``dlbench run`` takes the host and each in turn."""
+    return "nvidia:0" if candidate.offer.accelerator else "cpu"
+
+
+def _alone(candidate: Candidate) -> list[str]:
+    """Of several devices: that one is measured, and what the others add is not."""
+    step = words.scaling(candidate)
+    if step is None:
+        return []
+    count = candidate.offer.accelerator_count
+    told = [
+        f"this measures {_device(candidate)} alone",
+        f"all {count:g} are taken as {step.value} ({step.formula})",
+        *([words.check_scaling(candidate)] if words.is_assumed(step) else []),
+    ]
+    return [f"# {line}" for line in told]
 
 
 def _model(need: Need) -> list[str]:
@@ -106,6 +126,7 @@ def _skypilot(candidate: Candidate, need: Need) -> str | Absent:
         "setup: |",
         f"  {_install(need)}",
         "run: |",
+        *(f"  {line}" for line in _alone(candidate)),
         f"  {_measure(candidate, need)}",
         f"  {_work(need)}",
     ]
@@ -176,6 +197,7 @@ def _shell(candidate: Candidate, need: Need) -> str:
         "# 4 install",
         _there("python3 -m venv job/.venv && . job/.venv/bin/activate && " + _install(need)),
         "# 5 configure and measure, before you pay for more than an hour",
+        *_alone(candidate),
         _there("cd job && . .venv/bin/activate && " + _measure(candidate, need)),
         "# 6 run       your own program",
         _there("cd job && . .venv/bin/activate && " + _work(need)),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from dlbench.analysis.recommend import solve
+from dlbench.analysis.recommend.assumptions import NOT_MEASURED
 from dlbench.analysis.recommend.estimate import HOURS_A_MONTH, Simulated
 from dlbench.analysis.recommend.solve import Judged
 from dlbench.core import units
@@ -124,12 +125,34 @@ def _head_room(candidate: Candidate) -> str:
     return "" if step is None else f"Instances: {step.value} = {step.formula}."
 
 
+def scaling(candidate: Candidate) -> Step | None:
+    """What several devices do together, over one of them; None where there is one at most."""
+    count = candidate.offer.accelerator_count
+    several = not isinstance(count, Absent) and count > 1
+    return _step(candidate, "scaling") if several else None
+
+
+def is_assumed(step: Step) -> bool:
+    """Whether nobody measured what that step says."""
+    return step.formula.endswith(NOT_MEASURED)
+
+
+def check_scaling(candidate: Candidate) -> str:
+    """What there is to do about a scaling that is assumed: dlbench has no run over several devices."""
+    return (
+        "dlbench run measures one device: time your own program on 1 and on "
+        f"{candidate.offer.accelerator_count:g}"
+    )
+
+
 def _devices(candidate: Candidate) -> str:
     """What several devices do together, which is never so many times one."""
-    step, count = _step(candidate, "scaling"), candidate.offer.accelerator_count
-    if step is None or isinstance(count, Absent) or count <= 1:
+    step = scaling(candidate)
+    if step is None:
         return ""
-    return f"Its {count:g} devices are taken as {step.value} ({step.formula})."
+    count = candidate.offer.accelerator_count
+    check = f"; {check_scaling(candidate)}" if is_assumed(step) else ""
+    return f"Its {count:g} devices are taken as {step.value} ({step.formula}){check}."
 
 
 def _memory(candidate: Candidate) -> str:
@@ -458,7 +481,7 @@ def _break_even(own: Simulated, rented: Simulated) -> BuyOrRent:
     idle_usd_h = machine.idle_w / 1e3 * machine.tariff_usd_per_kwh
     fixed = machine.purchase_usd / (machine.life_years * 12) + idle_usd_h * HOURS_A_MONTH
     work_usd_h = (
-        0.0
+        0.0  # of a machine that pays no tariff; else unknown energy is refused before
         if isinstance(energy, Absent)
         else max(0.0, energy.value / time.value / 1e3 * machine.tariff_usd_per_kwh - idle_usd_h)
     )

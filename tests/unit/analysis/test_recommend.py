@@ -204,6 +204,36 @@ def test_the_reasons_say_what_several_devices_are_taken_as() -> None:
     assert not any("devices are taken" in reason for reason in one)
 
 
+def test_steps_say_that_one_of_several_devices_is_measured() -> None:
+    """The command takes one device; what all do together is told as the assumption that it is."""
+    answer = r.ask(r.need(), r.of(r.offer(accelerator_count=4.0)))
+    assert answer.launch is not None
+    assert isinstance(answer.launch.skypilot_yaml, str)
+    for text in (answer.launch.skypilot_yaml, answer.launch.shell):
+        lines = [line.strip() for line in text.splitlines()]
+        command = next(
+            i for i, line in enumerate(lines) if "dlbench run" in line and line[0] != "#"
+        )
+        assert "--device nvidia:0" in lines[command]
+        assert lines[command - 3 : command] == [
+            "# this measures nvidia:0 alone",
+            "# all 4 are taken as 2.89 (1.69 to 3.61) x one device (4 x 0.85^log2(4), not measured)",
+            "# dlbench run measures one device: time your own program on 1 and on 4",
+        ]
+    assert any("time your own program on 1 and on 4" in reason for reason in answer.reasons)
+
+
+def test_steps_of_one_device_measure_that_one_and_say_nothing_of_others() -> None:
+    """A processor is measured where one was picked: not the host beside each accelerator."""
+    one = r.ask(r.need(), r.of(r.offer())).launch
+    host = r.ask(r.need(), r.of(r.cpu())).launch
+    assert one is not None
+    assert host is not None
+    assert "--device nvidia:0" in one.shell
+    assert "--device cpu" in host.shell
+    assert "alone" not in one.shell + host.shell
+
+
 def test_several_devices_scale_as_measured_where_somebody_did() -> None:
     """A case of two devices over one of one."""
     run = r.measured(500.0)
@@ -213,6 +243,12 @@ def test_several_devices_scale_as_measured_where_somebody_did() -> None:
     pick = picked(r.ask(r.need(**MINE), offered, run, two))
     assert value(pick.throughput_samples_per_s) == pytest.approx(800, rel=0.02)
     assert "measured: 800 / 500" in next(s.formula for s in pick.trail if s.name == "scaling")
+    answer = r.ask(r.need(**MINE), offered, run, two)
+    assert answer.launch is not None
+    assert (
+        "all 2 are taken as 1.6 x one device (measured: 800 / 500 samples/s)" in answer.launch.shell
+    )
+    assert "your own program on" not in answer.launch.shell + " ".join(answer.reasons)
 
 
 def test_a_users_own_model_counts_by_its_documents() -> None:
@@ -682,6 +718,42 @@ def test_the_way_of_energy_and_carbon_has_its_numbers() -> None:
     catalogs = next(s for s in picked(r.ask(r.need(), r.of(r.offer()))).trail if s.name == "carbon")
     assert "PUE 1.14" in catalogs.formula
     assert "PUE: " in catalogs.source
+
+
+def without_watts(name: str, *offers: Any) -> Any:
+    """A catalog in which one data sheet does not state its power."""
+    offered = r.of(*offers)
+    unknown = Absent(reason="the data sheet does not say")
+    sheets = tuple(replace(a, tdp_w=unknown) if a.name == name else a for a in offered.accelerators)
+    return replace(offered, accelerators=sheets)
+
+
+def test_unknown_watts_are_unknown_energy_and_carbon_and_break_a_carbon_limit() -> None:
+    """Never a middling card's: the answer says why, and does not pick it where energy decides."""
+    offered = without_watts("L4", r.offer())
+    pick = picked(r.ask(r.need(), offered))
+    for metric in (pick.energy_j, pick.carbon_g):
+        assert isinstance(metric, Absent)
+        assert metric.reason == "the data sheet of L4 has no power"
+    limited = r.ask(r.need(carbon_limit_kg=1000.0), offered)
+    assert limited.pick is None
+    assert "its carbon is not known" in limited.rejected[0].reason
+    least = r.ask(r.need(objective="energy"), offered)
+    assert least.pick is None
+    assert least.rejected[0].constraint is Constraint.OBJECTIVE
+
+
+def test_energy_that_nobody_knows_is_not_free_on_a_machine_of_ones_own() -> None:
+    """Unpaid it would look cheaper than every rent; without a tariff there is nothing to pay."""
+    desk = {"name": "desk", "accelerator": "L4", "purchase_usd": 0.0, "tariff_usd_per_kwh": 0.3}
+    offered = without_watts("L4", r.offer(**r.A10G))
+    answer = r.ask(r.need(owned=[desk]), offered)
+    assert not picked(answer).owned
+    (rejection,) = [x for x in answer.rejected if "desk" in x.name]
+    assert rejection.constraint is Constraint.PRICE
+    assert rejection.reason == "its energy cannot be priced: the data sheet of L4 has no power"
+    sunny = {**desk, "tariff_usd_per_kwh": 0.0}
+    assert picked(r.ask(r.need(owned=[sunny]), offered)).owned
 
 
 def test_old_and_odd_prices_are_told_beside_the_pick() -> None:

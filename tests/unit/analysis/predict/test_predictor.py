@@ -17,7 +17,7 @@ from dlbench.analysis.predict import (
     predictor,
     roofline,
 )
-from dlbench.analysis.predict.cells import Encoder, encode
+from dlbench.analysis.predict.cells import NEUTRAL_TDP_W, Encoder, encode
 from dlbench.analysis.predict.devices import DeviceTable
 from dlbench.analysis.predict.estimate import Estimator
 from dlbench.analysis.predict.kernel import Scales
@@ -308,6 +308,19 @@ def test_energy_is_told_as_joules_and_falls_with_speed() -> None:
     expected = 250.0 / synthetic.true_rate(_device("New-L"), "resnet50")
     assert fast.value == pytest.approx(expected, rel=0.1)
     assert fast.interval.low < fast.value < fast.interval.high
+
+
+def test_watts_that_stand_in_are_named_and_joules_are_refused(fitted: Estimator) -> None:
+    """A rate may be told without them, and says so; an energy is never made of a stand-in."""
+    unnamed = replace(_device("New-M"), name="New-M-unnamed", tdp_w=None)
+    stated = replace(unnamed, tdp_w=NEUTRAL_TDP_W)
+    told, same = (_estimated(fitted.estimate(x, synthetic.workload())) for x in (unnamed, stated))
+    assert told.value == same.value
+    assert "its watts are not known, and taken as the reference's 300 W" in told.from_
+    assert not any("watts" in words for words in same.from_)
+    joules = fitted.estimate(unnamed, replace(synthetic.workload(), unit="J/sample"))
+    assert isinstance(joules, Absent)
+    assert joules.reason == "the watts of New-M-unnamed are not known"
 
 
 def test_a_tighter_power_limit_is_told_slower_and_a_newer_chip_needs_less_power() -> None:
