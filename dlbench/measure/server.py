@@ -40,9 +40,12 @@ CLOSE_ENOUGH = 1.05
 
 MOST_PROBES = 6
 
-MOST_STEADY_RUNS = 3
-STEP_BACK = 0.93
-"""A rate that held in the search and not in the steady run is lowered by 7 %, and run again."""
+STEADY_SHARES = (1.0, 0.93, 0.8, 0.6, 0.35)
+"""Of the rate that the search found, run one after the other until the limit holds again.
+
+The second suits a search that found a little too much, the last a machine that another program has
+slowed down since.
+"""
 
 FALLS_BEHIND = 0.05
 LENGTH_OVER_LIMIT = 20
@@ -171,21 +174,20 @@ class _Desk:
         return self._run(rate_per_s, least_s, SEARCH_LONGEST_SHARE)
 
     def steady(self, rate_per_s: float) -> tuple[Served, list[Served]]:
-        """The run that counts, at the rate found or a little less, and those that were late.
+        """The run that counts, at the rate found or less, and those that were late.
 
         Raises:
             UnsupportedError: the limit did not hold again.
         """
         station = self.station
         late: list[Served] = []
-        for _ in range(MOST_STEADY_RUNS):
+        for share in STEADY_SHARES:
             station.phase = "steady"
             station.progress("steady", 0, None)
-            served = self._run(rate_per_s, self.profile.max_steady_s, STEADY_LONGEST_SHARE)
+            served = self._run(share * rate_per_s, self.profile.max_steady_s, STEADY_LONGEST_SHARE)
             if served.in_time:
                 return served, late
             late.append(served)
-            rate_per_s *= STEP_BACK
         raise UnsupportedError(
             f"no rate held p99 within {self.limit_s * 1e3:.3g} ms twice: the last, "
             f"{late[-1].rate_per_s:.3g} a second, had {late[-1].p99_s * 1e3:.3g} ms",

@@ -139,14 +139,15 @@ def test_a_servers_energy_is_of_queries_at_the_rate_that_it_holds(tmp_path: Path
     case = builders.case(scenario=Scenario.SERVER, options=options)
     planned = sessions.plan([case], telemetry=TelemetryLevel.BASIC)
     planned = replace(planned, profile=replace(ENERGY, max_steady_s=1.0))
-    finished = sessions.run(planned, tmp_path)
+    with controls.Metronome() as beside:
+        finished = sessions.run(planned, tmp_path)
     (result,) = finished.run.results
     (trial,) = result.trials
     if not result.outcome.ok:
         # Whatever the machine does meanwhile: without a rate there is no energy, and none is made up.
         assert trial.energy == ()
         assert isinstance(metrics.compute("energy_j_per_sample", result, finished.run), Absent)
-        waiting.skip_without_a_rate(result.outcome.message)
+        waiting.skip_without_a_rate(result.outcome.message, 0.100, beside)
     assert result.outcome.ok, result.outcome.message
     (window,) = trial.energy
     rate_per_s = float(str(trial.subject["offered_queries_per_s"]))
