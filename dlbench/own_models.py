@@ -2,7 +2,7 @@
 
 Each becomes an ordinary workload, made from options instead of a workload.toml. Its file is the
 user's own code; all the same nothing of it runs before the worker: here its Python is at most parsed
-for the names that it imports, and ONNX is not read at all.
+for the names that it imports, and of ONNX is read which files beside it hold weights.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from dlbench import workloads
+from dlbench.core import onnx_weights
 from dlbench.core.errors import ModelError, UsageError
 from dlbench.core.types import Mode, OwnInput, OwnModel, Scenario
 
@@ -35,9 +36,6 @@ STEMS_BY_IMPORT = {
 }
 
 ONNX_STEM = "model_onnx"
-
-EXTERNAL_DATA = (".data", "_data")
-"""What exporters append to the name of an ONNX file for the file that holds its weights."""
 
 OPTIMIZER = {
     "name": "adam",
@@ -262,18 +260,40 @@ def _table(given: OwnInput) -> dict[str, Any]:
 
 
 def _content_hash(model: OwnModel) -> str:
-    """Of the file's bytes, and of every option that alters a result; what it imports is not in it."""
+    """Of the file's bytes, of weights beside it, and of every option that alters a result.
+
+    What a Python file imports is not in it.
+    """
     path = Path(model.path)
     stated = "\0".join((model.function, *map(str, model.inputs), model.loss, ""))
     digest = hashlib.sha256(stated.encode())
     try:
-        for part in (path, *(path.with_name(path.name + end) for end in EXTERNAL_DATA)):
-            if part == path or (not model.function and part.is_file()):
-                with part.open("rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(_file_hash(path))
+        for part in () if model.function else _weights(path):
+            digest.update(f"{part.relative_to(path.parent.resolve())}\0".encode())
+            digest.update(_file_hash(part))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", HOW) from error
     return digest.hexdigest()
+
+
+def _file_hash(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _weights(path: Path) -> list[Path]:
+    """The files that hold an ONNX file's weights; what is missing or wrong the worker will tell.
+
+    Raises:
+        UsageError: one lies outside the file's folder.
+    """
+    try:
+        return [found for found in onnx_weights.beside(path) if found.exists()]
+    except ModelError as error:
+        raise UsageError(error.message, error.advice) from None
+    except ValueError:
+        return []
 
 
 # --- in the worker --------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dlbench.core import onnx_weights
 from dlbench.core.errors import ModelError, UnsupportedError
 from dlbench.core.protocols import SubjectRequest
 from dlbench.core.types import Absent, Precision
@@ -37,9 +38,24 @@ class Declared:
 
 @contextlib.contextmanager
 def opened(request: SubjectRequest, library: str) -> Iterator[None]:
-    """A file that the library does not read is the file's fault."""
+    """A file that the library does not read is the file's fault.
+
+    Weights beside it are looked for first: no library is handed a path that leaves the file's folder.
+    """
     with _own.blamed(f"{_own.label(request)} is no model that {library} can open: it raised"):
+        if request.model_path is not None:
+            _check_weights(request, request.model_path)
         yield
+
+
+def _check_weights(request: SubjectRequest, path: Path) -> None:
+    for part in onnx_weights.beside(path):
+        if not part.exists():
+            name = part.relative_to(path.parent.resolve())
+            raise ModelError(
+                f"{_own.label(request)} has weights in {name}, which is not there",
+                "Put it beside the file, where it was when the file was saved.",
+            )
 
 
 def completed(request: SubjectRequest, declared: Sequence[Declared]) -> SubjectRequest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from dlbench import own_models, plan, workloads
 from dlbench.cli import run as command
+from dlbench.core import onnx_weights
 from dlbench.core.errors import ModelError, UsageError
 from dlbench.core.types import Absent, Mode, OwnInput, OwnModel, Selection, WorkloadInfo
 from dlbench.session import counting
@@ -189,13 +191,124 @@ def test_the_hash_is_of_what_alters_results(net: Path, tmp_path: Path) -> None:
     assert len(others - {first}) == 5
 
 
-def test_weights_beside_an_onnx_file_are_hashed_too(tmp_path: Path) -> None:
-    """Exporters put those of large models into a second file."""
+def _onnx(*locations: str) -> bytes:
+    """An ONNX file with a weight in each of these files, as protobuf writes it."""
+
+    def field(number: int, value: bytes) -> bytes:
+        size, length = len(value), b""
+        while size > 127:
+            length, size = length + bytes([size & 127 | 128]), size >> 7
+        return bytes([number << 3 | 2]) + length + bytes([size]) + value
+
+    def tensor(location: str) -> bytes:
+        entry = field(1, b"location") + field(2, location.encode())
+        return field(8, b"w") + field(13, entry) + bytes([14 << 3, 1])
+
+    # Some in the graph, others in a graph that is an attribute of a node (If, Loop).
+    first, *others = locations
+    inner = b"".join(field(5, tensor(location)) for location in others)
+    node = field(1, field(5, field(1, b"then_branch") + field(6, inner)))
+    return bytes([1 << 3, 8]) + field(7, node + field(5, tensor(first)))
+
+
+def test_weights_beside_an_onnx_file_are_hashed_wherever_they_lie(tmp_path: Path) -> None:
+    """Under any name, in any sub-folder, of any graph in the graph; a stranger's name is not."""
     path = tmp_path / "m.onnx"
-    path.write_bytes(b"graph")
-    before = own_models.read(_parse(str(path))).content_hash
-    (tmp_path / "m.onnx.data").write_bytes(b"weights")
-    assert own_models.read(_parse(str(path))).content_hash != before
+    path.write_bytes(_onnx("odd name", "deep/er/weights.bin", "x" * 200))
+    (tmp_path / "deep/er").mkdir(parents=True)
+
+    def now() -> str:
+        return own_models.read(_parse(str(path))).content_hash
+
+    seen = [now()]
+    for name in ("odd name", "deep/er/weights.bin", "x" * 200):
+        (tmp_path / name).write_bytes(b"weights")
+        seen.append(now())
+        (tmp_path / name).write_bytes(b"others")
+        seen.append(now())
+    assert len(set(seen)) == 7
+    (tmp_path / "m.onnx.data").write_bytes(b"of another model")
+    assert now() == seen[-1]
+
+
+@pytest.mark.parametrize(
+    ("location", "sentence"),
+    [
+        ("/etc/hostname", "outside its folder"),
+        ("../secret", "outside its folder"),
+        ("deep/../../secret", "outside its folder"),
+        ("..\\secret", "outside its folder"),
+        ("C:secret", "outside its folder"),
+        ("out", "a link to a file outside its folder"),
+        ("up/secret", "a link to a file outside its folder"),
+        ("pipe", "no plain file"),
+        ("", "no plain file"),
+        ("x\0y", "no name of a file"),
+    ],
+)
+def test_an_onnx_file_may_not_name_files_elsewhere(
+    tmp_path: Path, location: str, sentence: str
+) -> None:
+    """Absolute, upwards, by a link, or of a kind that never ends; told before anything runs."""
+    (tmp_path / "secret").write_bytes(b"not the model's")
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "out").symlink_to("../secret")
+    (folder / "up").symlink_to("..")
+    os.mkfifo(folder / "pipe")
+    path = folder / "m.onnx"
+    for locations in ((location,), ("inside", location)):
+        path.write_bytes(_onnx(*locations))
+        with pytest.raises(UsageError, match=rf"m\.onnx has weights in .*{sentence}") as caught:
+            own_models.read(_parse(str(path)))
+        assert caught.value.advice
+
+
+def test_a_link_within_the_folder_is_the_folders_own(tmp_path: Path) -> None:
+    """Some stores keep one file under two names."""
+    (tmp_path / "blob").write_bytes(b"weights")
+    (tmp_path / "w").symlink_to("blob")
+    (tmp_path / "m.onnx").write_bytes(_onnx("w"))
+    assert onnx_weights.beside(tmp_path / "m.onnx") == (tmp_path.resolve() / "w",)
+
+
+def test_whatever_the_bytes_are_the_weights_are_found_or_the_file_is_none(tmp_path: Path) -> None:
+    """A file cut short anywhere, or with any byte changed, ends in an answer or one kind of error."""
+    path, whole = tmp_path / "m.onnx", _onnx("a", "b")
+    path.write_bytes(whole)
+    assert [p.name for p in onnx_weights.beside(path)] == ["a", "b"]
+    spoiled = [whole[:n] for n in range(len(whole))]
+    spoiled += [whole[:n] + b"\xff" + whole[n + 1 :] for n in range(len(whole))]
+    n_refused = 0
+    for data in spoiled:
+        path.write_bytes(data)
+        try:
+            onnx_weights.beside(path)
+        except (ModelError, ValueError):
+            n_refused += 1
+        assert own_models.read(_parse(str(path))).content_hash
+    assert n_refused > len(whole)
+
+
+def test_the_messages_that_hold_tensors_are_onnx_s_own() -> None:
+    """Every field by which the installed ONNX can reach a tensor is followed."""
+    onnx = pytest.importorskip("onnx")
+    messages = onnx.onnx_ml_pb2.DESCRIPTOR.message_types_by_name
+    reaching, n_known = {"TensorProto"}, 0
+    while len(reaching) > n_known:
+        n_known = len(reaching)
+        held = {
+            name: {
+                field.number: field.message_type.name
+                for field in message.fields
+                if field.message_type is not None and field.message_type.name in reaching
+            }
+            for name, message in messages.items()
+        }
+        reaching |= {name for name, fields in held.items() if fields}
+    found = {name: fields for name, fields in held.items() if fields}
+    said = messages["TensorProto"].fields_by_name["external_data"]
+    assert found | {"TensorProto": {said.number: said.message_type.name}} == onnx_weights.HELD_BY
 
 
 def test_it_is_found_before_folders_and_only_by_its_name(net: Path) -> None:
