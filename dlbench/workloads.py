@@ -341,6 +341,7 @@ def _validate(table: dict[str, Any], folder: Path) -> None:
     _require(path, "optimizer", ("optimizer" in table) == trained, "goes with training")
     if trained:
         _optimizer(path, table["optimizer"])
+    _dataset(path, table["dataset"])
     for i, rule in enumerate(table["weights"]):
         _weights(path, f"weights[{i}]", rule)
     _require(path, "variants", "full" in table["variants"], "must have a variant full")
@@ -417,6 +418,23 @@ def _weights(path: Path, where: str, rule: Any) -> None:  # noqa: ANN401
     _require(path, f"{where}.kind", kind in WEIGHT_KINDS, f"must be one of {list(WEIGHT_KINDS)}")
     number = WEIGHT_KINDS[kind]
     _keys(path, where, rule, {"match": str, "kind": str, number: (int, float)}, set())
+
+
+MAX_SAMPLES = 10**15
+MAX_EPOCHS = 10**6
+
+
+def _dataset(path: Path, table: dict[str, Any]) -> None:
+    """Its name, and how much work training on it is: both numbers, or neither."""
+    kinds = {"name": str, "samples": int, "epochs": (int, float), "source": str}
+    _keys(path, "dataset", table, kinds, {"samples", "epochs", "source"})
+    _require(path, "dataset.name", bool(table["name"].strip()), "must not be empty")
+    both = ("samples" in table) == ("epochs" in table)
+    _require(path, "dataset", both, "needs samples and epochs, or neither")
+    few = 1 <= table.get("samples", 1) <= MAX_SAMPLES
+    _require(path, "dataset.samples", few, f"must be 1 to {MAX_SAMPLES:,}")
+    short = 0 < table.get("epochs", 1) <= MAX_EPOCHS
+    _require(path, "dataset.epochs", short, f"must be above 0 and at most {MAX_EPOCHS:,}")
 
 
 OPTIMIZERS = {"sgd": ("momentum",), "adam": ("beta_1", "beta_2", "epsilon")}

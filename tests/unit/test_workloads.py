@@ -35,6 +35,9 @@ def _edit(folder: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
+SIZED = 'name = "x"\nepochs = 3\n'
+
+
 @pytest.mark.parametrize(
     ("old", "new", "word"),
     [
@@ -61,6 +64,30 @@ def _edit(folder: Path, old: str, new: str) -> None:
         ("std = 1.0", "std = 0", r"inputs\.\w+\.std must be positive"),
         ("[variants.full]", "[variants.fuller]", "variants"),
         ("version = 1", 'version = 1\nlatency_is = "ttft"', "latency_is has 'ttft', known are"),
+        ('name = "none"', "", "dataset.name is missing"),
+        ('name = "none"', "name = 3", "dataset.name has the wrong type"),
+        ('name = "none"', 'name = " "', "dataset.name must not be empty"),
+        ('name = "none"', 'name = "x"\nsize = 5', "dataset.size is not a known field"),
+        ('name = "none"', 'name = "x"\nsource = 5', "dataset.source has the wrong type"),
+        (
+            'name = "none"',
+            'name = "x"\nsamples = 5',
+            "dataset needs samples and epochs, or neither",
+        ),
+        ('name = "none"', f"{SIZED}samples = 5.5", "dataset.samples has the wrong type"),
+        ('name = "none"', f"{SIZED}samples = 0", "dataset.samples must be 1 to"),
+        ('name = "none"', f"{SIZED}samples = 9{'0' * 15}", "dataset.samples must be 1 to"),
+        (
+            'name = "none"',
+            'name = "x"\nsamples = 5\nepochs = "3"',
+            "dataset.epochs has the wrong type",
+        ),
+        (
+            'name = "none"',
+            'name = "x"\nsamples = 5\nepochs = nan',
+            "dataset.epochs has the wrong type",
+        ),
+        ('name = "none"', 'name = "x"\nsamples = 5\nepochs = 0', "dataset.epochs must be above 0"),
         ("version = 1", "version = = 1", "not valid TOML"),
     ],
 )
@@ -106,7 +133,7 @@ def test_whatever_stands_in_a_field_it_is_refused_or_planned(name: str, tmp_path
 def _paths(table: Any, keys: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The way to every value; what a model's own settings mean is its model file's affair."""
     for key in table if isinstance(table, dict) else range(len(table)):
-        if key not in ("model", "dataset"):
+        if key != "model":
             yield (*keys, key)
             if isinstance(table[key], dict | list):
                 yield from _paths(table[key], (*keys, key))
