@@ -44,11 +44,11 @@ def opened(request: SubjectRequest, library: str) -> Iterator[None]:
     """
     with _own.blamed(f"{_own.label(request)} is no model that {library} can open: it raised"):
         if request.model_path is not None:
-            _check_weights(request, request.model_path)
+            _check_files(request, request.model_path)
         yield
 
 
-def _check_weights(request: SubjectRequest, path: Path) -> None:
+def _check_files(request: SubjectRequest, path: Path) -> None:
     for part in onnx_weights.beside(path):
         if not part.exists():
             name = part.relative_to(path.parent.resolve())
@@ -133,7 +133,7 @@ def facts(
     """What the file holds and takes: ``parameters``, ``flops_per_sample``.
 
     Raises:
-        UnsupportedError: its weights are not in the precision that was asked for.
+        UnsupportedError: its weights or its products are not in the precision that was asked for.
     """
     size: dict[str, _own.Fact] = {"model_file_mib": path.stat().st_size / 2**20}
     try:
@@ -146,14 +146,16 @@ def facts(
     with opened(request, "onnx"):
         # Sizes stand in the file itself, wherever the weights lie.
         model = onnx.load(os.fspath(path), load_external_data=False)
-    _check_precision(onnx, request, model.graph)
+    _check_weights(onnx, request, model.graph)
     weights = _weights(onnx, model.graph)
     tables = request.spec["inputs"].values()
     sizes = {
         d.name: [request.case.batch_size, *t["shape"]]
         for d, t in zip(declared, tables, strict=True)
     }
-    flops = _flops(onnx, model, sizes)
+    inferred = _inferred(onnx, model, sizes)
+    _check_products(onnx, request, inferred)
+    flops = _flops(inferred)
     return {
         **size,
         "parameters": sum(math.prod(t.dims) for t in weights),
@@ -179,7 +181,7 @@ def _weights(onnx: Any, graph: Any) -> list[Any]:  # noqa: ANN401
     return [t for t in (*graph.initializer, *constants) if t.data_type in _floating(onnx)]
 
 
-def _check_precision(onnx: Any, request: SubjectRequest, graph: Any) -> None:  # noqa: ANN401
+def _check_weights(onnx: Any, request: SubjectRequest, graph: Any) -> None:  # noqa: ANN401
     """A file of 16-bit or quantised weights is never measured under the name of fp32."""
     asked = request.case.precision
     stored = {
@@ -218,15 +220,71 @@ UNKNOWN = frozenset({"Attention", "DFT", "DeformConv", "Einsum", "If", "Loop", "
 """Operators with products that are not counted here."""
 
 
-def _flops(
-    onnx: Any,  # noqa: ANN401
-    model: Any,  # noqa: ANN401
-    sizes: Shapes,
-) -> float | Absent:
+def _inferred(onnx: Any, model: Any, sizes: Shapes) -> Any:  # noqa: ANN401
+    """The model with every tensor's type and shape that follow from those of the inputs."""
+    for given in model.graph.input:
+        if given.name in sizes:
+            dimensions = given.type.tensor_type.shape.dim
+            for dimension, size in zip(dimensions, sizes[given.name], strict=True):
+                dimension.dim_value = size
+    return onnx.shape_inference.infer_shapes(model, data_prop=True)
+
+
+def _check_products(onnx: Any, request: SubjectRequest, model: Any) -> None:  # noqa: ANN401
+    """Casts may take a float32 file's products to 16 bits: that is never measured as fp32.
+
+    A product of tensors whose types the file does not tell is one of float32 where nothing in the file
+    is anything else.
+    """
+    floats = {t: name.lower() for name, t in onnx.TensorProto.DataType.items() if "FLOAT" in name}
+    floats |= {onnx.TensorProto.DOUBLE: "double"}
+    products, others = [], set()
+    for node, types in _nodes(model):
+        casts = [a.i for a in node.attribute if node.op_type == "Cast" and a.name == "to"]
+        used = [types.get(name) for name in node.input if name]
+        others |= {floats[t] for t in (*casts, *used) if t in floats} - {"float"}
+        if node.op_type in PRODUCTS:
+            products.append((node.op_type, used))
+    if not others:
+        return
+    for operator, used in products:
+        found = {floats[t] for t in used if t in floats} - {"float"}
+        if not found and None in used:
+            found = others
+        if found:
+            raise UnsupportedError(
+                f"{_own.label(request)} casts tensors to {min(found)} for its products ({operator}):"
+                f" it does not compute in {request.case.precision}",
+                "Export it in float32.",
+            )
+
+
+def _nodes(model: Any) -> Iterator[tuple[Any, Mapping[str, int]]]:  # noqa: ANN401
+    """Every node of all graphs and functions, with what is known of the types of its tensors."""
+    pending: list[tuple[Any, Mapping[str, int]]] = [(model.graph, {})]
+    pending += [(function, {}) for function in model.functions]
+    while pending:
+        graph, outer = pending.pop()
+        types = {**outer, **_types(graph)} if hasattr(graph, "initializer") else outer
+        for node in graph.node:
+            yield node, types
+            for attribute in node.attribute:
+                inner = [attribute.g] if attribute.HasField("g") else attribute.graphs
+                pending += [(body, types) for body in inner]
+
+
+def _types(graph: Any) -> dict[str, int]:  # noqa: ANN401
+    """Number formats of a graph's tensors, by ONNX's numbers for them."""
+    told = (*graph.input, *graph.value_info, *graph.output)
+    types = {v.name: v.type.tensor_type.elem_type for v in told if v.type.HasField("tensor_type")}
+    return {n: t for n, t in types.items() if t} | {t.name: t.data_type for t in graph.initializer}
+
+
+def _flops(model: Any) -> float | Absent:  # noqa: ANN401
     """FLOPs of the forward pass of a batch, multiply and add as two; only products are counted."""
     if model.functions:
         return Absent(reason="functions of an ONNX file's own are not counted")
-    shapes = _shapes(onnx, model, sizes)
+    shapes = _shapes(model.graph)
     total = 0.0
     for node in model.graph.node:
         if node.domain not in ("", "ai.onnx") or node.op_type in UNKNOWN:
@@ -241,16 +299,10 @@ def _flops(
     return total
 
 
-def _shapes(onnx: Any, model: Any, sizes: Shapes) -> dict[str, list[int]]:  # noqa: ANN401
-    """Every tensor's shape that follows from those of the inputs."""
-    for given in model.graph.input:
-        if given.name in sizes:
-            dimensions = given.type.tensor_type.shape.dim
-            for dimension, size in zip(dimensions, sizes[given.name], strict=True):
-                dimension.dim_value = size
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    found = {t.name: list(t.dims) for t in inferred.initializer}
-    for value in (*inferred.input, *inferred.value_info, *inferred.output):
+def _shapes(graph: Any) -> dict[str, list[int]]:  # noqa: ANN401
+    """Every tensor's shape that is known in full."""
+    found = {t.name: list(t.dims) for t in graph.initializer}
+    for value in (*graph.input, *graph.value_info, *graph.output):
         dimensions = value.type.tensor_type.shape.dim
         if value.type.tensor_type.HasField("shape") and all(
             d.HasField("dim_value") for d in dimensions
@@ -288,3 +340,6 @@ _RULES: dict[str, Callable[[Any, Shapes], int]] = {
     "MatMul": _product,
     **dict.fromkeys(("GRU", "LSTM", "RNN"), _recurrent),
 }
+
+PRODUCTS = frozenset(_RULES) | UNKNOWN - {"If", "Loop", "Scan"}
+"""Operators that hold a model's arithmetic; the others have graphs, whose nodes are looked at."""

@@ -795,6 +795,77 @@ def test_weights_that_are_constants_are_weights(framework: str, odd_files: Path)
         _open(framework, _file(odd_files, "halved.onnx"))
 
 
+def _cast_file(folder: Path, name: str, kind: str, where: str) -> OwnModel:
+    """A float32 file whose product is of cast tensors: in the graph, a branch or a function."""
+    onnx = pytest.importorskip("onnx")
+    numpy = pytest.importorskip("numpy")
+    helper, float_ = onnx.helper, onnx.TensorProto.FLOAT
+    nodes = [
+        helper.make_node("Cast", ["x"], ["a"], to=getattr(onnx.TensorProto, kind)),
+        helper.make_node("CastLike", ["w", "a"], ["b"]),
+        helper.make_node("MatMul", ["a", "b"], ["c"]),
+        helper.make_node("Cast", ["c"], ["y"], to=float_),
+    ]
+    if where == "beside":
+        nodes[1:3] = [
+            helper.make_node("Cast", ["a"], ["rounded"], to=float_),
+            helper.make_node("MatMul", ["rounded", "w"], ["c"]),
+        ]
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("mine", 1)]
+    functions = []
+    ends = [
+        helper.make_tensor_value_info(end, float_, ["n", size])
+        for end, size in (("x", 8), ("y", 4))
+    ]
+    held = {
+        "w": onnx.numpy_helper.from_array(numpy.eye(8, 4).astype("float32"), "w"),
+        "yes": onnx.numpy_helper.from_array(numpy.array(True), "yes"),
+    }
+    if where == "branch":
+        branch = helper.make_graph(nodes, "b", [], [ends[1]])
+        nodes = [helper.make_node("If", ["yes"], ["y"], then_branch=branch, else_branch=branch)]
+    elif where == "function":
+        functions = [
+            helper.make_function("mine", "Head", ["x", "w"], ["y"], nodes, opsets[:1]),
+        ]
+        nodes = [helper.make_node("Head", ["x", "w"], ["y"], domain="mine")]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], list(held.values()))
+    model = helper.make_model(graph, opset_imports=opsets, functions=functions, ir_version=8)
+    onnx.save(model, folder / name)
+    return _file(folder, name)
+
+
+@pytest.mark.parametrize(
+    ("framework", "kind", "where"),
+    [
+        *(("onnxruntime", "FLOAT16", where) for where in ("graph", "branch", "function")),
+        *(("openvino", kind, "graph") for kind in ("FLOAT16", "BFLOAT16")),
+        ("openvino", "BFLOAT16", "branch"),
+    ],
+)
+def test_products_of_casts_are_never_called_fp32(
+    framework: str, kind: str, where: str, tmp_path: Path
+) -> None:
+    """Its weights are float32, and so are its inputs and outputs: the products are not."""
+    told = kind.lower()
+    model = _cast_file(tmp_path, "cast.onnx", kind, where)
+    with pytest.raises(UnsupportedError) as caught:
+        _open(framework, model)
+    assert caught.value.message == (
+        f"cast.onnx casts tensors to {told} for its products (MatMul): it does not compute in fp32"
+    )
+    with pytest.raises(UnsupportedError, match="it does not compute in int8"):
+        _open(framework, model, precision=Precision.INT8)
+
+
+@pytest.mark.parametrize("framework", RUNTIMES)
+def test_casts_that_no_product_follows_are_no_products(framework: str, tmp_path: Path) -> None:
+    """A tensor that is rounded and made float32 again is multiplied in float32."""
+    subject = _open(framework, _cast_file(tmp_path, "beside.onnx", "FLOAT16", "beside"))
+    assert subject.info["compute_dtype"] == "float32"
+    assert subject.info["flops_per_sample"] == 2 * 8 * 4
+
+
 @pytest.mark.parametrize("framework", RUNTIMES)
 def test_weights_that_are_lost_are_named(framework: str, odd_files: Path) -> None:
     """OpenVINO begins with where in its own source it was: that is left out."""
