@@ -260,7 +260,7 @@ class _Matrix:
         """Those asked for, else all that have a model file (an empty cell is no skip)."""
         known = registry.names("frameworks")
         for name in self.selection.frameworks:
-            registry.load("frameworks", name)
+            registry.framework(name)
         return self.selection.frameworks or [
             name
             for name in known
@@ -323,18 +323,14 @@ class _Matrix:
     ) -> Outcome | None:
         """Why this cell cannot run here, or None."""
         if registry.model_stem(case.framework, workload.model_files) is None:
-            return _no_model(workload, case.framework)
+            return _no_model(workload, case.framework, capability)
         if case.mode not in workload.modes:
             return _unsupported(f"{workload.name} has no {case.mode}", "dlbench list")
         outcome = _no_scenario(workload, case) or _no_data(workload, case)
         if outcome is not None:
             return outcome
         if isinstance(capability, Absent):
-            return Outcome(
-                kind=OutcomeKind.MISSING_DEPENDENCY,
-                message=capability.reason,
-                advice=capability.remedy,
-            )
+            return _missing(capability)
         device = next((d for d in self.devices if d.id == case.device), None)
         if device is None:
             kind = case.device.partition(":")[0]
@@ -346,16 +342,26 @@ class _Matrix:
         return _cannot(case, device, capability)
 
 
-def _no_model(workload: workloads.Workload, framework: str) -> Outcome:
-    """What the workload lacks for that framework."""
+def _missing(framework: Absent) -> Outcome:
+    return Outcome(
+        kind=OutcomeKind.MISSING_DEPENDENCY, message=framework.reason, advice=framework.remedy
+    )
+
+
+def _no_model(
+    workload: workloads.Workload, framework: str, capability: Capability | Absent
+) -> Outcome:
+    """What the workload lacks for that framework, unless the adapter itself is broken."""
+    files = registry.framework(framework).MODEL_FILES
+    if isinstance(capability, Absent) and not files:
+        return _missing(capability)
     if "own" in workload.table:
         able = [
             n for n in registry.names("frameworks") if registry.model_stem(n, workload.model_files)
         ]
         advice = f"--framework {','.join(able)}"
         return _unsupported(f"{framework} does not run {workload.table['own']['label']}", advice)
-    file = registry.framework(framework).MODEL_FILES[-1]
-    return _unsupported(f"{workload.name} has no {file}.py", "dlbench list")
+    return _unsupported(f"{workload.name} has no {files[-1]}.py", "dlbench list")
 
 
 def _no_scenario(workload: workloads.Workload, case: Case) -> Outcome | None:

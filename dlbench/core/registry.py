@@ -10,9 +10,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import cast
 
-from dlbench.core.errors import UsageError
+from dlbench.core.errors import MissingDependencyError, UsageError
 from dlbench.core.fetching import Provider
-from dlbench.core.protocols import Device, Framework
+from dlbench.core.protocols import Device, Framework, Subject, SubjectRequest
+from dlbench.core.types import Absent
 
 _PACKAGE_FOLDER = Path(__file__).parent.parent
 
@@ -44,8 +45,44 @@ def load(kind: str, name: str) -> ModuleType:
 
 
 def framework(name: str) -> Framework:
-    """The framework adapter of that name."""
-    return cast("Framework", load("frameworks", name))
+    """The framework adapter of that name.
+
+    Every command looks at all of them: for another package's that does not import stands one that
+    says so, and the others go on.
+    """
+    try:
+        return cast("Framework", load("frameworks", name))
+    except UsageError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever another package's code raises
+        return _broken(name, f"{type(error).__name__}: {error}")
+
+
+@cache
+def _broken(name: str, what: str) -> Framework:
+    return BrokenFramework(
+        Absent(
+            reason=f"the adapter of {name} does not import: {what}",
+            remedy=f"Repair or uninstall the package that offers {name}.",
+        )
+    )
+
+
+class BrokenFramework:
+    """An adapter whose module raises: it runs no workload, and says why."""
+
+    MODEL_FILES = ()
+
+    def __init__(self, absent: Absent) -> None:
+        self._absent, self.INSTALL = absent, absent.remedy
+
+    def probe(self) -> Absent:
+        """Why it is not there."""
+        return self._absent
+
+    def open_subject(self, request: SubjectRequest) -> Subject:  # noqa: ARG002
+        """Never."""
+        raise MissingDependencyError(self._absent.reason, self._absent.remedy)
 
 
 def model_stem(name: str, files: Collection[str]) -> str | None:
