@@ -1,25 +1,35 @@
-"""Write the tables of workloads and frameworks into the docs, from what they describe.
+"""Write the tables of workloads, frameworks and worked needs into the docs, from what they describe.
 
-    python scripts/docs_tables.py
+    python scripts/docs_tables.py [PAGE ...]
 
+After a new fit of the coefficients, or a new document in results/: docs/worked-needs.md.
 Each stands between ``<!-- table: NAME -->`` and ``<!-- end -->``. A test fails when one is out of date.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
+from datetime import date
 from pathlib import Path
 
-from dlbench import workloads
+from dlbench import catalog, workloads
+from dlbench.analysis import recommend as recommending
+from dlbench.analysis.recommend import needs
 from dlbench.core import registry, units
-from dlbench.core.types import Absent, Mode, Policy
+from dlbench.core.recommendation import Candidate
+from dlbench.core.types import Absent, Metric, Mode, Policy
 from dlbench.measure import gate
+from dlbench.store import runs
 from dlbench.workloads import Workload
 
 ROOT = Path(__file__).parent.parent
 
-PAGES = ("README.md", "docs/how-it-measures.md", "docs/workloads.md")
+PAGES = ("README.md", "docs/how-it-measures.md", "docs/workloads.md", "docs/worked-needs.md")
+
+ANSWERED_ON = date(2026, 11, 26)
+"""The day of the worked needs' answers: prices are as old as they were then."""
 
 TEST_NAME = "fake"
 
@@ -115,12 +125,46 @@ def rules() -> str:
     return table(("rule", "mode", "holds when", "cannot see"), rows)
 
 
+def needs_answered() -> str:
+    """What each of docs/needs gets from the published documents and the shipped coefficients."""
+    listed = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    names = re.findall(r"\]\((\w[\w-]*\.json)\)", listed)  # and none that somebody measured since
+    documents = runs.load_runs([ROOT / "results" / name for name in names])
+    shipped = catalog.shipped()
+    predictor = recommending.predictor(documents, shipped)
+    rows = []
+    for path in sorted((ROOT / "docs" / "needs").glob("*.toml")):
+        need = needs.build(needs.read(path))[0]
+        answer = recommending.recommend(need, documents, shipped, predictor, today=ANSWERED_ON)
+        if answer.pick is None:
+            raise SystemExit(f"{path}: {answer.binding[0]}")
+        rows.append((need.name, answer.pick.name, *_amounts(answer.pick), answer.pick.evidence))
+    return table(("need", "pick", "USD (nine of ten)", "hours (nine of ten)", "evidence"), rows)
+
+
+def _amounts(pick: Candidate) -> tuple[str, str]:
+    """Cost and hours with their ranges; a service has a month's cost, and its p99 instead of hours."""
+    cost = _with_ends(pick.cost_usd, 1)
+    if isinstance(pick.latency_p99_s, Absent):
+        return cost, _with_ends(pick.time_s, 1 / 3600)
+    return f"{cost} a month", f"p99 {_with_ends(pick.latency_p99_s, 1e3)} ms"
+
+
+def _with_ends(metric: Metric, scale: float) -> str:
+    if isinstance(metric, Absent) or metric.interval is None:
+        raise TypeError(f"{metric} has no range")
+    ends = (metric.value, metric.interval.low, metric.interval.high)
+    middle, low, high = (units.significant(x * scale) for x in ends)
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "short": short,
     "variants": variants,
     "sources": sources,
     "policies": policies,
     "rules": rules,
+    "needs": needs_answered,
 }
 
 MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -132,8 +176,8 @@ def filled(text: str) -> str:
 
 
 def main() -> None:
-    """Write the pages."""
-    for page in PAGES:
+    """Write the pages that are named, or all."""
+    for page in sys.argv[1:] or PAGES:
         path = ROOT / page
         path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
         print(page)
