@@ -239,7 +239,7 @@ def update(
                 "failed": [{"from": place, "error": e.message} for place, e in failed],
             }
         )
-    else:
+    elif done or len(failed) > 1:
         show_catalog.updated(done, failed)
     if failed and not done:
         raise failed[0][1]

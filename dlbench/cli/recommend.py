@@ -55,7 +55,7 @@ def recommend(  # noqa: PLR0913, PLR0917 - one parameter an option
     exclude_provider: Annotated[
         list[str] | None, typer.Option(help="Leave out; repeatable.")
     ] = None,
-    max_devices: Annotated[int | None, typer.Option(help="Accelerators of an instance.")] = None,
+    max_devices: Annotated[int | None, typer.Option(help="Of an instance; 0: CPUs alone.")] = None,
     spot: Annotated[bool | None, typer.Option("--spot/--no-spot", help="Spot allowed.")] = None,
     checkpoint_min: Annotated[float | None, typer.Option(help="Minutes of a checkpoint.")] = None,
     max_price_age: Annotated[int | None, typer.Option(help="Days; older prices are out.")] = None,
@@ -95,7 +95,7 @@ def recommend(  # noqa: PLR0913, PLR0917 - one parameter an option
     from dlbench import catalog
     from dlbench.analysis import recommend as recommending
     from dlbench.analysis.recommend import needs
-    from dlbench.cli import show, show_recommend
+    from dlbench.cli import markdown_recommend, show, show_recommend
     from dlbench.cli.catalog import today
 
     given: dict[str, Any] = {
@@ -153,13 +153,13 @@ def recommend(  # noqa: PLR0913, PLR0917 - one parameter an option
     if json:
         show.as_json(show_recommend.plain(asdict(answer)))
     elif markdown:
-        show_recommend.markdown(answer, explain=explain)
+        markdown_recommend.show(answer, explain=explain)
     else:
         show_recommend.answer(answer, explain=explain, all_rejected=rejected)
     if answer.pick is None:
         raise NothingToRunError(
             "nothing in the catalog keeps every limit",
-            answer.binding[0] if answer.binding else "dlbench catalog list",
+            "Loosen what binds, or add offers of your own: dlbench catalog add prices.csv",
         )
 
 

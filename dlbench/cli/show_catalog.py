@@ -147,7 +147,10 @@ def problems(sentences: Sequence[str]) -> None:
 def changes(found: Sequence[Change]) -> None:
     """What differs from the shipped prices."""
     if not found:
-        show.line("no price differs from the shipped ones")
+        show.line(
+            "no price differs from the shipped ones: dlbench catalog update fetches newer ones, "
+            "dlbench catalog add prices.csv takes yours"
+        )
         return
     rows = [
         (
@@ -176,3 +179,5 @@ def updated(
         show.line(
             f"failed: {place}: {error.message}" + (f" -> {error.advice}" * bool(error.advice))
         )
+    if done:
+        show.line("used from now on, by dlbench recommend too; what changed: dlbench catalog diff")

@@ -1,7 +1,8 @@
-"""How a recommendation is printed: for the terminal, as Markdown; and the guided questions."""
+"""How a recommendation is printed in the terminal; and the guided questions."""
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ from dlbench.cli import show
 from dlbench.core import units
 from dlbench.core.errors import UsageError
 from dlbench.core.footprint import J_PER_KWH
-from dlbench.core.recommendation import Candidate, Constraint, Recommendation, Rejection, Step
+from dlbench.core.recommendation import Candidate, Recommendation, Rejection, Step
 from dlbench.core.types import Absent, Metric, Task
 
 EXAMPLES_A_REASON = 2
@@ -55,18 +56,19 @@ def _price(candidate: Candidate) -> str:
 
 
 def _lines(candidate: Candidate, *, serving: bool) -> list[tuple[str, str]]:
-    """A candidate as name and value, for tables of any kind."""
+    """A candidate as name and value, each with its unit."""
+    a_month = " a month" if serving else ""
     lines = [
         ("hardware", candidate.hardware),
         ("price", _price(candidate)),
-        ("cost a month" if serving else "cost", _number(candidate.cost_usd, 1, "USD")),
+        (f"cost{a_month}", _number(candidate.cost_usd, 1, "USD")),
         (
             ("p99", _number(candidate.latency_p99_s, 1e3, "ms"))
             if serving
             else ("time", _time(candidate.time_s))
         ),
-        ("energy", _number(candidate.energy_j, 1 / J_PER_KWH, "kWh")),
-        ("carbon", _number(candidate.carbon_g, 1e-3, "kg CO2e")),
+        (f"energy{a_month}", _number(candidate.energy_j, 1 / J_PER_KWH, "kWh")),
+        (f"carbon{a_month}", _number(candidate.carbon_g, 1e-3, "kg CO2e")),
         (
             "throughput",
             _number(candidate.throughput_samples_per_s, 1, "samples/s")
@@ -81,6 +83,30 @@ def _lines(candidate: Candidate, *, serving: bool) -> list[tuple[str, str]]:
     return lines
 
 
+RANGES = "Ranges hold nine of ten simulated outcomes."
+
+
+def columns(found: Recommendation) -> list[tuple[str, Candidate]]:
+    """What is shown, by what it is called: the pick, and the alternatives."""
+    picks = [("pick", found.pick)] if found.pick else []
+    return picks + [(f"alternative {i}", c) for i, c in enumerate(found.alternatives, 1)]
+
+
+def careful(found: Recommendation) -> list[str]:
+    """What to know of those that are shown, each warning once, with all that it is of."""
+    whose: dict[str, list[str]] = {}
+    for label, candidate in columns(found):
+        for warning in candidate.warnings:
+            whose.setdefault(warning, []).append(label)
+    return [f"{', '.join(labels)}: {warning}" for warning, labels in whose.items()]
+
+
+def evidence_of(step: Step) -> str:
+    """Where a number of ``--explain`` is from, and of which day."""
+    source = f"{step.source}{', ' + step.as_of if step.as_of else ''}"
+    return f"{step.value} = {step.formula}" + (f" [{source}]" if step.source else "")
+
+
 # --- terminal -------------------------------------------------------------------------------
 
 
@@ -89,7 +115,7 @@ def answer(found: Recommendation, *, explain: bool, all_rejected: bool) -> None:
     if found.pick is None:
         show.console().print("[red bold]Nothing in the catalog keeps every limit.[/]")
         for sentence in found.binding:
-            show.line(f"  {sentence}")
+            _said(sentence)
     else:
         _pick(found, found.pick)
     _rejected(found.rejected, all_=all_rejected)
@@ -106,44 +132,68 @@ def _pick(found: Recommendation, pick: Candidate) -> None:
     serving = found.need.serving
     out.print(f"[green bold]{show.clean(pick.name)}[/]", soft_wrap=True)
     for reason in found.reasons:
-        out.print(f"  {show.clean(reason)}")
+        _said(reason)
     if found.cpu_verdict:
-        out.print(f"  [bold]{show.clean(found.cpu_verdict)}[/]")
-    columns = [
-        ("pick", pick),
-        *((f"alternative {i}", c) for i, c in enumerate(found.alternatives, 1)),
-    ]
+        _said(found.cpu_verdict, style="bold")
     if out.width >= SIDE_BY_SIDE:
-        _side_by_side(columns, serving=serving)
-    for label, candidate in columns:
-        if out.width < SIDE_BY_SIDE:
+        _side_by_side(columns(found), serving=serving)
+    else:
+        for label, candidate in columns(found):
             rows = _lines(candidate, serving=serving)
             show.table(("", label), [("what", candidate.name), *rows])
-        for warning in candidate.warnings:
-            out.print(f"  [yellow]careful[/] {label}: {show.clean(warning)}")
+    _said(RANGES)
+    _section("Careful", careful(found), style="yellow")
     _section("What would flip it", [flip.sentence for flip in found.flips])
     _section("Buy or rent", [b.sentence for b in found.buy_or_rent])
     if found.launch is not None and isinstance(found.launch.skypilot_yaml, str):
-        _section("SkyPilot task (task.yaml)", found.launch.skypilot_yaml.splitlines(), code=True)
+        _code("SkyPilot task (task.yaml)", found.launch.skypilot_yaml)
     elif found.launch is not None:
-        _section("Steps", found.launch.shell.splitlines(), code=True)
+        _code("Steps", found.launch.shell)
 
 
-def _side_by_side(columns: Sequence[tuple[str, Candidate]], *, serving: bool) -> None:
-    parts = [{"what": c.name, **dict(_lines(c, serving=serving))} for _, c in columns]
+def _said(text: str, *, indent: int = 2, style: str = "") -> None:
+    """A sentence; what goes on in a next line stands further in, so that sentences are told apart."""
+    out = show.console()
+    for line in textwrap.wrap(
+        text,
+        width=max(out.width, NARROWEST),
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + 2),
+        break_long_words=False,
+        break_on_hyphens=False,
+    ):
+        out.print(f"[{style}]{show.clean(line)}[/]" if style else show.clean(line), soft_wrap=True)
+
+
+NARROWEST = 20
+"""Columns, below which nothing is fitted to a terminal's width."""
+
+
+def _side_by_side(shown: Sequence[tuple[str, Candidate]], *, serving: bool) -> None:
+    parts = [{"what": c.name, **dict(_lines(c, serving=serving))} for _, c in shown]
     rows = [(name, *(part.get(name, "-") for part in parts)) for name in parts[0]]
-    show.table(("", *(label for label, _ in columns)), rows)
+    show.table(("", *(label for label, _ in shown)), rows)
 
 
-def _section(title: str, lines: Sequence[str], *, code: bool = False) -> None:
-    """A title and its lines; lines of ``code`` are not broken, so that they can be copied."""
+def _title(title: str, style: str = "") -> None:
+    show.console().print(f"\n[bold {style}]{show.clean(title)}[/]")
+
+
+def _section(title: str, lines: Sequence[str], *, style: str = "") -> None:
+    """A title and its sentences; a line that starts further in stays there."""
     lines = [line for line in lines if line]
     if not lines:
         return
-    out = show.console()
-    out.print(f"\n[bold]{show.clean(title)}[/]")
+    _title(title, style)
     for line in lines:
-        out.print(f"  {show.clean(line)}", soft_wrap=code)
+        _said(line.lstrip(" "), indent=2 + len(line) - len(line.lstrip(" ")))
+
+
+def _code(title: str, text: str) -> None:
+    """Lines that are copied, and therefore not broken."""
+    _title(title)
+    for line in text.splitlines():
+        show.line(f"  {line}")
 
 
 def _rejected(rejected: Sequence[Rejection], *, all_: bool) -> None:
@@ -168,98 +218,7 @@ def _explain(found: Recommendation) -> None:
 
 
 def _steps(title: str, steps: Sequence[Step]) -> None:
-    _section(
-        title,
-        [
-            f"{s.name}: {s.value} = {s.formula}"
-            + (f" [{s.source}{', ' + s.as_of if s.as_of else ''}]" if s.source else "")
-            for s in steps
-        ],
-    )
-
-
-# --- Markdown -------------------------------------------------------------------------------
-
-
-def markdown(found: Recommendation, *, explain: bool) -> None:
-    """The answer for a document or an issue."""
-    serving = found.need.serving
-    lines = [f"## {found.need.name}", ""]
-    if found.pick is None:
-        lines += ["**Nothing in the catalog keeps every limit.**", ""]
-        lines += [f"- {s}" for s in found.binding]
-    else:
-        lines += [f"**{found.pick.name}**", ""]
-        lines += [f"- {s}" for s in (*found.reasons, found.cpu_verdict) if s]
-        lines += ["", *_markdown_table(found, found.pick, serving=serving)]
-        lines += _markdown_list("What would flip it", [f.sentence for f in found.flips])
-        lines += _markdown_list("Buy or rent", [b.sentence for b in found.buy_or_rent])
-        lines += _markdown_list("Careful", _careful(found))
-    lines += _markdown_list("Rejected", _counts(found.rejected))
-    lines += _markdown_list(
-        "Defaults taken", [f"{name}: {value}" for name, value in found.defaults]
-    )
-    lines += _markdown_list("What it rests on", found.notes)
-    if explain and found.pick is not None:
-        lines += [
-            "",
-            "| step | value | formula | source | date |",
-            "| --- | --- | --- | --- | --- |",
-        ]
-        lines += [
-            "| "
-            + " | ".join(_cell(x) for x in (s.name, s.value, s.formula, s.source, s.as_of))
-            + " |"
-            for s in (*found.pick.trail, *found.assumptions)
-        ]
-    if found.launch is not None:
-        yaml = found.launch.skypilot_yaml
-        block = yaml if isinstance(yaml, str) else found.launch.shell
-        lines += ["", "```", *block.splitlines(), "```"]
-    for line in lines:
-        print(_printable(line))  # noqa: T201 - this is the terminal's room
-
-
-def _markdown_table(found: Recommendation, pick: Candidate, *, serving: bool) -> list[str]:
-    columns = [pick, *found.alternatives]
-    heads = ["", "pick", *(f"alternative {i}" for i in range(1, len(columns)))]
-    rows = [["what", *(c.name for c in columns)]]
-    parts = [dict(_lines(c, serving=serving)) for c in columns]
-    rows += [[name, *(part.get(name, "-") for part in parts)] for name in parts[0]]
-    return [
-        "| " + " | ".join(heads) + " |",
-        "| " + " | ".join("---" for _ in heads) + " |",
-        *("| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows),
-    ]
-
-
-def _careful(found: Recommendation) -> list[str]:
-    """Warnings of all that are shown: an alternative's price may be the older one."""
-    columns = [*([found.pick] if found.pick else []), *found.alternatives]
-    return [f"{c.name}: {warning}" for c in columns for warning in c.warnings]
-
-
-def _markdown_list(title: str, lines: Sequence[str]) -> list[str]:
-    return ["", f"### {title}", "", *(f"- {line}" for line in lines)] if lines else []
-
-
-def _counts(rejected: Sequence[Rejection]) -> list[str]:
-    first: dict[Constraint, Rejection] = {}
-    for rejection in rejected:
-        first.setdefault(rejection.constraint, rejection)
-    counts = Counter(r.constraint for r in rejected)
-    return [
-        f"{n} for {constraint}, such as {first[constraint].name}: {first[constraint].reason}"
-        for constraint, n in counts.most_common()
-    ]
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "�" for c in text)
+    _section(title, [f"{step.name}: {evidence_of(step)}" for step in steps])
 
 
 # --- JSON -----------------------------------------------------------------------------------

@@ -45,6 +45,10 @@ class Accelerator:
     as_of: str
 
 
+OWNED = "owned"
+"""The provider of a machine that is not rented."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """One instance type in one region of one provider, with its prices in USD an hour.
@@ -79,7 +83,9 @@ class Offer:
 
     @property
     def name(self) -> str:
-        """A name for people: provider, type and region."""
+        """A name for people: provider, type and region; of one's own machine what its owner says."""
+        if self.provider == OWNED:
+            return f"{self.instance_type} ({self.region})"
         return f"{self.provider} {self.instance_type} ({self.region})"
 
 

@@ -16,6 +16,14 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{value:,.{decimals}f}"
 
 
+def compact(value: float, digits: int = 3) -> str:
+    """As ``significant``, without zeros behind the point: 31.2, 13,200, 1, 0.5; for sentences."""
+    if not math.isfinite(value):
+        return "unlimited"
+    text = significant(value, digits)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def duration(seconds: float) -> str:
     """A span of time in the unit that suits it: 850 us, 12.3 ms, 4.56 s, 3 min 20 s, 2 h 05 min."""
     if seconds < 1e-3:  # noqa: PLR2004 - the names of the units say it

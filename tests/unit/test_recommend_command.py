@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -70,19 +71,80 @@ def test_json_is_strict_and_holds_the_whole_answer(
     assert any("maxcloudon" in r["name"] for r in answer["rejected"])
 
 
-def test_markdown_and_explain(
+def test_markdown_is_a_narrow_table_with_the_rest_below_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A table of columns as wide as its head; each number's way with source and date."""
-    assert call(monkeypatch, *FLAGS, "--markdown", "--explain") == 0
+    """Its rows are as wide as its head; names, dates and evidence are a list; numbers are JSON's."""
+    assert call(monkeypatch, *FLAGS, "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert call(monkeypatch, *FLAGS, "--markdown") == 0
     lines = capsys.readouterr().out.splitlines()
-    table = [line for line in lines if line.startswith("| ")]
-    assert table[0] == "|  | pick | alternative 1 | alternative 2 |"
-    assert any(line.startswith("| throughput | ") and "GFLOP" in line for line in table)
+    rows = [line for line in lines if line.startswith("| ")]
+    assert len({len(row) for row in rows}) == 1
+    assert len(rows[0]) <= WIDEST_TABLE
+    cells = {row.split("|")[1].strip(): [x.strip() for x in row.split("|")[2:-1]] for row in rows}
+    assert cells[""] == ["pick", "alternative 1", "alternative 2"]
+    shown = [answer["pick"], *answer["alternatives"]]
+    costs = [float(cell.split(" ")[0]) for cell in cells["cost, USD"]]
+    assert costs == pytest.approx([c["cost_usd"]["value"] for c in shown], rel=0.005)
+    minutes = [float(cell.split(" ")[0]) for cell in cells["time, min"]]
+    assert minutes == pytest.approx([c["time_s"]["value"] / 60 for c in shown], rel=0.005)
+    for label, candidate in zip(cells[""], shown, strict=True):
+        (line,) = [x for x in lines if x.startswith(f"- **{label}**: ")]
+        assert candidate["offer"]["instance_type"] in line
+        assert line.endswith(f"price of {candidate['price_as_of']}, {candidate['evidence']}")
+
+
+WIDEST_TABLE = 105
+"""Letters of a row: with three of the longest names of accelerators."""
+
+
+def test_markdown_says_below_its_table_why_a_number_is_unknown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A seller that states no vCPUs has no energy."""
+    need = Path(__file__).parents[2] / "docs" / "needs" / "clinic.toml"
+    assert call(monkeypatch, str(need), "--markdown") == 0
+    out = capsys.readouterr().out
+    assert re.search(r"\| kWh +\| unknown +\|", out)
+    why = "the source does not say how many vCPUs the machine has"
+    assert f"  - energy and carbon unknown: {why}" in out
+
+
+def test_explain_shows_the_way_of_all_that_are_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In Markdown as in the terminal: alternatives too, then what is assumed for all."""
+    assert call(monkeypatch, *FLAGS, "--markdown", "--explain") == 0
+    out = capsys.readouterr().out
+    for label in ("pick", "alternative 1", "alternative 2"):
+        way = out.split(f"### How the numbers of {label} came about")[1].split("###")[0]
+        assert "- **throughput**: " in way
+        assert "GFLOP" in way
+    assert "### Assumptions, for all" in out
     assert call(monkeypatch, *FLAGS, "--explain", "--rejected") == 0
     out = capsys.readouterr().out
     assert "Assumptions, for all" in out
     assert "maxcloudon gpu-server (bulgaria)" in out
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_sentences_keep_to_the_terminal_and_their_next_lines_stand_further_in(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int
+) -> None:
+    """Of everything but what is copied; each sentence is found whole again."""
+    assert call(monkeypatch, *FLAGS, "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert call(monkeypatch, *FLAGS) == 0
+    out = capsys.readouterr().out
+    reasons = out.split("\n\n", 1)[0].split("\n", 1)[1].splitlines()
+    rests = out.split("What it rests on\n")[1].splitlines()[:-1]
+    assert all(len(line) <= width for line in [*reasons, *rests])
+    begun = [line for line in rests if line.startswith("  ") and line[2] != " "]
+    assert len(begun) == len(answer["notes"])
+    assert all(line.startswith("    ") for line in rests if line not in begun)
+    assert " ".join(" ".join(rests).split()) == " ".join(answer["notes"])
 
 
 def test_launch_lines_are_not_broken_where_the_terminal_ends(
@@ -103,8 +165,13 @@ def test_markdown_warns_of_alternatives_too(
     answer = json.loads(capsys.readouterr().out)
     assert call(monkeypatch, *FLAGS, "--markdown") == 0
     careful = capsys.readouterr().out.split("### Careful")[1].split("###")[0]
-    shown = [answer["pick"], *answer["alternatives"]]
-    assert sum(len(c["warnings"]) for c in shown) == careful.count("\n- ")
+    labels = ("pick", "alternative 1", "alternative 2")
+    shown = dict(zip(labels, [answer["pick"], *answer["alternatives"]], strict=True))
+    lines = [line[2:].split(": ", 1) for line in careful.splitlines() if line.startswith("- ")]
+    assert len({warning for _, warning in lines}) == len(lines)
+    for label, candidate in shown.items():
+        told = [warning for labels, warning in lines if label in labels.split(", ")]
+        assert sorted(told) == sorted(candidate["warnings"])
 
 
 def test_a_file_with_flags_over_it(

@@ -36,7 +36,7 @@ from dlbench.analysis.recommend.memory import Fit, PeakModel
 from dlbench.analysis.recommend.simulate import Draws
 from dlbench.analysis.recommend.solve import Judged
 from dlbench.catalog import ages, lint
-from dlbench.core.catalog import Accelerator, Catalog, Offer, Region
+from dlbench.core.catalog import OWNED, Accelerator, Catalog, Offer, Region
 from dlbench.core.recommendation import (
     Constraint,
     Evidence,
@@ -47,7 +47,7 @@ from dlbench.core.recommendation import (
     Refusal,
     Rejection,
 )
-from dlbench.core.types import Absent, Estimated, Run
+from dlbench.core.types import Absent, Estimated, Objective, Run
 
 __all__ = ["predictor", "recommend"]
 
@@ -105,7 +105,7 @@ def recommend(
     shown = solve.with_shares(pick, need) if pick else None
     others = solve.alternatives(kept, pick) if pick else []
     rejected += _over_limits(judged, need)
-    rejected += _dominated(kept, pick, others)
+    rejected += _dominated(kept, pick, others, need.objective)
     return Recommendation(
         need=need,
         defaults=(*defaults, *known.job.defaults),
@@ -121,7 +121,7 @@ def recommend(
         ),
         flips=words.flips(pick, judged, need) if pick else (),
         buy_or_rent=words.buy_or_rent(judged, need),
-        cpu_verdict=words.cpu_verdict(pick, kept, need),
+        cpu_verdict=words.cpu_verdict(pick, kept, need, rejected),
         launch=launch.launch(shown, need) if shown else None,
         notes=_notes(known, runs, judged),
         assumptions=assumptions.steps(),
@@ -200,7 +200,7 @@ def _place(known: Known, offer: Offer) -> Region | None:
 def _own(machine: OwnedMachine, known: Known) -> Choice:
     device = known.catalog.accelerator(machine.accelerator) if machine.accelerator else None
     offer = Offer(
-        provider="owned",
+        provider=OWNED,
         instance_type=machine.name,
         region="your own",
         accelerator=device.name if device else None,
@@ -349,7 +349,7 @@ def _refused(choice: Choice, known: Known) -> Refusal | None:
         return Refusal(
             Constraint.DEVICES,
             f"{choice.devices:g} devices, max_devices is {need.max_devices}",
-            choice.devices / need.max_devices,
+            choice.devices / need.max_devices if need.max_devices else None,
         )
     refusal = evidence.unsupported(offer, need, known.catalog)
     return None if refusal is None else Refusal(Constraint.THROUGHPUT, refusal.reason)
@@ -437,7 +437,7 @@ def _over_limits(judged: Sequence[Judged], need: Need) -> list[Rejection]:
 
 
 def _dominated(
-    kept: Sequence[Judged], pick: Judged | None, others: Sequence[Judged]
+    kept: Sequence[Judged], pick: Judged | None, others: Sequence[Judged], objective: Objective
 ) -> list[Rejection]:
     if pick is None:
         return []
@@ -446,9 +446,22 @@ def _dominated(
         if one is pick or one in others:
             continue
         times = one.value / pick.value if pick.value > 0 else float("inf")
-        reason = f"keeps every limit, and is {times:,.3g} times the pick in what is minimised"
+        reason = f"keeps every limit, and is {words.worse(times)} in {objective}"
         found.append(_rejection(one.simulated.choice, Refusal(Constraint.DOMINATED, reason, times)))
     return found
+
+
+def _old_prices(known: Known) -> list[str]:
+    """One sentence of all prices that are older than their seller's kind allows, and what to do."""
+    priced = [o for o in known.catalog.offers if not isinstance(o.ondemand_usd_per_h, Absent)]
+    old = sum(bool(ages.stale(offer, known.today)) for offer in priced)
+    if not old:
+        return []
+    limits = ", ".join(f"{kind} {days}" for kind, days in ages.WARN_AFTER_DAYS.items())
+    told = f"{old} of {len(priced)} prices are older than they should be (days: {limits})"
+    return [
+        f"{told}. See the seller's page before you rent; newer: dlbench catalog update, or add yours."
+    ]
 
 
 def _notes(known: Known, runs: Sequence[Run], judged: Sequence[Judged]) -> tuple[str, ...]:
@@ -461,9 +474,11 @@ def _notes(known: Known, runs: Sequence[Run], judged: Sequence[Judged]) -> tuple
     found = [
         f"{len(known.catalog.offers)} offers looked at; "
         + (f"of {len(judged)} simulated ways: {based}." if judged else "none could be simulated."),
-        f"{len(known.found)} of {len(runs)} documents' cases measured this job"
-        + (f", on {', '.join(measured_on)}." if measured_on else "; none counts."),
+        f"Of {len(runs)} documents, {len(known.found) or 'no'} "
+        f"case{'s' * (len(known.found) != 1)} measured this job"
+        + (f", on {', '.join(measured_on)}." if measured_on else "."),
     ]
+    found += _old_prices(known)
     if not isinstance(known.models["gpu"], Absent):
         found.append(f"Memory on a GPU: {known.models['gpu'].method}.")
     if known.need.data_gb == 0 and not known.need.serving:

@@ -16,6 +16,7 @@ from dlbench.core.catalog import Accelerator, Amount, Offer, Region
 from dlbench.core.footprint import J_PER_KWH, operational_g
 from dlbench.core.recommendation import Candidate, Need, OwnedMachine, Step
 from dlbench.core.types import Absent, Estimated, Metric, Objective, Policy
+from dlbench.core.units import compact
 
 HOURS_A_YEAR = 8766.0
 HOURS_A_MONTH = 730.5
@@ -340,8 +341,8 @@ def _rent(
         Step(
             name="rent",
             value=_money(usd),
-            formula=f"{instances} x {price:.4g} USD/h x {float(np.median(hours)):,.4g} h, billed by "
-            f"{unit_s} s",
+            formula=f"{instances} x {price:.4g} USD/h x {compact(float(np.median(hours)), 4)} h, "
+            f"billed by {unit_s} s",
             source="price and time above",
         ),
     )
@@ -444,7 +445,7 @@ def power_words(choice: Choice, draws: Draws, metered: Metric) -> str:
     """Joules a sample where a meter counted them, else watts of the accelerators; and the host's."""
     host = f"host {_spread(host_power_w(choice, draws))} W x time, without cooling"
     if not isinstance(metered, Absent):
-        return f"{metered.value:,.4g} J a sample, metered, + {host}"
+        return f"{compact(metered.value, 4)} J a sample, metered, + {host}"
     if choice.offer.accelerator is None:
         return host
     return f"accelerators {_spread(device_power_w(choice, draws))} W x time at work + {host}"
@@ -454,7 +455,7 @@ def _spread(values: Floats | Absent) -> str:
     """A middle and its ends, or one number where they are the same."""
     if isinstance(values, Absent):
         return "unknown"
-    low, mid, high = (f"{x:,.3g}" for x in simulate.quantiles(values, (0.05, 0.5, 0.95)))
+    low, mid, high = (compact(x) for x in simulate.quantiles(values, (0.05, 0.5, 0.95)))
     return mid if low == high else f"{mid} ({low} to {high})"
 
 
@@ -555,7 +556,7 @@ def _time_steps(
             Step(
                 name="interruptions",
                 value=f"{float(np.mean(lost.n)):,.2g} on average, {_span(lost_s / 3600, 'h')}",
-                formula=f"Poisson, {low:g} to {high:g} an hour; {rework_min:,.3g} min of rework "
+                formula=f"Poisson, {low:g} to {high:g} an hour; {compact(rework_min)} min of rework "
                 f"(checkpoints each {need.checkpoint_min:g} min) and a restart each",
                 source="the need",
             )
@@ -565,8 +566,7 @@ def _time_steps(
 
 
 def _span(values: Floats, unit: str) -> str:
-    low, mid, high = simulate.quantiles(values, (0.05, 0.5, 0.95))
-    return f"{mid:,.3g} ({low:,.3g} to {high:,.3g}) {unit}"
+    return f"{_spread(values)} {unit}"
 
 
 def _money(values: Floats) -> str:

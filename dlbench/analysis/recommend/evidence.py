@@ -34,6 +34,7 @@ from dlbench.core.types import (
     Run,
     Scenario,
 )
+from dlbench.core.units import compact
 
 REPEAT_ON_SAME = 0.03
 """Two machines of one type differ by a few percent, and a month later too."""
@@ -209,12 +210,18 @@ def unsupported(offer: Offer, need: Need, catalog: Catalog) -> Absent | None:
         return Absent(reason=f"dlbench has no way to run {need.framework} on {device.name} yet")
     if need.framework == "openvino":
         return Absent(reason="OpenVINO runs on processors here")
+    if need.framework == "onnxruntime" and need.precision not in ONNX_ON_ACCELERATORS:
+        return Absent(reason=f"ONNX Runtime runs {need.precision} on no accelerator here")
     if _capability(device) < OLDEST_COMPUTE_CAPABILITY:
         return Absent(
             reason=f"{device.name} has compute capability {device.compute_capability}, which CUDA 12 "
             "left behind"
         )
     return None
+
+
+ONNX_ON_ACCELERATORS = (Precision.FP32, Precision.TF32)
+"""What ONNX Runtime computes in there, as its adapter has it; int8 is made for processors."""
 
 
 def _capability(device: Accelerator) -> float:
@@ -292,7 +299,7 @@ def _seen_step(found: Seen, margin: float) -> Step:
     trials = f"{found.rate.n} trials{_of_several(found)}"
     return Step(
         name="throughput",
-        value=f"{found.rate.value:,.4g} samples/s ({found.case.label})",
+        value=f"{compact(found.rate.value, 4)} samples/s ({found.case.label})",
         formula=f"measured, {trials}; +-{margin:.0%} for another machine"
         + (" and a noisy one" if _noisy(found) else ""),
         source=f"document {found.run.run_id}",
@@ -312,8 +319,8 @@ def _predicted(answer: Estimated, offer: Offer, batch: int) -> Rate:
             steps=(
                 Step(
                     name="throughput",
-                    value=f"{answer.value:,.4g} ({answer.interval.low:,.4g} to "
-                    f"{answer.interval.high:,.4g}) samples/s",
+                    value=f"{compact(answer.value, 4)} ({compact(answer.interval.low, 4)} to "
+                    f"{compact(answer.interval.high, 4)}) samples/s",
                     formula=answer.method,
                     source="; ".join(answer.from_) or "predictor",
                 ),
@@ -343,7 +350,8 @@ def _by_bandwidth(
             best.case.batch_size,
             best.case.policy,
             formula=(
-                f"{best.each_per_s:,.4g} samples/s on {measured_on.name} x {here:g} / {there:g} GB/s"
+                f"{compact(best.each_per_s, 4)} samples/s on {measured_on.name} x "
+                f"{here:g} / {there:g} GB/s"
             ),
             source=f"document {best.run.run_id}; {spread.source}",
             as_of=best.run.created_utc[:10],
@@ -380,7 +388,7 @@ def _estimated(  # noqa: PLR0913 - the parts of one rate
         steps=(
             Step(
                 name="throughput",
-                value=f"{value:,.4g} ({low:,.4g} to {high:,.4g}) samples/s",
+                value=f"{compact(value, 4)} ({compact(low, 4)} to {compact(high, 4)}) samples/s",
                 formula=formula,
                 source=source,
                 as_of=as_of,
@@ -437,7 +445,7 @@ def _roofline(device: Accelerator, job: Job, need: Need, offer: Offer, batch: in
             Evidence.ROOFLINE,
             batch,
             formula=(
-                f"batch {batch} / ({batch} x {job.flops / 1e9:,.4g} GFLOP / ({peak:g} TFLOPS x "
+                f"batch {batch} / ({batch} x {compact(job.flops / 1e9, 4)} GFLOP / ({peak:g} TFLOPS x "
                 f"{share.mid:.0%}) + {host.mid * 1e3:g} ms)"
             ),
             source=f"data sheet of {device.name}; {share.source}",
@@ -501,7 +509,7 @@ def _by_cores(found: Sequence[Seen], n: float, batch: int) -> Rate | Absent:
         best.case.batch_size,
         best.case.policy,
         formula=(
-            f"{best.rate.value:,.4g} samples/s on {there} cores of {best.device.name} x "
+            f"{compact(best.rate.value, 4)} samples/s on {there} cores of {best.device.name} x "
             f"({n:g} / {there} cores)^{scaling.mid:g}"
         ),
         source=f"document {best.run.run_id}; {scaling.source}",
@@ -534,7 +542,8 @@ def _cpu_roofline(
         ),
         Evidence.ROOFLINE,
         batch,
-        formula=f"{n:g} cores x {core:.0f} GFLOPS x {share.mid:.0%} / {job.flops / 1e9:,.4g} GFLOP",
+        formula=f"{n:g} cores x {core:.0f} GFLOPS x {share.mid:.0%} / "
+        f"{compact(job.flops / 1e9, 4)} GFLOP",
         source=f"{source}; {share.source}",
         as_of=as_of,
     )
@@ -597,7 +606,8 @@ def _measured_scaling(offer: Offer, n: float, found: Sequence[Seen]) -> tuple[Ra
             step = Step(
                 name="scaling",
                 value=f"{times:.3g} x one device",
-                formula=f"measured: {several.rate.value:,.4g} / {one.rate.value:,.4g} samples/s",
+                formula=f"measured: {compact(several.rate.value, 4)} / "
+                f"{compact(one.rate.value, 4)} samples/s",
                 source=spread.source,
                 as_of=several.run.created_utc[:10],
             )

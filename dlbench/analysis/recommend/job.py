@@ -10,6 +10,7 @@ from dlbench import workloads
 from dlbench.core.errors import UsageError
 from dlbench.core.recommendation import Need, Step
 from dlbench.core.types import Absent, Mode, Run, Task, WorkloadInfo
+from dlbench.core.units import compact
 
 DEFAULT_BATCH = {"cpu": 8, "nvidia": 32}
 """For a model that is given by its size alone."""
@@ -85,7 +86,8 @@ def read(need: Need, runs: Sequence[Run]) -> Job:
         steps=(
             Step(
                 name="model",
-                value=f"{parameters / 1e6:,.3g} M parameters, {flops / 1e9:,.4g} GFLOP a forward",
+                value=f"{compact(parameters / 1e6)} M parameters, "
+                f"{compact(flops / 1e9, 4)} GFLOP a forward",
                 formula="stated",
                 source=source,
             ),

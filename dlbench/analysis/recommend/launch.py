@@ -26,6 +26,9 @@ EXTRAS = {
     "fake": "all",
 }
 
+ON_CUDA = {"tensorflow": "tensorflow-cuda", "jax": "jax-cuda", "onnxruntime": "onnx-cuda"}
+"""Instead, where an accelerator was picked: PyTorch's wheel alone brings CUDA itself."""
+
 VAGUE_REGIONS = frozenset({"any", "eu", "us"})
 
 RUNPOD_NAMES = {
@@ -84,11 +87,13 @@ def _model(need: Need) -> list[str]:
     return ["--model", "FILE.py:FUNCTION", "--input", "SHAPE", *name]
 
 
-def _install(need: Need) -> str:
+def _install(candidate: Candidate, need: Need) -> str:
     extras = EXTRAS.get(need.framework, "torch")
+    if candidate.offer.accelerator:
+        extras = ON_CUDA.get(need.framework, extras)
     if need.serving:
         extras += ",loadgen"
-    return f"python3 -m pip install 'dlbench[{extras}]'"
+    return f'python3 -m pip install "dlbench[{extras}]"'
 
 
 def _there(command: str) -> str:
@@ -124,7 +129,7 @@ def _skypilot(candidate: Candidate, need: Need) -> str | Absent:
         *([f"num_nodes: {candidate.n_instances}"] if candidate.n_instances > 1 else []),
         "workdir: .",
         "setup: |",
-        f"  {_install(need)}",
+        f"  {_install(candidate, need)}",
         "run: |",
         *(f"  {line}" for line in _alone(candidate)),
         f"  {_measure(candidate, need)}",
@@ -172,7 +177,8 @@ def _life(candidate: Candidate, name: str) -> tuple[str, ...]:
 
 def _task_name(need: Need) -> str:
     """A name that SkyPilot takes: it starts with a letter."""
-    name = "".join(c if c.isalnum() and c.isascii() else "-" for c in need.name.lower()).strip("-")
+    name = "".join(c if c.isalnum() and c.isascii() else " " for c in need.name.lower())
+    name = "-".join(name.split())
     return name if name[:1].isalpha() else f"dlbench-{name}".strip("-")
 
 
@@ -195,8 +201,11 @@ def _shell(candidate: Candidate, need: Need) -> str:
         "# 3 upload    your program and its data",
         'rsync -az --partial ./ "$HOST":job/',
         "# 4 install",
-        _there("python3 -m venv job/.venv && . job/.venv/bin/activate && " + _install(need)),
-        "# 5 configure and measure, before you pay for more than an hour",
+        _there(
+            "python3 -m venv job/.venv && . job/.venv/bin/activate && " + _install(candidate, need)
+        ),
+        "# 5 configure and measure, before "
+        + ("it works for long" if candidate.owned else "you pay for more than an hour"),
         *_alone(candidate),
         _there("cd job && . .venv/bin/activate && " + _measure(candidate, need)),
         "# 6 run       your own program",

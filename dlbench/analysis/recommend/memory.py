@@ -24,6 +24,7 @@ from dlbench.core.types import (
     Precision,
     Run,
 )
+from dlbench.core.units import compact
 
 MIB = 2**20
 
@@ -176,7 +177,7 @@ def _bound(job: Job, need: Need, kind: str) -> PeakModel:
         each=(low_each, each, high_each),
         method=(
             f"analytical bound: {weight_bytes:g} bytes a parameter"
-            f"{f' ({job.optimizer})' if training else ''}, {job.activations[1]:.3g} activations a "
+            f"{f' ({job.optimizer})' if training else ''}, {compact(job.activations[1])} activations a "
             "sample"
         ),
         sources=("parameters and FLOPs of the model",),

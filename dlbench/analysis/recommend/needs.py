@@ -37,6 +37,7 @@ WHOLE = (
 MAY_BE_ZERO = frozenset(
     {
         "seed",
+        "max_devices",
         "data_gb",
         "carbon_usd_per_kg",
         "checkpoint_min",

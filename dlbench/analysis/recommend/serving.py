@@ -22,6 +22,7 @@ from dlbench.core import metrics
 from dlbench.core.catalog import Amount
 from dlbench.core.recommendation import Constraint, Evidence, Need, Refusal, Step
 from dlbench.core.types import LATENCY_LIMIT_OPTION, Absent, Estimated, Metric, Policy, Scenario
+from dlbench.core.units import compact
 
 SERVICES_A_LATENCY = 2.0
 """A request that just missed a batch waits for that one and then for its own."""
@@ -103,8 +104,8 @@ def serving(  # noqa: PLR0913 - the parts of one candidate
                 name="instances",
                 value=str(instances),
                 formula=(
-                    f"{wanted:g} requests/s / ({sure:,.4g}, which {need.confidence:.0%} of outcomes "
-                    f"reach, x {capacity.utilisation:.0%} planned utilisation), rounded up"
+                    f"{wanted:g} requests/s / ({compact(sure, 4)}, which {need.confidence:.0%} of "
+                    f"outcomes reach, x {capacity.utilisation:.0%} planned utilisation), rounded up"
                     + (", and a spare for a spot instance that is taken away" if spare else "")
                 ),
                 source="above",
@@ -162,7 +163,7 @@ def _measured(
         steps=(
             Step(
                 name="rate within the limit",
-                value=f"{best.rate.value:,.4g} requests/s within {_limit_ms(best):g} ms",
+                value=f"{compact(best.rate.value, 4)} requests/s within {_limit_ms(best):g} ms",
                 formula="measured, server scenario, MLCommons LoadGen",
                 source=f"document {best.run.run_id}",
                 as_of=best.run.created_utc[:10],
@@ -207,8 +208,8 @@ def _derived(
     if sure_s > limit_s:
         return Refusal(
             Constraint.LATENCY,
-            f"p99 of one request at a time may reach {sure_s * 1e3:,.3g} ms, p99_ms is "
-            f"{need.p99_ms:g} (median {float(np.median(latency_s)) * 1e3:,.3g} ms)",
+            f"p99 of one request at a time may reach {compact(sure_s * 1e3)} ms, p99_ms is "
+            f"{need.p99_ms:g} (median {compact(float(np.median(latency_s)) * 1e3)} ms)",
             sure_s / limit_s,
         )
     latency = summary(latency_s, f"{SERVICES_A_LATENCY:g} x (host + {batch} / rate)")
@@ -221,10 +222,11 @@ def _derived(
         steps=(
             Step(
                 name="rate within the limit",
-                value=f"{float(np.median(batch / service_s)):,.4g} requests/s in batches up to {batch}",
+                value=f"{compact(float(np.median(batch / service_s)), 4)} requests/s in batches up to "
+                f"{batch}",
                 formula=(
                     f"estimated, no server case: batch / (host + batch / rate), "
-                    f"{SERVICES_A_LATENCY:g} of which are {latency.value * 1e3:,.3g} ms"
+                    f"{SERVICES_A_LATENCY:g} of which are {compact(latency.value * 1e3)} ms"
                 ),
                 source=host.source,
                 as_of=assumptions.READ,

@@ -11,6 +11,7 @@ from dlbench.analysis.recommend.estimate import Simulated
 from dlbench.analysis.recommend.simulate import quantiles
 from dlbench.core.recommendation import Candidate, Constraint, Evidence, Need, Refusal
 from dlbench.core.types import Absent, Objective
+from dlbench.core.units import compact
 
 RANK = {tier: i for i, tier in enumerate(Evidence)}
 
@@ -88,14 +89,14 @@ def broken(judged: Judged, need: Need) -> Refusal | None:
     if need.deadline_h is not None and judged.sure_h > need.deadline_h:
         return Refusal(
             Constraint.DEADLINE,
-            f"{sure} take up to {judged.sure_h:,.3g} h, deadline_h is {need.deadline_h:g}",
+            f"{sure} take up to {compact(judged.sure_h)} h, deadline_h is {need.deadline_h:g}",
             judged.sure_h / need.deadline_h,
         )
     budget = budget_usd(need)
     if budget is not None and judged.sure_usd > budget:
         return Refusal(
             Constraint.BUDGET,
-            f"{sure} cost up to {judged.sure_usd:,.4g} USD, the budget is {budget:,.4g}",
+            f"{sure} cost up to {compact(judged.sure_usd, 4)} USD, the budget is {compact(budget, 4)}",
             judged.sure_usd / budget,
         )
     if need.carbon_limit_kg is not None:
@@ -104,7 +105,7 @@ def broken(judged: Judged, need: Need) -> Refusal | None:
                 Constraint.CARBON, "its carbon is not known, and carbon_limit_kg is given"
             )
         if judged.sure_kg > need.carbon_limit_kg:
-            reason = f"{sure} emit up to {judged.sure_kg:,.3g} kg, carbon_limit_kg is "
+            reason = f"{sure} emit up to {compact(judged.sure_kg)} kg, carbon_limit_kg is "
             times = judged.sure_kg / need.carbon_limit_kg
             return Refusal(Constraint.CARBON, f"{reason}{need.carbon_limit_kg:g}", times)
     if judged.value == float("inf"):

@@ -23,6 +23,7 @@ from dlbench.core.recommendation import (
     Step,
 )
 from dlbench.core.types import Absent, Metric, Objective
+from dlbench.core.units import compact
 
 MOST_PRICE_FACTOR = 100.0
 PRICE_STEPS = 40
@@ -42,7 +43,9 @@ def money(metric: Metric) -> str:
     low, high = (metric.interval.low, metric.interval.high) if metric.interval else (0.0, 0.0)
     if usd(low) == usd(high):
         return usd(metric.value)
-    return f"{usd(metric.value)} ({usd(low)} to {usd(high)})"
+    return (
+        f"{usd(metric.value)} ({usd(low).removesuffix(' USD')} to {usd(high).removesuffix(' USD')})"
+    )
 
 
 def usd(value: float) -> str:
@@ -111,8 +114,18 @@ def _limits(candidate: Candidate, need: Need) -> str:
         )
     budget = solve.budget_usd(need)
     if candidate.p_budget is not None and budget is not None:
-        parts.append(f"{share(candidate.p_budget)} stay within the budget of {usd(budget)}")
+        parts.append(f"{share(candidate.p_budget)} stay within the budget of {_of(budget, need)}")
     return f"Of the simulated outcomes, {' and '.join(parts)}." if parts else ""
+
+
+def _of(budget: float, need: Need) -> str:
+    """A budget, and how a month's is one run's."""
+    month, runs = need.budget_usd_per_month, need.runs_per_month
+    if need.serving:
+        return f"{usd(budget)} a month"
+    if month is None or runs == 1 or budget == need.budget_usd:
+        return usd(budget)
+    return f"{usd(budget)} a run ({usd(month)} a month / {runs:g} runs)"
 
 
 def _step(candidate: Candidate, name: str) -> Step | None:
@@ -174,17 +187,25 @@ def _evidence(candidate: Candidate) -> str:
 
 
 def _worse(value: float, than: float) -> str:
-    """18 % worse, or 9.1 times the pick where percents get long."""
-    ratio = value / than if than > 0 else float("inf")
-    return f"{ratio - 1:.0%} worse" if ratio < TWICE else f"{ratio:,.3g} times the pick"
+    return worse(value / than if than > 0 else float("inf"))
 
 
-TWICE = 2.0
+def worse(ratio: float) -> str:
+    """As good, 18 % worse, or 9.1 times the pick where percents get long."""
+    if ratio < LEVEL:
+        return "as good as the pick"
+    return f"{ratio - 1:.0%} worse" if ratio < TWICE else f"{compact(ratio)} times the pick"
 
 
-def cpu_verdict(pick: Judged | None, kept: Sequence[Judged], need: Need) -> str:
-    """Whether accelerators are needed at all, said outright."""
-    if pick is None:
+LEVEL, TWICE = 1.005, 2.0
+"""Below the first, a percentage would be 0 %."""
+
+
+def cpu_verdict(
+    pick: Judged | None, kept: Sequence[Judged], need: Need, rejected: Sequence[Rejection]
+) -> str:
+    """Whether accelerators are needed at all, said outright; nothing where none are wanted."""
+    if pick is None or need.max_devices == 0:
         return ""
     on_cpu = next((j for j in kept if j.simulated.choice.offer.accelerator is None), None)
     on_gpu = next((j for j in kept if j.simulated.choice.offer.accelerator is not None), None)
@@ -196,11 +217,40 @@ def cpu_verdict(pick: Judged | None, kept: Sequence[Judged], need: Need) -> str:
             f"({on_gpu.candidate.name}), is {_worse(on_gpu.value, pick.value)} in {need.objective}."
         )
     if on_cpu is None:
-        return "A CPU is not enough: none keeps every limit."
+        return _no_cpu(rejected, need)
     return (
         f"A CPU would do, and is {_worse(on_cpu.value, pick.value)} in {need.objective}: "
         f"{on_cpu.candidate.name}, {money(on_cpu.candidate.cost_usd)}."
     )
+
+
+NOT_COMPARED = frozenset(
+    {
+        Constraint.PROVIDER,
+        Constraint.REGION,
+        Constraint.PRICE,
+        Constraint.PRICE_AGE,
+        Constraint.PRECISION,
+        Constraint.THROUGHPUT,
+    }
+)
+"""Reasons for which something is out before anybody knows whether it would do."""
+
+
+def _no_cpu(rejected: Sequence[Rejection], need: Need) -> str:
+    """Why no processor is left: what was never compared is not told as too slow."""
+    why = Counter(r.constraint for r in rejected if r.hardware == "CPU")
+    tried = Counter({c: n for c, n in why.items() if c not in NOT_COMPARED})
+    counts = tried or why
+    if not counts:
+        return "No CPU was compared: the catalog has none."
+    constraint, n = counts.most_common(1)[0]
+    share_ = f"{n} of {counts.total()}"
+    if tried:
+        return f"A CPU is not enough: none keeps every limit ({share_} fail on {constraint})."
+    other = "; in fp32 one may do" if constraint is Constraint.PRECISION else ""
+    told = f" {need.precision}" if constraint is Constraint.PRECISION else ""
+    return f"No CPU was compared: {share_} are out for {constraint}{told}{other}."
 
 
 # --- what would flip it ---------------------------------------------------------------------
@@ -255,7 +305,9 @@ def _price_rise(pick: Judged, judged: Sequence[Judged], need: Need) -> Flip | No
         change="price of the pick",
         value=price * high,
         new_pick=_name(other),
-        sentence=f"Above {price * high:,.4g} USD/h ({high - 1:+.1%}) for the pick: {_name(other)}.",
+        sentence=(
+            f"Above {compact(price * high, 4)} USD/h ({high - 1:+.1%}) for the pick: {_name(other)}."
+        ),
     )
 
 
@@ -281,7 +333,7 @@ def _price_fall(pick: Judged, judged: Sequence[Judged], need: Need) -> Flip | No
             value=price * low,
             new_pick=_name(rival),
             sentence=(
-                f"Below {price * low:,.4g} USD/h ({low - 1:+.1%}) for {_name(rival)}: that one."
+                f"Below {compact(price * low, 4)} USD/h ({low - 1:+.1%}) for {_name(rival)}: that one."
             ),
         )
     return None
@@ -302,7 +354,9 @@ def _half_price(pick: Judged, judged: Sequence[Judged], need: Need) -> list[Flip
                 change="half the price of the nearest rival",
                 value=price / 2,
                 new_pick=_name(rival) if wins else _name(pick),
-                sentence=f"At half its price ({price / 2:,.4g} USD/h) for {_name(rival)}: {verdict}.",
+                sentence=(
+                    f"At half its price ({compact(price / 2, 4)} USD/h) for {_name(rival)}: {verdict}."
+                ),
             )
         ]
     return []
@@ -318,7 +372,7 @@ def _deadline(pick: Judged, judged: Sequence[Judged], need: Need) -> list[Flip |
             change="deadline",
             value=pick.sure_h,
             new_pick=_name(other),
-            sentence=f"With a deadline under {pick.sure_h:,.3g} h: {_describe(other)}.",
+            sentence=f"With a deadline under {compact(pick.sure_h)} h: {_describe(other)}.",
         )
     ]
     if need.deadline_h is not None:
@@ -349,7 +403,7 @@ def _looser(pick: Judged, judged: Sequence[Judged], need: Need) -> Flip | None:
         change="deadline",
         value=soonest.sure_h,
         new_pick=_name(found),
-        sentence=f"With {soonest.sure_h:,.3g} h or more: {_describe(found)}.",
+        sentence=f"With {compact(soonest.sure_h)} h or more: {_describe(found)}.",
     )
 
 
@@ -407,9 +461,10 @@ def binding(
         if kept:
             least = min(kept, key=of)
             found.append(
-                f"{name} binds: it is {limit:,.4g} {unit}, and {of(least):,.4g} {unit} would be needed "
-                f"(by {least.candidate.name}, {least.candidate.hardware}): "
-                f"{of(least) / limit:,.3g} times as much."
+                f"{name} binds: it is {compact(limit, 4)} {unit}, and "
+                f"{compact(of(least), 4)} {unit} would be needed (by {least.candidate.name}, "
+                f"{least.candidate.hardware}): "
+                f"{compact(of(least) / limit)} times as much."
             )
     found += [f"{name} binds: without it, {_describe(best)}." for name, best in lifted]
     if not found and judged:
@@ -418,9 +473,9 @@ def binding(
             min(judged, key=lambda j: j.sure_usd),
         )
         found.append(
-            f"No single limit binds alone: the fastest needs {least_h.sure_h:,.3g} h "
+            f"More than one limit stands in the way: the fastest needs {compact(least_h.sure_h)} h "
             f"({usd(least_h.sure_usd)}), the cheapest {usd(least_usd.sure_usd)} "
-            f"({least_usd.sure_h:,.3g} h)."
+            f"({compact(least_usd.sure_h)} h)."
         )
     if not judged:
         found += _hard(rejected)
@@ -437,13 +492,13 @@ def _nearest(constraint: Constraint, rejected: Sequence[Rejection], n: int) -> s
     """A reason with the offer that misses it by least: what one would have to give."""
     members = [r for r in rejected if r.constraint is constraint]
     measured = [(r.times, r) for r in members if r.times is not None]
-    told = f"{constraint} binds for {n} of {len(rejected)} offers, "
+    told = f"{constraint} binds for {n} of {len(rejected)} ways, "
     if not measured:
         return f"{told}such as {members[0].name}: {members[0].reason}."
     times, least = min(measured, key=lambda pair: (pair[0], pair[1].name))
     return (
         f"{told}least for {least.name}, {least.hardware}: {least.reason}: "
-        f"{times:,.3g} times as much."
+        f"{compact(times)} times as much."
     )
 
 
@@ -497,7 +552,8 @@ def _sentence(names: dict[str, str], hours: float, fixed: float, saved: float) -
         why = (
             f"its energy alone costs more an hour than {rented}"
             if saved <= 0
-            else f"{hours:,.0f} hours a month would be needed, and a month has {HOURS_A_MONTH:.0f}"
+            else f"{usd(fixed)} a month are fixed (its price, idling), which {hours:,.0f} hours of "
+            f"work would save, and a month has {HOURS_A_MONTH:.0f}"
         )
         return BuyOrRent(
             **names,
@@ -509,6 +565,6 @@ def _sentence(names: dict[str, str], hours: float, fixed: float, saved: float) -
         break_even_h_per_month=hours,
         sentence=(
             f"{machine} pays from {hours:,.0f} hours of its work a month: {usd(fixed)} a month "
-            f"are fixed, and each hour saves {usd(saved)} against {rented}."
+            f"are fixed (its price, idling), and each hour saves {usd(saved)} against {rented}."
         ),
     )

@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dlbench.analysis.recommend import assumptions, memory, needs, serving, simulate, words
+from dlbench.analysis.recommend import (
+    assumptions,
+    evidence,
+    memory,
+    needs,
+    serving,
+    simulate,
+    words,
+)
 from dlbench.core.errors import UsageError
 from dlbench.core.recommendation import Candidate, Constraint, Evidence, Question, Recommendation
 from dlbench.core.types import (
@@ -23,6 +31,7 @@ from dlbench.core.types import (
     Policy,
     Scenario,
 )
+from dlbench.frameworks import onnxruntime
 from tests import recommending as r
 
 
@@ -346,7 +355,7 @@ def test_a_model_that_fits_nowhere_is_refused_before_anyone_rents() -> None:
     answer = r.ask(r.need(parameters=70e9, flops_per_sample=1.4e13), r.of(r.offer(), r.cpu()))
     assert answer.pick is None
     assert {x.constraint for x in answer.rejected} == {Constraint.MEMORY}
-    assert answer.binding[0].startswith("memory binds for 2 of 2 offers")
+    assert answer.binding[0].startswith("memory binds for 2 of 2 ways")
     assert "GiB are usable" in answer.binding[0]
 
 
@@ -400,7 +409,7 @@ def test_no_interruption_costs_nothing() -> None:
         fields = {"spot_interruptions_per_h": [rate, rate], "set_up_min": [0, 0]}
         pick = picked(r.ask(r.need(spot=True, **fields), offered))
         assert step(pick, "interruptions").startswith("0 on average")
-        assert step(pick, "set-up").startswith("0 (0 to 0)")
+        assert step(pick, "set-up").startswith("0 h")
 
 
 def test_carbon_is_a_range_of_the_region_and_can_be_the_objective() -> None:
@@ -482,7 +491,7 @@ def test_nothing_feasible_names_the_limit_and_by_how_much() -> None:
     )
     assert monthly.binding[0].startswith("budget_usd_per_month / runs_per_month binds: it is 2 USD")
     both = r.ask(r.need(samples=1e8, budget_usd=1.0, deadline_h=1.0), offered)
-    assert both.binding[0].startswith("No single limit binds alone")
+    assert both.binding[0].startswith("More than one limit stands in the way")
 
 
 def test_a_wish_that_alone_stands_in_the_way_is_told_with_what_there_is_without_it() -> None:
@@ -525,12 +534,12 @@ def test_what_no_machine_can_do_is_told_by_the_nearest_that_cannot() -> None:
     """Of memory: the largest, and how many times as much would be needed; not the first of a table."""
     offered = r.of(r.offer(), r.offer(**r.A100), r.offer(**r.A10G))
     answer = r.ask(r.need(parameters=20e9), offered)
-    assert answer.binding[0].startswith("memory binds for 3 of 3 offers, least for aws a100")
+    assert answer.binding[0].startswith("memory binds for 3 of 3 ways, least for aws a100")
     nearest = min(x.times for x in answer.rejected if x.times is not None)
     assert nearest > 4
     assert answer.binding[0].endswith(f"{nearest:,.3g} times as much.")
     late = r.ask(r.serve(p99_ms=1.0), offered).binding[0]
-    assert "latency binds for 3 of 3 offers, least for aws" in late
+    assert "latency binds for 3 of 3 ways, least for aws" in late
     assert "times as much" in late
 
 
@@ -756,6 +765,74 @@ def test_energy_that_nobody_knows_is_not_free_on_a_machine_of_ones_own() -> None
     assert picked(r.ask(r.need(owned=[sunny]), offered)).owned
 
 
+def verdict(asked: Any, *offers: Any) -> str:
+    """What is said of processors."""
+    return r.ask(asked, r.of(*offers)).cpu_verdict
+
+
+def test_a_processor_that_was_never_compared_is_not_called_too_slow() -> None:
+    """Half has no peak there, another country is out: neither says that a CPU would not do."""
+    gpu, host = r.offer(), r.cpu()
+    assert verdict(r.need(precision="fp16"), gpu, host) == (
+        "No CPU was compared: 1 of 1 are out for precision fp16; in fp32 one may do."
+    )
+    abroad = r.offer(region="eu-central-1")
+    assert verdict(r.need(regions=["DE"]), abroad, host) == (
+        "No CPU was compared: 1 of 1 are out for region."
+    )
+    assert verdict(r.need(deadline_h=5.0), gpu, host) == (
+        "A CPU is not enough: none keeps every limit (1 of 1 fail on deadline)."
+    )
+    assert verdict(r.need(), gpu) == "No CPU was compared: the catalog has none."
+
+
+def test_no_accelerator_may_be_asked_for() -> None:
+    """max_devices 0: processors alone, and nothing is said of accelerators that nobody wants."""
+    offered = r.of(r.offer(), r.offer(accelerator_count=0.5), r.cpu())
+    answer = r.ask(r.need(max_devices=0), offered)
+    assert picked(answer).offer.instance_type == "cpu.16"
+    assert answer.cpu_verdict == ""
+    out = [x.reason for x in answer.rejected if x.constraint is Constraint.DEVICES]
+    assert out == ["1 devices, max_devices is 0", "0.5 devices, max_devices is 0"]
+    none = r.ask(r.need(max_devices=0), r.of(r.offer()))
+    assert any("max_devices binds: without it" in sentence for sentence in none.binding)
+
+
+def test_a_months_budget_says_what_one_run_may_cost() -> None:
+    """3,000 a month over 8 runs; a run's own budget and a service's month need no sum."""
+    of_runs = r.ask(r.need(budget_usd_per_month=3000.0, runs_per_month=8), r.of(r.offer()))
+    assert "the budget of 375.00 USD a run (3,000 USD a month / 8 runs)" in " ".join(
+        of_runs.reasons
+    )
+    of_one = r.ask(r.need(budget_usd=40.0), r.of(r.offer()))
+    assert "the budget of 40.00 USD." in " ".join(of_one.reasons)
+    served_ = r.ask(r.serve(budget_usd_per_month=3000.0), r.of(r.offer()))
+    assert "the budget of 3,000 USD a month." in " ".join(served_.reasons)
+
+
+def test_hardware_that_is_level_is_told_so() -> None:
+    """Not "0 % worse"."""
+    assert [words.worse(x) for x in (1.0, 1.004, 1.006, 1.18, 2.5, 13_000.0)] == [
+        "as good as the pick",
+        "as good as the pick",
+        "1% worse",
+        "18% worse",
+        "2.5 times the pick",
+        "13,000 times the pick",
+    ]
+
+
+def test_old_prices_are_one_sentence_with_what_to_do() -> None:
+    """Counted over all that have a price; none where all are fresh."""
+    old = [r.offer(instance_type=f"l4.{i}", as_of="2026-01-01") for i in range(3)]
+    unpriced = r.offer(instance_type="l4.x", ondemand_usd_per_h=r.NONE, as_of="2026-01-01")
+    notes = r.ask(r.need(), r.of(*old, r.offer(), unpriced)).notes
+    (note,) = [n for n in notes if "older than they should be" in n]
+    assert note.startswith("3 of 4 prices are older")
+    assert "dlbench catalog update" in note
+    assert not any("prices are older" in n for n in r.ask(r.need(), r.of(r.offer())).notes)
+
+
 def test_old_and_odd_prices_are_told_beside_the_pick() -> None:
     """The age by the kind of seller; a price far from its family's by the linter."""
     pick = picked(r.ask(r.need(), r.of(r.offer(as_of="2026-01-01"))))
@@ -833,6 +910,35 @@ def test_a_task_names_machines_as_skypilot_spells_them() -> None:
     assert isinstance(community, Absent)
     nowhere = yaml(provider="paperspace", region="unknown", instance_type="V100-16Gx1")
     assert isinstance(nowhere, Absent)
+
+
+def test_steps_install_what_runs_on_the_device_that_was_picked() -> None:
+    """TensorFlow, JAX and ONNX Runtime have other packages for CUDA."""
+    table = {
+        "pytorch": ("torch", "torch"),
+        "tensorflow": ("tensorflow", "tensorflow-cuda"),
+        "jax": ("jax", "jax-cuda"),
+        "keras": ("keras", "keras"),
+        "onnxruntime": ("onnx", "onnx-cuda"),
+    }
+    for framework, extras in table.items():
+        for offer, extra in zip((r.cpu(), r.offer()), extras, strict=True):
+            asked = r.need(framework=framework, task="inference", epochs=None)
+            found = launched(asked, offer)
+            assert f'pip install "dlbench[{extra}]"' in found.shell, (framework, extra)
+
+
+def test_a_pick_is_one_that_its_framework_can_compute_on() -> None:
+    """ONNX Runtime quantises for processors, and has no half here: as its adapter says."""
+    assert evidence.ONNX_ON_ACCELERATORS == onnxruntime.CUDA_PRECISIONS
+    for precision, able in (("fp32", True), ("tf32", True), ("fp16", False), ("int8", False)):
+        asked = r.need(framework="onnxruntime", task="inference", epochs=None, precision=precision)
+        answer = r.ask(asked, r.of(r.offer()))
+        assert (answer.pick is not None) is able, precision
+        if not able:
+            assert answer.rejected[0].reason == (
+                f"ONNX Runtime runs {precision} on no accelerator here"
+            )
 
 
 def test_launch_lines_say_how_the_rent_ends() -> None:
@@ -948,7 +1054,7 @@ def test_derived_capacity_keeps_twice_the_service_time_within_the_limit() -> Non
         )
     answer = r.ask(r.serve(p99_ms=1.0), r.of(r.offer()))
     assert answer.pick is None
-    assert "latency binds for 1 of 1 offers" in answer.binding[0]
+    assert "latency binds for 1 of 1 ways" in answer.binding[0]
     assert "p99_ms is 1" in answer.binding[0]
     assert serving.SERVICES_A_LATENCY == 2
 

@@ -157,3 +157,21 @@ def test_update_stores_what_it_got_and_tells_what_failed(
     assert call(monkeypatch, "update", "--from", str(tmp_path / "aws_nothing.csv")) == 7
     assert call(monkeypatch, "update", "--source", "nobody") == 2
     assert call(monkeypatch, "update", "--from", str(good), "--as-of", "soon") == 2
+
+
+def test_each_command_of_prices_says_what_comes_next(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Without prices of one's own: how to get some; with: what changed. A failure is told once."""
+    assert call(monkeypatch, "diff") == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert out.startswith("no price differs from the shipped ones: dlbench catalog update")
+    table = tmp_path / "aws_v9_vms.csv"
+    table.write_text("InstanceType,vCPUs,Price,SpotPrice,Region\nx9.large,2,0.05,,us-east-1\n")
+    assert call(monkeypatch, "update", "--from", str(table), "--as-of", "2026-11-20") == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert out.endswith("what changed: dlbench catalog diff")
+    assert call(monkeypatch, "update", "--from", str(tmp_path / "aws_nothing.csv")) == 7
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("aws_nothing.csv cannot be read") == 1
