@@ -162,7 +162,7 @@ MOST_LETTERS = 220
 """Of a headline: six lines of a phone's width, more than any that was ever needed."""
 
 MOST_TASKS = 4
-"""A headline names this many tasks of a winner, then counts."""
+"""A headline names this many tasks; of more, it counts each winner's."""
 
 MOST_WINNERS = 3
 """So many winners are named; what others win is counted."""
@@ -172,28 +172,39 @@ def _winners(content: Content, compared: Sequence[Compared]) -> str:
     """Who wins what: ``TensorFlow is faster for a and b; PyTorch for c``.
 
     Of three and more that did one task, those that none of the others beat: ``A or B is fastest for c``.
-    Empty where nobody wins anything.
+    Of many tasks those with base settings are counted. Empty where nobody wins anything.
     """
     tasks: dict[tuple[str, str], list[Comparison]] = {}
     for found in compared:
         machine = "" if content.crosses_runs(found) else content.rows[found.rows[0]].machine
         tasks.setdefault((machine, found.comparison.what), []).append(found.comparison)
-    wins: dict[str, list[Case]] = {}
-    for comparisons in tasks.values():
-        if best := _unbeaten(comparisons):
-            wins.setdefault(" or ".join(best), []).append(comparisons[0].a)
-    if not wins:
-        return ""
+    base = {key: found for key, found in tasks.items() if found[0].a.policy is Policy.BASE}
+    if len(tasks) > MOST_TASKS:
+        tasks = base or tasks
+    wins = _wins(list(tasks.values()))
     two = all(len(_names(comparisons)) == 2 for comparisons in tasks.values())  # noqa: PLR2004 - A, B
+    few = sum(len(_tasks(won)) for won in wins.values()) <= MOST_TASKS
+    if not few:
+        wins = dict(sorted(wins.items(), key=lambda item: -len(item[1])))
     parts = [
-        f"{winner} {_verb(winner, two=two) if i == 0 else ''}for {_joined(_tasks(won))}"
+        f"{winner} {_verb(winner, two=two) if i == 0 else ''}for "
+        f"{_joined(_tasks(won)) if few else _number(len(won), 'task')}"
         for i, (winner, won) in enumerate(list(wins.items())[:MOST_WINNERS])
     ]
     more = sum(len(won) for won in list(wins.values())[MOST_WINNERS:])
     below = f"; {_number(more, 'more task')} below" if more else ""
     undecided = len(tasks) - sum(len(won) for won in wins.values())
     rest = f"; {undecided} of {len(tasks)} undecided" if undecided else ""
-    return "; ".join(parts) + below + rest
+    return "; ".join(parts) + below + rest if wins else ""
+
+
+def _wins(tasks: Sequence[Sequence[Comparison]]) -> dict[str, list[Case]]:
+    """What each winner, or those that cannot be told apart, have won."""
+    wins: dict[str, list[Case]] = {}
+    for comparisons in tasks:
+        if best := _unbeaten(comparisons):
+            wins.setdefault(" or ".join(best), []).append(comparisons[0].a)
+    return wins
 
 
 def _names(comparisons: Sequence[Comparison]) -> list[str]:
@@ -220,8 +231,6 @@ def _verb(winner: str, *, two: bool) -> str:
 
 
 def _joined(words: list[str]) -> str:
-    if len(words) > MOST_TASKS:
-        return f"{len(words)} tasks"
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -37,12 +38,14 @@ FIRST = {"faster": 0, "slower": 0, "equivalent": 1, "cannot tell": 2}
 class Compared:
     """A comparison, and the numbers of the two rows that it is about.
 
-    ``resolution`` says in words what could be resolved, where pairs were measured.
+    ``resolution`` says in words what could be resolved, where pairs were measured; ``origin`` whose and
+    when it is, where that is told of the rows.
     """
 
     comparison: Comparison
     rows: tuple[int, ...]
     resolution: str = ""
+    origin: str = ""
 
     @property
     def row_numbers(self) -> str:
@@ -156,7 +159,9 @@ def of(
     return Content(
         runs=tuple(runs),
         rows=found,
-        compared=_compared(runs, numbers, {c.rows: c.resolution for c in contested}),
+        compared=_compared(
+            runs, numbers, origins(found), {c.rows: c.resolution for c in contested}
+        ),
         contested=contested,
         numbers=numbers,
         side_by_side=side_by_side,
@@ -202,6 +207,7 @@ def _contested(runs: Sequence[Run], numbers: dict[tuple[str, str], int]) -> tupl
 def _compared(
     runs: Sequence[Run],
     numbers: dict[tuple[str, str], int],
+    told: Sequence[str],
     resolutions: Mapping[tuple[int, int], str],
 ) -> tuple[Compared, ...]:
     """Clear ones first; of several documents, those across them before those inside each."""
@@ -213,7 +219,9 @@ def _compared(
     for run in runs:
         for c in compare.within(run):
             rows = numbers[run.run_id, c.a.case_id], numbers[run.run_id, c.b.case_id]
-            found.append(Compared(comparison=c, rows=rows, resolution=resolutions.get(rows, "")))
+            origin = told[rows[0]] or told[rows[1]]
+            resolution = resolutions.get(rows, "")
+            found.append(Compared(comparison=c, rows=rows, resolution=resolution, origin=origin))
     return tuple(sorted(found, key=lambda f: FIRST[f.comparison.verdict]))
 
 
@@ -251,9 +259,33 @@ def setting(case: Case) -> str:
     return ", ".join(words)
 
 
-def doer(row: Row, *, many: bool) -> str:
-    """Who did it, in one line; the machine too where there are several."""
-    return ", ".join([framework(row.case), setting(row.case), *([row.machine] if many else [])])
+def origins(rows: Sequence[Row]) -> tuple[str, ...]:
+    """What tells each row from others of its case: the machine, and the day; empty where nothing does.
+
+    The machine where there are several, the day where one machine has two documents of the case, and
+    the hour where both are of one day.
+    """
+    days = Counter((row.machine, row.case) for row in rows)
+    hours = Counter((row.machine, row.case, row.created_utc[:DAY]) for row in rows)
+    many = len({row.machine for row in rows}) > 1
+    found = []
+    for row in rows:
+        day = row.created_utc[:DAY]
+        words = [row.machine] if many else []
+        if hours[row.machine, row.case, day] > 1:
+            words.append(row.created_utc[:MINUTE].replace("T", " "))
+        elif days[row.machine, row.case] > 1:
+            words.append(day)
+        found.append(", ".join(words))
+    return tuple(found)
+
+
+DAY, MINUTE = len("2026-01-31"), len("2026-01-31T12:00")
+
+
+def doer(row: Row, origin: str = "") -> str:
+    """Who did it, in one line, with what tells it from others of its case."""
+    return ", ".join(word for word in (framework(row.case), setting(row.case), origin) if word)
 
 
 def without_batch(case: Case) -> Case:

@@ -11,7 +11,7 @@ from dlbench.core import units
 from dlbench.core.types import Absent, Estimated, Metric
 from dlbench.report import candidates, table
 from dlbench.report.build import facts, headline
-from dlbench.report.content import Content, by_task, doer
+from dlbench.report.content import Content, by_task, doer, origins
 from dlbench.report.sections.verdict import BADGES, pair_of
 
 SHOWN = (
@@ -31,6 +31,7 @@ def markdown(content: Content) -> str:
     lines += [
         f"- **{BADGES[f.comparison.verdict]}**: {_text(sentence(f.comparison))}"
         + (f"; {_text(f.resolution)}" if f.resolution else "")
+        + (f"; {_text(f.origin)}" if f.origin else "")
         for f in content.compared
     ]
     lines += [
@@ -39,17 +40,17 @@ def markdown(content: Content) -> str:
         if c.why_no_verdict
     ]
     lines += [""] if content.compared or content.contested else []
-    many = len(content.machines) > 1
+    told = origins(content.rows)
     heads = [head for head, _ in SHOWN]
     for title, rows in by_task(content).items():
         lines += [f"## {_text(title)}", "", _line(["case", *heads, "trials", "outcome"])]
         lines += [_line(["---", *("---:" for _ in heads), "---:", "---"])]
-        for _, row in rows:
+        for i, row in rows:
             cells = [_number(row.metrics[name], name) for _, name in SHOWN]
             ended = str(row.outcome.kind) + (
                 f": {row.outcome.message}" if row.outcome.message else ""
             )
-            lines.append(_line([doer(row, many=many), *cells, str(row.n_trials), ended]))
+            lines.append(_line([doer(row, told[i]), *cells, str(row.n_trials), ended]))
         lines.append("")
     lines += ["Measured numbers have their 95 % interval; ≈ is estimated; absent is not known."]
     return "\n".join(lines) + "\n"

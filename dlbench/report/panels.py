@@ -10,7 +10,7 @@ from markupsafe import Markup
 from dlbench.analysis.rows import Row
 from dlbench.core.types import Absent, Estimated, Measured, Metric
 from dlbench.report import row_charts, svg
-from dlbench.report.content import Content, by_task, colours, framework, setting
+from dlbench.report.content import Content, by_task, colours, framework, origins, setting
 from dlbench.report.render import cell, reason, render, words
 
 TEMPLATE = """
@@ -23,7 +23,7 @@ TEMPLATE = """
 {% for column in columns %}<th scope="col" class="number">{{ column.title }}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for line in panel.lines %}
-<tr data-r="{{ line.number }}"><th scope="row">{{ line.name }} <span class="doer">{{ line.setting }}</span>
+<tr data-r="{{ line.number }}"><th scope="row">{{ line.name }} <span class="doer">{{ line.setting }}{% if line.origin %}, <span class="origin">{{ line.origin }}</span>{% endif %}</span>
 {%- if line.flags %} <span class="flags">{{ line.flags }}</span>{% endif %}</th>
 <td class="chart-cell">{{ line.bar }}</td><td class="number" data-head="{{ head }}">{{ line.value }}</td>
 {% for column in columns %}<td class="number" data-head="{{ column.title }}">{{ column.shown(line.row) }}</td>{% endfor %}</tr>
@@ -53,6 +53,7 @@ class Line:
     row: Row
     name: str
     setting: str
+    origin: str
     flags: str
     bar: Markup
     value: Markup
@@ -96,7 +97,7 @@ class Spec:
 
 def panels(content: Content, spec: Spec) -> Markup:
     """A panel for each task that has a number; cases without one are rows that say so."""
-    hues, many = colours(content), len(content.machines) > 1
+    hues, told = colours(content), origins(content.rows)
     made = []
     for title, numbered in by_task(content).items():
         kept = [(i, row, spec.value_of(row)) for i, row in numbered if spec.keep(row)]
@@ -110,7 +111,8 @@ def panels(content: Content, spec: Spec) -> Markup:
                 number=i,
                 row=row,
                 name=framework(row.case),
-                setting=setting(row.case) + (f", {row.machine}" if many else ""),
+                setting=setting(row.case),
+                origin=told[i],
                 flags=", ".join(row.flags),
                 bar=_bar(value, scale, hues[row.case.framework]),
                 value=_value(row, value, spec.shown),

@@ -15,7 +15,7 @@ from dlbench.analysis.rows import Row
 from dlbench.core import units
 from dlbench.core.types import Absent
 from dlbench.report import charts, svg
-from dlbench.report.content import Content, framework, setting, task
+from dlbench.report.content import Content, framework, origins, setting, task
 from dlbench.report.render import render
 
 MOST_LINES = 8
@@ -59,6 +59,7 @@ class Placed:
     number: int
     row: Row
     place: Place
+    when: str
 
     @property
     def task(self) -> str:
@@ -70,7 +71,7 @@ class Placed:
         """Who did it, and how; device and precision are those of the roof."""
         case = self.row.case
         how = setting(case).removeprefix(f"{case.device}, {case.precision}, ")
-        return f"{framework(case)}, {how}"
+        return ", ".join(word for word in (framework(case), how, self.when) if word)
 
     @property
     def flops(self) -> str:
@@ -110,8 +111,15 @@ def html(content: Content) -> Markup:
 
 def _placed(content: Content, of: Key, roofline: Roofline) -> list[Placed]:
     """The cases under a roof, highest first, without those that it is made of."""
+    told = origins(content.rows)
     found = [
-        Placed(number=i, row=row, place=place)
+        Placed(
+            number=i,
+            row=row,
+            place=place,
+            # The machine is the chart's.
+            when=told[i].removeprefix(row.machine).removeprefix(", "),
+        )
         for i, row in enumerate(content.rows)
         if ceiling.key(row) == of
         and row.case.workload not in ceiling.MICRO

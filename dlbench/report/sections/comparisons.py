@@ -56,7 +56,7 @@ the shaded band (±2 %) says that they are equal. Across documents no verdict i
 <tbody>
 {% for found in shown %}
 {% set c = found.comparison %}
-<tr data-r="{{ found.row_numbers }}"><th scope="row">{{ c.what }}</th><td data-head="A">{{ c.a_name }}</td><td data-head="B">{{ c.b_name }}</td>
+<tr data-r="{{ found.row_numbers }}"><th scope="row">{{ c.what }}{% if found.origin %}<br><span class="doer origin">{{ found.origin }}</span>{% endif %}</th><td data-head="A">{{ c.a_name }}</td><td data-head="B">{{ c.b_name }}</td>
 <td class="chart-cell">{{ mark(c) }}</td>
 <td class="number" data-head="B over A"><span class="measured">{{ '%.3f' | format(c.estimate.ratio) }}</span></td>
 <td class="number" data-head="95 % interval">{% if c.estimate.interval %}

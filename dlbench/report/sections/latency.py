@@ -11,7 +11,7 @@ from dlbench.core import units
 from dlbench.core.metrics import LATENCY_NAMES
 from dlbench.core.types import Metric, Mode
 from dlbench.report import charts, svg
-from dlbench.report.content import Content, colours, doer, task
+from dlbench.report.content import Content, colours, doer, origins, task
 from dlbench.report.panels import Column, Spec, panels
 from dlbench.report.render import absences, render, seconds_cell
 
@@ -111,7 +111,7 @@ def _median(entry: tuple[int, list[float]]) -> float:
 def _chart(
     content: Content, title: str, series: list[tuple[int, list[float]]]
 ) -> tuple[Markup, Markup]:
-    hues, many = colours(content), len(content.machines) > 1
+    hues, told = colours(content), origins(content.rows)
     longest = max(queries[-1] for _, queries in series)
     x, y = svg.Scale(low=0.0, high=longest * 1.02), svg.Scale(low=0.0, high=1.0)
     marks = Markup().join(
@@ -125,7 +125,7 @@ def _chart(
         )
         for number, queries in series
     )
-    words = [(number, doer(content.rows[number], many=many)) for number, _ in series]
+    words = [(number, doer(content.rows[number], told[number])) for number, _ in series]
     across = svg.Axis(
         scale=x, title="time to the answer", form=svg.seconds, d3_format="~s", unit="s"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
@@ -10,7 +11,7 @@ from dlbench.analysis.rows import Row
 from dlbench.core import units
 from dlbench.core.types import Case, Measured
 from dlbench.report import charts, svg
-from dlbench.report.content import Content, framework, task, without_batch
+from dlbench.report.content import Content, framework, origins, task, without_batch
 from dlbench.report.render import render
 
 ORDER = 28
@@ -46,10 +47,8 @@ def html(content: Content) -> Markup | None:
             tasks.setdefault(task(series[0][1].case), []).append(series)
     if not tasks:
         return None
-    many = len(content.machines) > 1
-    return render(
-        TEMPLATE, charts=[_figure(t, found, many=many) for t, found in sorted(tasks.items())]
-    )
+    told = origins(content.rows)
+    return render(TEMPLATE, charts=[_figure(t, found, told) for t, found in sorted(tasks.items())])
 
 
 def _series(content: Content) -> dict[tuple[str, Case], list[Numbered]]:
@@ -63,30 +62,30 @@ def _series(content: Content) -> dict[tuple[str, Case], list[Numbered]]:
     return found
 
 
-def _name(row: Row, *, many: bool) -> str:
+def _name(row: Row, origin: str) -> str:
     case = row.case
     words = [framework(case), case.device, str(case.precision)]
     words += [str(case.policy)] if case.policy != "base" else []
     words += [f"{case.data_mode} data"] if case.data_mode != "synthetic" else []
-    return ", ".join(words + ([row.machine] if many else []))
+    return ", ".join(words + ([origin] if origin else []))
 
 
 def _figure(
-    title: str, found: list[list[Numbered]], *, many: bool
+    title: str, found: list[list[Numbered]], told: Sequence[str]
 ) -> tuple[str, Markup, Markup, Markup]:
     batches = [row.case.batch_size for series in found for _, row, _ in series]
     x = svg.around([float(b) for b in batches], log=True)
     y = svg.from_zero([value.value for series in found for _, _, value in series])
     marks = Markup().join(_line(series, i % 8, x, y) for i, series in enumerate(found))
     lines = [
-        (number, _name(row, many=many), row.case.batch_size, value)
+        (number, _name(row, told[number]), row.case.batch_size, value)
         for series in found
         for number, row, value in series
     ]
     words = "; ".join(
         f"{name}, batch {b}: {units.significant(v.value, 4)}" for _, name, b, v in lines
     )
-    names = [(i % 8, _numbers(s), _name(s[0][1], many=many)) for i, s in enumerate(found)]
+    names = [(i % 8, _numbers(s), _name(s[0][1], told[s[0][0]])) for i, s in enumerate(found)]
     measured = sorted({float(b) for b in batches})
     across = svg.Axis(scale=x, title="batch size", form=lambda b: f"{b:g}", places=measured)
     upright = svg.Axis(scale=y, title="samples/s")

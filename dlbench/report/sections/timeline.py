@@ -9,7 +9,7 @@ from markupsafe import Markup
 from dlbench.core import metrics
 from dlbench.core.types import CaseResult, Run, Trial, Value
 from dlbench.report import charts, svg, telemetry
-from dlbench.report.content import Content, doer, task
+from dlbench.report.content import Content, doer, origins, task
 from dlbench.report.render import render
 
 ORDER = 32
@@ -67,7 +67,7 @@ def _typical(result: CaseResult) -> Trial | None:
 def _shown(content: Content, run: Run, result: CaseResult, trial: Trial) -> dict[str, object]:
     number = content.number(run, result.case)
     row = content.rows[number]
-    title = f"{task(row.case)}: {doer(row, many=len(content.machines) > 1)}"
+    title = f"{task(row.case)}: {doer(row, origins(content.rows)[number])}"
     values = [*trial.warm_up, *trial.values]
     start_s = values[0].start_s
     frame = telemetry.frame(trial)

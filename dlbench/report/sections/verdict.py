@@ -51,6 +51,7 @@ Price of {{ answer.pick.price_as_of or 'no date' }}.</p>
 {% set c = found.comparison %}
 <li class="{{ css[c.verdict] }}" data-r="{{ found.row_numbers }}">
 <span class="badge"><span aria-hidden="true">{{ sign[c.verdict] }}</span> {{ badge[c.verdict] }}</span> <span>{{ sentence(c) }}.
+{% if found.origin %}<span class="doer origin">{{ found.origin }}.</span> {% endif %}
 {% if c.flags %}<span class="flags">Flags: {{ c.flags | join(', ') }}.</span>{% endif %}
 {% if found.resolution %}<br><span class="note">{{ found.resolution[0] | upper }}{{ found.resolution[1:] }}.</span>{% endif %}</span></li>
 {% endfor %}

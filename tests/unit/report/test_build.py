@@ -399,3 +399,43 @@ def test_the_harness_own_cost_is_told_where_it_shows(cost_s: float, shown: bool)
     page = build.build([costly])
     assert ("The harness itself took" in page) is shown
     assert ("400 us of a step, 2.0 % of" in page.replace("µ", "u")) is shown
+
+
+def test_of_many_tasks_the_headline_counts() -> None:
+    """Five tasks are not six lines of names."""
+    cases = [
+        builders.case(workload=f"model_{i}", framework=name)
+        for i in range(5)
+        for name in ("pytorch", "tensorflow")
+    ]
+    results = [
+        builders.result(c, [0.020 if (c.framework == "pytorch") == (i < 6) else 0.040] * 5)
+        for i, c in enumerate(cases)
+    ]
+    workloads = tuple(replace(builders.WORKLOAD, name=f"model_{i}") for i in range(5))
+    plan = builders.plan(cases, workloads=workloads)
+    found = content.of([builders.run(results, plan=plan)])
+    assert build.headline(found) == "PyTorch is faster for 3 tasks; TensorFlow for 2 tasks"
+
+
+def test_two_documents_of_a_case_are_told_apart() -> None:
+    """By day; by the hour where both are of one day; by nothing where there is one."""
+    day, later = "2026-02-02T10:00:00Z", "2026-02-02T11:30:00Z"
+    runs = [
+        replace(RUN, run_id=f"run-{i}", created_utc=created)
+        for i, created in enumerate((RUN.created_utc, day, later))
+    ]
+    (once,) = set(content.origins(content.of(runs[:1]).rows))
+    assert once == ""
+    first, second = dict.fromkeys(content.origins(content.of(runs[:2]).rows))
+    assert (first, second) == (RUN.created_utc[:10], "2026-02-02")
+    found = content.of(runs)
+    assert list(dict.fromkeys(content.origins(found.rows))) == [
+        RUN.created_utc[:10],
+        "2026-02-02 10:00",
+        "2026-02-02 11:30",
+    ]
+    origins = {c.origin for c in found.compared if not found.crosses_runs(c)}
+    assert origins == {RUN.created_utc[:10], "2026-02-02 10:00", "2026-02-02 11:30"}
+    page = build.page(found)
+    assert page.count("2026-02-02 11:30") > page.count("2026-02-02T11:30")
