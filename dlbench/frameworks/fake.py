@@ -58,8 +58,8 @@ FAULTS = (
 
 FLOOD_BYTES = 50 * 1024 * 1024
 
-PHASE_OF_STEP = {0: "first_step", 1: "warm_up", 12: "running"}
-"""A fault of a phase strikes at this step."""
+PHASE_OF_STEP = {0: "first_step", 1: "warm_up", 4: "running"}
+"""A fault of a phase strikes at this step; a trial of three values comes to all of them."""
 
 NOT_REAL = Absent(reason="the fake device has no memory")
 

@@ -34,7 +34,9 @@ MOST_IDLE_S = 4.0
 
 MOST_PERIODS = 3.0
 LEAST_WAIT_S = 0.25
-"""A tick is awaited this many periods, and never less than a quarter of a second: polls are late."""
+"""A tick is awaited this many periods, and never less than a quarter of a second: polls are late.
+
+Only time that was watched counts: what passed while this process was held up is no waiting in vain."""
 
 SPARE_S = 0.2
 """Waited beside the second that many power readings are a mean of: they must have left the work behind
@@ -205,7 +207,7 @@ class Counters:
         for source, before, now in self._polls():
             latest[source] = now
             found = moves.setdefault(source, [])
-            if _moved(before, now):
+            if _ticked(before, now):
                 found.append((before, now))
             elapsed_s = self.clock() - start_s
             ticked = all(len(found) >= LEAST_IDLE_TICKS for found in moves.values())
@@ -224,14 +226,17 @@ class Counters:
 
     def await_tick(self) -> None:
         """Poll until each counter ticked once more, or for a few periods in vain."""
-        start_s = self.clock()
         patience_s = max(LEAST_WAIT_S, MOST_PERIODS * self.period_s)
+        watched_s, last_s = 0.0, self.clock()
         seen: dict[str, bool] = {}
         for source, before, now in self._polls():
-            if not seen.setdefault(source, False) and _moved(before, now):
+            if not seen.setdefault(source, False) and _ticked(before, now):
                 seen[source] = True
                 self._keep(before, now)
-            if all(seen.values()) or self.clock() - start_s >= patience_s:
+            now_s = self.clock()
+            watched_s += min(now_s - last_s, energy.MOST_POLL_GAP_S)
+            last_s = now_s
+            if all(seen.values()) or watched_s >= patience_s:
                 return
 
     def _polls(self) -> Iterator[tuple[str, Reading, Reading]]:
@@ -258,9 +263,11 @@ class Counters:
         self.readings += [r for r in pair if not self.readings or r is not self.readings[-1]]
 
 
-def _moved(before: Reading, now: Reading) -> bool:
+def _ticked(before: Reading, now: Reading) -> bool:
+    """Whether two reads bound a tick; of a move between two late ones nobody knows the moment."""
     both = not isinstance(before.value, Absent) and not isinstance(now.value, Absent)
-    return both and before.value != now.value
+    late = now.t_s - before.t_s > energy.MOST_POLL_GAP_S
+    return both and before.value != now.value and not late
 
 
 def _points(pairs: Sequence[tuple[Reading, Reading]]) -> list[energy.Point]:

@@ -19,8 +19,10 @@ from typing import IO, Any
 from dlbench.core.reasons import Reason
 from dlbench.core.types import Absent, Column, DeviceInfo, TelemetryLevel, Track
 
-STOP_S = 2.0
-"""A sampler that hangs in a driver's call does not answer; after this long it is killed."""
+STOP_S = 5.0
+"""A sampler that hangs in a driver's call does not answer; after this long it is killed.
+
+One on a busy machine may take seconds to leave, and would take the reasons of its readings along."""
 
 MOST_BYTES = 64 * 1024 * 1024
 """A day of readings; more is not ours."""

@@ -18,7 +18,7 @@ from dlbench.core.types import (
 from dlbench.measure import energy
 from dlbench.telemetry.sampler import OFF, Recording, Sampler
 
-READY_S = 2.0
+READY_S = 5.0
 """Samplers that have read nothing after this long are not waited for."""
 
 

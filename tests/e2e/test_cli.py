@@ -14,7 +14,7 @@ import pytest
 
 from dlbench.core import registry
 from dlbench.store import runs
-from tests import builders
+from tests import builders, waiting
 
 
 def dlbench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -25,7 +25,7 @@ def dlbench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
         capture_output=True,
         text=True,
         env=variables,
-        timeout=120,
+        timeout=waiting.LIMIT_S,
     )
 
 
@@ -117,7 +117,7 @@ def test_bad_input_ends_with_a_sentence_and_its_exit_code(name: str, tmp_path: P
         text=True,
         env=variables,
         cwd=tmp_path,
-        timeout=60,
+        timeout=waiting.LIMIT_S,
     )
     assert (done.returncode, done.stdout) == (code, "")
     assert sentence in done.stderr

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
+import time
+import timeit
 from pathlib import Path
 
 import pytest
@@ -46,6 +49,7 @@ def test_two_frameworks_and_modes_on_a_tiny_model(results: Path, tmp_path: Path)
     assert len(compare.within(run)) == 2
     page = Path(summary["report"]).read_text(encoding="utf-8")
     assert "TensorFlow" in page
+    look_s = statistics.median(timeit.repeat(time.monotonic, number=1000, repeat=99)) / 1000
     for result in run.results:
         for trial in result.trials:
             rules = {c.rule: c.passed for c in trial.checks}
@@ -56,10 +60,10 @@ def test_two_frameworks_and_modes_on_a_tiny_model(results: Path, tmp_path: Path)
             )
             assert rules[matched] is True
             assert rules["parameters_as_stated"] is True
-            # The harness costs less than 20 us a step.
+            # The harness costs a step less than 400 looks at the clock do here: about 20 us.
             overhead_s = trial.subject["harness_overhead_s_per_step"]
             assert isinstance(overhead_s, float)
-            assert 0 < overhead_s < 20e-6
+            assert 0 < overhead_s < 400 * look_s
 
 
 @pytest.mark.parametrize("framework", ["pytorch", "tensorflow"])
@@ -81,4 +85,6 @@ def test_tuned_and_bf16_run_and_are_named(framework: str, results: Path) -> None
     assert trial.subject["compute_dtype"] == "bfloat16"
     assert trial.subject["compiled"] is True
     assert isinstance(trial.first_step_s, float)
-    assert trial.first_step_s > 5 * trial.values[0].duration_s / trial.values[0].n_samples
+    assert trial.first_step_s > 5 * statistics.median(
+        v.duration_s / v.n_samples for v in trial.values
+    )

@@ -19,7 +19,7 @@ from dlbench.core.types import Run
 from dlbench.report import browser as installed
 from dlbench.report import build, content, pdf
 from dlbench.store import codec
-from tests import answers, builders, documents
+from tests import answers, builders, documents, waiting
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Dialog, Locator, Page
@@ -32,10 +32,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 
-TIMEOUT_MS = 15_000
-
-SETTLED_MS = 300
-"""After a scroll or a filter: until the browser has told what is in view."""
+TIMEOUT_MS = 1000 * waiting.LIMIT_S
 
 
 class Visit:
@@ -66,7 +63,7 @@ def browser() -> Iterator[Browser]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with playwright.sync_playwright() as started:
         flags = [*installed.FLAGS, "--no-sandbox"]  # containers run tests as root
-        running = started.chromium.launch(executable_path=BROWSER, args=flags)
+        running = started.chromium.launch(executable_path=BROWSER, args=flags, timeout=TIMEOUT_MS)
         yield running
         running.close()
 
@@ -250,15 +247,25 @@ def test_a_chart_in_view_becomes_plotly(visit: Opened) -> None:
     _clean(v)
 
 
+def _point_at(v: Visit, x: float, y: float, said: Locator) -> None:
+    """Until the chart answers: one that is drawn again under a pointer at rest says nothing."""
+
+    def answered() -> bool:
+        v.page.mouse.move(x - 1, y)
+        v.page.mouse.move(x, y)
+        return said.is_visible()
+
+    waiting.until(answered)
+
+
 def test_pointing_at_a_dot_says_its_numbers(visit: Opened) -> None:
     """The batch and the throughput of the table beside."""
     v = visit()
     plot = _live(v, "scaling")
     dot = plot.locator(".points path").first.bounding_box()
     assert dot is not None
-    v.page.mouse.move(dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2)
     said = plot.locator(".hoverlayer .hovertext")
-    said.wait_for()
+    _point_at(v, dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2, said)
     number = v.page.locator("#scaling td .measured").first.inner_text()
     assert (said.text_content() or "").endswith(f"batch 1: {number} samples/s")
     _clean(v)
@@ -267,7 +274,6 @@ def test_pointing_at_a_dot_says_its_numbers(visit: Opened) -> None:
 def _colours(plot: Locator) -> list[str]:
     """Of a dot and a number, with the chart in view: what is out of view is drawn once it is back."""
     plot.scroll_into_view_if_needed()
-    plot.page.wait_for_timeout(SETTLED_MS)
     dot, text = plot.locator(".points path").first, plot.locator(".xtick text").first
     return [e.evaluate("(e) => getComputedStyle(e).fill") for e in (dot, text)]
 
@@ -278,12 +284,12 @@ def test_charts_change_with_light_and_dark(visit: Opened) -> None:
     plot = _live(v, "scaling")
     light = _colours(plot)
     v.page.get_by_role("button", name="Dark").click()
+    waiting.until(lambda: all(a != b for a, b in zip(light, _colours(plot), strict=True)))
     dark = _colours(plot)
-    assert all(a != b for a, b in zip(light, dark, strict=True))
     v.page.get_by_role("button", name="Light").click()
-    assert _colours(plot) == light
-    other = visit(color_scheme="dark")
-    assert _colours(_live(other, "scaling")) == dark
+    waiting.until(lambda: _colours(plot) == light)
+    other = _live(visit(color_scheme="dark"), "scaling")
+    waiting.until(lambda: _colours(other) == dark)
 
 
 def test_the_filter_holds_for_plotly_too(visit: Opened) -> None:
@@ -300,11 +306,11 @@ def test_the_filter_holds_for_plotly_too(visit: Opened) -> None:
     v.page.locator("#filters input[name=batch]").nth(1).uncheck()
     v.page.get_by_role("checkbox", name="TensorFlow").uncheck()
     v.page.locator("#filters summary").click()
-    for section in ("scaling", "latency"):
-        v.page.locator(f"#{section} .live").first.scroll_into_view_if_needed()
-        v.page.wait_for_timeout(SETTLED_MS)
-    assert dots.count() == 3
-    assert v.page.locator("#latency .plot.live:visible .js-line").count() == kept.count() < n_lines
+    v.page.locator("#scaling .live").first.scroll_into_view_if_needed()
+    waiting.until(lambda: dots.count() == 3)
+    v.page.locator("#latency .live").first.scroll_into_view_if_needed()
+    left = v.page.locator("#latency .plot.live:visible .js-line")
+    waiting.until(lambda: left.count() == kept.count() < n_lines)
     _clean(v)
 
 
@@ -323,8 +329,8 @@ def test_batches_leave_drawing_chart_and_table_alike(visit: Opened) -> None:
     v.page.locator("#filters input[name=batch][value='1']").uncheck()
     v.page.locator("#filters summary").click()
     figure.scroll_into_view_if_needed()
-    v.page.wait_for_timeout(SETTLED_MS)
-    assert (segments.count(), chart.locator(".points path").count(), lines.count()) == (1, 3, 3)
+    waiting.until(lambda: chart.locator(".points path").count() == 3)
+    assert (segments.count(), lines.count()) == (1, 3)
     assert chart.locator(".js-line").evaluate_all(joins) == 1
     v.page.emulate_media(media="print")
     assert v.shown("#scaling .area .point") == 3
@@ -343,9 +349,9 @@ def test_a_series_can_be_switched_off(visit: Opened) -> None:
     switch = figure.locator(".legend button").first
     switch.press("Enter")
     assert switch.get_attribute("aria-pressed") == "false"
-    assert lines.count() == before - 1
+    waiting.until(lambda: lines.count() == before - 1)
     switch.press("Enter")
-    assert lines.count() == before
+    waiting.until(lambda: lines.count() == before)
     _clean(v)
 
 
@@ -358,7 +364,7 @@ def test_limits_move_in_plotly_too(visit: Opened) -> None:
     assert dots.evaluate_all(grey) == [False] * 4
     before = lines.first.get_attribute("d")
     _slide(v, "#deadline", 50)
-    assert dots.evaluate_all(grey) == [True, True, False, False]
+    waiting.until(lambda: dots.evaluate_all(grey) == [True, True, False, False])
     assert lines.first.get_attribute("d") != before
     _clean(v)
 
@@ -411,16 +417,19 @@ def test_bars_follow_the_filter(visit: Opened) -> None:
     v.page.get_by_role("checkbox", name="TensorFlow").uncheck()
     v.page.locator("#filters summary").click()
     panel.scroll_into_view_if_needed()
-    v.page.wait_for_timeout(SETTLED_MS)
-    assert bars.count() == before - 1
     line = panel.locator("tbody tr:visible").first
-    row, bar = line.bounding_box(), bars.first.bounding_box()
-    assert row is not None
+
+    def within() -> bool:
+        row, bar = line.bounding_box(), bars.first.bounding_box()
+        assert row is not None
+        assert bar is not None
+        return row["y"] < bar["y"] < bar["y"] + bar["height"] < row["y"] + row["height"]
+
+    waiting.until(lambda: bars.count() == before - 1 and within())
+    bar = bars.first.bounding_box()
     assert bar is not None
-    assert row["y"] < bar["y"] < bar["y"] + bar["height"] < row["y"] + row["height"]
-    v.page.mouse.move(bar["x"] + bar["width"] - 3, bar["y"] + bar["height"] / 2)
     said = panel.locator(".hoverlayer .hovertext")
-    said.wait_for()
+    _point_at(v, bar["x"] + bar["width"] - 3, bar["y"] + bar["height"] / 2, said)
     number = line.locator("span.measured").first.inner_text()
     assert (said.text_content() or "").startswith(f"Samples/s: {number} (")
     _clean(v)
@@ -545,10 +554,10 @@ def test_text_of_twice_the_size_loses_nothing(visit: Opened) -> None:
     height = plot.locator(".main-svg").first.bounding_box()
     v.page.evaluate("document.documentElement.style.fontSize = '200%'")
     plot.scroll_into_view_if_needed()
-    v.page.wait_for_timeout(SETTLED_MS)
+    twice = pytest.approx([2 * x for x in small])
+    waiting.until(lambda: [label.evaluate(tick) for label in labels] == twice)
     assert v.page.evaluate("document.documentElement.scrollWidth") <= 1200
     assert _cut_off(v) == []
-    assert [label.evaluate(tick) for label in labels] == pytest.approx([2 * x for x in small])
     taller = plot.locator(".main-svg").first.bounding_box()
     assert height is not None
     assert taller is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,70 @@ def test_the_protocol_of_a_precision_is_judged(product: acceptance.Product) -> N
     assert isinstance(lacking, Check)
     assert lacking.passed is None
     assert "does not run fp16" in lacking.detail
+
+
+PROGRAM = """
+import ctypes, json, sys, time
+from dataclasses import asdict
+from dlbench.core.types import Absent
+from dlbench.devices import nvidia
+from tests.gpu import probes
+
+(device,) = nvidia.find()
+began_s = time.monotonic()
+import pynvml
+lib = pynvml.nvmlLib
+lib.replay_set_load.argtypes = [ctypes.c_int, ctypes.c_double]
+
+
+class Pretended:
+    def work(self, seconds):
+        lib.replay_set_load(1, time.monotonic() - began_s)
+        time.sleep(seconds)
+        lib.replay_set_load(0, time.monotonic() - began_s)
+
+    def allocate(self, mib):
+        return None
+
+    def memory_mib(self):
+        return {"framework_allocated": 0.0}
+
+    def uuid(self):
+        return "aaaa0000"
+
+
+load = Pretended()
+found = [
+    probes.same_device(device, load),
+    probes.counter_period(device, 2.0),
+    probes.call_latency(device, 20),
+    probes.power_tail(device, load, 1.0),
+    probes.memory(device, load, 64.0),
+    probes.soak(device, load, 1.5),
+]
+json.dump({c.rule: asdict(c) for c in found}, sys.stdout)
+"""
+
+
+def test_the_probes_read_a_replayed_card_through_the_real_binding(tmp_path: Path) -> None:
+    """On a card of a closed form all hold but memory: this load allocates nothing, and is caught."""
+    trace = tmp_path / "card.trace"
+    trace.write_text("idle 60000\nload constant 250000\nperiod 100\n")
+    scenario = tmp_path / "scenario.txt"
+    scenario.write_text(f"clock real\n{replaying.A100}\ntrace {trace}\n")
+    found = replaying.run(
+        PROGRAM,
+        DLBENCH_NVML_LIBRARY=replaying.build(tmp_path),
+        DLBENCH_NVML_REPLAY=scenario,
+    )
+    assert found["uuid"]["passed"] is True
+    assert found["counter_period"]["passed"] is True
+    idle = re.search(r"idle ([\d.]+) W", found["counter_period"]["detail"])
+    assert idle is not None
+    # Over two seconds, between ticks that a busy machine tells to a fortieth of a second each.
+    assert float(idle[1]) == pytest.approx(60, rel=0.03)
+    assert found["nvml_latency"]["passed"] is True
+    assert found["power_tail"]["passed"] is True
+    assert found["memory"]["passed"] is False
+    assert "a counter fell" not in found["soak"]["detail"]
+    assert "a sensor was lost" not in found["soak"]["detail"]

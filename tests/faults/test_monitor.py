@@ -55,7 +55,7 @@ def _monitor(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=waiting.LIMIT_S,
     )
 
 
@@ -124,7 +124,7 @@ def test_a_counter_lost_in_mid_run_is_absent_and_the_program_goes_on(
     library: Path, tmp_path: Path
 ) -> None:
     """Its code, and no number."""
-    scenario = f"{replaying.A100}\nfail nvmlDeviceGetTotalEnergyConsumption * 100 15"
+    scenario = f"{replaying.A100}\nfail nvmlDeviceGetTotalEnergyConsumption * 10 15"
     variables = _replay(library, tmp_path, scenario)
     done = _monitor("sleep", "1", folder=tmp_path, options=("--json",), **variables)
     assert done.returncode == 0
@@ -154,18 +154,18 @@ def test_ctrl_c_ends_the_program_and_leaves_its_figures(tmp_path: Path) -> None:
             str(tmp_path),
             "--",
             "sleep",
-            "60",
+            "600",
         ],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         start_new_session=True,
         text=True,
     )
-    waiting.child(process.pid, "sleep 60")
+    waiting.child(process.pid, "sleep 600")
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=waiting.LIMIT_S)
     assert process.returncode == 130
-    assert "sleep 60" in errors
+    assert "sleep 600" in errors
     (path,) = tmp_path.glob("*.json")
     assert runs.read_run(path).monitored[0].exit_code == 130
 
@@ -183,14 +183,14 @@ def test_sigterm_is_passed_on(tmp_path: Path) -> None:
             "--no-keep",
             "--",
             "sleep",
-            "60",
+            "600",
         ],
         cwd=ROOT,
         stderr=subprocess.DEVNULL,
     )
-    waiting.child(process.pid, "sleep 60")
+    waiting.child(process.pid, "sleep 600")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(50) == 143
+    assert process.wait(waiting.LIMIT_S) == 143
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -334,6 +334,6 @@ def test_power_read_by_its_integral_has_its_tail(library: Path, tmp_path: Path) 
     """No counter, power as a mean of a second: too short a program has no energy, and says so."""
     scenario = replaying.A100.replace(" base_mj 7000", "")
     variables: dict[str, Any] = _replay(library, tmp_path, scenario)
-    done = _monitor("sleep", "1", folder=tmp_path, options=("--json",), **variables)
+    done = _monitor("true", folder=tmp_path, options=("--json",), **variables)
     energy = json.loads(done.stdout)["devices"]["nvidia:0"]["energy_j"]
     assert energy["code"] == Reason.WINDOW_TOO_SHORT

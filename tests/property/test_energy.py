@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import assume, given, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from dlbench.core import energy, trial_energy
 from dlbench.core.energy import Sensor, WindowEnergy
 from dlbench.core.reasons import Reason
-from dlbench.core.types import Absent
+from dlbench.core.types import Absent, Reading
 from dlbench.measure.energy import EnergyRecord
 from tests.energy.scripted import SOURCE, World
 from tests.energy.traces import FOLDER, Trace, parse, read
@@ -140,6 +141,46 @@ def test_the_period_is_discovered_while_idle(phase: float, period_ms: float) -> 
     assert not isinstance(found, Absent)
     assert found.period_s == pytest.approx(period_ms / 1e3, abs=2e-3)
     assert abs(found.power_w - IDLE_MW / 1e3) <= found.uncertainty_w
+
+
+@dataclass(slots=True, kw_only=True)
+class HeldUp(World):
+    """Before one of its reads nothing runs for a second; device and counter go on."""
+
+    held_at: int
+
+    def read(self) -> Sequence[Reading]:
+        """The counter, after whatever was in the way."""
+        if self.n_reads + 1 == self.held_at:
+            self.sleep(HELD_S)
+        return World.read(self)
+
+
+HELD_S = 1.0
+"""Longer than any patience with a counter that ticks each 100 ms."""
+
+
+def test_a_machine_that_holds_the_polling_up_costs_no_energy() -> None:
+    """Wherever it does: a move between two late reads is no tick, and the next one is awaited."""
+    world = World(trace=_trace(LOADS["constant"]))
+    world.measure(1.0, n_windows=2, idle_s=0.4)
+    for held_at in range(2, world.n_reads + 1, 7):
+        held = HeldUp(trace=_trace(LOADS["constant"]), held_at=held_at)
+        found = _energy(held, held.measure(1.0, n_windows=2, idle_s=0.4))
+        assert found.method == "counter"
+        for window, true_j in zip(found.windows, held.truth_j, strict=True):
+            assert abs(window.gross_j - true_j) <= window.uncertainty_j
+            assert window.gross_j == pytest.approx(true_j, rel=0.01)
+
+
+def test_a_counter_that_is_always_late_is_not_awaited_for_ever() -> None:
+    """Each read takes longer than bounds a tick: five of them are enough, and the reason is said."""
+    world = World(trace=_trace(LOADS["constant"]), read_s=0.06)
+    record = world.measure(1.0, idle_s=0.4)
+    assert world.now_s < 10.0
+    found = trial_energy.evaluate(record.readings, record.windows, record.values, {}, Sensor())
+    assert isinstance(found, Absent)
+    assert found.code == Reason.COUNTER_FROZEN
 
 
 def test_work_begins_right_after_a_tick() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -442,7 +441,7 @@ def test_the_load_of_a_real_card_works_on_the_processor() -> None:
     load = TorchLoad(torch, "cpu", side=64)
     start_s = time.monotonic()
     load.work(0.05)
-    assert 0.05 <= time.monotonic() - start_s < 5
+    assert time.monotonic() - start_s >= 0.05
     assert float(load._b[0, 0]) == 64.0  # rows of ones
     held: Any = load.allocate(2.0)
     assert held.nbytes == 2 * 1024**2
@@ -491,81 +490,3 @@ def test_a_report_counts_what_passed_and_what_was_not_applied() -> None:
     page = acceptance.report("NVIDIA Test", "2026-01-01T00:00:00Z", found)
     assert "1 passed, 0 failed, 1 not applied" in page
     assert "| b | not applied | y / z |" in page
-
-
-PROGRAM = """
-import ctypes, json, sys, time
-from dataclasses import asdict
-from dlbench.core.types import Absent
-from dlbench.devices import nvidia
-from tests.gpu import probes
-
-(device,) = nvidia.find()
-began_s = time.monotonic()
-import pynvml
-lib = pynvml.nvmlLib
-lib.replay_set_load.argtypes = [ctypes.c_int, ctypes.c_double]
-
-
-class Pretended:
-    def work(self, seconds):
-        lib.replay_set_load(1, time.monotonic() - began_s)
-        time.sleep(seconds)
-        lib.replay_set_load(0, time.monotonic() - began_s)
-
-    def allocate(self, mib):
-        return None
-
-    def memory_mib(self):
-        return {"framework_allocated": 0.0}
-
-    def uuid(self):
-        return "aaaa0000"
-
-
-load = Pretended()
-found = [
-    probes.same_device(device, load),
-    probes.counter_period(device, 1.0),
-    probes.call_latency(device, 20),
-    probes.power_tail(device, load, 1.0),
-    probes.memory(device, load, 64.0),
-    probes.soak(device, load, 1.5),
-]
-json.dump([asdict(c) for c in found], sys.stdout)
-"""
-
-
-def test_the_probes_read_a_replayed_card_through_the_real_binding(tmp_path: Path) -> None:
-    """On a card of a closed form all hold but memory: this load allocates nothing, and is caught."""
-    library = replaying.build(tmp_path)
-    trace = tmp_path / "card.trace"
-    trace.write_text("idle 60000\nload constant 250000\nperiod 100\n")
-    scenario = tmp_path / "scenario.txt"
-    scenario.write_text(f"clock real\n{replaying.A100}\ntrace {trace}\n")
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "DLBENCH_NVML_LIBRARY": str(library),
-            "DLBENCH_NVML_REPLAY": str(scenario),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    found = {c["rule"]: c for c in json.loads(done.stdout)}
-    assert found["uuid"]["passed"] is True
-    assert found["counter_period"]["passed"] is True
-    idle = re.search(r"idle ([\d.]+) W", found["counter_period"]["detail"])
-    assert idle is not None
-    assert float(idle[1]) == pytest.approx(60, rel=0.01)
-    assert found["nvml_latency"]["passed"] is True
-    assert found["power_tail"]["passed"] is True
-    assert found["memory"]["passed"] is False
-    assert "a counter fell" not in found["soak"]["detail"]
-    assert "a sensor was lost" not in found["soak"]["detail"]

@@ -21,13 +21,13 @@ def _contest(a: str, b: str, **options: object) -> commands.CommandContest:
 
 
 def test_a_slower_command_is_found() -> None:
-    """Fifty milliseconds against ten times as many."""
-    found = _contest("sleep 0.02", "sleep 0.2")
+    """Twenty milliseconds against ten times as many; a pair that the machine turns round is no harm."""
+    found = _contest("sleep 0.02", "sleep 0.2", most_pairs=32)
     assert found.refusal() == ""
     assert found.judgement.verdict == "slower"
     assert found.judgement.ratio < 0.4
     assert "B is slower than A" in found.sentence()
-    assert len(found.timed) == 16
+    assert len(found.timed) == 2 * found.judgement.n >= 16
     assert {t.label for t in found.timed[::2]} == {"A", "B"}
 
 
