@@ -136,6 +136,8 @@ def findings(found: Sequence[Finding], limit: int) -> None:
             show.line(f"  {finding.offer}: {finding.sentence}")
         if len(members) > limit:
             show.line(f"  and {len(members) - limit} more: dlbench catalog check --all")
+        if rule == "old-price":
+            show.line("  newer ones: dlbench catalog update; yours: dlbench catalog add prices.csv")
 
 
 def problems(sentences: Sequence[str]) -> None:

@@ -47,7 +47,7 @@ from dlbench.core.recommendation import (
     Refusal,
     Rejection,
 )
-from dlbench.core.types import Absent, Estimated, Objective, Run
+from dlbench.core.types import Absent, Estimated, Run
 
 __all__ = ["predictor", "recommend"]
 
@@ -105,7 +105,7 @@ def recommend(
     shown = solve.with_shares(pick, need) if pick else None
     others = solve.alternatives(kept, pick) if pick else []
     rejected += _over_limits(judged, need)
-    rejected += _dominated(kept, pick, others, need.objective)
+    rejected += _dominated(kept, pick, others, words.minimised(need))
     return Recommendation(
         need=need,
         defaults=(*defaults, *known.job.defaults),
@@ -348,7 +348,8 @@ def _refused(choice: Choice, known: Known) -> Refusal | None:
     if choice.devices > need.max_devices:
         return Refusal(
             Constraint.DEVICES,
-            f"{choice.devices:g} devices, max_devices is {need.max_devices}",
+            f"{choice.devices:g} device{'s' * (choice.devices != 1)}, "
+            f"max_devices is {need.max_devices}",
             choice.devices / need.max_devices if need.max_devices else None,
         )
     refusal = evidence.unsupported(offer, need, known.catalog)
@@ -437,7 +438,7 @@ def _over_limits(judged: Sequence[Judged], need: Need) -> list[Rejection]:
 
 
 def _dominated(
-    kept: Sequence[Judged], pick: Judged | None, others: Sequence[Judged], objective: Objective
+    kept: Sequence[Judged], pick: Judged | None, others: Sequence[Judged], minimised: str
 ) -> list[Rejection]:
     if pick is None:
         return []
@@ -446,7 +447,7 @@ def _dominated(
         if one is pick or one in others:
             continue
         times = one.value / pick.value if pick.value > 0 else float("inf")
-        reason = f"keeps every limit, and is {words.worse(times)} in {objective}"
+        reason = f"keeps every limit, and is {words.worse(times)} in {minimised}"
         found.append(_rejection(one.simulated.choice, Refusal(Constraint.DOMINATED, reason, times)))
     return found
 

@@ -11,6 +11,9 @@ from dlbench.core.recommendation import Step
 
 READ = "2026-11-25"
 
+ESTIMATED = "estimated, no server case"
+"""How the formula of a service's rate begins that is derived from offline throughput."""
+
 NOT_MEASURED = "not measured"
 """How the formula of a step ends whose number is one of these ranges where a measurement could be."""
 

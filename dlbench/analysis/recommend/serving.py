@@ -67,6 +67,9 @@ def serving(  # noqa: PLR0913 - the parts of one candidate
     # One of a spot fleet is taken away sooner or later; the others must not answer too late then.
     spare = 1 if choice.spot else 0
     instances += spare
+    if choice.owned is not None and instances > 1:
+        reason = f"{instances:,} of it would be needed, and there is one"
+        return Refusal(Constraint.DEVICES, reason, float(instances))
     if instances > need.max_instances:
         return Refusal(
             Constraint.DEVICES,
@@ -225,7 +228,7 @@ def _derived(
                 value=f"{compact(float(np.median(batch / service_s)), 4)} requests/s in batches up to "
                 f"{batch}",
                 formula=(
-                    f"estimated, no server case: batch / (host + batch / rate), "
+                    f"{assumptions.ESTIMATED}: batch / (host + batch / rate), "
                     f"{SERVICES_A_LATENCY:g} of which are {compact(latency.value * 1e3)} ms"
                 ),
                 source=host.source,

@@ -35,10 +35,10 @@ class Judged:
         return self.simulated.candidate
 
     @property
-    def hardware(self) -> tuple[str, float]:
-        """Accelerator and how many, or just processors: what alternatives should differ in."""
+    def hardware(self) -> tuple[str, float, bool]:
+        """What alternatives differ in: accelerators and how many, or processors; rented or own."""
         choice = self.simulated.choice
-        return (choice.offer.accelerator or "CPU", choice.devices)
+        return (choice.offer.accelerator or "CPU", choice.devices, choice.owned is not None)
 
 
 def judge(simulated: Simulated, need: Need) -> Judged:

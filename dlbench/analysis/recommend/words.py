@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from dlbench.analysis.recommend import solve
-from dlbench.analysis.recommend.assumptions import NOT_MEASURED
+from dlbench.analysis.recommend.assumptions import ESTIMATED, NOT_MEASURED
 from dlbench.analysis.recommend.estimate import HOURS_A_MONTH, Simulated
 from dlbench.analysis.recommend.solve import Judged
 from dlbench.core import units
@@ -87,9 +87,19 @@ def reasons(pick: Judged, kept: Sequence[Judged], need: Need) -> tuple[str, ...]
     if other is not None and pick.value > 0:
         found.append(
             f"The next best hardware, {other.candidate.hardware} ({other.candidate.name}), is "
-            f"{_worse(other.value, pick.value)} in {need.objective}."
+            f"{_worse(other.value, pick.value)} in {minimised(need)}."
         )
     return tuple(sentence for sentence in found if sentence)
+
+
+def minimised(need: Need) -> str:
+    """What decides; where carbon has a price, cost is with it."""
+    priced = need.objective is Objective.COST and need.carbon_usd_per_kg > 0
+    return f"cost with {_carbon_price(need)}" if priced else str(need.objective)
+
+
+def _carbon_price(need: Need) -> str:
+    return f"carbon at {need.carbon_usd_per_kg:g} USD/kg"
 
 
 def _first(candidate: Candidate, need: Need, n: int) -> str:
@@ -99,6 +109,8 @@ def _first(candidate: Candidate, need: Need, n: int) -> str:
         Objective.ENERGY: "uses least energy",
         Objective.CARBON: "emits least",
     }[need.objective]
+    if minimised(need) != need.objective:
+        least += f", with {_carbon_price(need)},"
     among = f"of {n} ways that keep every limit" if n > 1 else ONLY_WAY
     if need.serving:
         rate = f"{need.requests_per_s:g} requests/s within {need.p99_ms:g} ms"
@@ -183,7 +195,10 @@ def _evidence(candidate: Candidate) -> str:
         Evidence.PREDICTED: " Measure it before you rely on it: dlbench run.",
         Evidence.ROOFLINE: " That is a rough bound: nobody measured anything like it. Measure first.",
     }.get(candidate.evidence, "")
-    return f"Its speed is {candidate.evidence}.{weak}"
+    served = _step(candidate, "rate within the limit")
+    derived = served is not None and served.formula.startswith(ESTIMATED)
+    p99 = " Its p99 is estimated from that: no server case was measured." if derived else ""
+    return f"Its speed is {candidate.evidence}.{weak}{p99}"
 
 
 def _worse(value: float, than: float) -> str:
@@ -214,12 +229,12 @@ def cpu_verdict(
             return "A CPU is enough: no accelerator keeps every limit."
         return (
             f"A CPU is enough: the best accelerator, {on_gpu.candidate.hardware} "
-            f"({on_gpu.candidate.name}), is {_worse(on_gpu.value, pick.value)} in {need.objective}."
+            f"({on_gpu.candidate.name}), is {_worse(on_gpu.value, pick.value)} in {minimised(need)}."
         )
     if on_cpu is None:
         return _no_cpu(rejected, need)
     return (
-        f"A CPU would do, and is {_worse(on_cpu.value, pick.value)} in {need.objective}: "
+        f"A CPU would do, and is {_worse(on_cpu.value, pick.value)} in {minimised(need)}: "
         f"{on_cpu.candidate.name}, {money(on_cpu.candidate.cost_usd)}."
     )
 
@@ -313,8 +328,8 @@ def _price_rise(pick: Judged, judged: Sequence[Judged], need: Need) -> Flip | No
 
 def _price_fall(pick: Judged, judged: Sequence[Judged], need: Need) -> Flip | None:
     """The smallest fall of a rival's price that makes it the pick: of the nearest rival elsewhere."""
-    rivals = [j for j in solve.feasible(judged, need) if j.hardware != pick.hardware][:1]
-    for rival in rivals:
+    others = [j for j in solve.feasible(judged, need) if j.hardware != pick.hardware]
+    for rival in [j for j in others if not j.candidate.owned][:1]:
         price = rival.candidate.price_usd_per_h
         if isinstance(price, Absent) or need.objective is not Objective.COST:
             return None
@@ -427,7 +442,8 @@ def _describe(judged: Judged | None) -> str:
     if judged is None:
         return "nothing in the catalog"
     candidate = judged.candidate
-    return f"{candidate.name}, {candidate.hardware}, for {money(candidate.cost_usd)}"
+    month = " a month" if judged.simulated.choice_is_serving else ""
+    return f"{candidate.name}, {candidate.hardware}, for {money(candidate.cost_usd)}{month}"
 
 
 # --- nothing feasible -----------------------------------------------------------------------
@@ -543,17 +559,19 @@ def _break_even(own: Simulated, rented: Simulated) -> BuyOrRent:
     rent_usd_h = price * rented.candidate.n_instances * speed_own.value / speed_rent.value
     saved = rent_usd_h - work_usd_h
     hours = fixed / saved if saved > 0 else float("inf")
-    return _sentence(names, hours, fixed, saved)
+    what = "if it idles for this alone" if machine.purchase_usd == 0 else "(its price, idling)"
+    return _sentence(names, hours, f"{usd(fixed)} a month are fixed {what}", saved)
 
 
-def _sentence(names: dict[str, str], hours: float, fixed: float, saved: float) -> BuyOrRent:
+def _sentence(names: dict[str, str], hours: float, fixed: str, saved: float) -> BuyOrRent:
+    """By the middle of each range: speeds that are told within a factor move it as much."""
     machine, rented = names["machine"], names["rented"]
     if hours > HOURS_A_MONTH:
         why = (
             f"its energy alone costs more an hour than {rented}"
             if saved <= 0
-            else f"{usd(fixed)} a month are fixed (its price, idling), which {hours:,.0f} hours of "
-            f"work would save, and a month has {HOURS_A_MONTH:.0f}"
+            else f"{fixed}, which {hours:,.0f} hours of work would save, and a month has "
+            f"{HOURS_A_MONTH:.0f}"
         )
         return BuyOrRent(
             **names,
@@ -564,7 +582,7 @@ def _sentence(names: dict[str, str], hours: float, fixed: float, saved: float) -
         **names,
         break_even_h_per_month=hours,
         sentence=(
-            f"{machine} pays from {hours:,.0f} hours of its work a month: {usd(fixed)} a month "
-            f"are fixed (its price, idling), and each hour saves {usd(saved)} against {rented}."
+            f"{machine} pays from about {hours:,.0f} hours of its work a month: {fixed}, and each "
+            f"hour saves {usd(saved)} against {rented}."
         ),
     )

@@ -656,9 +656,28 @@ def test_buying_pays_from_the_hours_that_the_formula_gives() -> None:
     assert not isinstance(hours, Absent)
     # 50 USD a month are fixed; an hour saves 0.80 USD of rent less some 72 W x 0.75 and 20 W of host.
     assert hours == pytest.approx(50 / (0.8 - 0.3 * 0.074), rel=0.05)
-    assert "desk pays from" in found.sentence
+    assert "desk pays from about" in found.sentence
+    assert "50.00 USD a month are fixed (its price, idling)" in found.sentence
+    sunk = [{**owned[0], "purchase_usd": 0.0, "idle_w": 50.0}]
+    (kept,) = r.ask(r.need(owned=sunk), r.of(r.offer())).buy_or_rent
+    assert "10.96 USD a month are fixed if it idles for this alone" in kept.sentence
     never = r.ask(r.need(owned=owned), r.of(r.offer(ondemand_usd_per_h=0.01)))
     assert never.buy_or_rent[0].sentence.startswith("Rent: desk never pays")
+
+
+def test_there_is_one_of_a_machine_of_ones_own() -> None:
+    """A service that needs five is not told to use five; what one serves, one may."""
+    desk = {"name": "desk", "accelerator": "L4", "vcpus": 8.0, "tariff_usd_per_kwh": 0.1}
+    offered = r.of(r.offer())
+    assert picked(r.ask(r.serve(owned=[desk]), offered)).owned
+    many = r.ask(r.serve(owned=[desk], requests_per_s=500.0), offered)
+    n = picked(many).n_instances
+    assert n > 1
+    assert not picked(many).owned
+    (rejection,) = [x for x in many.rejected if x.name == "desk (your own)"]
+    assert rejection.constraint is Constraint.DEVICES
+    assert rejection.reason == f"{n} of it would be needed, and there is one"
+    assert many.buy_or_rent == ()
 
 
 def test_an_own_machine_can_be_the_pick() -> None:
@@ -793,7 +812,7 @@ def test_no_accelerator_may_be_asked_for() -> None:
     assert picked(answer).offer.instance_type == "cpu.16"
     assert answer.cpu_verdict == ""
     out = [x.reason for x in answer.rejected if x.constraint is Constraint.DEVICES]
-    assert out == ["1 devices, max_devices is 0", "0.5 devices, max_devices is 0"]
+    assert out == ["1 device, max_devices is 0", "0.5 devices, max_devices is 0"]
     none = r.ask(r.need(max_devices=0), r.of(r.offer()))
     assert any("max_devices binds: without it" in sentence for sentence in none.binding)
 
@@ -808,6 +827,36 @@ def test_a_months_budget_says_what_one_run_may_cost() -> None:
     assert "the budget of 40.00 USD." in " ".join(of_one.reasons)
     served_ = r.ask(r.serve(budget_usd_per_month=3000.0), r.of(r.offer()))
     assert "the budget of 3,000 USD a month." in " ".join(served_.reasons)
+
+
+def test_a_price_of_carbon_is_named_wherever_costs_are_compared() -> None:
+    """20 USD/kg over Poland's grid: whoever reads the costs alone could not follow the order."""
+    clean = r.offer(instance_type="clean", region="eu-north-1", ondemand_usd_per_h=0.82)
+    answer = r.ask(r.need(carbon_usd_per_kg=20.0), r.of(clean, r.offer(**r.A10G)))
+    assert picked(answer).offer.instance_type == "clean"
+    said = " ".join(answer.reasons)
+    assert "It costs least, with carbon at 20 USD/kg, of 2 ways" in said
+    assert "in cost with carbon at 20 USD/kg." in said
+    plain = " ".join(r.ask(r.need(), r.of(clean, r.offer(**r.A10G))).reasons)
+    assert "USD/kg" not in plain
+
+
+def test_the_same_hardware_for_rent_is_an_alternative_to_ones_own() -> None:
+    """A desk's processor beside a rented one: that is what its owner weighs."""
+    desk = {"name": "desk", "vcpus": 16.0, "memory_gib": 64.0, "tariff_usd_per_kwh": 0.1}
+    answer = r.ask(r.need(owned=[desk]), r.of(r.cpu(), r.offer(ondemand_usd_per_h=90.0)))
+    assert picked(answer).owned
+    assert answer.alternatives[0].offer.instance_type == "cpu.16"
+    assert any("(aws cpu.16 (us-east-1)), is" in reason for reason in answer.reasons)
+    (half,) = [f for f in answer.flips if f.change == "half the price of the nearest rival"]
+    assert "for aws cpu.16 (us-east-1): the pick stays" in half.sentence
+
+
+def test_a_services_cost_is_a_months_wherever_it_is_told() -> None:
+    """Also of what there would be without a wish."""
+    answer = r.ask(r.serve(regions=["DE"]), r.of(r.offer()))
+    assert answer.binding[0].startswith("regions binds: without it, ")
+    assert answer.binding[0].endswith(" USD a month.")
 
 
 def test_hardware_that_is_level_is_told_so() -> None:
@@ -1040,6 +1089,14 @@ def test_a_server_case_of_a_looser_limit_does_not_count() -> None:
     pick = picked(r.ask(served(), r.of(r.offer()), server_case(200.0, 200.0)))
     (rate,) = [s for s in pick.trail if s.name == "rate within the limit"]
     assert "estimated, no server case" in rate.formula
+
+
+def test_a_derived_p99_is_told_in_the_reasons() -> None:
+    """And one that LoadGen found is not."""
+    told = "Its p99 is estimated from that: no server case was measured."
+    assert told in " ".join(r.ask(r.serve(), r.of(r.offer())).reasons)
+    case = server_case(2000.0, 50.0)
+    assert told not in " ".join(r.ask(served(), r.of(r.offer()), case).reasons)
 
 
 def test_derived_capacity_keeps_twice_the_service_time_within_the_limit() -> None:
