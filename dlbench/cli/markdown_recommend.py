@@ -93,7 +93,7 @@ def _cells(pick: Candidate, *, serving: bool) -> list[tuple[str, Cell]]:
         (f"kWh{month}", lambda c: _number(c.energy_j, 1 / J_PER_KWH)),
         (f"kg CO2e{month}", lambda c: _number(c.carbon_g, 1e-3)),
         ("samples/s", lambda c: _number(c.throughput_samples_per_s, 1)),
-        ("batch", lambda c: str(c.batch_size)),
+        ("batch", words.batch),
     ]
     if pick.p_deadline is not None:
         found.append(("in deadline", lambda c: _share(c.p_deadline)))

@@ -72,7 +72,7 @@ def _lines(candidate: Candidate, *, serving: bool) -> list[tuple[str, str]]:
         (
             "throughput",
             _number(candidate.throughput_samples_per_s, 1, "samples/s")
-            + f", batch {candidate.batch_size}",
+            + f", batch {words.batch(candidate)}",
         ),
         ("evidence", str(candidate.evidence)),
     ]

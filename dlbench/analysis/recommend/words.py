@@ -180,12 +180,19 @@ def _devices(candidate: Candidate) -> str:
     return f"Its {count:g} devices are taken as {step.value} ({step.formula}){check}."
 
 
+def batch(candidate: Candidate) -> str:
+    """The batch of one device, said so where there are several."""
+    count = candidate.offer.accelerator_count
+    several = not isinstance(count, Absent) and count > 1
+    return f"{candidate.batch_size} a device" if several else f"{candidate.batch_size}"
+
+
 def _memory(candidate: Candidate) -> str:
     memory, usable = candidate.memory_mib, candidate.usable_memory_mib
     if isinstance(memory, Absent) or isinstance(usable, Absent):
         return ""
     return (
-        f"A batch of {candidate.batch_size} takes {memory.value / 1024:.1f} GiB of "
+        f"A batch of {batch(candidate)} takes {memory.value / 1024:.1f} GiB of "
         f"{usable / 1024:.1f} usable ({getattr(memory, 'method', 'measured')})."
     )
 

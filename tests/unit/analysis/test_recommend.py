@@ -209,8 +209,10 @@ def test_the_reasons_say_what_several_devices_are_taken_as() -> None:
         in reason
         for reason in reasons
     )
+    assert any("A batch of 32 a device takes" in reason for reason in reasons)
     one = r.ask(r.need(), r.of(r.offer())).reasons
     assert not any("devices are taken" in reason for reason in one)
+    assert any("A batch of 32 takes" in reason for reason in one)
 
 
 def test_steps_say_that_one_of_several_devices_is_measured() -> None:
