@@ -1,7 +1,8 @@
 """JAX, running Keras 3 model files statelessly through its own jitted steps with donated buffers.
 
-JAX is used compiled or not at all: ``base`` and ``tuned`` are the same program, one ``jax.jit`` of
-the whole step. What the step replaces (weights, statistics, optimiser state) is donated to it.
+JAX is used compiled or not at all: ``base`` and ``tuned`` are one ``jax.jit`` of the whole step. What
+the step replaces (weights, statistics, optimiser state) is donated to it. On a CPU ``tuned`` has layers
+in the form that XLA compiles well there (docs/decisions/0057); on a GPU both are the same program.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ SMALLER = "Use a smaller --batch-size."
 POLICIES = {
     Policy.BASE: "one `jax.jit` of the whole step of a Keras model, its state donated: nobody uses JAX "
     "uncompiled",
-    Policy.TUNED: "nothing more: the same program, with XLA's own defaults",
+    Policy.TUNED: "on a CPU depthwise convolutions as sums of shifted products, and in training LSTM "
+    "and GRU with one product for the weights' gradient of all steps; else the same program",
 }
 """What each policy turns on, for `dlbench list` and the docs."""
 
@@ -139,6 +141,12 @@ class JaxSubject(_subject.Clockless):
         set_numerics(jax, case.precision)
         request = replace(request, spec=prepared.spec)
         self._model, self._loss = prepared.model, prepared.loss
+        reformed: str | Absent = Absent(reason="only tuned on a CPU has layers of another form")
+        if case.policy is Policy.TUNED and not self._cuda:
+            from dlbench.frameworks import _jax_cpu
+
+            training = case.mode is Mode.TRAINING
+            reformed = _jax_cpu.adopt(keras, self._model, training=training)
         self.inputs = [self._resident(request, "inputs", i) for i in range(self.n_buffers)]
         self.targets = [self._resident(request, "targets", i) for i in range(self.n_buffers)]
         self._spec = request.spec
@@ -163,6 +171,7 @@ class JaxSubject(_subject.Clockless):
             "parameter_dtype": _keras.parameter_dtype(self._model),
             "compute_dtype": _keras.compute_dtype(keras, self._model),
             "compiled": True,
+            "reformed_layers": reformed,
             "input_shape": _keras.shapes(self.inputs[0]),
             "device": str(self._device.device_kind),
             "tf32": case.precision is Precision.TF32,

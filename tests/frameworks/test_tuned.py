@@ -175,3 +175,127 @@ def test_layers_are_seen_inside_of_others() -> None:
         [False, True],
         [False, False],
     ]
+
+
+def reformed_and_answers(
+    framework: str, workload: str, mode: str, precision: str
+) -> tuple[str, list[list[float]]]:
+    """Runs beside: which layers ``tuned`` has in another form, and what ``base`` and it answer."""
+    answers = []
+    for policy in (Policy.BASE, Policy.TUNED):
+        request = request_for(
+            framework, workload, policy=policy, mode=Mode(mode), precision=Precision(precision)
+        )
+        subject: Any = registry.framework(framework).open_subject(request)
+        infers = request.case.mode is Mode.INFERENCE
+        found = [subject.fetch(subject.query(i) if infers else subject.step(i)) for i in range(4)]
+        answers.append([float(x) for answer in found for x in answer.ravel()[:8]])
+    return subject.info["reformed_layers"], answers
+
+
+@pytest.mark.parametrize(
+    ("workload", "mode", "precision", "reformed"),
+    [
+        ("mobilenet_v3_large", "training", "fp32", "3 DepthwiseConv2D"),
+        ("mobilenet_v3_large", "training", "bf16", "3 DepthwiseConv2D"),
+        ("mobilenet_v3_large", "inference", "fp32", "3 DepthwiseConv2D"),
+        ("mobilenet_v3_large", "inference", "bf16", "3 DepthwiseConv2D"),
+        ("lstm_lm", "training", "fp32", "2 LSTM"),
+        ("lstm_lm", "training", "bf16", "2 LSTM"),
+        ("lstm_lm", "inference", "fp32", "none"),
+        ("deepspeech2", "training", "fp32", "4 GRU"),
+        ("resnet50", "training", "fp32", "none"),
+    ],
+)
+def test_jax_reforms_layers_that_xla_slows_down_on_a_cpu(
+    workload: str, mode: str, precision: str, reformed: str
+) -> None:
+    """Of four batches, in training after an update by each: the answers are the same."""
+    if "jax" not in subjects.installed():
+        pytest.skip("jax is not installed")
+    found, (base, tuned) = subjects.ask("jax", reformed_and_answers, workload, mode, precision)
+    assert found == reformed
+    # Of the largest answer: 16 bits round sums of another order otherwise.
+    near = (1e-4 if precision == "fp32" else 3e-2) * max(map(abs, base))
+    assert tuned == pytest.approx(base, abs=near)
+
+
+def gradients_of_reformed_layers(framework: str) -> dict[str, tuple[str, float, float]]:
+    """Runs beside: by layer, what was reformed, and how far outputs and gradients are from Keras's."""
+    import os
+
+    os.environ["KERAS_BACKEND"] = "jax"
+    import jax
+    import keras
+    import numpy as np
+
+    from dlbench.frameworks import _jax_cpu
+
+    layers, image, sequence = keras.layers, keras.Input((11, 10, 3)), keras.Input((6, 4))
+    tokens = keras.Input((6,), dtype="int32")
+    random = {"bias_initializer": "random_normal"}
+    made = {
+        "valid": layers.DepthwiseConv2D((3, 5), **random)(image),
+        "same": layers.DepthwiseConv2D(3, padding="same", activation="relu", **random)(image),
+        "same strided": layers.DepthwiseConv2D((5, 3), strides=2, padding="same")(image),
+        "valid strided": layers.DepthwiseConv2D(3, strides=3, use_bias=False)(image),
+        "dilated": layers.DepthwiseConv2D(3, dilation_rate=2)(image),
+        "multiplied": layers.DepthwiseConv2D(3, depth_multiplier=2)(image),
+        "lstm": layers.LSTM(5, **random)(sequence),
+        "states": layers.Concatenate()(layers.LSTM(5, return_state=True)(sequence)),
+        "both ways": layers.Bidirectional(layers.LSTM(5, return_sequences=True))(sequence),
+        "gru": layers.GRU(5, return_sequences=True, **random)(sequence),
+        "gru without bias": layers.GRU(5, use_bias=False, go_backwards=True)(sequence),
+        "gru of the first kind": layers.GRU(5, reset_after=False)(sequence),
+        "hard": layers.LSTM(5, recurrent_activation="hard_sigmoid")(sequence),
+        "masked": layers.LSTM(5)(layers.Embedding(9, 4, mask_zero=True)(tokens)),
+    }
+    found = {}
+    for name, output in made.items():
+        given = {"masked": tokens}.get(name, image if output.ndim == 4 else sequence)
+        model = keras.Model(given, output)
+        numbers = np.random.default_rng(0).standard_normal((2, *given.shape[1:]))
+        batch = abs(numbers * 4).astype(int) if name == "masked" else numbers.astype("float32")
+
+        def answer(weights: Any, x: Any, model: Any = model) -> Any:
+            kept = [v.value for v in model.non_trainable_variables]
+            outputs, _ = model.stateless_call(weights, kept, x)
+            return (outputs**2).sum(), outputs
+
+        differentiated = (0,) if name == "masked" else (0, 1)
+        results = []
+        for reform in (False, True):
+            reformed = _jax_cpu.adopt(keras, model, training=True) if reform else ""
+            run = jax.jit(jax.grad(answer, argnums=differentiated, has_aux=True))
+            weights = [v.value for v in model.trainable_variables]
+            slopes, outputs = run(weights, batch)
+            results.append([outputs, *jax.tree.leaves(slopes)])
+        far = [float(np.abs(a - b).max() / np.abs(a).max()) for a, b in zip(*results, strict=True)]
+        found[name] = (reformed, far[0], max(far[1:]))
+    return found
+
+
+def test_reformed_layers_have_the_outputs_and_gradients_of_keras() -> None:
+    """Every setting that is covered; what is not keeps Keras's form, as a masked sequence does."""
+    if "jax" not in subjects.installed():
+        pytest.skip("jax is not installed")
+    found = subjects.ask("jax", gradients_of_reformed_layers)
+    assert {name: reformed for name, (reformed, _, _) in found.items()} == {
+        "valid": "1 DepthwiseConv2D",
+        "same": "1 DepthwiseConv2D",
+        "same strided": "1 DepthwiseConv2D",
+        "valid strided": "1 DepthwiseConv2D",
+        "dilated": "none",
+        "multiplied": "none",
+        "lstm": "1 LSTM",
+        "states": "1 LSTM",
+        "both ways": "2 LSTM",
+        "gru": "1 GRU",
+        "gru without bias": "1 GRU",
+        "gru of the first kind": "none",
+        "hard": "none",
+        "masked": "1 LSTM",
+    }
+    for name, (_, outputs, slopes) in found.items():
+        assert outputs < 1e-5, name
+        assert slopes < 1e-5, name
