@@ -299,3 +299,20 @@ def test_reformed_layers_have_the_outputs_and_gradients_of_keras() -> None:
     for name, (_, outputs, slopes) in found.items():
         assert outputs < 1e-5, name
         assert slopes < 1e-5, name
+
+
+def graphs_of_the_compiler(framework: str, workload: str) -> list[bool | int]:
+    """Runs beside: what ``tuned`` says of its graphs after two queries."""
+    request = request_for(framework, workload, policy=Policy.TUNED)
+    subject: Any = registry.framework(framework).open_subject(request)
+    for buffer in (0, 1):
+        subject.query(buffer)
+    return [subject.info["compiled"], subject.info["compiled_graphs"]]
+
+
+@pytest.mark.parametrize(("workload", "found"), [("lstm_lm", [False, 0]), ("gemm", [True, 1])])
+def test_pytorch_says_what_its_compiler_made(workload: str, found: list[bool | int]) -> None:
+    """It leaves a model that steps through a sequence alone, and says nothing."""
+    if "pytorch" not in subjects.installed():
+        pytest.skip("pytorch is not installed")
+    assert subjects.ask("pytorch", graphs_of_the_compiler, workload) == found
