@@ -154,8 +154,9 @@ def test_a_servers_energy_is_of_queries_at_the_rate_that_it_holds(tmp_path: Path
     (window,) = trial.energy
     rate_per_s = float(str(trial.subject["offered_queries_per_s"]))
     assert window.duration_s >= ENERGY.energy_window_s
-    expected = rate_per_s * window.duration_s
-    assert abs(window.n_samples - expected) < 5 * expected**0.5
+    # Poisson arrivals, for as long as was asked; the last is answered late on a busy machine.
+    least, most = rate_per_s * ENERGY.energy_window_s, rate_per_s * window.duration_s
+    assert least - 5 * least**0.5 - 1 < window.n_samples < most + 5 * most**0.5 + 1
     assert trial.subject["energy_windows_in_time"] in {"1 of 1", "0 of 1"}
     value = metrics.compute("energy_j_per_sample", result, finished.run)
     assert isinstance(value, Estimated)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -192,7 +193,10 @@ def test_loadgen_finds_a_rate_below_what_the_subject_can_do(judged: list[Served]
             raise
     _told_rightly(judged, 0.020)
     rate_per_s = samples.facts["offered_queries_per_s"]
-    assert 50 < rate_per_s < 500
+    assert isinstance(rate_per_s, float)
+    # A machine that wakes a sleeper late by half of the limit makes a low rate the right answer.
+    assert 50 < rate_per_s < 500 or beside.latest_s(-math.inf, math.inf) > 0.010
+    assert rate_per_s < 500
     n = sum(v.n_samples for v in samples.values)
     assert n == len(samples.queries_s)
     # On a busy machine a low rate may hold, and the run's time end before there are enough.
@@ -256,8 +260,9 @@ def test_energy_windows_serve_at_the_rate_that_was_found(rate_per_s: float) -> N
     assert second.start_s + second.duration_s <= time.monotonic()
     for value in (first, second):
         assert value.duration_s >= 0.5
-        # Poisson arrivals: within five standard deviations.
-        expected = rate_per_s * value.duration_s
-        assert abs(value.n_samples - expected) < 5 * expected**0.5 + 1
+        # Poisson arrivals, within five standard deviations: of the time asked for at least, and at most
+        # of what it took where the machine answered late.
+        least, most = rate_per_s * 0.5, rate_per_s * value.duration_s
+        assert least - 5 * least**0.5 - 1 < value.n_samples < most + 5 * most**0.5 + 1
     assert len(shift.held) == 2
     assert set(told) == {"energy"}
