@@ -17,7 +17,7 @@ import io
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import predict_ranking as ranking
 from dlbench.analysis.predict import asked, calibration, leave_out, predictor, tables
-from dlbench.analysis.predict.cells import Cells, Encoder, Floats
+from dlbench.analysis.predict.cells import Cells, Encoder, Floats, sizes_of
 from dlbench.analysis.predict.kernel import Scales
 from dlbench.analysis.predict.leave_out import Flags, Learner, LeftOut
 from dlbench.analysis.predict.types import Task
@@ -171,6 +171,10 @@ def _table(options: argparse.Namespace) -> None:
     _harder_training_line(training, widths)
     _inference_lines(inference)
     _progress(started, "inference")
+    for name, pool in (("training", training), ("inference", inference)):
+        _source_lines(name, pool)
+        _family_line(name, pool)
+    _progress(started, "sources and families left out")
     _ranking_lines(devices, widths)
     print(f"\n{time.monotonic() - started:.0f} s")
 
@@ -193,7 +197,9 @@ class Pool:
 def _pool(read: tables.Tables, task: Task, large: int) -> Pool:
     encoder = Encoder()
     rows = [o for o in read.observations if o.workload.task is task]
-    every, batched = predictor.gather(rows, read.devices, encoder)
+    # Tables of training leave sizes to those of inference.
+    sizes = sizes_of(o.workload for o in read.observations)
+    every, batched = predictor.gather(rows, read.devices, encoder, sizes)
     learner = Learner(encoder=encoder, batched=batched, scales=Scales(), most_anchors=MOST_ANCHORS)
     return Pool(cells=leave_out.thin(every, large), learner=learner)
 
@@ -328,6 +334,52 @@ def _inference_lines(pool: Pool) -> None:
     said = leave_out.folds(cells, pool.learner, parts)
     name = "inference, model and device unknown, sizes known"
     print(_errors(said, widths, said.asked, name).line())
+
+
+def _source_lines(task: str, pool: Pool) -> None:
+    """Each source in turn is hidden, and its rows asked as of a source that nobody knows.
+
+    Of models that other sources measured. Widths are those of the other half of the sources.
+    """
+    cells = pool.cells
+    parts = leave_out.by_source(cells, np.ones(len(cells), dtype=bool))
+    parts = [part for part in parts if part[1].sum() >= LEAST_TO_COVER]
+    halves = [
+        leave_out.folds(cells, pool.learner, parts[k::2], put=leave_out.as_stranger) for k in (0, 1)
+    ]
+    widths = [calibration.Calibration(half_widths=calibration.of_sources(h)) for h in halves]
+    panels = sorted({w.panel for w in cells.workloads})
+    names = [(f"{task}, source unknown, model known elsewhere", np.ones(len(cells), dtype=bool))]
+    names += [(f"  of these {panel}", _panel(cells, panel)) for panel in panels]
+    for name, which in names:
+        known = [which & (half.n_same_model > 0) for half in halves]
+        first, second = (
+            _errors(half, width, flags, name)
+            for half, width, flags in zip(halves, widths[::-1], known, strict=True)
+        )
+        if len(first.relative) + len(second.relative):
+            print(_joined(first, second).line())
+
+
+def _joined(first: Errors, second: Errors) -> Errors:
+    return replace(
+        first,
+        relative=np.concatenate([first.relative, second.relative]),
+        inside=np.concatenate([first.inside, second.inside]),
+    )
+
+
+def _family_line(task: str, pool: Pool) -> None:
+    """Each family of models in turn is hidden on all devices, and asked."""
+    cells = pool.cells
+    hidden = cells.codes["model"] % calibration.MODEL_FOLDS == 0
+    models = leave_out.folds(cells, pool.learner, [(hidden, hidden)])
+    widths = calibration.Calibration(half_widths=calibration.of_models(models))
+    said = pool.left_out("family")
+    sized = np.isfinite(cells.size[:, 0])
+    for name, which in (("sizes known", sized), ("sizes unknown", ~sized)):
+        line = f"{task}, whole family of models left out, {name}"
+        print(_errors(said, widths, said.asked & which, line).line())
 
 
 def _ranking_lines(left_out: LeftOut, widths: calibration.Calibration) -> None:

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from dlbench.analysis.predict.cells import Cells, Floats, precision_group
-from dlbench.analysis.predict.leave_out import Learner, LeftOut, by_column, folds
+from dlbench.analysis.predict.leave_out import (
+    Learner,
+    LeftOut,
+    as_stranger,
+    by_column,
+    by_source,
+    folds,
+)
 from dlbench.analysis.predict.predictor import Forecast
 from dlbench.analysis.predict.types import Workload
 
@@ -17,12 +24,13 @@ NORMAL_90 = 1.6448536269514722
 """Two-sided 90 % of a normal distribution."""
 SHRINKAGE = 30.0
 NARROWEST, WIDEST = 0.25, 3.0
-MODEL_FOLDS = 6
+MODEL_FOLDS, SOURCE_FOLDS = 6, 5
 
 Tier = str
-MEASURED_ELSEWHERE, MODEL_KNOWN, MODEL_SIZED, MODEL_UNKNOWN, MODEL_FOREIGN = (
+MEASURED_ELSEWHERE, MODEL_KNOWN, SOURCE_UNKNOWN, MODEL_SIZED, MODEL_UNKNOWN, MODEL_FOREIGN = (
     "same work measured on other devices",
     "model measured in other set-ups",
+    "model measured by other sources only",
     "model never measured, sizes known",
     "model never measured",
     "model never measured, few others of this harness",
@@ -63,20 +71,24 @@ def tiers(said: Forecast | LeftOut, cells: Cells) -> list[Tier]:
         unknown = MODEL_SIZED if size else MODEL_UNKNOWN
         if panel < LEAST_OF_PANEL:
             unknown = MODEL_FOREIGN
-        found.append(MEASURED_ELSEWHERE if work else MODEL_KNOWN if model else unknown)
+        elsewhere = MODEL_KNOWN if panel else SOURCE_UNKNOWN
+        found.append(MEASURED_ELSEWHERE if work else elsewhere if model else unknown)
     return found
 
 
 def calibrate(cells: Cells, learner: Learner) -> tuple[Calibration, LeftOut]:
     """Leave whole architectures out in turn, and take the 90 % quantile of what was missed.
 
-    What is told of models that were never measured is calibrated by leaving models out.
+    What is told of models that were never measured is calibrated by leaving models out, and what is
+    told to a source that nobody knows by leaving sources out.
     """
     everything = np.ones(len(cells), dtype=bool)
     left_out = folds(cells, learner, by_column(cells, "arch", everything))
     hidden = cells.codes["model"] % MODEL_FOLDS == 0
     models = folds(cells, learner, [(hidden, hidden)])
-    return Calibration(half_widths={**of(left_out).half_widths, **of_models(models)}), left_out
+    sources = folds(cells, learner, by_source(cells, everything, SOURCE_FOLDS), put=as_stranger)
+    widths = {**of(left_out).half_widths, **of_models(models), **of_sources(sources)}
+    return Calibration(half_widths=widths), left_out
 
 
 def of_models(left_out: LeftOut) -> dict[str, float]:
@@ -85,6 +97,13 @@ def of_models(left_out: LeftOut) -> dict[str, float]:
     return {
         name: x for name, x in widths.items() if name.split("|")[1] in (MODEL_SIZED, MODEL_UNKNOWN)
     }
+
+
+def of_sources(left_out: LeftOut) -> dict[str, float]:
+    """Widths where the source was left out: by task, since its panel is that of nobody."""
+    said = left_out.take(left_out.asked & (left_out.n_same_model > 0))
+    widths = of(said).half_widths
+    return {name: x for name, x in widths.items() if name.split("|")[1:] == [SOURCE_UNKNOWN]}
 
 
 def of(left_out: LeftOut) -> Calibration:

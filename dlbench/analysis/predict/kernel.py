@@ -28,9 +28,11 @@ class Scales:
     tables (docs/prediction.md); they are few against the rows, and hold for all devices alike.
     """
 
-    model_known: float = 0.3
-    model_sized: float = 0.6
-    model_unknown: float = 3.0
+    model_known: float = 0.8
+    model_sized: float = 0.8
+    model_unknown: float = 6.0
+    model_precision: float = 0.3
+    panel: float = 0.3
     level: float = 0.4
     stack: float = 0.3
     setup: float = 0.1
@@ -84,6 +86,18 @@ class Sample:
     batch: Floats = field(default_factory=lambda: np.zeros(0))
 
 
+def model_variance(cells: Cells, scales: Scales) -> Floats:
+    """How far each cell's model departs from what its size and set-up tell, on all devices."""
+    one = sample(cells, scales)
+    of_size = (scales.size**2 + scales.family_size**2) * (one.has_size > 0)
+    return np.asarray(one.amplitude**2 + of_size)
+
+
+def setup_variance(scales: Scales) -> float:
+    """How far one model departs from itself in a set-up that nobody saw."""
+    return scales.panel**2 + scales.level**2 + scales.stack**2 + scales.setup**2 + scales.units**2
+
+
 def sample(cells: Cells, scales: Scales) -> Sample:
     """The features of cells: sizes in ln, where known, and how uncertain a model's level is."""
     has_gmacs = np.isfinite(cells.size[:, 0])
@@ -127,6 +141,8 @@ class _Same:
 def _of_work(a: Sample, b: Sample, s: Scales, same: _Same) -> Matrix:
     model, level, task = same("counted"), same("level"), same("task")
     total: Matrix = np.outer(a.amplitude, b.amplitude) * model * task
+    total += s.model_precision**2 * model * task * same("precision")
+    total += s.panel**2 * same("panel") * task
     total += level * s.level**2 + same("stack") * s.stack**2 + same("setup") * s.setup**2
     total += same("units") * s.units**2
     both_sized = (a.has_size[:, None] == b.has_size[None, :]) & (a.has_size[:, None] > 0)

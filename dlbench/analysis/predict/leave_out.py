@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from dlbench.analysis.predict import predictor
 from dlbench.analysis.predict.anchors import spread_out
 from dlbench.analysis.predict.cells import Cells, Codes, Encoder, Floats, precision_group
 from dlbench.analysis.predict.kernel import Scales
+from dlbench.analysis.predict.types import Workload
 
 Flags = npt.NDArray[np.bool_]
 
@@ -60,13 +61,19 @@ class Learner:
         return predictor.learn(cells, self.encoder, self.batched, self.scales, self.most_anchors)
 
 
-def folds(cells: Cells, learner: Learner, parts: Iterable[tuple[Flags, Flags]]) -> LeftOut:
+def folds(
+    cells: Cells,
+    learner: Learner,
+    parts: Iterable[tuple[Flags, Flags]],
+    put: Callable[[Workload], Workload] = lambda workload: workload,
+) -> LeftOut:
     """Predict each part's asked cells from all cells that are not hidden.
 
     Args:
         cells: measured cells.
         learner: how to fit.
         parts: (hidden, asked) flags of each fold; what is asked must be hidden.
+        put: how a cell's workload is asked for, as ``as_stranger``.
     """
     ln_rate, sd = np.full(len(cells), np.nan), np.full(len(cells), np.nan)
     work, model = np.zeros(len(cells), dtype=np.int64), np.zeros(len(cells), dtype=np.int64)
@@ -76,7 +83,7 @@ def folds(cells: Cells, learner: Learner, parts: Iterable[tuple[Flags, Flags]]) 
         if not len(index) or hidden.all():
             continue
         fitted = learner.fit(cells.take(~hidden))
-        said = fitted.forecast([(cells.devices[i], cells.workloads[i]) for i in index])
+        said = fitted.forecast([(cells.devices[i], put(cells.workloads[i])) for i in index])
         ln_rate[index], sd[index] = said.ln_rate, said.sd
         work[index], model[index] = said.n_same_work, said.n_same_model
         panel[index] = said.n_same_panel
@@ -94,6 +101,37 @@ def by_column(cells: Cells, column: str, asked: Flags) -> list[tuple[Flags, Flag
     """One fold for each value of a column (device, arch, model ...), hidden as a whole."""
     codes = cells.codes[column]
     return [(codes == c, (codes == c) & asked) for c in np.unique(codes[asked])]
+
+
+MOST_SOURCES = 1000
+STRANGER = "a source of none of the tables"
+
+
+def as_stranger(workload: Workload) -> Workload:
+    """The same work as somebody asks for it whose way to measure is not known."""
+    return replace(workload, panel=STRANGER)
+
+
+def by_source(cells: Cells, asked: Flags, most: int = MOST_SOURCES) -> list[tuple[Flags, Flags]]:
+    """One fold for each source: an era of Lambda's, a round of MLPerf's, a framework of NVIDIA's.
+
+    Args:
+        cells: measured cells.
+        asked: which may be asked; of these, models that no other source measured are left out.
+        most: folds; where there are more sources, several are hidden together.
+    """
+    names: dict[tuple[str, str], int] = {}
+    source = np.array(
+        [
+            names.setdefault((w.panel, w.setup.split("|", 1)[0]), len(names)) % most
+            for w in cells.workloads
+        ]
+    )
+    work = np.stack([cells.codes["counted"], cells.codes["task"]])
+    _, work = np.unique(work, axis=1, return_inverse=True)
+    pairs = np.unique(np.stack([work, source]), axis=1)
+    several = np.bincount(pairs[0], minlength=1)[work] > 1
+    return [(source == k, (source == k) & asked & several) for k in range(min(len(names), most))]
 
 
 def thin(cells: Cells, large: int) -> Cells:

@@ -14,7 +14,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from dlbench.analysis.predict.cells import Cells, Floats, precision_group
+from dlbench.analysis.predict import kernel
+from dlbench.analysis.predict.cells import Cells, Codes, Floats, precision_group
+from dlbench.analysis.predict.kernel import Scales
 from dlbench.analysis.predict.types import Workload
 
 SIZES = ("gmacs", "activations", "parameters")
@@ -22,15 +24,9 @@ USUAL = (4.0, 11.0, 25.0)
 """About ResNet-50: slopes turn around it, so that a panel's slope is not its level."""
 INTERCEPT_SD = 100.0
 GROUP_SD = 1.0
-SETUP_SD = 0.3
-"""Of a panel and a stack: a model runs about as fast elsewhere, so sizes and families explain first."""
-SLOPE_SD = 1.0
-GROUP_SLOPE_SD = 0.3
-ROW_SD = 0.3
+SLOPE_SD = 0.3
 USUAL_INTENSITY = 0.35
 """Thousand multiply-accumulates an activation, of ResNet-50: stands in where only these are known."""
-MOST_ROWS = 6000
-"""Enough for some hundred coefficients; of more rows an even part is taken."""
 
 Name = tuple[str, ...]
 
@@ -50,37 +46,61 @@ class Level:
             ]
         )
 
-    def of_setup(self, workload: Workload) -> float:
-        """What a workload's panel and stack add, which another set-up would not have of its own."""
-        terms = _terms_of(workload)
-        return sum(self.coefficients.get(n, 0.0) for n in terms if n[0] in ("panel", "stack"))
 
+def fit(cells: Cells, ln_relative: Floats, scales: Scales) -> Level:
+    """Ridge regression of what the roofline leaves, beside an effect of each model.
 
-def fit(cells: Cells, ln_relative: Floats) -> Level:
-    """Ridge regression of what the roofline leaves, on the sizes of the models.
+    One observation is what a model reached in one stack, the mean over devices. What a model does
+    of its own is a random effect with the kernel's spread: two precisions are compared by the models
+    that ran in both, and a model whose size is not known says next to nothing of others.
 
     Args:
         cells: measured cells.
         ln_relative: the roofline's ln of relative rate of each.
+        scales: how far models depart from their sizes, and set-ups from their model.
     """
-    step = -(-len(cells) // MOST_ROWS)
-    index = np.arange(0, len(cells), max(step, 1))
-    part = cells.take(index)
+    _, first, stack = np.unique(cells.codes["stack"], return_index=True, return_inverse=True)
+    target = np.bincount(stack, cells.y - ln_relative) / np.bincount(stack)
+    part = cells.take(first)
     terms = _terms(part)
     names = sorted({name for row in terms for name in row})
     column = {name: j for j, name in enumerate(names)}
-    design = np.zeros((len(part), len(names)))
+    rows = np.zeros((len(part), len(names) + 1))
+    rows[:, -1] = target
     for i, row in enumerate(terms):
         for name, x in row.items():
-            design[i, column[name]] = x
-    _, model = np.unique(part.codes["model"], return_inverse=True)
-    # A model that was measured a thousand times says no more of other models than one measured once.
-    weight = 1 / np.bincount(model)[model] / ROW_SD**2
+            rows[i, column[name]] = x
+    work = np.stack([part.codes["counted"], part.codes["task"]])
+    _, model = np.unique(work, axis=1, return_inverse=True)
+    of_model, of_setup = kernel.model_variance(part, scales), kernel.setup_variance(scales)
+    rows = _less_model_mean(rows, of_model / of_setup, model)
+    design, target = rows[:, :-1], rows[:, -1]
     prior = np.diag([1 / _sd(name) ** 2 for name in names])
-    target = part.y - ln_relative[index]
-    gram = design.T @ (design * weight[:, None]) + prior
-    solution = np.linalg.solve(gram, design.T @ (weight * target))
+    expected = np.array([_expected(name) for name in names])
+    gram = design.T @ design / of_setup + prior
+    solution = np.linalg.solve(gram, design.T @ target / of_setup + prior @ expected)
     return Level(coefficients=dict(zip(names, (float(x) for x in solution), strict=True)))
+
+
+def _less_model_mean(rows: Floats, ratio: Floats, model: Codes) -> Floats:
+    """Rows less so much of their model's mean that what is left is independent (quasi-demeaning).
+
+    Args:
+        rows: one observation each.
+        ratio: variance among models over that of one model's observations: where it is 0 nothing is
+            taken, where a model's own effect is anybody's guess all of the mean.
+        model: the model of each.
+    """
+    n = np.bincount(model)
+    share = 1 - 1 / np.sqrt(1 + n[model] * ratio)
+    sums = np.zeros((len(n), rows.shape[1]))
+    np.add.at(sums, model, rows)
+    return np.asarray(rows - share[:, None] * (sums / n[:, None])[model])
+
+
+def _expected(name: Name) -> float:
+    """Twice the work takes twice as long, half of which is arithmetic and half traffic."""
+    return -0.5 if name[0] == "slope" and name[-1] in ("gmacs", "activations") else 0.0
 
 
 def _sd(name: Name) -> float:
@@ -89,10 +109,6 @@ def _sd(name: Name) -> float:
             return INTERCEPT_SD
         case "slope":
             return SLOPE_SD
-        case "group slope":
-            return GROUP_SLOPE_SD
-        case "panel" | "stack":
-            return SETUP_SD
         case _:
             return GROUP_SD
 
@@ -106,9 +122,7 @@ def _terms_of(w: Workload) -> dict[Name, float]:
     """The regressors of a workload that are not 0; kept, since every fold asks for them again."""
     terms: dict[Name, float] = {
         ("all", w.task, w.unit): 1.0,
-        ("panel", w.panel, w.task, w.unit): 1.0,
         ("precision", w.task, precision_group(w.arithmetic)): 1.0,
-        ("stack", w.panel, w.task, w.framework, w.policy): 1.0,
         ("family", w.task, w.unit, w.family): 1.0,
     }
     activations = w.macts_m or (w.gmacs and w.gmacs / USUAL_INTENSITY)
@@ -116,7 +130,6 @@ def _terms_of(w: Workload) -> dict[Name, float]:
     for size, x, usual in zip(SIZES, own, USUAL, strict=True):
         if x:
             terms["slope", w.task, size] = math.log(x / usual)
-            terms["group slope", w.panel, w.task, w.unit, size] = math.log(x / usual)
         else:
             terms["missing", w.task, size] = 1.0
     return terms

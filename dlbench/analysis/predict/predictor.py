@@ -250,7 +250,7 @@ def learn(
     shape = roofline.fit(cells.take(comparable(cells, MOST_COMPARED)))
     ln_relative = shape.ln_relative_rate(cells)
     efficiency = fit_efficiency(cells, cells.y - ln_relative)
-    size = level.fit(cells, ln_relative)
+    size = level.fit(cells, ln_relative, scales)
     residual = cells.y - mean_of(cells, shape, size, efficiency)
     noise, outlier = row_noise(cells, residual)
     own = np.array([noise_of(noise, w, scales) for w in cells.workloads])

@@ -9,6 +9,7 @@ measurements, so that a fresh clone has predictions, and every measurement impro
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from dlbench.analysis.predict import predictor
+from dlbench.analysis.predict import kernel, predictor
 from dlbench.analysis.predict.calibration import Calibration
 from dlbench.analysis.predict.cells import (
     Cells,
@@ -31,7 +32,8 @@ from dlbench.analysis.predict.cells import (
 )
 from dlbench.analysis.predict.devices import DeviceTable
 from dlbench.analysis.predict.estimate import Estimator, Range
-from dlbench.analysis.predict.kernel import Scales
+from dlbench.analysis.predict.kernel import Scales, setup_variance
+from dlbench.analysis.predict.leave_out import as_stranger
 from dlbench.analysis.predict.level import Level
 from dlbench.analysis.predict.noise import noise_of
 from dlbench.analysis.predict.predictor import Learnt
@@ -39,14 +41,16 @@ from dlbench.analysis.predict.roofline import Roofline
 from dlbench.analysis.predict.types import Arithmetic, DeviceSpec, Observation, Task, Workload
 from dlbench.core.errors import UsageError
 
-FORMAT = 2
-"""1 had roofline nodes of seven parts, without the power."""
+FORMAT = 3
+"""2 had the scatter of set-ups in the spread of a model; 1 had roofline nodes of seven parts."""
 LARGEST_BYTES = 4_000_000
 LEAST_DEVICES = 5
 """A model's shares and level are shipped where so many devices ran it: coefficients, not rows."""
 LEAST_SD = 0.02
 LARGEST_SD_OF_DEVICE = 0.95
 """A correction that leaves more than this share of its prior's sd says nothing, and is left out."""
+LARGEST_SHARE_OF_PRIOR = 0.9
+"""A model known less surely than this counts as known so far; what it says is next to nothing."""
 BATCH_SD = 0.5
 """Public panels list batches from 1 to 1024 under one name; a user asks near the usual one."""
 PANEL = "public tables"
@@ -142,12 +146,10 @@ def _device_effects(estimator: Estimator) -> list[dict[str, Any]]:
 def _model_effects(estimator: Estimator, common: frozenset[str]) -> list[dict[str, Any]]:
     """How far each common model departs from what its size tells, by task and precision.
 
-    What the set-ups that ran it add is in it: of a set-up that nobody knows, the model's rates
-    elsewhere say more than a panel's mean over other models.
+    It is what the fit tells a source that nobody knows; the spread is without that of set-ups.
     """
-    cells, size = estimator.predictor.cells, estimator.predictor.learnt.level
+    cells, scatter = estimator.predictor.cells, setup_variance(estimator.predictor.learnt.scales)
     keys: dict[tuple[str, ...], tuple[DeviceSpec, Workload]] = {}
-    added: dict[tuple[str, ...], dict[tuple[str, ...], float]] = {}
     for device, w in zip(cells.devices, cells.workloads, strict=True):
         if w.model in common and w.task is not Task.UNKNOWN and w.unit == "samples/s":
             precision = precision_group(w.arithmetic)
@@ -164,16 +166,14 @@ def _model_effects(estimator: Estimator, common: frozenset[str]) -> list[dict[st
             )
             if usable(device, neutral):
                 keys.setdefault((w.model, w.task, precision), (device, neutral))
-                of_model = added.setdefault((w.model, w.task, precision), {})
-                of_model[w.panel, w.framework, w.policy] = size.of_setup(w)
     corrections = _corrections(estimator, list(keys.values()), (1.0, 0.0))
     return [
         {
             "workload": {k: v for k, v in _plain(w).items() if v not in ("", None)},
-            "ln_correction": round(value + float(np.mean(list(added[key].values()))), DIGITS),
-            "sd": round(max(sd, LEAST_SD), DIGITS),
+            "ln_correction": round(value, DIGITS),
+            "sd": round(math.sqrt(max(sd**2 - scatter, LEAST_SD**2)), DIGITS),
         }
-        for (key, (_, w)), (value, sd, _prior) in zip(keys.items(), corrections, strict=True)
+        for (_, w), (value, sd, _prior) in zip(keys.values(), corrections, strict=True)
     ]
 
 
@@ -322,10 +322,12 @@ def _effects(known: Coefficients, learnt: Learnt) -> tuple[Cells, Floats, Floats
                 | {
                     "task": Task(e["workload"]["task"]),
                     "arithmetic": Arithmetic(e["workload"]["arithmetic"]),
+                    # No two corrections are of one set-up.
+                    "panel": f"{PANEL} {i}",
                 }
             ),
         )
-        for e in known.model_effects
+        for i, e in enumerate(known.model_effects)
     ]
     cells = join(
         encode(devices, None, learnt.encoder, learnt.batched, (0.0, 1.0)),
@@ -334,10 +336,37 @@ def _effects(known: Coefficients, learnt: Learnt) -> tuple[Cells, Floats, Floats
     effects = [*known.device_effects, *known.model_effects]
     values = np.array([e["ln_correction"] for e in effects], dtype=float)
     variances = np.array([e["sd"] for e in effects], dtype=float) ** 2
-    # A model's correction is known as far as its sd beyond the scatter of set-ups, and the kernel gives
-    # every cell of work that scatter once more: it is taken away from both.
-    s = learnt.scales
-    scatter = s.level**2 + s.stack**2 + s.setup**2 + s.units**2
     of_model = slice(len(devices), None)
-    variances[of_model] = np.maximum(variances[of_model] - 2 * scatter, LEAST_SD**2 - scatter)
+    values[of_model], variances[of_model] = _as_measured(
+        cells.take(np.arange(len(cells))[of_model]), values[of_model], variances[of_model], learnt
+    )
     return cells, values, variances
+
+
+def _as_measured(
+    cells: Cells, values: Floats, variances: Floats, learnt: Learnt
+) -> tuple[Floats, Floats]:
+    """What had to be measured of models, and how surely, for kriging to tell these corrections.
+
+    Kriging draws a measurement to the mean, and gives it the scatter of its set-up; a correction has
+    been drawn already, and has none. So of prior variance P and spread v the row's variance is
+    P v / (P - v) without that scatter, and the values solve K (K + R)^-1 measured = corrections.
+    """
+    if not len(cells):
+        return values, variances
+    scales = learnt.scales
+    elsewhere = encode(
+        [(d, as_stranger(w)) for d, w in zip(cells.devices, cells.workloads, strict=True)],
+        None,
+        learnt.encoder,
+        learnt.batched,
+        (1.0, 0.0),
+    )
+    shared = kernel.covariance(
+        kernel.sample(cells, scales), kernel.sample(elsewhere, scales), scales
+    )
+    prior = np.diag(shared)
+    spread = np.minimum(variances, LARGEST_SHARE_OF_PRIOR * prior)
+    row = prior * spread / (prior - spread)
+    measured = values + row * np.linalg.solve(shared, values)
+    return measured, row - setup_variance(scales)

@@ -21,7 +21,7 @@ from dlbench.analysis.predict.cells import NEUTRAL_TDP_W, Encoder, encode
 from dlbench.analysis.predict.devices import DeviceTable
 from dlbench.analysis.predict.estimate import Estimator
 from dlbench.analysis.predict.kernel import Scales
-from dlbench.analysis.predict.types import DeviceSpec, Observation, Task
+from dlbench.analysis.predict.types import Arithmetic, DeviceSpec, Observation, Task, Workload
 from dlbench.core.types import Absent, Estimated
 from tests import predict_tables as synthetic
 
@@ -207,6 +207,71 @@ def test_intervals_hold_for_devices_left_out() -> None:
     inside = np.abs(said.ln_rate - cells.y) <= half
     assert 0.80 <= inside.mean() <= 1.0
     assert np.median(half) < 0.5
+
+
+@pytest.fixture(scope="module")
+def of_two_sources() -> Estimator:
+    """Every model in two precisions and two eras, and, of another source, fast ones in single only."""
+    seen = synthetic.observations()
+    seen += [replace(o, workload=replace(o.workload, setup="own-2")) for o in seen]
+    single = [
+        replace(o, rate=o.rate / 2, workload=replace(o.workload, arithmetic=Arithmetic.SINGLE))
+        for o in seen
+    ]
+    fast = [
+        replace(o, rate=o.rate * 20, workload=_named(o.workload, f"{o.workload.model} fast"))
+        for o in single
+    ]
+    return estimate.fit([*seen, *single, *fast], TABLE)
+
+
+def _named(workload: Workload, model: str) -> Workload:
+    return replace(workload, model=model, panel="fast", setup="fast-1")
+
+
+@pytest.mark.parametrize("model", ["resnet50", "bert_base", "unet_medical"])
+def test_a_source_that_nobody_knows_gets_what_the_model_ran_at(
+    of_two_sources: Estimator, model: str
+) -> None:
+    """In either precision; with an interval wider than that of a known source, which says why."""
+    truth = synthetic.true_rate(_device("New-M"), model)
+    for known, expected in (
+        (synthetic.workload(model), truth),
+        (replace(synthetic.workload(model), arithmetic=Arithmetic.SINGLE), truth / 2),
+    ):
+        unknown = replace(known, panel="blog", setup="blog|pytorch")
+        told, same = (
+            _estimated(of_two_sources.estimate(_device("New-M"), w)) for w in (unknown, known)
+        )
+        assert told.value == pytest.approx(expected, rel=0.4)
+        assert told.from_[0] == "model measured by other sources only"
+        assert told.interval.low < expected < told.interval.high
+        ratios = [x.interval.high / x.interval.low for x in (told, same)]
+        assert ratios[0] > ratios[1]
+
+
+def test_sources_are_left_out_where_another_knows_the_model() -> None:
+    """Two eras of one panel and a panel of its own: what only one source measured is not asked."""
+    base = synthetic.workload("resnet50")
+    rows = [
+        replace(base, setup="a|1"),
+        replace(base, setup="b|1"),
+        replace(base, setup="b|2", model="only here"),
+        replace(base, panel="other", setup="a"),
+    ]
+    cells = encode([(DEVICES[0], w) for w in rows], None, Encoder(), frozenset())
+    everything = np.ones(len(cells), dtype=bool)
+    parts = leave_out.by_source(cells, everything)
+    assert [(hidden.tolist(), asked.tolist()) for hidden, asked in parts] == [
+        ([True, False, False, False], [True, False, False, False]),
+        ([False, True, True, False], [False, True, False, False]),
+        ([False, False, False, True], [False, False, False, True]),
+    ]
+    together = leave_out.by_source(cells, everything, 2)
+    assert [hidden.tolist() for hidden, _ in together] == [
+        [True, False, False, True],
+        [False, True, True, False],
+    ]
 
 
 def test_an_impossible_row_does_not_bend_the_rest(fitted: Estimator) -> None:

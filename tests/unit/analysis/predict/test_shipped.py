@@ -76,6 +76,18 @@ def test_coefficients_alone_tell_what_the_fit_tells(
     assert fast / slow == pytest.approx(truth[1] / truth[0], rel=0.15)
 
 
+@pytest.mark.parametrize("model", [m[0] for m in synthetic.MODELS])
+def test_a_fresh_clone_tells_what_the_fit_tells_a_source_that_nobody_knows(
+    fitted: Estimator, coefficients: Coefficients, model: str
+) -> None:
+    """One mechanism: the shipped correction of a model is the fit's answer without a source."""
+    asked = replace(synthetic.workload(model), panel="dlbench")
+    alone = shipped.estimator(coefficients=coefficients)
+    for name in ("Old-S", "Mid-M", "New-L"):
+        whole, found = (_estimated(e.estimate(_device(name), asked)) for e in (fitted, alone))
+        assert found.value == pytest.approx(whole.value, rel=0.05)
+
+
 def test_ones_own_measurement_sets_the_level(coefficients: Coefficients) -> None:
     """Measured at home at half the public rate: other devices are told at half, more narrowly."""
     mine = [
