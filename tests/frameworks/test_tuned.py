@@ -316,3 +316,39 @@ def test_pytorch_says_what_its_compiler_made(workload: str, found: list[bool | i
     if "pytorch" not in subjects.installed():
         pytest.skip("pytorch is not installed")
     assert subjects.ask("pytorch", graphs_of_the_compiler, workload) == found
+
+
+def frozen_and_answers(framework: str, mode: str) -> tuple[bool, list[float], list[float]]:
+    """Runs beside: whether weights are frozen, and outputs before and after they change."""
+    import torch
+
+    request = request_for(framework, "resnet50", policy=Policy.TUNED, mode=Mode(mode))
+    subject: Any = registry.framework(framework).open_subject(request)
+    if request.case.mode is Mode.TRAINING:
+        subject.step(0)
+        return subject.info["frozen_weights"], [], []
+    answers = []
+    for _ in range(2):
+        answers.append(subject.fetch(subject.query(0)).ravel()[:8].tolist())
+        with torch.no_grad():
+            for parameter in subject.model.parameters():
+                parameter.zero_()
+    return subject.info["frozen_weights"], answers[0], answers[1]
+
+
+def test_pytorch_freezes_weights_in_inference_on_a_cpu() -> None:
+    """The program no longer looks at the model's own; and answers like ``base`` (parity)."""
+    if "pytorch" not in subjects.installed():
+        pytest.skip("pytorch is not installed")
+    frozen, before, after = subjects.ask("pytorch", frozen_and_answers, "inference")
+    assert frozen
+    assert any(before)
+    assert after == before
+
+
+def test_pytorch_freezes_nothing_in_training() -> None:
+    """Even after a model was frozen in the same process."""
+    if "pytorch" not in subjects.installed():
+        pytest.skip("pytorch is not installed")
+    frozen, *_ = subjects.ask("pytorch", frozen_and_answers, "training")
+    assert not frozen
