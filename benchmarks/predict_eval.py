@@ -410,6 +410,10 @@ def _ranking_lines(left_out: LeftOut, widths: calibration.Calibration) -> None:
         some = ranking.pieces(left_out, which)
         tau = ranking.mean_tau(left_out, some)
         print(f"  of these {name}, mean of {len(some)}: {tau:.3f}")
+    print("a device that was left out, placed among the others as measured, like a tau:")
+    for name, which in (("all", wanted), ("Lambda's panel", lambdas), ("  without (*)", steady)):
+        place = ranking.mean_place(left_out, ranking.pieces(left_out, which))
+        print(f"  {name}: {place:.3f}")
     print("Kendall's tau of one ranking of devices over all their work:")
     for name, which in (("all", wanted), ("Lambda's panel", lambdas), ("  without (*)", steady)):
         tau, n_devices = ranking.overall_tau(left_out, which)

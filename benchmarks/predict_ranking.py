@@ -44,6 +44,23 @@ def _tau_without_ties(said: Floats, measured: Floats) -> float:
     return float(agree[np.abs(gap) > NEAR_TIE].mean())
 
 
+def mean_place(left_out: LeftOut, ranked: Sequence[Codes]) -> float:
+    """How well a device that was left out is placed among the others as they measured, like a tau.
+
+    Whoever asks of one new device knows the others: 1 where each is put on the right side of all of
+    them, 0 where as often on the wrong one. The mean over pieces of work.
+    """
+    said, measured = left_out.ln_rate, left_out.cells.y
+    return float(np.mean([_place(said[i], measured[i]) for i in ranked]))
+
+
+def _place(said: Floats, measured: Floats) -> float:
+    apart = ~np.eye(len(said), dtype=bool)
+    told = np.sign(said[:, None] - measured[None, :])
+    true = np.sign(measured[:, None] - measured[None, :])
+    return float((told * true)[apart].mean())
+
+
 def overall_tau(left_out: LeftOut, which: Flags) -> tuple[float, int]:
     """Kendall's tau of one ranking of devices over all their work, and how many devices it ranks.
 

@@ -45,6 +45,19 @@ def test_tau_is_of_each_piece_of_work_with_enough_devices() -> None:
     assert ranking.mean_tau_without_ties(said, pieces) == pytest.approx(3 / 5)
 
 
+def test_a_new_device_is_placed_among_what_the_others_measured() -> None:
+    """Of 10, 20, 30, 40 told as 25, 21, 29, 50: the first is on the wrong side of the second only."""
+    rows = [
+        ("a", "x", 10.0, 25.0),
+        ("b", "x", 20.0, 21.0),
+        ("c", "x", 30.0, 29.0),
+        ("d", "x", 40.0, 50.0),
+    ]
+    said = _left_out(rows)
+    pieces = ranking.pieces(said, np.ones(4, dtype=bool))
+    assert ranking.mean_place(said, pieces) == pytest.approx((11 - 1) / 12)
+
+
 def test_one_ranking_over_all_work_compares_devices_that_never_met() -> None:
     """A is half of b on x, b a third of c on y: so a comes before c, though no work has both."""
     rows = [
