@@ -31,7 +31,12 @@ def names(kind: str) -> tuple[str, ...]:
 
 @cache
 def load(kind: str, name: str) -> ModuleType:
-    """Import one plug-in; a file of dlbench's own wins over an entry point of the same name."""
+    """Import one plug-in; a file of dlbench's own wins over an entry point of the same name.
+
+    Raises:
+        UsageError: there is none of that name.
+        ImportError: several packages offer it, or it does not import.
+    """
     own = name.isidentifier() and (_PACKAGE_FOLDER / kind / f"{name}.py").exists()
     if own and not name.startswith("_"):
         return importlib.import_module(f"dlbench.{kind}.{name}")
@@ -40,7 +45,10 @@ def load(kind: str, name: str) -> ModuleType:
         raise UsageError(f"there is no {kind.removesuffix('s')} named {name!r}", f"Known: {known}.")
     from importlib import metadata
 
-    (entry,) = metadata.entry_points(group=f"dlbench.{kind}", name=name)
+    entry, *more = metadata.entry_points(group=f"dlbench.{kind}", name=name)
+    if more:
+        offering = sorted(e.dist.name if e.dist else e.value for e in (entry, *more))
+        raise ImportError(f"several packages offer it: {', '.join(offering)}")
     return cast("ModuleType", entry.load())
 
 

@@ -85,3 +85,14 @@ def test_an_adapter_that_does_not_import_stops_no_command(home: Path) -> None:
     assert [c["outcome"]["kind"] for c in summary["cases"]] == ["ok"]
     skipped = {s["outcome"]["kind"] for s in summary["skips"]}
     assert skipped == {"missing_dependency"}
+
+
+def test_an_adapter_that_two_packages_offer_is_told_with_both(home: Path) -> None:
+    """Which of them would run is not for the order of a folder to decide."""
+    other = shutil.copytree(
+        home / "site/my_package-1.0.dist-info", home / "site/other-2.0.dist-info"
+    )
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 2.0\n")
+    found = _dlbench(home, "list")["frameworks"]["numpy_plain"]
+    assert found["installed"] is False
+    assert "several packages offer it: my-package, other" in found["reason"]
