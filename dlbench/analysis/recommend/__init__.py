@@ -54,6 +54,9 @@ __all__ = ["predictor", "recommend"]
 OLD_BUILDS_BELOW = 7.5
 """Compute capability that the newest builds of PyTorch for CUDA 12.8 and later leave out."""
 
+ARM_HOSTED = frozenset({"T4G", "GH200-96GB", "GB200"})
+"""Sold beside ARM processors only: AWS's Graviton2 (g5g), NVIDIA's Grace. Fewer packages are built."""
+
 Defaults = tuple[tuple[str, str], ...]
 
 
@@ -412,6 +415,11 @@ def _warned(simulated: Simulated, known: Known) -> Simulated:
         found.append(
             f"{choice.device.name} has compute capability {choice.device.compute_capability}: newest "
             "builds of frameworks leave it out, older ones are needed"
+        )
+    if choice.owned is None and choice.device and choice.device.name in ARM_HOSTED:
+        found.append(
+            f"the processors beside {choice.device.name} are ARM ones: see that your framework has a "
+            "build with CUDA for them"
         )
     if choice.device and known.need.precision in choice.device.not_confirmed:
         found.append(f"its {known.need.precision} peak has one source only")

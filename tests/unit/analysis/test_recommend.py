@@ -890,6 +890,14 @@ def test_old_and_odd_prices_are_told_beside_the_pick() -> None:
     assert any("328 days ago" in w for w in pick.warnings)
 
 
+def test_a_gpu_beside_arm_processors_is_told_so() -> None:
+    """A T4G is sold beside AWS's Graviton2; the L4's host is like everybody's."""
+    arm = picked(r.ask(r.need(), r.of(r.offer(accelerator="T4G"))))
+    usual = picked(r.ask(r.need(), r.of(r.offer())))
+    assert any("beside T4G are ARM ones" in w for w in arm.warnings)
+    assert not any("ARM" in w for w in usual.warnings)
+
+
 def test_a_price_far_below_its_family_is_believed_while_fresh_or_ones_own() -> None:
     """An old one must be confirmed before anybody plans with it."""
     family = [r.offer(instance_type=f"l4.{i}") for i in range(4)]
