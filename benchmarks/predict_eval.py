@@ -14,6 +14,7 @@ import contextlib
 import csv
 import hashlib
 import io
+import math
 import sys
 import time
 from collections import Counter
@@ -31,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import predict_ranking as ranking
 from dlbench.analysis.predict import asked, calibration, leave_out, predictor, tables
 from dlbench.analysis.predict.cells import Cells, Encoder, Floats, sizes_of
+from dlbench.analysis.predict.estimate import WIDEST_RATIO
 from dlbench.analysis.predict.kernel import Scales
 from dlbench.analysis.predict.leave_out import Flags, Learner, LeftOut
 from dlbench.analysis.predict.types import Task
@@ -173,7 +175,7 @@ def _table(options: argparse.Namespace) -> None:
     _progress(started, "inference")
     for name, pool in (("training", training), ("inference", inference)):
         _source_lines(name, pool)
-        _family_line(name, pool)
+        _family_lines(name, pool)
     _progress(started, "sources and families left out")
     _ranking_lines(devices, widths)
     print(f"\n{time.monotonic() - started:.0f} s")
@@ -369,17 +371,33 @@ def _joined(first: Errors, second: Errors) -> Errors:
     )
 
 
-def _family_line(task: str, pool: Pool) -> None:
-    """Each family of models in turn is hidden on all devices, and asked."""
-    cells = pool.cells
-    hidden = cells.codes["model"] % calibration.MODEL_FOLDS == 0
-    models = leave_out.folds(cells, pool.learner, [(hidden, hidden)])
-    widths = calibration.Calibration(half_widths=calibration.of_models(models))
-    said = pool.left_out("family")
-    sized = np.isfinite(cells.size[:, 0])
+def _family_lines(task: str, pool: Pool) -> None:
+    """Each family of models in turn is hidden on all devices, and asked; widths are of the other half.
+
+    What has so wide an interval that it would not be told is counted, and not in the errors.
+    """
+    everything = np.ones(len(pool.cells), dtype=bool)
+    parts = leave_out.by_column(pool.cells, "family", everything)
+    halves = [leave_out.folds(pool.cells, pool.learner, parts[k::2]) for k in (0, 1)]
+    widths = [calibration.Calibration(half_widths=calibration.of_families(h)) for h in halves]
+    sized = np.isfinite(pool.cells.size[:, 0])
     for name, which in (("sizes known", sized), ("sizes unknown", ~sized)):
         line = f"{task}, whole family of models left out, {name}"
-        print(_errors(said, widths, said.asked & which, line).line())
+        told = [_told(half, width) for half, width in zip(halves, widths[::-1], strict=True)]
+        n_refused = sum(
+            int((half.asked & which & ~t).sum()) for half, t in zip(halves, told, strict=True)
+        )
+        first, second = (
+            _errors(half, width, which & t, line, f"{n_refused} refused")
+            for half, width, t in zip(halves, widths[::-1], told, strict=True)
+        )
+        print(_joined(first, second).line())
+
+
+def _told(left_out: LeftOut, widths: calibration.Calibration) -> Flags:
+    """Which cells have an interval that is narrow enough to be told."""
+    half = widths.half_width(left_out.cells, calibration.tiers(left_out, left_out.cells))
+    return np.asarray(2 * half * left_out.sd <= math.log(WIDEST_RATIO))
 
 
 def _ranking_lines(left_out: LeftOut, widths: calibration.Calibration) -> None:

@@ -13,6 +13,7 @@ from dlbench.analysis.predict.leave_out import (
     LeftOut,
     as_stranger,
     by_column,
+    by_family,
     by_source,
     folds,
 )
@@ -24,15 +25,19 @@ NORMAL_90 = 1.6448536269514722
 """Two-sided 90 % of a normal distribution."""
 SHRINKAGE = 30.0
 NARROWEST, WIDEST = 0.25, 3.0
-MODEL_FOLDS, SOURCE_FOLDS = 6, 5
+MODEL_FOLDS, SOURCE_FOLDS, FAMILY_FOLDS = 6, 5, 4
 
 Tier = str
-MEASURED_ELSEWHERE, MODEL_KNOWN, SOURCE_UNKNOWN, MODEL_SIZED, MODEL_UNKNOWN, MODEL_FOREIGN = (
+MEASURED_ELSEWHERE, MODEL_KNOWN, SOURCE_UNKNOWN = (
     "same work measured on other devices",
     "model measured in other set-ups",
     "model measured by other sources only",
+)
+MODEL_SIZED, MODEL_UNKNOWN, ALONE_SIZED, ALONE_UNKNOWN, MODEL_FOREIGN = (
     "model never measured, sizes known",
     "model never measured",
+    "no model of its family measured, sizes known",
+    "no model of its family measured",
     "model never measured, few others of this harness",
 )
 LEAST_OF_PANEL = 100
@@ -64,11 +69,15 @@ def _uncalibrated(tier: Tier) -> float:
 
 def tiers(said: Forecast | LeftOut, cells: Cells) -> list[Tier]:
     """The evidence that stands behind each forecast."""
-    counts = zip(said.n_same_work, said.n_same_model, said.n_same_panel, strict=True)
+    counts = zip(
+        said.n_same_work, said.n_same_model, said.n_same_panel, said.n_same_family, strict=True
+    )
     sized = np.isfinite(cells.size[:, 0])
     found = []
-    for (work, model, panel), size in zip(counts, sized, strict=True):
+    for (work, model, panel, family), size in zip(counts, sized, strict=True):
         unknown = MODEL_SIZED if size else MODEL_UNKNOWN
+        if not family:
+            unknown = ALONE_SIZED if size else ALONE_UNKNOWN
         if panel < LEAST_OF_PANEL:
             unknown = MODEL_FOREIGN
         elsewhere = MODEL_KNOWN if panel else SOURCE_UNKNOWN
@@ -79,24 +88,38 @@ def tiers(said: Forecast | LeftOut, cells: Cells) -> list[Tier]:
 def calibrate(cells: Cells, learner: Learner) -> tuple[Calibration, LeftOut]:
     """Leave whole architectures out in turn, and take the 90 % quantile of what was missed.
 
-    What is told of models that were never measured is calibrated by leaving models out, and what is
-    told to a source that nobody knows by leaving sources out.
+    What is told of models that were never measured is calibrated by leaving models out, of those whose
+    family was not either by leaving families out, and what is told to a source that nobody knows by
+    leaving sources out.
     """
     everything = np.ones(len(cells), dtype=bool)
     left_out = folds(cells, learner, by_column(cells, "arch", everything))
     hidden = cells.codes["model"] % MODEL_FOLDS == 0
     models = folds(cells, learner, [(hidden, hidden)])
     sources = folds(cells, learner, by_source(cells, everything, SOURCE_FOLDS), put=as_stranger)
-    widths = {**of(left_out).half_widths, **of_models(models), **of_sources(sources)}
+    families = folds(cells, learner, by_family(cells, FAMILY_FOLDS))
+    widths = {
+        **of(left_out).half_widths,
+        **of_models(models),
+        **of_families(families),
+        **of_sources(sources),
+    }
     return Calibration(half_widths=widths), left_out
 
 
 def of_models(left_out: LeftOut) -> dict[str, float]:
     """Widths where the model was left out on all devices: only of the evidence that this gives."""
+    return _only(left_out, MODEL_SIZED, MODEL_UNKNOWN)
+
+
+def of_families(left_out: LeftOut) -> dict[str, float]:
+    """Widths where all models of the family were left out: only of the evidence that this gives."""
+    return _only(left_out, ALONE_SIZED, ALONE_UNKNOWN)
+
+
+def _only(left_out: LeftOut, *evidence: Tier) -> dict[str, float]:
     widths = of(left_out).half_widths
-    return {
-        name: x for name, x in widths.items() if name.split("|")[1] in (MODEL_SIZED, MODEL_UNKNOWN)
-    }
+    return {name: x for name, x in widths.items() if name.split("|")[1] in evidence}
 
 
 def of_sources(left_out: LeftOut) -> dict[str, float]:

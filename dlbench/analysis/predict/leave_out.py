@@ -28,6 +28,7 @@ class LeftOut:
     n_same_work: npt.NDArray[np.int64]
     n_same_model: npt.NDArray[np.int64]
     n_same_panel: npt.NDArray[np.int64]
+    n_same_family: npt.NDArray[np.int64]
 
     @property
     def asked(self) -> Flags:
@@ -44,6 +45,7 @@ class LeftOut:
             n_same_work=self.n_same_work[where],
             n_same_model=self.n_same_model[where],
             n_same_panel=self.n_same_panel[where],
+            n_same_family=self.n_same_family[where],
         )
 
 
@@ -77,7 +79,7 @@ def folds(
     """
     ln_rate, sd = np.full(len(cells), np.nan), np.full(len(cells), np.nan)
     work, model = np.zeros(len(cells), dtype=np.int64), np.zeros(len(cells), dtype=np.int64)
-    panel = np.zeros(len(cells), dtype=np.int64)
+    panel, family = np.zeros(len(cells), dtype=np.int64), np.zeros(len(cells), dtype=np.int64)
     for hidden, asked in parts:
         index = np.flatnonzero(asked)
         if not len(index) or hidden.all():
@@ -86,7 +88,7 @@ def folds(
         said = fitted.forecast([(cells.devices[i], put(cells.workloads[i])) for i in index])
         ln_rate[index], sd[index] = said.ln_rate, said.sd
         work[index], model[index] = said.n_same_work, said.n_same_model
-        panel[index] = said.n_same_panel
+        panel[index], family[index] = said.n_same_panel, said.n_same_family
     return LeftOut(
         cells=cells,
         ln_rate=ln_rate,
@@ -94,6 +96,7 @@ def folds(
         n_same_work=work,
         n_same_model=model,
         n_same_panel=panel,
+        n_same_family=family,
     )
 
 
@@ -101,6 +104,12 @@ def by_column(cells: Cells, column: str, asked: Flags) -> list[tuple[Flags, Flag
     """One fold for each value of a column (device, arch, model ...), hidden as a whole."""
     codes = cells.codes[column]
     return [(codes == c, (codes == c) & asked) for c in np.unique(codes[asked])]
+
+
+def by_family(cells: Cells, most: int) -> list[tuple[Flags, Flags]]:
+    """At most so many folds, each of whole families of models, hidden and asked."""
+    fold = cells.codes["family"] % most
+    return [(fold == k, fold == k) for k in range(most)]
 
 
 MOST_SOURCES = 1000

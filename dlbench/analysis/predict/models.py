@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from dlbench.analysis.predict.types import OTHER
+
 # First match wins; a family shares the shape of its work: what it computes for each byte it moves.
 _FAMILIES: tuple[tuple[str, str], ...] = (
     ("diffusion", r"diffusion|flux|pixart|hunyuan|sana|wan2|cogvideo|text-to-(image|video)|sdxl"),
@@ -77,4 +79,4 @@ def canonical(model: str) -> str:
 def family(model: str) -> str:
     """The family of a model by its name; ``other`` where the name tells nothing."""
     name = model.lower()
-    return next((family for family, pattern in _COMPILED if pattern.search(name)), "other")
+    return next((family for family, pattern in _COMPILED if pattern.search(name)), OTHER)

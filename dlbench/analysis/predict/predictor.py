@@ -27,7 +27,7 @@ from dlbench.analysis.predict.cells import (
 from dlbench.analysis.predict.devices import DeviceTable
 from dlbench.analysis.predict.kernel import Scales
 from dlbench.analysis.predict.noise import noise_of, row_noise, surprise
-from dlbench.analysis.predict.types import DeviceSpec, Observation, Workload
+from dlbench.analysis.predict.types import OTHER, DeviceSpec, Observation, Workload
 
 MOST_ANCHORS = 2400
 """Cells in the dense part: solving grows with the cube (2400 take a second on one core)."""
@@ -48,6 +48,7 @@ class Forecast:
     n_same_model: npt.NDArray[np.int64]
     n_same_device: npt.NDArray[np.int64]
     n_same_panel: npt.NDArray[np.int64]
+    n_same_family: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,14 @@ class Predictor:
             n_same_model=_count(known["model"], asked.codes["model"]),
             n_same_device=_count(known["device"], asked.codes["device"]),
             n_same_panel=_count(known["panel"], asked.codes["panel"]),
+            n_same_family=self._relatives(asked),
         )
+
+    def _relatives(self, asked: Cells) -> npt.NDArray[np.int64]:
+        """Rows of each cell's family; what has no family has no relatives."""
+        known = _count(self.cells.codes["family"], asked.codes["family"])
+        named = np.array([w.family != OTHER for w in asked.workloads], dtype=bool)
+        return np.where(named, known, 0)
 
     def encoded(self, pairs: Sequence[tuple[DeviceSpec, Workload]]) -> Cells:
         """The pairs as cells that compare with what was learnt from."""

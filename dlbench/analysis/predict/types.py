@@ -53,6 +53,10 @@ class DeviceSpec:
     tdp_w: float | None = None
 
 
+OTHER = "other"
+"""The family of a model whose name tells of none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
     """What runs: everything beside the device that a throughput depends on.
@@ -67,7 +71,7 @@ class Workload:
     model: str
     task: Task
     arithmetic: Arithmetic
-    family: str = "other"
+    family: str = OTHER
     framework: str = "unknown"
     policy: str = "base"
     panel: str = "own"

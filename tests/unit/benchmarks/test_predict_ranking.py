@@ -29,6 +29,7 @@ def _left_out(rows: list[tuple[str, str, float, float]]) -> LeftOut:
         n_same_work=none,
         n_same_model=none,
         n_same_panel=none,
+        n_same_family=none,
     )
 
 

@@ -349,6 +349,7 @@ def test_a_panel_that_misses_more_gets_wider_intervals_and_none_gets_narrower() 
         n_same_work=many,
         n_same_model=many,
         n_same_panel=many,
+        n_same_family=many,
     )
     found = calibration.of(said).half_width(cells, calibration.tiers(said, cells))
     usual = calibration.of(said).half_widths["train|same work measured on other devices"]
@@ -398,3 +399,36 @@ def test_a_tighter_power_limit_is_told_slower_and_a_newer_chip_needs_less_power(
     lone = tuple(50.0 if part == "power" else -50.0 for part in roofline.PARTS)
     rates = np.exp(roofline.Roofline(nodes={name: lone}).ln_relative_rate(cells))
     assert rates / rates[0] == pytest.approx([1.0, 0.5, 0.5])
+
+
+def test_a_model_has_relatives_where_its_family_was_measured(fitted: Estimator) -> None:
+    """ResNet-101 has those of resnet50; a diffusion model none, and what is of no family neither."""
+    device = _device("New-M")
+    asked = [synthetic.workload(m) for m in ("resnet101", "stable-diffusion", "somebody's own")]
+    said = fitted.predictor.forecast([(device, w) for w in asked])
+    assert said.n_same_model.tolist() == [0, 0, 0]
+    n_resnet50 = len([o for o in _all_but("New-M") if o.workload.model == "resnet50"])
+    assert said.n_same_family.tolist() == [n_resnet50, 0, 0]
+
+
+def test_models_without_relatives_have_widths_of_their_own() -> None:
+    """Learnt from whole families that were left out, each with and without sizes."""
+    encoder = Encoder()
+    cells, batched = predictor.gather(synthetic.observations(), TABLE, encoder)
+    learner = leave_out.Learner(encoder=encoder, batched=batched, scales=Scales())
+    parts = leave_out.by_family(cells, 3)
+    assert sum(int(asked.sum()) for _, asked in parts) == len(cells)
+    said = leave_out.folds(cells, learner, parts)
+    assert not said.n_same_family.any()
+    many = replace(said, n_same_panel=np.full(len(cells), calibration.LEAST_OF_PANEL))
+    sized = np.isfinite(cells.size[:, 0])
+    expected = np.where(sized, calibration.ALONE_SIZED, calibration.ALONE_UNKNOWN)
+    assert calibration.tiers(many, cells) == expected.tolist()
+    widths = calibration.of_families(many)
+    assert widths
+    assert {name.split("|")[1] for name in widths} == set(expected)
+    related = replace(many, n_same_family=np.ones(len(cells), dtype=np.int64))
+    assert calibration.of_families(related) == {}
+    assert {name.split("|")[1] for name in calibration.of_models(related)} == {
+        calibration.MODEL_SIZED if s else calibration.MODEL_UNKNOWN for s in sized
+    }
