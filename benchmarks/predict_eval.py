@@ -66,7 +66,7 @@ class Errors:
     def line(self) -> str:
         """One line of the table."""
         if not len(self.relative):
-            return f"{self.name:<58}      0  none"
+            return f"{self.name:<58}      0  none; {self.target}".rstrip("; ")
         e = self.relative * 100
         covered = f"{100 * self.inside.mean():6.1f}" if self.inside.any() else "     -"
         return (
