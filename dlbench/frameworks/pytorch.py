@@ -1,7 +1,7 @@
 """PyTorch, on the CPU and on NVIDIA GPUs.
 
 ``base``: eager, contiguous tensors, TF32 explicitly on or off, no compiler, no autotuning.
-``tuned``: torch.compile, channels-last memory for images, frozen weights on a CPU, fused optimiser and
+``tuned``: torch.compile, channels-last memory for images, the fused optimiser, frozen weights on a CPU,
 cuDNN's search on CUDA.
 """
 
@@ -55,7 +55,7 @@ OPTIONS = ("compile_mode", "pinned")
 POLICIES = {
     Policy.BASE: "eager, contiguous tensors; bf16 and fp16 by autocast, fp16 with loss scaling",
     Policy.TUNED: "`torch.compile` (default mode, another by `-o compile_mode=...`), channels-last "
-    "images; in inference on a CPU frozen weights; on CUDA the fused optimiser and cuDNN's search for "
+    "images; the fused optimiser; in inference on a CPU frozen weights; on CUDA cuDNN's search for "
     "the fastest algorithm; CUDA graphs in inference if asked for (`reduce-overhead`, `max-autotune`)",
 }
 """What each policy turns on, for `dlbench list` and the docs."""
@@ -379,9 +379,9 @@ class TorchSubject:
     def _prepare_training(self, settings: Any, precision: Precision) -> None:  # noqa: ANN401
         torch = self._torch
         self._trained = [p for p in self.model.parameters() if p.requires_grad]
-        # The fused kernel of SGD refuses the sparse gradients of large tables.
+        # The fused kernels refuse the sparse gradients of large tables.
         sparse = any(getattr(module, "sparse", False) for module in self.model.modules())
-        fused = True if self._tuned and self._cuda and not sparse else None
+        fused = True if self._tuned and not sparse else None
         if settings["name"] == "adam":
             self._optimizer: Any = torch.optim.Adam(
                 self._trained,

@@ -352,3 +352,24 @@ def test_pytorch_freezes_nothing_in_training() -> None:
         pytest.skip("pytorch is not installed")
     frozen, *_ = subjects.ask("pytorch", frozen_and_answers, "training")
     assert not frozen
+
+
+def losses(framework: str, workload: str) -> tuple[list[float], list[float]]:
+    """Runs beside: of six training steps, ``base`` and ``tuned``."""
+    found = []
+    for policy in (Policy.BASE, Policy.TUNED):
+        request = request_for(framework, workload, policy=policy, mode=Mode.TRAINING)
+        subject: Any = registry.framework(framework).open_subject(request)
+        answers = [subject.fetch(subject.step(i % subject.n_buffers)) for i in range(6)]
+        found.append([float(answer) for answer in answers])
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize("workload", ["ncf", "lstm_lm", "dlrm_small", "resnet50"])
+def test_pytorch_learns_alike_with_the_fused_optimiser(workload: str) -> None:
+    """Adam, SGD with a clipped norm, with sparse gradients, and with momentum: the same losses."""
+    if "pytorch" not in subjects.installed():
+        pytest.skip("pytorch is not installed")
+    base, tuned = subjects.ask("pytorch", losses, workload)
+    assert len(set(base)) == len(base)
+    assert tuned == pytest.approx(base, rel=1e-3)
