@@ -37,8 +37,7 @@ def load(kind: str, name: str) -> ModuleType:
         UsageError: there is none of that name.
         ImportError: several packages offer it, or it does not import.
     """
-    own = name.isidentifier() and (_PACKAGE_FOLDER / kind / f"{name}.py").exists()
-    if own and not name.startswith("_"):
+    if _is_own(kind, name):
         return importlib.import_module(f"dlbench.{kind}.{name}")
     if name not in names(kind):
         known = ", ".join(names(kind))
@@ -52,12 +51,19 @@ def load(kind: str, name: str) -> ModuleType:
     return cast("ModuleType", entry.load())
 
 
+def _is_own(kind: str, name: str) -> bool:
+    path = _PACKAGE_FOLDER / kind / f"{name}.py"
+    return name.isidentifier() and not name.startswith("_") and path.exists()
+
+
 def framework(name: str) -> Framework:
     """The framework adapter of that name.
 
     Every command looks at all of them: for another package's that does not import stands one that
     says so, and the others go on.
     """
+    if _is_own("frameworks", name):
+        return cast("Framework", load("frameworks", name))
     try:
         return cast("Framework", load("frameworks", name))
     except UsageError:

@@ -203,7 +203,7 @@ def _wins(tasks: Sequence[Sequence[Comparison]]) -> dict[str, list[Case]]:
     wins: dict[str, list[Case]] = {}
     for comparisons in tasks:
         if best := _unbeaten(comparisons):
-            wins.setdefault(" or ".join(best), []).append(comparisons[0].a)
+            wins.setdefault(" or ".join(sorted(best)), []).append(comparisons[0].a)
     return wins
 
 

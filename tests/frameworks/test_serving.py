@@ -79,6 +79,7 @@ def driven(framework: str) -> dict[str, Any]:
             "same": bool((answer == wanted).all()),
             "n": sum(v.n_samples for v in samples.values),
             "queries": len(samples.queries_s),
+            "busy": sum(samples.queries_s) / sum(v.duration_s for v in samples.values),
         }
     return found
 
@@ -92,3 +93,5 @@ def test_offline_and_single_stream_run_under_loadgen(framework: str) -> None:
     assert found["offline"]["n"] % 4 == 0
     assert found["offline"]["queries"] == 0
     assert found["single_stream"]["queries"] == found["single_stream"]["n"] > 0
+    # One after the other: they fill the time, however many a busy machine has time for.
+    assert 0.5 < found["single_stream"]["busy"] < 1.1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import itertools
 import json
 import re
 from collections import Counter
@@ -439,3 +440,17 @@ def test_two_documents_of_a_case_are_told_apart() -> None:
     assert origins == {RUN.created_utc[:10], "2026-02-02 10:00", "2026-02-02 11:30"}
     page = build.page(found)
     assert page.count("2026-02-02 11:30") > page.count("2026-02-02T11:30")
+
+
+def test_winners_that_cannot_be_told_apart_are_one_name_in_any_order() -> None:
+    """A or B of one task and B or A of another are the same winners."""
+    spread = (0.998, 1.0, 1.003, 0.999, 1.001)
+    speeds = (("jax", 0.020, spread), ("keras", 0.0199, spread[::-1]), ("pytorch", 0.040, spread))
+    results = [
+        builders.result(builders.case(framework=name), [s * seconds for s in order])
+        for name, seconds, order in speeds
+    ]
+    found = content.of([builders.run(results, plan=builders.plan([r.case for r in results]))])
+    orders = itertools.permutations(found.compared)
+    headlines = {build.headline(replace(found, compared=order)) for order in orders}
+    assert headlines == {"JAX or Keras is fastest for fake inference"}
