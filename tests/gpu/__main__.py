@@ -36,10 +36,10 @@ POLICIES = ("base", "tuned")
 LEAST_TRAINING_MIB = 40.0
 """Of one sample of resnet50 in fp32, whose activations alone are twice that."""
 
-CARD, SOAK = "card", "soak"
+CARD, PARITY, SOAK = "card", "parity", "soak"
 PROTOCOL = "protocol_"
 RUNS = ("energy", *(PROTOCOL + p for p in PRECISIONS), "out_of_memory", "batch_search")
-PARTS = (*RUNS, CARD, SOAK)
+PARTS = (*RUNS, PARITY, CARD, SOAK)
 """In this order: while the product runs, this process computes nothing on the card, and holds none."""
 
 
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     book.take_up()
     for part in (p for p in PARTS if p in options.only):
         book.begin(part)
-        for check in _of_part(part, device, make_load, product, options.soak_s):
+        for check in _of_part(part, device, make_load, product, options):
             book.add(part, check)
     book.close()
     return 0 if book.complete else EXIT_INCOMPLETE
@@ -101,6 +101,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.gpu", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("build/gpu-acceptance"))
     parser.add_argument("--soak-s", type=float, default=600.0, help="length of the soak")
+    parser.add_argument("--parity-s", type=float, default=900.0, help="its cells' time at most")
     parser.add_argument("--only", type=_parts, default=PARTS, help=f"of {','.join(PARTS)}")
     parser.add_argument("--workload", default="resnet50", help="what the product's runs measure")
     parser.add_argument("--framework", default="pytorch", help="and by which framework")
@@ -159,11 +160,16 @@ def _card() -> tuple[DeviceInfo, Callable[[], Load]] | str:
 
 
 def _of_part(
-    part: str, device: DeviceInfo, make_load: Callable[[], Load], product: Product, soak_s: float
+    part: str,
+    device: DeviceInfo,
+    make_load: Callable[[], Load],
+    product: Product,
+    options: argparse.Namespace,
 ) -> Iterator[Check]:
     """The checks of one part."""
     from dlbench.core.types import Run
     from tests.gpu import probes
+    from tests.subjects import installed
 
     if part == CARD:
         load = make_load()
@@ -172,8 +178,13 @@ def _of_part(
         yield probes.call_latency(device)
         yield probes.power_tail(device, load)
         yield probes.memory(device, load)
+    elif part == PARITY:
+        from tests.gpu import parity
+
+        here = [name for name in installed() if device.kind in installed()[name].precisions]
+        yield from parity.compare(device, here, os.cpu_count() or 1, options.parity_s)
     elif part == SOAK:
-        yield probes.soak(device, make_load(), soak_s)
+        yield probes.soak(device, make_load(), options.soak_s)
     else:
         run = product.run(part)
         yield from judged(part, run) if isinstance(run, Run) else [run]

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from dlbench.core import energy, telemetry, tracks
 from dlbench.core.energy import Point
@@ -298,3 +300,43 @@ def _one(run: Run, precision: str, policy: str) -> Check:
     n = sum(len(r.measured) for r in results)
     detail = "; ".join(dict.fromkeys(words)) or f"{n} trials of {len(results)} cases, gate passed"
     return Check(rule=rule, passed=not words, detail=detail)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """How far one workload is from its reference; a workload that is not trained has no loss.
+
+    ``outputs`` is the largest deviation over the spread of the reference's outputs, ``first_loss`` the
+    relative difference of the first training loss, ``falls`` whether four updates lowered it.
+    """
+
+    outputs: float
+    tolerance: float
+    first_loss: float = 0.0
+    falls: bool = True
+
+    @property
+    def worst(self) -> float:
+        """The larger of both; a NaN is infinitely far."""
+        both = (self.outputs, self.first_loss)
+        return math.inf if any(math.isnan(x) for x in both) else max(both)
+
+
+def parity(rule: str, found: Mapping[str, Parity | str]) -> Check:
+    """Every workload is within its tolerance and learns; a sentence in a place of one failed.
+
+    Args:
+        rule: the check's name.
+        found: by workload, what was compared or why it could not be.
+    """
+    compared = {name: p for name, p in found.items() if isinstance(p, Parity)}
+    words = [f"{name}: {p}" for name, p in found.items() if isinstance(p, str)]
+    words += [
+        f"{n}: {p.worst:.1e} apart" for n, p in compared.items() if not p.worst <= p.tolerance
+    ]
+    words += [f"{n}: its loss does not fall" for n, p in compared.items() if not p.falls]
+    if not compared:
+        return Check(rule=rule, passed=False, detail="; ".join(words) or "no workload")
+    name, largest = max(compared.items(), key=lambda item: item[1].worst)
+    words.append(f"{len(compared)} workloads, largest {largest.worst:.1e} ({name})")
+    return Check(rule=rule, passed=len(words) == 1, detail="; ".join(words))

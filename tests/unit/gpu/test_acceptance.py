@@ -356,6 +356,29 @@ def test_what_a_soak_finds() -> None:
     assert checks.soak([], 0.1, [], []).passed is None
 
 
+# --- parity --------------------------------------------------------------------------------------
+
+
+def test_parity_is_every_workload_within_its_tolerance() -> None:
+    """The farthest is named; what could not be compared, is too far, NaN, or does not learn fails."""
+    near = checks.Parity(outputs=3e-6, tolerance=1e-3)
+    trained = checks.Parity(outputs=1e-6, tolerance=1e-3, first_loss=4e-6)
+    found = checks.parity("parity_x", {"gemm": near, "lstm": trained})
+    assert found == Check(
+        rule="parity_x", passed=True, detail="2 workloads, largest 4.0e-06 (lstm)"
+    )
+    for bad, words in (
+        ("OSError: no", "lstm: OSError: no; 1 workloads"),
+        (replace(trained, first_loss=2e-3), "lstm: 2.0e-03 apart"),
+        (replace(trained, outputs=float("nan")), "lstm: inf apart"),
+        (replace(trained, falls=False), "lstm: its loss does not fall"),
+    ):
+        told = checks.parity("parity_x", {"gemm": near, "lstm": bad})
+        assert told.passed is False
+        assert words in told.detail
+    assert checks.parity("parity_x", {}).passed is False
+
+
 # --- as a program ----------------------------------------------------------------------------------
 
 
