@@ -307,7 +307,7 @@ class Parity:
     """How far one workload is from its reference; a workload that is not trained has no loss.
 
     ``outputs`` is the largest deviation over the spread of the reference's outputs, ``first_loss`` the
-    relative difference of the first training loss, ``falls`` whether four updates lowered it.
+    relative difference of the first training loss, ``falls`` whether updates lowered it.
     """
 
     outputs: float

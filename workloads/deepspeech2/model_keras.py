@@ -44,11 +44,13 @@ def _convolve(x: Any, n: int, kernel: list[int], stride: list[int], number: int)
 
 
 def _both_ways(x: Any, width: int, name: str) -> Any:
-    """(N, T, n) to (N, T, 2 width): forward outputs, then backward ones in the order of time."""
+    """(N, T, n) to (N, T, 2 width): forward outputs, then backward ones in the order of time.
+
+    Turned by hand: Keras's backends do not agree in which order layers that ``go_backwards`` answer.
+    """
     forward = layers.GRU(width, return_sequences=True, name=name)(x)
-    backward = layers.GRU(width, return_sequences=True, go_backwards=True, name=f"{name}_reverse")(
-        x
-    )
+    turned = ops.flip(x, axis=1)
+    backward = layers.GRU(width, return_sequences=True, name=f"{name}_reverse")(turned)
     return layers.Concatenate()([forward, ops.flip(backward, axis=1)])
 
 

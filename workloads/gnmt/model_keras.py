@@ -48,9 +48,13 @@ def build(spec: Mapping[str, Any]) -> keras.Model:
 
 
 def _encode(x: Any, width: int, depth: int) -> Any:
-    """(N, S, width) to the same; the first layer runs both ways, residual from the third layer."""
+    """(N, S, width) to the same; the first layer runs both ways, residual from the third layer.
+
+    Turned by hand: of a layer that ``go_backwards`` Keras's backends do not agree which way its outputs
+    run (3.15: on a GPU JAX turns them back, all others do not).
+    """
     forward = _lstm(x, width, "encoder-0-0")
-    backward = _lstm(x, width, "encoder-0-0_reverse", go_backwards=True)
+    backward = _lstm(ops.flip(x, axis=1), width, "encoder-0-0_reverse")
     x = layers.Concatenate()([forward, ops.flip(backward, axis=1)])
     for i in range(1, depth):
         hidden = _lstm(x, width, f"encoder-{i}-0")
@@ -71,8 +75,8 @@ def _decode(x: Any, memory: Any, width: int, depth: int) -> Any:
     return x
 
 
-def _lstm(x: Any, width: int, name: str, *, go_backwards: bool = False) -> Any:
-    return layers.LSTM(width, return_sequences=True, go_backwards=go_backwards, name=name)(x)
+def _lstm(x: Any, width: int, name: str) -> Any:
+    return layers.LSTM(width, return_sequences=True, name=name)(x)
 
 
 def _attend(x: Any, memory: Any, width: int) -> Any:
