@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dlbench.analysis.predict import tables
 from dlbench.analysis.predict.devices import DeviceTable
+from dlbench.analysis.predict.models import unit_of
 from dlbench.analysis.predict.types import DeviceSpec, Observation, Task, Workload
 
 ARCHS = (("Old", 2018, 60.0, 600.0), ("Mid", 2020, 150.0, 1000.0), ("New", 2022, 400.0, 2000.0))
@@ -115,7 +116,7 @@ def _row(spec: DeviceSpec, model: str, rate: float) -> dict[str, str]:
         "precision": "amp",
         "batch": "64",
         "value": repr(rate),
-        "unit": "samples/s",
+        "unit": unit_of(model),
         "source_path": "synthetic",
         "per_device_value": repr(rate),
     }

@@ -33,8 +33,22 @@ THROTTLE_COUNTERS = (
 THROTTLE_COUNTER = re.compile(r"throttled_\w+_s")
 """Seconds with clocks held down: those, and a processor's by core and package."""
 
-THROTTLE_BITS = 0x4 | 0x8 | 0x20 | 0x40 | 0x80
+POWER_CAP_COUNTER = THROTTLE_COUNTERS[0]
+
+POWER_CAP_BIT = 0x4
+
+THROTTLE_BITS = POWER_CAP_BIT | 0x8 | 0x20 | 0x40 | 0x80
 """nvml.h: power cap, slowdown, software and hardware thermal slowdown, power brake."""
+
+HELD_BY = {
+    "throttled": (
+        re.compile(rf"(?!{POWER_CAP_COUNTER}){THROTTLE_COUNTER.pattern}"),
+        THROTTLE_BITS & ~POWER_CAP_BIT,
+    ),
+    "power_capped": (re.compile(POWER_CAP_COUNTER), POWER_CAP_BIT),
+}
+"""Flags by the counters and reasons that raise them: a card at the power it is sold with is healthy,
+one that heat or a brake holds back is not (docs/decisions/0062)."""
 
 THROTTLED_SHARE = 0.01
 """Above a hundredth of the time, clocks were not what the card can do."""
@@ -152,16 +166,23 @@ def throttled_share(trial: Trial) -> tuple[float, str] | Absent:
     Cumulative counters of driver or kernel see each event; where there is none, the share of readings
     at which a reason was set.
     """
-    columns = [c for t in device_tracks(trial) for c in t.columns]
-    counters = [c for c in columns if THROTTLE_COUNTER.fullmatch(c.quantity)]
-    shares = [s for c in counters if (s := _rise_share(trial, c.quantity)) is not None]
+    return _held_share(trial, THROTTLE_COUNTER, THROTTLE_BITS)
+
+
+def _held_share(trial: Trial, counter: re.Pattern[str], reasons: int) -> tuple[float, str] | Absent:
+    """The same, of some of the reasons."""
+    every = [c for t in device_tracks(trial) for c in t.columns]
+    counted = [c for c in every if THROTTLE_COUNTER.fullmatch(c.quantity)]
+    found = {c.quantity: _rise_share(trial, c.quantity) for c in counted}
+    shares = {name: share for name, share in found.items() if share is not None}
     if shares:
-        return min(1.0, max(shares)), "cumulative counters"
+        asked = [share for name, share in shares.items() if counter.fullmatch(name)]
+        return min(1.0, max(asked, default=0.0)), "cumulative counters"
     bits = _working(trial, tracks.points(device_tracks(trial), "throttle_reasons_bits"))
     if isinstance(bits, Absent):
-        why = next((c.absent for c in counters if c.absent is not None), None)
+        why = next((c.absent for c in counted if c.absent is not None), None)
         return why if why is not None and bits == tracks.NOT_READ else bits
-    return sum(bool(int(b) & THROTTLE_BITS) for _, b in bits) / len(bits), "polled reasons"
+    return sum(bool(int(b) & reasons) for _, b in bits) / len(bits), "polled reasons"
 
 
 def _rise_share(trial: Trial, quantity: str) -> float | None:
@@ -234,10 +255,11 @@ STALE_READINGS = 20
 
 
 def flags(trial: Trial) -> Iterator[str]:
-    """``throttled``, ``contended`` and ``suspect``, as far as they can be known."""
-    share = throttled_share(trial)
-    if not isinstance(share, Absent) and share[0] > THROTTLED_SHARE:
-        yield "throttled"
+    """``throttled``, ``power_capped``, ``contended`` and ``suspect``, as far as they can be known."""
+    for flag, (counter, reasons) in HELD_BY.items():
+        share = _held_share(trial, counter, reasons)
+        if not isinstance(share, Absent) and share[0] > THROTTLED_SHARE:
+            yield flag
     others = largest_of(trial, "other_processes_count")
     if not isinstance(others, Absent) and others > 0:
         yield "contended"

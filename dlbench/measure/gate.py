@@ -232,11 +232,15 @@ FOLLOWED = 0.5
 @rule(
     "there are as many outputs as the batch has samples, and samples that differ have outputs that "
     "differ",
-    "up to half of a batch that is filled with copies",
+    "up to half of a batch that is filled with copies; more of them where a sample's output is one "
+    "number that is too coarse to tell so many samples apart",
     Mode.INFERENCE,
 )
 def batch_as_stated(evidence: Evidence) -> Answer:
-    """Copies of a computed half would be half of the distinct rows."""
+    """Copies of a computed half would be half of the distinct rows.
+
+    On an H200 in bf16, 4,096 samples of ncf had 1,084 outputs, and 842 of dlrm_small's.
+    """
     size = evidence.stated.case.batch_size
     counts = sorted({len(x) for x in evidence.outputs.values()})
     if counts != [size]:
@@ -246,7 +250,18 @@ def batch_as_stated(evidence: Evidence) -> Answer:
     passed = len(rows) > differing / 2
     if not passed and evidence.stated.workload.own:
         return None, "the user's own model answers alike to different samples, or copies do"
-    return passed, f"{len(rows)} of {differing} samples have outputs of their own"
+    said = f"{len(rows)} of {differing} samples have outputs of their own"
+    values = SIGNIFICANDS.get(evidence.stated.case.precision)
+    if not passed and values and evidence.outputs[evidence.timed][0].size == 1:
+        told = min(differing, values)
+        return (
+            (None, f"{said}, more cannot be told apart") if len(rows) > told / 2 else (False, said)
+        )
+    return passed, said
+
+
+SIGNIFICANDS = {Precision.BF16: 2**8, Precision.FP16: 2**11, Precision.INT8: 2**8}
+"""How many numbers of about one size a narrow format has, and so how many outputs it tells apart."""
 
 
 @rule("first and last loss are numbers", "losses that are finite and wrong", Mode.TRAINING)

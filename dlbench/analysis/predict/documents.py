@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dlbench.analysis.predict.devices import DeviceTable
-from dlbench.analysis.predict.models import canonical, family
+from dlbench.analysis.predict.models import UNITS, canonical, family, unit_of
 from dlbench.analysis.predict.types import Arithmetic, Observation, Task, Workload
 from dlbench.core import metrics
 from dlbench.core.types import (
@@ -44,14 +44,16 @@ def observations(runs: Sequence[Run], devices: DeviceTable) -> tuple[Observation
 
 
 def workload_of_case(case: Case, info: WorkloadInfo) -> Workload:
-    """What the predictor is asked for a case: its rate in samples a second."""
+    """What the predictor is asked for a case: its rate in its model's units a second."""
     phase = [case.variant] if case.variant != "full" else []
     if case.scenario not in (None, Scenario.OFFLINE):
         phase.append(str(case.scenario))
     if case.data_mode is not DataMode.SYNTHETIC:
         phase.append(f"{case.data_mode} data")
+    model, per_sample = canonical(case.workload), units_per_sample(case, info)
+    gmacs = _scaled(info.flops, FLOPS_PER_GMAC)
     return Workload(
-        model=canonical(case.workload),
+        model=model,
         task=Task.TRAIN if case.mode is Mode.TRAINING else Task.INFER,
         arithmetic=_ARITHMETIC[case.precision],
         family=family(case.workload),
@@ -60,11 +62,18 @@ def workload_of_case(case: Case, info: WorkloadInfo) -> Workload:
         panel=OWN_PANEL,
         phase=" ".join(phase),
         setup=f"v{info.version}",
+        unit=unit_of(model),
         batch=float(case.batch_size),
         n_devices=case.n_devices,
         params_m=_scaled(info.parameters, PARAMETERS_PER_M),
-        gmacs=_scaled(info.flops, FLOPS_PER_GMAC),
+        gmacs=gmacs and gmacs / per_sample,
     )
+
+
+def units_per_sample(case: Case, info: WorkloadInfo) -> float:
+    """How many units of what the predictor counts are one sample of the case; mostly 1."""
+    unit = UNITS.get(canonical(case.workload))
+    return 1.0 if unit is None or isinstance(info.flops, Absent) else info.flops / unit.flops
 
 
 def _scaled(size: float | Absent, unit: float) -> float | None:
@@ -81,10 +90,11 @@ def _observation(run: Run, result: CaseResult, devices: DeviceTable) -> Observat
     spec = devices.find(name) if name else None
     if not isinstance(rate, Measured) or spec is None:
         return None
+    info = run.workload(case)
     return Observation(
         device=spec.name,
-        workload=workload_of_case(case, run.workload(case)),
-        rate=rate.value / case.n_devices,
+        workload=workload_of_case(case, info),
+        rate=rate.value * units_per_sample(case, info) / case.n_devices,
         source=run.run_id,
         n=rate.n,
     )

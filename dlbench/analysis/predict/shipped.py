@@ -35,6 +35,7 @@ from dlbench.analysis.predict.estimate import Estimator, Range
 from dlbench.analysis.predict.kernel import Scales, setup_variance
 from dlbench.analysis.predict.leave_out import as_stranger
 from dlbench.analysis.predict.level import Level
+from dlbench.analysis.predict.models import unit_of
 from dlbench.analysis.predict.noise import noise_of
 from dlbench.analysis.predict.predictor import Learnt
 from dlbench.analysis.predict.roofline import Roofline
@@ -151,7 +152,7 @@ def _model_effects(estimator: Estimator, common: frozenset[str]) -> list[dict[st
     cells, scatter = estimator.predictor.cells, setup_variance(estimator.predictor.learnt.scales)
     keys: dict[tuple[str, ...], tuple[DeviceSpec, Workload]] = {}
     for device, w in zip(cells.devices, cells.workloads, strict=True):
-        if w.model in common and w.task is not Task.UNKNOWN and w.unit == "samples/s":
+        if w.model in common and w.task is not Task.UNKNOWN and w.unit == unit_of(w.model):
             precision = precision_group(w.arithmetic)
             neutral = Workload(
                 model=w.model,
@@ -160,6 +161,7 @@ def _model_effects(estimator: Estimator, common: frozenset[str]) -> list[dict[st
                 family=w.family,
                 framework=w.framework,
                 panel=PANEL,
+                unit=w.unit,
                 gmacs=w.gmacs,
                 macts_m=w.macts_m,
                 params_m=w.params_m,
@@ -196,7 +198,7 @@ def _corrections(
     ]
 
 
-def _plain(value: DeviceSpec | Workload) -> dict[str, Any]:
+def _plain(value: DeviceSpec | Workload | Observation) -> dict[str, Any]:
     return {f.name: getattr(value, f.name) for f in fields(value)}
 
 
@@ -245,6 +247,27 @@ def read_shipped() -> Coefficients:
     """The coefficients of the package."""
     file = resources.files("dlbench.analysis.predict") / "coefficients.json"
     return parse(file.read_text(encoding="utf-8"), "coefficients.json")
+
+
+def write_measured(observations: Sequence[Observation], path: Path) -> None:
+    """Rates of dlbench's own documents, one a line."""
+    rows = ",\n  ".join(json.dumps(_plain_rate(o)) for o in observations)
+    path.write_text(f'{{\n "format": {FORMAT},\n "rates": [\n  {rows}\n ]\n}}\n', encoding="utf-8")
+
+
+def _plain_rate(o: Observation) -> dict[str, Any]:
+    workload = {k: v for k, v in _plain(o.workload).items() if v not in ("", None)}
+    return {**_plain(o), "rate": float(f"{o.rate:.6g}"), "workload": workload}
+
+
+@lru_cache(maxsize=1)
+def measured() -> tuple[Observation, ...]:
+    """Rates that dlbench's own runs measured on cards: from each a whole family of devices is told."""
+    file = resources.files("dlbench.analysis.predict") / "measured.json"
+    return tuple(
+        Observation(**row | {"workload": _workload(row["workload"])})
+        for row in json.loads(file.read_text(encoding="utf-8"))["rates"]
+    )
 
 
 def estimator(
@@ -298,6 +321,11 @@ def _learnt(known: Coefficients, encoder: Encoder) -> Learnt:
     )
 
 
+def _workload(plain: Mapping[str, Any]) -> Workload:
+    kinds = {"task": Task(plain["task"]), "arithmetic": Arithmetic(plain["arithmetic"])}
+    return Workload(**{**plain, **kinds})
+
+
 def _effects(known: Coefficients, learnt: Learnt) -> tuple[Cells, Floats, Floats]:
     """Shipped corrections as cells of one part each, with their values and variances."""
     devices = [
@@ -317,15 +345,8 @@ def _effects(known: Coefficients, learnt: Learnt) -> tuple[Cells, Floats, Floats
     models = [
         (
             reference,
-            Workload(
-                **e["workload"]
-                | {
-                    "task": Task(e["workload"]["task"]),
-                    "arithmetic": Arithmetic(e["workload"]["arithmetic"]),
-                    # No two corrections are of one set-up.
-                    "panel": f"{PANEL} {i}",
-                }
-            ),
+            # No two corrections are of one set-up.
+            replace(_workload(e["workload"]), panel=f"{PANEL} {i}"),
         )
         for i, e in enumerate(known.model_effects)
     ]

@@ -25,15 +25,23 @@ class Predicting:
 
     def throughputs(self, questions: Sequence[Question]) -> Sequence[Estimated | Absent]:
         """Samples a second of one accelerator each; all are asked at once."""
-        pairs = [(catalog_specs.spec_of(q.accelerator), self._workload(q)) for q in questions]
-        answers = self.estimator.estimate_many(pairs)
-        return [_named(a, self.estimator.provenance) for a in answers]
+        asked = [self._asked(q) for q in questions]
+        specs = [catalog_specs.spec_of(q.accelerator) for q in questions]
+        answers = self.estimator.estimate_many(
+            [(spec, workload) for spec, (workload, _) in zip(specs, asked, strict=True)]
+        )
+        return [
+            _named(answer, per_sample, self.estimator.provenance)
+            for answer, (_, per_sample) in zip(answers, asked, strict=True)
+        ]
 
-    def _workload(self, question: Question) -> Workload:
-        asked = documents.workload_of_case(_case(question), self._info(question))
-        if question.activations is None:
-            return asked
-        return replace(asked, macts_m=question.activations / ACTIVATIONS_PER_M)
+    def _asked(self, question: Question) -> tuple[Workload, float]:
+        """The work in the units that the predictor counts, and how many of them a sample is."""
+        case, info = _case(question), self._info(question)
+        workload = documents.workload_of_case(case, info)
+        if question.activations is not None:
+            workload = replace(workload, macts_m=question.activations / ACTIVATIONS_PER_M)
+        return workload, documents.units_per_sample(case, info)
 
     def _info(self, question: Question) -> WorkloadInfo:
         """The model's facts: as measured or shipped, so that its own rows are found; else its size."""
@@ -70,17 +78,26 @@ def _case(question: Question) -> Case:
     )
 
 
-def _named(answer: Estimated | Absent, provenance: str) -> Estimated | Absent:
-    """The answer with where the coefficients are from."""
-    if isinstance(answer, Absent) or not provenance:
+def _named(answer: Estimated | Absent, per_sample: float, provenance: str) -> Estimated | Absent:
+    """The answer in samples a second, with where the coefficients are from."""
+    if isinstance(answer, Absent):
         return answer
-    return replace(answer, from_=(*answer.from_, provenance))
+    found = answer.interval
+    return replace(
+        answer,
+        value=answer.value / per_sample,
+        interval=replace(found, low=found.low / per_sample, high=found.high / per_sample),
+        from_=(*answer.from_, *filter(None, (provenance,))),
+    )
 
 
 def predicting(runs: Sequence[Run], catalog: Catalog) -> Predicting:
-    """The shipped coefficients, and everything that the documents measured on them."""
+    """The shipped coefficients and rates, and everything that the documents measured on them."""
     table = catalog_specs.device_table(catalog)
+    own = documents.observations(runs, table)
+    theirs = {o.source for o in own}
+    shipped_too = tuple(o for o in shipped.measured() if o.source not in theirs)
     return Predicting(
-        estimator=shipped.estimator(documents.observations(runs, table), table),
+        estimator=shipped.estimator((*own, *shipped_too), table),
         infos=tuple(info for run in runs for info in run.plan.workloads),
     )

@@ -297,6 +297,27 @@ def test_without_counters_polled_reasons_are_the_share() -> None:
     assert share[1] == "polled reasons"
 
 
+def test_a_card_at_its_power_limit_is_told_from_one_that_heat_holds_back() -> None:
+    """Each by its own counters, or by its own bits where nothing counts; both may be true."""
+    still = _tenths(7.0)
+    rising = [(t, 0.8 * t) for t, _ in still]
+    counted = ("throttled_power_cap_s", rising), ("throttled_hardware_thermal_s", still)
+    assert list(telemetry.flags(_steady(*counted))) == ["power_capped"]
+    both = ("throttled_power_cap_s", rising), ("throttled_power_brake_s", rising)
+    assert list(telemetry.flags(_steady(*both))) == ["throttled", "power_capped"]
+    for bits, flags in (
+        (0x4, ["power_capped"]),
+        (0x40, ["throttled"]),
+        (0x84, ["throttled", "power_capped"]),
+        (0x1, []),
+    ):
+        polled = _steady(("throttle_reasons_bits", _tenths(float(bits))))
+        assert list(telemetry.flags(polled)) == flags
+    # A counter that stands still is believed, whatever a poll saw.
+    quiet = _steady(("throttle_reasons_bits", _tenths(4.0)), ("throttled_power_cap_s", still))
+    assert list(telemetry.flags(quiet)) == []
+
+
 def test_heat_of_a_processor_is_its_throttling() -> None:
     """The package that was held longest counts; a steady counter and none at all are told apart."""
     hot = _steady(

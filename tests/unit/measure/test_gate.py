@@ -174,6 +174,29 @@ def test_a_batch_filled_up_with_copies_is_refused() -> None:
     assert _refused(_evidence(outputs=copied, exchanged=copied[3])) == ["batch_as_stated"]
 
 
+def test_single_numbers_in_few_bits_cannot_tell_a_large_batch_apart() -> None:
+    """As of a ranking model in bf16: no verdict. The same in fp32, or almost no answers, is refused."""
+    n = 4096
+    exact = np.random.default_rng(0).normal(size=(n, 1)).astype(np.float32)
+    bf16 = (exact.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+    assert 256 < len(np.unique(bf16)) < n / 2
+    expected = Absent(reason="no matter")
+
+    def verdict(outputs: np.ndarray[Any, Any], precision: Precision) -> tuple[bool | None, str]:
+        case = replace(STATED.case, precision=precision, batch_size=n)
+        stated = replace(STATED, case=case, expected=expected, distinct_samples=n)
+        found = _evidence(stated, outputs=dict.fromkeys(range(4), outputs), exchanged=outputs)
+        return _of(found, "batch_as_stated")
+
+    passed, said = verdict(bf16, Precision.BF16)
+    assert passed is None
+    assert said.endswith("of 4096 samples have outputs of their own, more cannot be told apart")
+    assert verdict(bf16, Precision.FP32)[0] is False
+    assert verdict(exact, Precision.BF16)[0] is True
+    assert verdict(np.round(bf16 * 10) / 10, Precision.BF16)[0] is False
+    assert verdict(np.repeat(bf16, 2, axis=1), Precision.BF16)[0] is False
+
+
 def test_samples_that_the_seed_repeats_may_repeat() -> None:
     """A batch larger than its distinct samples."""
     copied = {b: np.repeat(_outputs(b)[:1], 2, axis=0) for b in range(4)}

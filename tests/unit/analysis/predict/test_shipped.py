@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dlbench import catalog
+from dlbench import catalog, workloads
 from dlbench.analysis.predict import documents, estimate, shipped
 from dlbench.analysis.predict.catalog_specs import device_table
 from dlbench.analysis.predict.devices import DeviceTable
@@ -17,9 +17,12 @@ from dlbench.analysis.predict.estimate import Estimator
 from dlbench.analysis.predict.shipped import Coefficients
 from dlbench.analysis.predict.types import Arithmetic, DeviceSpec, Task, Workload
 from dlbench.core.errors import UsageError
-from dlbench.core.types import Absent, Estimated, Mode, Precision, Scenario
+from dlbench.core.types import Absent, Estimated, Mode, Policy, Precision, Scenario
+from dlbench.store import runs
 from tests import builders
 from tests import predict_tables as synthetic
+
+ROOT = Path(__file__).parents[4]
 
 TABLE = DeviceTable(synthetic.devices())
 
@@ -182,3 +185,64 @@ def test_a_case_becomes_a_workload_with_everything_that_compares() -> None:
     small = documents.workload_of_case(replace(case, variant="small"), info)
     assert small.phase != base.phase
     assert documents.workload_of_case(replace(case, framework="jax"), info) != base
+
+
+def test_sequences_of_another_length_are_so_much_of_what_the_tables_count() -> None:
+    """Base BERT at 128 tokens is 0.32 of a sequence of SQuAD; a pair of GNMT's sentences, 50 tokens."""
+    for name, variant, unit, per_sample in (
+        ("bert_base", "full", "samples/s", 22_348_434_432 / 70_666_816_512),
+        ("bert_base", "seq384", "samples/s", 1.0),
+        ("gnmt", "full", "tokens/s", 50.0),
+        ("resnet50", "full", "samples/s", 1.0),
+    ):
+        case = builders.case(workload=name, variant=variant, batch_size=4)
+        info = workloads.read(workloads.folders()[name]).info(variant)
+        asked = documents.workload_of_case(case, info)
+        assert asked.unit == unit
+        assert documents.units_per_sample(case, info) == pytest.approx(per_sample)
+        assert isinstance(info.flops, float)
+        assert asked.gmacs == pytest.approx(info.flops / 2e9 / per_sample)
+
+
+def test_rates_that_are_shipped_are_those_of_the_repositorys_documents(tmp_path: Path) -> None:
+    """Made anew from results/ they are the same; scripts/own_rates.py writes them."""
+    table = device_table(catalog.shipped())
+    read = [runs.read_run(path) for path in sorted((ROOT / "results").glob("*.json"))]
+    shipped.write_measured(documents.observations(read, table), tmp_path / "made.json")
+    file = ROOT / "dlbench" / "analysis" / "predict" / "measured.json"
+    assert (tmp_path / "made.json").read_text() == file.read_text()
+    rates = {(o.device, o.workload.model, o.workload.policy): o.rate for o in shipped.measured()}
+    assert rates["H200-SXM-141GB", "resnet50", "tuned"] == pytest.approx(6610.71)
+
+
+def test_one_measured_card_tells_another() -> None:
+    """ResNet-50's training in bf16 on an H100, measured apart from everything that was learnt from.
+
+    With the shipped rates of an H200 the plain and the tuned rate are told within 10 % and inside their
+    intervals; the coefficients alone, which know no policy, tell both alike.
+    """
+    table = device_table(catalog.shipped())
+    h100 = table.find("NVIDIA H100 80GB HBM3")
+    assert h100 is not None
+    info = workloads.read(workloads.folders()["resnet50"]).info("full")
+    case = builders.case(
+        workload="resnet50",
+        precision=Precision.BF16,
+        framework="pytorch",
+        batch_size=256,
+        mode=Mode.TRAINING,
+        scenario=None,
+    )
+    measured = {Policy.BASE: 2221.0, Policy.TUNED: 5538.0}
+    ready = shipped.estimator(shipped.measured(), table)
+    bare = shipped.estimator((), table)
+    for policy, rate in measured.items():
+        asked = documents.workload_of_case(replace(case, policy=policy), info)
+        told = ready.estimate(h100, asked)
+        assert not isinstance(told, Absent)
+        assert told.value == pytest.approx(rate, rel=0.1)
+        assert told.interval.low < rate < told.interval.high
+        assert told.interval.high / told.interval.low < 2
+        alone = bare.estimate(h100, asked)
+        assert not isinstance(alone, Absent)
+        assert alone.interval.high / alone.interval.low > 3
