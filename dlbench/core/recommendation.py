@@ -290,10 +290,15 @@ class Question:
     precision: Precision
     mode: Mode
     batch_size: int
+    policy: Policy = Policy.BASE
 
 
 class Predictor(Protocol):
     """Whoever can say how fast an accelerator is that nobody measured at this."""
+
+    def policies(self, question: Question) -> frozenset[Policy]:
+        """Those in which this work is known on any accelerator, whatever the question's own."""
+        ...
 
     def throughputs(self, questions: Sequence[Question]) -> Sequence[Estimated | Absent]:
         """Samples a second of one accelerator each, with an interval, or why there is no answer."""

@@ -47,7 +47,7 @@ from dlbench.core.recommendation import (
     Refusal,
     Rejection,
 )
-from dlbench.core.types import Absent, Estimated, Run
+from dlbench.core.types import Absent, Run
 
 __all__ = ["predictor", "recommend"]
 
@@ -71,7 +71,7 @@ class Known:
     places: dict[tuple[str, str], Region | None]
     models: dict[str, PeakModel]
     found: tuple[Seen, ...]
-    predicted: dict[str, Estimated | Absent]
+    predicted: dict[str, evidence.Told]
     draws: Draws
     suspicious: dict[str, str]
     today: date
@@ -157,7 +157,7 @@ def _known(
         places={},
         models=models,
         found=found,
-        predicted=evidence.predictions(work, need, catalog, batches, predictor),
+        predicted=evidence.predictions(work, need, catalog, batches, predictor, found),
         draws=simulate.draws(need.seed),
         suspicious={
             f.offer: f.sentence for f in lint.check(catalog, today) if f.rule == "far-below-family"

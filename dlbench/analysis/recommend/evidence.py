@@ -123,10 +123,28 @@ def _same(case: Case, job: Job, need: Need) -> bool:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What the predictor said of an accelerator, and the policy of which it spoke."""
+
+    answer: Estimated | Absent
+    policy: Policy
+
+
 def predictions(
-    job: Job, need: Need, catalog: Catalog, batches: dict[str, int], predictor: Predictor | None
-) -> dict[str, Estimated | Absent]:
-    """What the predictor says of each accelerator, asked once for all of them."""
+    job: Job,
+    need: Need,
+    catalog: Catalog,
+    batches: dict[str, int],
+    predictor: Predictor | None,
+    found: Sequence[Seen],
+) -> dict[str, Told]:
+    """What the predictor says of each accelerator, asked once for all of them.
+
+    In the policies that were measured on accelerators, by the user or else by whom the predictor learnt
+    from: one that was measured ``tuned`` is not compared with one that is told in ``base``. As with
+    measured rates the faster counts.
+    """
     if predictor is None:
         return {}
     devices = [d for d in catalog.accelerators if d.name in batches]
@@ -146,8 +164,22 @@ def predictions(
         )
         for device in devices
     ]
-    answers = predictor.throughputs(questions)
-    return {device.name: answer for device, answer in zip(devices, answers, strict=True)}
+    measured = {s.case.policy for s in found if s.accelerator and s.accelerator.kind == "gpu"}
+    if not measured and questions:
+        measured = set(predictor.policies(questions[0]))
+    policies = sorted(measured) or [Policy.BASE]
+    asked = [replace(question, policy=policy) for question in questions for policy in policies]
+    answers = predictor.throughputs(asked)
+    told: dict[str, Told] = {}
+    for question, answer in zip(asked, answers, strict=True):
+        name, now = question.accelerator.name, Told(answer=answer, policy=question.policy)
+        told[name] = max(told.get(name, now), now, key=_speed)
+    return told
+
+
+def _speed(told: Told) -> float:
+    """Of an answer; a refusal is slower than any."""
+    return told.answer.value if isinstance(told.answer, Estimated) else 0.0
 
 
 # --- tiers ----------------------------------------------------------------------------------
@@ -159,7 +191,7 @@ def rate(
     need: Need,
     batch: int,
     found: Sequence[Seen],
-    predicted: dict[str, Estimated | Absent],
+    predicted: dict[str, Told],
     catalog: Catalog,
 ) -> Rate | Absent:
     """The rate of one device of an offer by the best tier, or why nobody can say."""
@@ -174,14 +206,13 @@ def rate(
     here = [s for s in found if s.accelerator is not None and s.accelerator.name == device.name]
     if here and _whole(offer):
         return _measured(offer, here, batch)
-    answer = predicted.get(device.name, Absent(reason="no predictor"))
-    if isinstance(answer, Estimated):
-        return _predicted(answer, offer, batch)
+    told = predicted.get(device.name)
+    if told is not None and isinstance(told.answer, Estimated):
+        return _predicted(told.answer, told.policy, offer, batch)
     elsewhere = [s for s in found if s.accelerator is not None and s.accelerator.kind == "gpu"]
     scaled = _by_bandwidth(elsewhere, device, offer, batch) if elsewhere else None
     bound = scaled or _roofline(device, job, need, offer, batch)
-    refused = isinstance(answer, Absent) and device.name in predicted
-    return _refused(bound, answer) if refused and isinstance(bound, Rate) else bound
+    return _refused(bound, told.answer) if told and isinstance(bound, Rate) else bound
 
 
 def _refused(bound: Rate, answer: Absent | Estimated) -> Rate:
@@ -307,7 +338,7 @@ def _seen_step(found: Seen, margin: float) -> Step:
     )
 
 
-def _predicted(answer: Estimated, offer: Offer, batch: int) -> Rate:
+def _predicted(answer: Estimated, policy: Policy, offer: Offer, batch: int) -> Rate:
     return _sliced(
         Rate(
             value=answer.value,
@@ -315,13 +346,14 @@ def _predicted(answer: Estimated, offer: Offer, batch: int) -> Rate:
             high=answer.interval.high,
             tier=Evidence.PREDICTED,
             batch=batch,
+            policy=policy,
             metric=answer,
             steps=(
                 Step(
                     name="throughput",
                     value=f"{compact(answer.value, 4)} ({compact(answer.interval.low, 4)} to "
                     f"{compact(answer.interval.high, 4)}) samples/s",
-                    formula=answer.method,
+                    formula=answer.method + ("" if policy is Policy.BASE else f", {policy}"),
                     source="; ".join(answer.from_) or "predictor",
                 ),
             ),

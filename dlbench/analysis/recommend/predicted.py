@@ -7,21 +7,45 @@ from dataclasses import dataclass, replace
 
 from dlbench import workloads
 from dlbench.analysis.predict import catalog_specs, documents, shipped
+from dlbench.analysis.predict.cells import precision_group
 from dlbench.analysis.predict.estimate import Estimator
-from dlbench.analysis.predict.types import Workload
+from dlbench.analysis.predict.types import Observation, Workload
 from dlbench.core.catalog import Catalog
 from dlbench.core.recommendation import Question
-from dlbench.core.types import Absent, Case, Estimated, Mode, Run, Scenario, WorkloadInfo
+from dlbench.core.types import (
+    Absent,
+    Case,
+    Estimated,
+    Mode,
+    Policy,
+    Run,
+    Scenario,
+    WorkloadInfo,
+)
 
 ACTIVATIONS_PER_M = 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predicting:
-    """A ``Predictor``; ``infos`` are the facts of the models that documents measured."""
+    """A ``Predictor``.
+
+    ``rates`` are what dlbench measured, here and for the package, ``infos`` the facts of the models
+    that documents measured.
+    """
 
     estimator: Estimator
+    rates: tuple[Observation, ...]
     infos: tuple[WorkloadInfo, ...]
+
+    def policies(self, question: Question) -> frozenset[Policy]:
+        """Those in which this work was measured on any accelerator."""
+        asked, _ = self._asked(question)
+        return frozenset(
+            Policy(known.policy)
+            for known in (o.workload for o in self.rates)
+            if _but_policy(known) == _but_policy(asked)
+        )
 
     def throughputs(self, questions: Sequence[Question]) -> Sequence[Estimated | Absent]:
         """Samples a second of one accelerator each; all are asked at once."""
@@ -65,6 +89,11 @@ class Predicting:
         )
 
 
+def _but_policy(w: Workload) -> tuple[str, ...]:
+    """What must be equal for two policies to be of one piece of work."""
+    return (w.model, w.task, precision_group(w.arithmetic), w.framework, w.phase)
+
+
 def _case(question: Question) -> Case:
     return Case(
         workload=question.workload or "unnamed",
@@ -74,6 +103,7 @@ def _case(question: Question) -> Case:
         mode=question.mode,
         batch_size=question.batch_size,
         scenario=Scenario.OFFLINE if question.mode is Mode.INFERENCE else None,
+        policy=question.policy,
         variant=question.variant,
     )
 
@@ -96,8 +126,9 @@ def predicting(runs: Sequence[Run], catalog: Catalog) -> Predicting:
     table = catalog_specs.device_table(catalog)
     own = documents.observations(runs, table)
     theirs = {o.source for o in own}
-    shipped_too = tuple(o for o in shipped.measured() if o.source not in theirs)
+    rates = (*own, *(o for o in shipped.measured() if o.source not in theirs))
     return Predicting(
-        estimator=shipped.estimator((*own, *shipped_too), table),
+        estimator=shipped.estimator(rates, table),
+        rates=rates,
         infos=tuple(info for run in runs for info in run.plan.workloads),
     )

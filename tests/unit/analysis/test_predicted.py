@@ -10,7 +10,7 @@ import pytest
 from dlbench import catalog
 from dlbench.analysis.recommend.predicted import Predicting, predicting
 from dlbench.core.recommendation import Evidence, Question
-from dlbench.core.types import Absent, Estimated, Mode, Precision
+from dlbench.core.types import Absent, Estimated, Mode, Policy, Precision
 from tests import recommending as r
 
 
@@ -91,3 +91,24 @@ def test_every_precision_is_answered_or_refused(precision: Precision) -> None:
     asked = [question(name, precision=precision) for name in ("T4", "K80", "H100-SXM5-80GB")]
     for answer in _shipped().throughputs(asked):
         assert isinstance(answer, Absent) or answer.value > 0
+
+
+def test_the_policies_of_a_piece_of_work_are_those_that_were_measured() -> None:
+    """Of the shipped rates; another precision or framework is other work."""
+    for changes, known in (
+        ({"precision": Precision.BF16}, {Policy.BASE, Policy.TUNED}),
+        ({"precision": Precision.BF16, "workload": "unet"}, {Policy.BASE}),
+        ({"precision": Precision.FP32}, set()),
+        ({"precision": Precision.BF16, "framework": "jax"}, set()),
+    ):
+        assert _shipped().policies(question("L4", **changes)) == known
+
+
+def test_a_tuned_rate_is_told_where_it_was_measured_tuned() -> None:
+    """ResNet-50's training on an L4: nearly three times the plain one, as on the H200."""
+    asked = [question("L4", precision=Precision.BF16, policy=p) for p in Policy]
+    answers = {q.policy: a for q, a in zip(asked, _shipped().throughputs(asked), strict=True)}
+    base, tuned = answers[Policy.BASE], answers[Policy.TUNED]
+    assert isinstance(base, Estimated)
+    assert isinstance(tuned, Estimated)
+    assert 2 < tuned.value / base.value < 3.5

@@ -118,16 +118,50 @@ def test_another_accelerator_is_scaled_by_bandwidth_when_nobody_predicts() -> No
 
 
 class Fixed:
-    """A predictor that knows one answer, and notes what it was asked."""
+    """A predictor that knows one answer, three times as fast ``tuned``, and notes what it was asked."""
 
-    def __init__(self, answer: Estimated | Absent) -> None:
+    def __init__(self, answer: Estimated | Absent, *policies: Policy) -> None:
         self.answer = answer
+        self.known = frozenset(policies)
         self.asked: list[Question] = []
+
+    def policies(self, question: Question) -> frozenset[Policy]:
+        """What it was given."""
+        return self.known
 
     def throughputs(self, questions: Sequence[Question]) -> Sequence[Estimated | Absent]:
         """The same to each."""
         self.asked += questions
-        return [self.answer for _ in questions]
+        return [self._of(q) for q in questions]
+
+    def _of(self, question: Question) -> Estimated | Absent:
+        if isinstance(self.answer, Absent) or question.policy is Policy.BASE:
+            return self.answer
+        ends = self.answer.interval
+        return replace(
+            self.answer,
+            value=3 * self.answer.value,
+            interval=replace(ends, low=3 * ends.low, high=3 * ends.high),
+        )
+
+
+def test_what_is_predicted_is_of_the_policies_that_were_measured() -> None:
+    """An expert's rate is compared with an expert's: the user's own documents say which are known."""
+    answer = Estimated(value=300.0, interval=Interval(low=250.0, high=360.0, level=0.9), method="m")
+    for known, asked, rate in (
+        ((), {Policy.BASE}, 300),
+        ((Policy.BASE, Policy.TUNED), {Policy.BASE, Policy.TUNED}, 900),
+    ):
+        fixed = Fixed(answer, *known)
+        pick = picked(r.ask(r.need(), r.of(r.offer()), predictor=fixed))
+        assert {q.policy for q in fixed.asked} == asked
+        assert pick.policy is max(asked)
+        assert value(pick.throughput_samples_per_s) == pytest.approx(rate, rel=0.02)
+    run = r.measured(500.0, device=replace(r.GPU, name="NVIDIA A10G"))
+    fixed = Fixed(answer, Policy.BASE, Policy.TUNED)
+    pick = picked(r.ask(r.need(**MINE), r.of(r.offer()), run, predictor=fixed))
+    assert {q.policy for q in fixed.asked} == {Policy.BASE}
+    assert pick.policy is Policy.BASE
 
 
 def test_a_predictor_comes_before_the_roofline_and_after_measurements() -> None:
