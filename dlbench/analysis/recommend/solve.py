@@ -72,6 +72,29 @@ def budget_field(need: Need) -> str:
     return "budget_usd_per_month" + (" / runs_per_month" if per_run else "")
 
 
+def purchase(judged: Judged, need: Need) -> Refusal | None:
+    """A machine that is still to be paid, and costs more than the need may: its hours may be cheap.
+
+    A month's budget is held against a month of its life.
+    """
+    machine = judged.simulated.choice.owned
+    if machine is None or machine.purchase_usd == 0:
+        return None
+    a_month = machine.purchase_usd / (machine.life_years * 12)
+    for field, price, limit in (
+        ("budget_usd", machine.purchase_usd, need.budget_usd),
+        ("budget_usd_per_month", a_month, need.budget_usd_per_month),
+    ):
+        if limit is not None and price > limit:
+            what = f"{compact(price, 4)} USD{' a month' if price is a_month else ''}"
+            return Refusal(
+                Constraint.BUDGET,
+                f"it is to be bought for {what}, {field} is {limit:g}; purchase_usd = 0 if it is paid",
+                price / limit if limit else None,
+            )
+    return None
+
+
 def keeps(judged: Judged, need: Need) -> bool:
     """Whether every limit is kept with the need's confidence; ``broken`` says in words which is not."""
     budget, kg = budget_usd(need), judged.sure_kg
@@ -79,7 +102,19 @@ def keeps(judged: Judged, need: Need) -> bool:
         judged.value < float("inf")
         and (need.deadline_h is None or judged.sure_h <= need.deadline_h)
         and (budget is None or judged.sure_usd <= budget)
+        and purchase(judged, need) is None
         and (need.carbon_limit_kg is None or (kg is not None and kg <= need.carbon_limit_kg))
+    )
+
+
+def _over_budget(judged: Judged, need: Need, sure: str) -> Refusal | None:
+    budget = budget_usd(need)
+    if budget is None or judged.sure_usd <= budget:
+        return None
+    return Refusal(
+        Constraint.BUDGET,
+        f"{sure} cost up to {compact(judged.sure_usd, 4)} USD, the budget is {compact(budget, 4)}",
+        judged.sure_usd / budget,
     )
 
 
@@ -92,13 +127,8 @@ def broken(judged: Judged, need: Need) -> Refusal | None:
             f"{sure} take up to {compact(judged.sure_h)} h, deadline_h is {need.deadline_h:g}",
             judged.sure_h / need.deadline_h,
         )
-    budget = budget_usd(need)
-    if budget is not None and judged.sure_usd > budget:
-        return Refusal(
-            Constraint.BUDGET,
-            f"{sure} cost up to {compact(judged.sure_usd, 4)} USD, the budget is {compact(budget, 4)}",
-            judged.sure_usd / budget,
-        )
+    if (unpaid := _over_budget(judged, need, sure) or purchase(judged, need)) is not None:
+        return unpaid
     if need.carbon_limit_kg is not None:
         if judged.sure_kg is None:
             return Refusal(

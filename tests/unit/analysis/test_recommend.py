@@ -701,6 +701,36 @@ def test_buying_pays_from_the_hours_that_the_formula_gives() -> None:
     assert never.buy_or_rent[0].sentence.startswith("Rent: desk never pays")
 
 
+def test_a_machine_that_is_still_to_be_paid_must_fit_the_budget() -> None:
+    """Its hours are cheap and its price is not: once, or a month's share; a sunk price is no price."""
+    desk = {
+        "name": "desk",
+        "accelerator": "L4",
+        "vcpus": 8.0,
+        "purchase_usd": 2400.0,
+        "life_years": 4.0,
+        "utilisation": 1.0,
+        "tariff_usd_per_kwh": 0.1,
+    }
+    offered = r.of(r.offer())
+    assert picked(r.ask(r.need(owned=[desk]), offered)).owned
+    for limit, said in (
+        ({"budget_usd": 100.0}, "it is to be bought for 2,400 USD, budget_usd is 100"),
+        (
+            {"budget_usd_per_month": 40.0},
+            "it is to be bought for 50 USD a month, budget_usd_per_month is 40",
+        ),
+    ):
+        answer = r.ask(r.need(owned=[desk], **limit), offered)
+        assert not picked(answer).owned
+        (rejection,) = [x for x in answer.rejected if x.name == "desk (your own)"]
+        assert rejection.constraint is Constraint.BUDGET
+        assert rejection.reason.startswith(said)
+        assert "desk pays from about" in answer.buy_or_rent[0].sentence
+        sunk = r.ask(r.need(owned=[{**desk, "purchase_usd": 0.0}], **limit), offered)
+        assert picked(sunk).owned
+
+
 def test_there_is_one_of_a_machine_of_ones_own() -> None:
     """A service that needs five is not told to use five; what one serves, one may."""
     desk = {"name": "desk", "accelerator": "L4", "vcpus": 8.0, "tariff_usd_per_kwh": 0.1}

@@ -246,3 +246,21 @@ def test_one_measured_card_tells_another() -> None:
         alone = bare.estimate(h100, asked)
         assert not isinstance(alone, Absent)
         assert alone.interval.high / alone.interval.low > 3
+
+
+def test_what_an_experts_settings_gain_is_less_sure_on_another_architecture() -> None:
+    """Measured on a Hopper: as narrow on another Hopper as the plain rate, wider on a Turing."""
+    table = device_table(catalog.shipped())
+    ready = shipped.estimator(shipped.measured(), table)
+    rates = [o for o in shipped.measured() if o.workload.model == "resnet50"]
+    assert {o.workload.policy for o in rates} == {"base", "tuned"}
+
+    def width(name: str, policy: str) -> float:
+        (asked,) = [o.workload for o in rates if o.workload.policy == policy]
+        found = _estimated(ready.estimate(_device(name, table), asked))
+        return math.log(found.interval.high / found.interval.low)
+
+    assert width("H100-SXM5-80GB", "tuned") == pytest.approx(
+        width("H100-SXM5-80GB", "base"), rel=0.05
+    )
+    assert width("RTX-2080Ti", "tuned") > 1.2 * width("RTX-2080Ti", "base")
