@@ -9,7 +9,9 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import math
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,9 @@ SAMPLES_BEFORE_REPEAT = 64
 """Distinct samples of a buffer, unless the workload says how many (``distinct_samples``).
 
 A larger batch repeats them, which only a cache of looked-up rows can exploit."""
+
+WORTH_THREADS = 1_000_000
+"""Numbers of a batch from which they are drawn side by side: a rented card waits for them."""
 
 
 def weight(spec: Mapping[str, Any], name: str, shape: Sequence[int]) -> Array:
@@ -73,7 +78,13 @@ def _tensor(
     table: Mapping[str, Any], seed: int, name: str, batch_size: int, distinct: int
 ) -> Array:
     n_distinct = min(batch_size, distinct)
-    samples = [_sample(table, seed, f"{name}:{j}") for j in range(n_distinct)]
+    names = [f"{name}:{j}" for j in range(n_distinct)]
+    if n_distinct * math.prod(table["shape"]) < WORTH_THREADS:
+        samples = [_sample(table, seed, sample) for sample in names]
+    else:
+        # numpy's generators let go of the interpreter's lock, and no sample depends on another.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            samples = list(pool.map(lambda sample: _sample(table, seed, sample), names))
     repeats = -(-batch_size // n_distinct)
     return np.concatenate([np.stack(samples)] * repeats)[:batch_size]
 
