@@ -116,6 +116,22 @@ def test_latency_has_its_own_name_in_text_generation() -> None:
     assert each == first
 
 
+def test_steps_of_decoding_that_are_too_short_are_timed_in_a_row() -> None:
+    """10 ms a sample in batches of 4: 40 ms to the next token; a first token has no such mean."""
+    case = builders.case(batch_size=4)
+    result = builders.result(case, [0.01] * 3)
+    for name, found in (("time_per_output_token", 0.04), ("time_to_first_token", None)):
+        run = _run(result)
+        named = replace(builders.WORKLOAD, latency_is=name)
+        run = replace(run, plan=replace(run.plan, workloads=(named,)))
+        value = metrics.compute(f"{name}_s", result, run)
+        if found is None:
+            assert value == metrics.NOT_TIMED
+        else:
+            assert isinstance(value, Measured)
+            assert value.value == pytest.approx(found)
+
+
 @pytest.mark.parametrize("latency_is", [None, "time_per_output_token"])
 def test_other_queries_have_no_first_token(latency_is: str | None) -> None:
     """An image has none, nor has a step of decoding."""
