@@ -42,6 +42,7 @@ from dlbench.core.types import (
     Outcome,
     OutcomeKind,
     PeakMemory,
+    Policy,
     Scenario,
     TelemetryLevel,
     Trial,
@@ -115,9 +116,14 @@ def run_trial(request: TrialRequest, emit: Emit) -> Trial:
             kind=OutcomeKind.ERROR,
             detail=type(error).__name__,
             message=message[:MESSAGE_CHARACTERS],
-            advice="The traceback is in the trial's log.",
+            advice="The traceback is in the trial's log." + _without_compiler(request.case),
         )
         return replace(trial, outcome=outcome, log=traceback.format_exc()[-LOG_CHARACTERS:])
+
+
+def _without_compiler(case: Case) -> str:
+    """What to try where a compiler may have failed, whose errors are of every kind."""
+    return " --policy base compiles nothing." if case.policy is Policy.TUNED else ""
 
 
 MESSAGE_CHARACTERS = 500

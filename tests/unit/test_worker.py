@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from dlbench import worker
 from dlbench.core import tracks
-from dlbench.core.types import Absent, Reading
+from dlbench.core.types import Absent, Policy, Reading
+from tests import builders
 
 GONE = Absent(reason="GPU is lost")
 
@@ -31,3 +33,10 @@ def _readings(*values: float | Absent, quantity: str = "power_w") -> list[Readin
 def test_telemetry_is_lost_when_it_was_there_before(readings: list[Reading], lost: bool) -> None:
     """A card without a sensor has not lost it."""
     assert tracks.telemetry_lost(readings) is lost
+
+
+def test_where_a_compiler_may_have_failed_the_way_without_it_is_told() -> None:
+    """Its errors are of every kind; in base there is none to turn off."""
+    assert worker._without_compiler(builders.case()) == ""
+    told = worker._without_compiler(builders.case(policy=Policy.TUNED))
+    assert told == " --policy base compiles nothing."
