@@ -1,8 +1,8 @@
 """PyTorch, on the CPU and on NVIDIA GPUs.
 
 ``base``: eager, contiguous tensors, TF32 explicitly on or off, no compiler, no autotuning.
-``tuned``: torch.compile, channels-last memory for images, the fused optimiser, frozen weights on a CPU,
-cuDNN's search on CUDA.
+``tuned``: torch.compile, channels-last memory for images, the fused optimiser, weights held in 16 bits
+where inference computes so, frozen ones on a CPU, cuDNN's search on CUDA.
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ OPTIONS = ("compile_mode", "pinned")
 POLICIES = {
     Policy.BASE: "eager, contiguous tensors; bf16 and fp16 by autocast, fp16 with loss scaling",
     Policy.TUNED: "`torch.compile` (default mode, another by `-o compile_mode=...`), channels-last "
-    "images; the fused optimiser; in inference on a CPU frozen weights; on CUDA cuDNN's search for "
-    "the fastest algorithm; CUDA graphs in inference if asked for (`reduce-overhead`, `max-autotune`)",
+    "images; the fused optimiser; in inference on a CPU frozen weights, and in 16 bits weights and "
+    "inputs that are held so; on CUDA cuDNN's search for the fastest algorithm; CUDA graphs in "
+    "inference if asked for (`reduce-overhead`, `max-autotune`)",
 }
 """What each policy turns on, for `dlbench list` and the docs."""
 
@@ -266,6 +267,7 @@ class TorchSubject:
         ]
         if self._tuned:
             self._to_channels_last()
+            self._to_narrow(case)
         self._prepare_refills(request)
         self._forward = self.model
         if case.mode is Mode.TRAINING:
@@ -376,6 +378,28 @@ class TorchSubject:
                 for buffer in self.inputs
             ]
 
+    def _to_narrow(self, case: Case) -> None:
+        """In inference in 16 bits: the weights that autocast would round in every query, rounded once.
+
+        Norms keep theirs in float32, as under autocast, and recurrent layers all of theirs, which must
+        lie in one piece. Inputs lie on the device as the first product takes them, unless they come
+        anew from the host.
+        """
+        dtype = self._autocast_dtype
+        if dtype is None or case.mode is Mode.TRAINING:
+            return
+        for module in self.model.modules():
+            if isinstance(module, self._torch.nn.RNNBase):
+                continue
+            for parameter in module.parameters(recurse=False):
+                if parameter.ndim > 1 and parameter.is_floating_point():
+                    parameter.data = parameter.data.to(dtype)
+        if case.data_mode is DataMode.SYNTHETIC:
+            self.inputs = [
+                tuple(x.to(dtype) if x.is_floating_point() else x for x in buffer)
+                for buffer in self.inputs
+            ]
+
     def _prepare_training(self, settings: Any, precision: Precision) -> None:  # noqa: ANN401
         torch = self._torch
         self._trained = [p for p in self.model.parameters() if p.requires_grad]
@@ -404,7 +428,7 @@ class TorchSubject:
     def _facts(self, request: SubjectRequest) -> dict[str, str | int | float | bool | Absent]:
         torch = self._torch
         parameters = list(self.model.parameters())
-        held = parameters[0].dtype if parameters else torch.float32
+        held = max(parameters, key=lambda p: p.numel()).dtype if parameters else torch.float32
         compute = self._autocast_dtype or held
         return {
             "parameters": n_parameters(self.model),
@@ -473,7 +497,8 @@ class TorchSubject:
 
     def read_inputs(self, buffer: int) -> tuple[np.ndarray[Any, Any], ...]:
         """A buffer's inputs as they lie on the device."""
-        return tuple(x.contiguous().cpu().numpy() for x in self.inputs[buffer])
+        found = (x.float() if x.is_floating_point() else x for x in self.inputs[buffer])
+        return tuple(x.contiguous().cpu().numpy() for x in found)
 
     def copy_inputs(self, source: int, target: int) -> None:
         """Into the same memory, so that nothing that remembers a tensor is fooled."""

@@ -373,3 +373,52 @@ def test_pytorch_learns_alike_with_the_fused_optimiser(workload: str) -> None:
     base, tuned = subjects.ask("pytorch", losses, workload)
     assert len(set(base)) == len(base)
     assert tuned == pytest.approx(base, rel=1e-3)
+
+
+def narrow(_: str) -> dict[str, Any]:
+    """By workload: dtype of the weights, and how far outputs are with weights held in 16 bits.
+
+    Without the compiler, which does not change what is computed; runs in PyTorch's process.
+    """
+    import torch
+
+    from dlbench import workloads
+
+    adapter = registry.framework("pytorch")
+    compiled, found = torch.compile, {}
+    torch.compile = lambda model, **_: model
+    try:
+        for name, folder in workloads.folders().items():
+            workload = workloads.read(folder)
+            request = request_for(
+                "pytorch", name, policy=Policy.TUNED, precision=Precision.BF16, batch_size=4
+            )
+            wanted = workload.reference(request.case)
+            if name == "fake" or isinstance(wanted, Absent):
+                continue
+            subject = adapter.open_subject(request)
+            outputs = [subject.fetch(subject.query(i))[0].ravel() for i in range(4)]
+            apart = max(
+                abs(float(output[at]) - value)
+                for output, row in zip(outputs, wanted.values, strict=True)
+                for at, value in zip(wanted.positions, row, strict=True)
+            )
+            found[name] = {
+                "dtype": subject.info["parameter_dtype"],
+                "apart": apart / wanted.spread,
+                "allowed": wanted.tolerance,
+                "inputs": [str(x.dtype) for x in subject.read_inputs(0)],
+            }
+    finally:
+        torch.compile = compiled
+    return found
+
+
+def test_pytorch_holds_weights_in_16_bits_where_inference_computes_so() -> None:
+    """Every workload stays within its tolerance; recurrent layers keep float32."""
+    found = subjects.ask("pytorch", narrow)
+    assert len(found) > 15
+    assert {name: x for name, x in found.items() if not x["apart"] <= x["allowed"]} == {}
+    assert {found[name]["dtype"] for name in ("gemm", "resnet50", "bert_base")} == {"bfloat16"}
+    assert found["lstm_forecast"]["dtype"] == "float32"
+    assert found["resnet50"]["inputs"] == ["float32"]
