@@ -2,7 +2,8 @@
 
 JAX is used compiled or not at all: ``base`` and ``tuned`` are one ``jax.jit`` of the whole step. What
 the step replaces (weights, statistics, optimiser state) is donated to it. On a CPU ``tuned`` has layers
-in the form that XLA compiles well there (docs/decisions/0057); on a GPU both are the same program.
+in the form that XLA compiles well there (docs/decisions/0057), and everywhere it trains embedding
+tables row by row where the optimiser allows it (0065); else both are the same program.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +23,13 @@ from dlbench.core.errors import (
     UnsupportedError,
 )
 from dlbench.core.protocols import Capability, SubjectRequest
-from dlbench.core.types import Absent, DataMode, Mode, PeakMemory, Policy, Precision
+from dlbench.core.types import Absent, Case, DataMode, Mode, PeakMemory, Policy, Precision
 from dlbench.frameworks import _subject
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from dlbench.frameworks import _jax_rows
 
 MODEL_FILES = ("model_keras",)
 
@@ -59,7 +62,8 @@ POLICIES = {
     Policy.BASE: "one `jax.jit` of the whole step of a Keras model, its state donated: nobody uses JAX "
     "uncompiled",
     Policy.TUNED: "on a CPU depthwise convolutions as sums of shifted products, and in training LSTM "
-    "and GRU with one product for the weights' gradient of all steps; else the same program",
+    "and GRU with one product for the weights' gradient of all steps; everywhere tables that plain SGD "
+    "trains row by row; else the same program",
 }
 """What each policy turns on, for `dlbench list` and the docs."""
 
@@ -154,12 +158,14 @@ class JaxSubject(_subject.Clockless):
         if case.data_mode is DataMode.PIPELINE:
             self.inputs.append(self.inputs[0])
             self.targets.append(self.targets[0])
+        self._tables = self._row_by_row(case, request.spec)
         self._trained = self._on_device(self._model.trainable_variables)
         self._untrained = self._on_device(self._model.non_trainable_variables)
         self._run_query = jax.jit(self._infer)
         if case.mode is Mode.TRAINING:
             self._optimizer = _keras.optimizer(keras, request.spec["optimizer"], case.precision)
-            self._optimizer.build(self._model.trainable_variables)
+            variables = self._model.trainable_variables
+            self._optimizer.build(self._tables.dense(variables) if self._tables else variables)
             self._optimizer_state = self._on_device(self._optimizer.variables)
             self._run_step = jax.jit(self._train, donate_argnums=(0, 1, 2))
         self._last: list[Any] = []
@@ -172,6 +178,7 @@ class JaxSubject(_subject.Clockless):
             "compute_dtype": _keras.compute_dtype(keras, self._model),
             "compiled": True,
             "reformed_layers": reformed,
+            "tables_by_row": len(self._tables.positions) if self._tables else 0,
             "input_shape": _keras.shapes(self.inputs[0]),
             "device": str(self._device.device_kind),
             "tf32": case.precision is Precision.TF32,
@@ -180,6 +187,20 @@ class JaxSubject(_subject.Clockless):
         }
 
     # --- building ---------------------------------------------------------------------------
+
+    def _row_by_row(self, case: Case, spec: Mapping[str, Any]) -> _jax_rows.Tables | None:
+        """Whether tables are trained by their rows: in ``tuned``, where plain SGD allows it."""
+        from dlbench.frameworks import _jax_rows
+
+        if case.policy is not Policy.TUNED or case.mode is not Mode.TRAINING or spec.get("own"):
+            return None
+        settings = spec["optimizer"]
+        plain = settings["name"] == "sgd" and not settings["momentum"]
+        if not plain or "clip_norm" in settings or case.precision is Precision.FP16:
+            return None
+        found = _jax_rows.Tables(self._keras, self._model)
+        self._learning_rate = settings["learning_rate"]
+        return found if found.positions else None
 
     def _open_device(self, precision: Precision) -> Any:  # noqa: ANN401
         jax = self._jax
@@ -244,11 +265,32 @@ class JaxSubject(_subject.Clockless):
             with self._keras.StatelessScope(state_mapping=list(state)):
                 return self._optimizer.scale_loss(loss), (loss, statistics)
 
+        if self._tables is not None:
+            return self._train_by_row(self._tables, loss_of, trained, optimizer_state)
         (_, (loss, untrained)), gradients = self._jax.value_and_grad(loss_of, has_aux=True)(trained)
         trained, optimizer_state = self._optimizer.stateless_apply(
             optimizer_state, gradients, trained
         )
         return loss, trained, untrained, optimizer_state
+
+    def _train_by_row(
+        self,
+        tables: _jax_rows.Tables,
+        loss_of: Any,  # noqa: ANN401
+        trained: Any,  # noqa: ANN401
+        optimizer_state: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        from dlbench.frameworks import _jax_rows
+
+        (_, (loss, untrained)), gradients, by_table = tables.value_and_gradients(loss_of, trained)
+        dense, optimizer_state = self._optimizer.stateless_apply(
+            optimizer_state, gradients, tables.dense(trained)
+        )
+        moved = [
+            _jax_rows.descended(x, by_table.get(i, []), self._learning_rate)
+            for i, x in enumerate(trained)
+        ]
+        return loss, tables.merged(dense, moved), untrained, optimizer_state
 
     def step(self, buffer: int) -> object:
         """One training step; the loss before its update."""

@@ -422,3 +422,93 @@ def test_pytorch_holds_weights_in_16_bits_where_inference_computes_so() -> None:
     assert {found[name]["dtype"] for name in ("gemm", "resnet50", "bert_base")} == {"bfloat16"}
     assert found["lstm_forecast"]["dtype"] == "float32"
     assert found["resnet50"]["inputs"] == ["float32"]
+
+
+def losses_by_row(framework: str, workload: str, precision: str) -> dict[str, Any]:
+    """Runs beside: by policy, a dozen losses over all buffers, and how many tables go row by row."""
+    found: dict[str, Any] = {}
+    for policy in Policy:
+        request = request_for(
+            framework,
+            workload,
+            policy=policy,
+            precision=Precision(precision),
+            mode=Mode.TRAINING,
+            scenario=None,
+            batch_size=96,
+        )
+        subject: Any = registry.framework(framework).open_subject(request)
+        losses = [float(subject.fetch(subject.step(i % 4))) for i in range(12)]
+        found[policy] = {"losses": losses, "tables": subject.info["tables_by_row"]}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("workload", "precision", "tables"),
+    [
+        ("dlrm_small", "fp32", 5),
+        ("dlrm_small", "bf16", 5),
+        ("dlrm_small", "fp16", 0),  # its losses are scaled
+        ("ncf", "fp32", 0),  # Adam moves every row in every step
+        ("lstm_lm", "fp32", 0),  # gradients are clipped by the norm of all
+    ],
+)
+def test_jax_trains_tables_row_by_row_where_the_optimiser_allows_it(
+    workload: str, precision: str, tables: int
+) -> None:
+    """Batches look rows up more than once, and the losses are those of whole tables' gradients."""
+    if "jax" not in subjects.installed():
+        pytest.skip("jax is not installed")
+    found = subjects.ask("jax", losses_by_row, workload, precision)
+    assert (found["base"]["tables"], found["tuned"]["tables"]) == (0, tables)
+    near = 1e-5 if precision == "fp32" else 1e-2
+    assert found["tuned"]["losses"] == pytest.approx(found["base"]["losses"], rel=near)
+
+
+def a_table_looked_up_twice(framework: str) -> list[float]:
+    """Runs beside: how far a table and a layer behind it are from plain SGD on whole gradients."""
+    import os
+
+    os.environ["KERAS_BACKEND"] = "jax"
+    import jax
+    import keras
+    import numpy as np
+
+    from dlbench.frameworks import _jax_rows
+
+    tokens, table = keras.Input((6,), dtype="int32"), keras.layers.Embedding(9, 4)
+    both = keras.layers.Concatenate()([table(tokens), table(tokens[:, ::-1])])
+    model = keras.Model(tokens, keras.layers.Dense(2)(both))
+    batch = np.random.default_rng(0).integers(0, 5, (3, 6))
+    trained = [v.value for v in model.trainable_variables]
+
+    def loss_of(weights: Any) -> Any:
+        outputs, _ = model.stateless_call(weights, [], batch)
+        return (outputs**2).sum(), outputs
+
+    whole = jax.grad(loss_of, has_aux=True)(trained)[0]
+    tables = _jax_rows.Tables(keras, model)
+
+    def moved(weights: Any) -> Any:
+        _, of_dense, by_table = tables.value_and_gradients(loss_of, weights)
+        after = [_jax_rows.descended(x, by_table.get(i, []), 0.5) for i, x in enumerate(weights)]
+        dense = [x - 0.5 * g for x, g in zip(tables.dense(weights), of_dense, strict=True)]
+        return tables.merged(dense, after)
+
+    wanted = [x - 0.5 * g for x, g in zip(trained, whole, strict=True)]
+    apart = [
+        float(np.abs(a - b).max() / np.abs(b).max())
+        for a, b in zip(found := jax.jit(moved)(trained), wanted, strict=True)
+    ]
+    still = float(np.abs(found[0][5:] - trained[0][5:]).max())
+    return [*apart, still]
+
+
+def test_a_table_that_is_looked_up_twice_moves_by_both() -> None:
+    """As plain SGD on the gradient of the whole table would move it; rows nobody asked for stay."""
+    if "jax" not in subjects.installed():
+        pytest.skip("jax is not installed")
+    *apart, still = subjects.ask("jax", a_table_looked_up_twice)
+    assert len(apart) == 3
+    assert max(apart) < 1e-6
+    assert still == 0
