@@ -495,10 +495,10 @@ def a_table_looked_up_twice(framework: str) -> list[float]:
         dense = [x - 0.5 * g for x, g in zip(tables.dense(weights), of_dense, strict=True)]
         return tables.merged(dense, after)
 
+    found = jax.jit(moved)(trained)
     wanted = [x - 0.5 * g for x, g in zip(trained, whole, strict=True)]
     apart = [
-        float(np.abs(a - b).max() / np.abs(b).max())
-        for a, b in zip(found := jax.jit(moved)(trained), wanted, strict=True)
+        float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(found, wanted, strict=True)
     ]
     still = float(np.abs(found[0][5:] - trained[0][5:]).max())
     return [*apart, still]
