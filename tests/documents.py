@@ -92,6 +92,14 @@ def rich_run() -> Run:
     return builders.run(results, plan=plan)
 
 
+def one_case_a_task() -> Run:
+    """Four tasks of the rich document with one case each, the first of them flagged; and the skip."""
+    run = rich_run()
+    results = tuple(run.results[n] for n in (1, 6, 7, 8))
+    plan = replace(run.plan, cases=tuple(r.case for r in results))
+    return replace(run, results=results, plan=plan)
+
+
 def _result(case: Case, seconds: float, seed: int, n: int = 3) -> CaseResult:
     noise = random.Random(seed)
     trials = tuple(_trial(case, i, seconds * (1 + 0.01 * noise.random()), noise) for i in range(n))

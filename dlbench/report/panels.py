@@ -1,40 +1,50 @@
-"""The table with bars that most sections are: one panel a task, one row a case, its number last."""
+"""The tables that most sections are: one panel with bars a task, one row a case, its number last.
+
+Tasks of one case each are rows of one panel without bars: side by side, bars of different tasks would
+compare what cannot be compared, and each in a panel of its own compares nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
 from dlbench.analysis.rows import Row
 from dlbench.core.types import Absent, Estimated, Measured, Metric
 from dlbench.report import row_charts, svg
-from dlbench.report.content import Content, by_task, colours, framework, origins, setting
+from dlbench.report.content import Content, by_task, colours, doer, framework, origins, setting
 from dlbench.report.render import cell, reason, render, words
 
 TEMPLATE = """
 {% for panel in panels %}
-<div class="panel" data-panel>
+<div class="panel{% if panel.singles %} singles{% endif %}" data-panel>
 <h3>{{ panel.title }}</h3>
 <table class="bars">
 <caption class="hidden">{{ panel.title }}: {{ caption }}</caption>
-<thead><tr><th scope="col">Case</th><td class="chart-cell"></td><th scope="col" class="number">{{ head }}</th>
+<thead><tr><th scope="col">{% if panel.singles %}Task</th>{% else %}Case</th><td class="chart-cell"></td>{% endif %}<th scope="col" class="number">{{ head }}</th>
 {% for column in columns %}<th scope="col" class="number">{{ column.title }}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for line in panel.lines %}
 <tr data-r="{{ line.number }}"><th scope="row">{{ line.name }} <span class="doer">{{ line.setting }}{% if line.origin %}, <span class="origin">{{ line.origin }}</span>{% endif %}</span>
 {%- if line.flags %} <span class="flags">{{ line.flags }}</span>{% endif %}</th>
-<td class="chart-cell">{{ line.bar }}</td><td class="number" data-head="{{ head }}">{{ line.value }}</td>
+{% if not panel.singles %}<td class="chart-cell">{{ line.bar }}</td>{% endif %}<td class="number" data-head="{{ head }}">{{ line.value }}</td>
 {% for column in columns %}<td class="number" data-head="{{ column.title }}">{{ column.shown(line.row) }}</td>{% endfor %}</tr>
 {% endfor %}
 </tbody>
+{% if not panel.singles %}
 <tfoot><tr><td></td><td class="chart-cell">{{ panel.axis }}</td><td></td>{% for _ in columns %}<td></td>{% endfor %}</tr></tfoot>
+{% endif %}
 </table>
 {{ panel.figure }}
 </div>
 {% endfor %}
 """
+
+SINGLES = "Tasks with one case each"
+
+NONE = Markup()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,22 +61,28 @@ class Line:
 
     number: int
     row: Row
+    metric: Metric
     name: str
     setting: str
     origin: str
     flags: str
-    bar: Markup
     value: Markup
+    bar: Markup = NONE
+
+
+Tasks = dict[str, list[Line]]
+"""What a section shows of each task, by the task's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """A task with its lines."""
+    """A task with its lines; or, of ``singles``, tasks as lines, which have no bars."""
 
     title: str
     lines: tuple[Line, ...]
-    axis: Markup
-    figure: Markup
+    axis: Markup = NONE
+    figure: Markup = NONE
+    singles: bool = False
 
 
 def _everything(row: Row) -> bool:  # noqa: ARG001 - the default of a field
@@ -96,33 +112,73 @@ class Spec:
 
 
 def panels(content: Content, spec: Spec) -> Markup:
-    """A panel for each task that has a number; cases without one are rows that say so."""
-    hues, told = colours(content), origins(content.rows)
-    made = []
-    for title, numbered in by_task(content).items():
-        kept = [(i, row, spec.value_of(row)) for i, row in numbered if spec.keep(row)]
-        known = [v for _, _, v in kept if not isinstance(v, Absent)]
-        if not known:
-            continue
-        scale = svg.from_zero([_top(v) for v in known], spec.unit)
-        kept.sort(key=lambda x: _place(x[2], spec.best_first))
-        lines = tuple(
-            Line(
-                number=i,
-                row=row,
-                name=framework(row.case),
-                setting=setting(row.case),
-                origin=told[i],
-                flags=", ".join(row.flags),
-                bar=_bar(value, scale, hues[row.case.framework]),
-                value=_value(row, value, spec.shown),
-            )
-            for i, row, value in kept
-        )
-        axis = svg.axis_row(scale, spec.form)
-        figure = _figure(title, lines, [v for _, _, v in kept], spec, scale, hues)
-        made.append(Panel(title=title, lines=lines, axis=axis, figure=figure))
+    """A panel for each task that has a number, then one for all of one case; cases without one say so."""
+    hues = colours(content)
+    several, single = grouped(_lines(content, spec))
+    made = [_of_task(title, lines, spec, hues) for title, lines in several.items()]
+    made += [_of_singles(single)] if single else []
     return render(TEMPLATE, panels=made, head=spec.head, caption=spec.caption, columns=spec.columns)
+
+
+def grouped(tasks: Tasks) -> tuple[Tasks, Tasks]:
+    """Tasks that have a panel of their own, and those of one case that share one.
+
+    A task that would be alone in the shared panel keeps its own.
+    """
+    single = {title: lines for title, lines in tasks.items() if len(lines) == 1}
+    if len(single) == 1:
+        single = {}
+    return {title: lines for title, lines in tasks.items() if title not in single}, single
+
+
+def _lines(content: Content, spec: Spec) -> Tasks:
+    """Lines of each task, best first; tasks without any number are left out."""
+    told = origins(content.rows)
+    found = {}
+    for title, numbered in by_task(content).items():
+        lines = [_line(i, row, told[i], spec) for i, row in numbered if spec.keep(row)]
+        if not all(isinstance(line.metric, Absent) for line in lines):
+            found[title] = sorted(lines, key=lambda line: _place(line.metric, spec.best_first))
+    return found
+
+
+def _line(number: int, row: Row, origin: str, spec: Spec) -> Line:
+    metric = spec.value_of(row)
+    return Line(
+        number=number,
+        row=row,
+        metric=metric,
+        name=framework(row.case),
+        setting=setting(row.case),
+        origin=origin,
+        flags=", ".join(row.flags),
+        value=_value(row, metric, spec.shown),
+    )
+
+
+def _of_task(title: str, lines: Sequence[Line], spec: Spec, hues: dict[str, int]) -> Panel:
+    """One task: bars on one scale."""
+    tops = [_top(line.metric) for line in lines if not isinstance(line.metric, Absent)]
+    scale = svg.from_zero(tops, spec.unit)
+    barred = tuple(
+        replace(line, bar=_bar(line.metric, scale, hues[line.row.case.framework])) for line in lines
+    )
+    return Panel(
+        title=title,
+        lines=barred,
+        axis=svg.axis_row(scale, spec.form),
+        figure=_figure(title, lines, spec, scale, hues),
+    )
+
+
+def _of_singles(tasks: Tasks) -> Panel:
+    """Several tasks, each a line named by the task; who did it stands with the setting."""
+    named = [
+        replace(line, name=title, setting=doer(line.row))
+        for title, lines in tasks.items()
+        for line in lines
+    ]
+    return Panel(title=SINGLES, lines=tuple(named), singles=True)
 
 
 def _value(row: Row, value: Metric, shown: Callable[[Metric], Markup]) -> Markup:
@@ -143,12 +199,7 @@ def _top(value: Measured | Estimated) -> float:
 
 
 def _figure(
-    title: str,
-    lines: Sequence[Line],
-    values: Sequence[Metric],
-    spec: Spec,
-    scale: svg.Scale,
-    hues: dict[str, int],
+    title: str, lines: Sequence[Line], spec: Spec, scale: svg.Scale, hues: dict[str, int]
 ) -> Markup:
     """The same bars for plotly."""
     marks = [
@@ -160,8 +211,8 @@ def _figure(
             hue=hues[line.row.case.framework],
             estimated=isinstance(value, Estimated),
         )
-        for n, (line, value) in enumerate(zip(lines, values, strict=True))
-        if not isinstance(value, Absent)
+        for n, line in enumerate(lines)
+        if not isinstance(value := line.metric, Absent)
     ]
     axis = svg.Axis(
         scale=scale, title=spec.head, form=spec.form, n_ticks=4, d3_format=spec.d3_format,

@@ -435,6 +435,33 @@ def test_bars_follow_the_filter(visit: Opened) -> None:
     _clean(v)
 
 
+@pytest.mark.parametrize("width", [360, 1000, 1200])
+def test_tasks_of_one_case_are_rows_that_do_what_charts_do(visit: Opened, width: int) -> None:
+    """No bar and no axis; the filter takes rows and at last the table; on paper all of it stands."""
+    v = visit(documents.one_case_a_task(), viewport={"width": width, "height": 900})
+    table, rows = "#throughput .singles", "#throughput .singles tbody tr"
+    assert (v.shown(table), v.shown(rows)) == (1, 4)
+    assert v.shown("#throughput svg") == v.shown("#throughput .chart-cell") == 0
+    assert v.page.locator(rows).first.locator("th").inner_text().splitlines()[0] == "gemm inference"
+    assert v.shown(f"{rows}:has-text('TensorFlow, cpu, fp32, batch 8'):has-text('not_steady')") == 1
+    assert v.page.evaluate("document.documentElement.scrollWidth") <= width
+    for cell in v.page.locator(".singles tbody tr:first-child > *").all():
+        box = cell.bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= width
+    v.page.locator("#filters summary").click()
+    v.page.get_by_role("checkbox", name="training").uncheck()
+    assert v.shown(rows) == 3
+    assert v.shown(f"{rows}:has-text('training')") == 0
+    v.page.emulate_media(media="print")
+    assert v.shown(rows) == 3
+    assert v.shown("#memory .why li") >= 1
+    v.page.emulate_media(media="screen")
+    v.page.get_by_role("checkbox", name="inference").uncheck()
+    assert v.shown(table) == 0
+    _clean(v)
+
+
 def test_where_plotly_fails_the_svg_stands(visit: Opened) -> None:
     """A figure that cannot be drawn leaves the chart as it was."""
     v = visit()

@@ -18,9 +18,9 @@ ORDER = 18
 TITLE = "Throughput over machines"
 
 INTRODUCTION = """
-<p>Samples a second; longer is better. The bar is the median over all results of a case on one model of device, the
-line the middle nine tenths of them: a spread between machines and days, not a confidence interval. Numbers further
-down are medians too.</p>
+<p>Samples a second; more is better: the median over all results of a case on one model of device, and the middle nine
+tenths of them, which are a spread between machines and days, not a confidence interval. Numbers further down are
+medians too.</p>
 {% if n_left_out %}<p>{{ n_left_out }} smaller groups are left out.</p>{% endif %}
 """
 

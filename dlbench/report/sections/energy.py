@@ -17,7 +17,7 @@ ORDER = 26
 TITLE = "Energy"
 
 INTRODUCTION = """
-<p>Joules a sample, from energy windows of each trial's own; shorter is better. Bounds include what is published of
+<p>Joules a sample, from energy windows of each trial's own; less is better. Bounds include what is published of
 the sensor's own error. Windows under 5 s or 50 ticks of the counter are <span class="estimated">≈
 estimated</span>.</p>
 """

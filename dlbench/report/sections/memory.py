@@ -14,12 +14,12 @@ TITLE = "Memory"
 
 DEVICE = """
 <h3 class="sub">On the device</h3>
-<p>The most that the framework's allocator held at once; shorter is better.</p>
+<p>The most that the framework's allocator held at once; less is better.</p>
 """
 
 HOST = """
 <h3 class="sub">On the host</h3>
-<p>The largest resident size of the worker process, framework included; shorter is better.</p>
+<p>The largest resident size of the worker process, framework included; less is better.</p>
 """
 
 NAMES = {

@@ -17,7 +17,8 @@ ORDER = 20
 TITLE = "Throughput"
 
 INTRODUCTION = """
-<p>Samples a second in steady state; longer is better. The line through the end of a bar is the 95 % interval over processes.</p>
+<p>Samples a second in steady state; more is better. The 95 % interval over processes stands under its number, and
+is the line through the end of a bar.</p>
 """
 
 
