@@ -22,7 +22,7 @@ from dlbench.core.recommendation import (
     Rejection,
     Step,
 )
-from dlbench.core.types import Absent, Metric, Objective
+from dlbench.core.types import Absent, Metric, Objective, Policy
 from dlbench.core.units import compact
 
 MOST_PRICE_FACTOR = 100.0
@@ -205,7 +205,8 @@ def _evidence(candidate: Candidate) -> str:
     served = _step(candidate, "rate within the limit")
     derived = served is not None and served.formula.startswith(ESTIMATED)
     p99 = " Its p99 is estimated from that: no server case was measured." if derived else ""
-    return f"Its speed is {candidate.evidence}.{weak}{p99}"
+    tuned = " with expert settings (tuned)" if candidate.policy is Policy.TUNED else ""
+    return f"Its speed is {candidate.evidence}{tuned}.{weak}{p99}"
 
 
 def _worse(value: float, than: float) -> str:

@@ -156,6 +156,8 @@ def test_what_is_predicted_is_of_the_policies_that_were_measured() -> None:
         pick = picked(r.ask(r.need(), r.of(r.offer()), predictor=fixed))
         assert {q.policy for q in fixed.asked} == asked
         assert pick.policy is max(asked)
+        said = " ".join(r.ask(r.need(), r.of(r.offer()), predictor=fixed).reasons)
+        assert ("with expert settings (tuned)" in said) is (Policy.TUNED in asked)
         assert value(pick.throughput_samples_per_s) == pytest.approx(rate, rel=0.02)
     run = r.measured(500.0, device=replace(r.GPU, name="NVIDIA A10G"))
     fixed = Fixed(answer, Policy.BASE, Policy.TUNED)
