@@ -196,9 +196,11 @@
     }
   }
 
+  // Over a table that has become narrower, a chart out of view would widen the page: there SVG stands until it is back.
   function again(chart) {
     chart.stale = true;
     if (chart.near) draw(chart);
+    else if (chart.table) chart.host.classList.remove("live");
   }
   const everything = () => charts.forEach(again);
   document.addEventListener("dlbench:shown", (event) => { shows = event.detail; everything(); });

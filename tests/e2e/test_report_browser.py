@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dlbench.analysis.footprint import Given
+from dlbench.analysis.rows import Row
+from dlbench.core.footprint import Bounds
 from dlbench.core.recommendation import Recommendation
-from dlbench.core.types import Run
+from dlbench.core.types import Estimated, Interval, Run
 from dlbench.report import browser as installed
 from dlbench.report import build, content, pdf
 from dlbench.store import codec
@@ -89,14 +92,18 @@ def _usual_page(*, answered: bool) -> str:
 
 @pytest.fixture
 def visit(browser: Browser, tmp_path: Path) -> Iterator[Opened]:
-    """Open the report of some runs in a fresh profile."""
+    """Open the report of some runs, or a page, in a fresh profile."""
     contexts = []
 
     def opened(
-        *runs: Run, fragment: str = "", answer: Recommendation | None = None, **settings: Any
+        *runs: Run,
+        fragment: str = "",
+        answer: Recommendation | None = None,
+        html: str = "",
+        **settings: Any,
     ) -> Visit:
         path = tmp_path / "report.html"
-        path.write_text(_page(runs, answer), encoding="utf-8")
+        path.write_text(html or _page(runs, answer), encoding="utf-8")
         context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **settings})
         contexts.append(context)
         visit = Visit(context.new_page())
@@ -530,11 +537,99 @@ def test_the_command_prints_a_pdf(tmp_path: Path) -> None:
     assert len(re.findall(rb"/Type\s*/Page\b", data)) >= 3
 
 
-@pytest.mark.parametrize("width", [360, 768, 1920, 3840])
-def test_the_page_never_scrolls_sideways(visit: Opened, width: int) -> None:
-    """From a phone to 4K; wide tables scroll in their own region."""
-    v = visit(answer=answers.recommendation(), viewport={"width": width, "height": 900})
-    assert v.page.evaluate("document.documentElement.scrollWidth") <= width
+WIDTHS = (
+    1200, 320, 360, 480, 600, 768, 900, 980, 1000, 1024, 1100, 1140, 1200, 1220, 1280, 1440, 1600,
+    1919, 1920, 3840,
+)  # fmt: skip
+"""Of windows in pixels: a usual one, in which a chart is drawn first, then a phone to 4K."""
+
+SMALL_QUERIES = {
+    "energy_j_per_sample": (1.326e-5, 1.478e-5, 1.632e-5),
+    "samples_per_j": (61_275.0, 67_659.0, 75_415.0),
+    "net_energy_j_per_sample": (1.142e-5, 1.294e-5, 1.451e-5),
+    "host_energy_j_per_sample": (1.126e-5, 1.278e-5, 1.432e-5),
+}
+"""Energy as of a recommender's query on a large card, in long numbers: lowest, value, highest."""
+
+PLACED = Given(
+    intensity_g_per_kwh=Bounds(low=98.0, high=269.0, source="a test"),
+    pue=Bounds(low=1.08, high=1.1, source="a test"),
+    tariff_usd_per_kwh=Bounds(low=0.3, high=0.3, source="a test"),
+)
+
+
+def _small_queries(row: Row, *, host: bool) -> Row:
+    """The row with long numbers for energy; with its host's too, or without."""
+    named = {
+        name: Estimated(value=value, interval=Interval(low=low, high=high, level=0.95), method="-")
+        for name, (low, value, high) in SMALL_QUERIES.items()
+        if host or not name.startswith("host")
+    }
+    return replace(row, metrics={**row.metrics, **named})
+
+
+def _over(v: Visit, width: int) -> dict[str, int]:
+    """By how many pixels the page, and each table with bars its card, is too wide at that width."""
+    v.page.set_viewport_size({"width": width, "height": 900})
+    over: dict[str, int] = v.page.evaluate(
+        """async () => {
+             // Charts are drawn again between one frame and the next.
+             for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame);
+             const root = document.documentElement;
+             const over = { page: root.scrollWidth - root.clientWidth };
+             for (const card of document.querySelectorAll(".panel")) {
+               const name = card.closest("section").id + ": " + card.querySelector("h3").textContent;
+               const n_px = card.querySelector("table").offsetWidth - card.clientWidth;
+               over[name] = Math.max(over[name] ?? 0, n_px);
+             }
+             return over;
+           }"""
+    )
+    return {name: n_px for name, n_px in over.items() if n_px > 0}
+
+
+@pytest.mark.parametrize("host", [False, True])
+@pytest.mark.parametrize("given", [Given(), PLACED], ids=["nowhere", "placed"])
+def test_the_page_never_scrolls_sideways(visit: Opened, given: Given, *, host: bool) -> None:
+    """From a phone to 4K, with five to eight numbers a bar; wide tables scroll in their own region."""
+    found = content.of((documents.rich_run(),), given=given)
+    rows = tuple(_small_queries(row, host=host) if row.n_trials else row for row in found.rows)
+    answered = replace(found, rows=rows, recommendation=answers.recommendation())
+    v = visit(html=build.page(answered))
+    numbers = v.page.locator("#energy .panel:has(.bar)").first.locator("thead .number")
+    assert numbers.count() == 5 + host + 2 * (given is PLACED)
+    v.page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true })")
+    drawn = v.page.locator("#throughput .panel").first
+    drawn.scroll_into_view_if_needed()
+    drawn.locator(".chart .point path").first.wait_for()
+    # Out of view it is not drawn again at once.
+    v.page.evaluate("window.scrollTo({ top: 0, behavior: 'instant' })")
+    assert {width: over for width in WIDTHS if (over := _over(v, width))} == {}
+    _clean(v)
+
+
+@pytest.mark.parametrize(
+    ("width", "beside"),
+    [(1200, False), (1280, True), (1920, True)],
+    ids=["narrow", "usual", "large"],
+)
+def test_bars_stand_beside_seven_numbers_where_they_have_room(
+    visit: Opened, width: int, *, beside: bool
+) -> None:
+    """In one line with them then, and wide enough to read; under the name else, as wide as the card."""
+    found = content.of((documents.rich_run(),), given=PLACED)
+    v = visit(html=build.page(found), viewport={"width": width, "height": 900})
+    card = v.page.locator("#energy .panel:has(.bar)").first
+    name, bar, last = (
+        card.locator(f"tbody tr:first-child > {part}").bounding_box()
+        for part in ("th", ".chart-cell", "td:last-child")
+    )
+    assert name is not None
+    assert bar is not None
+    assert last is not None
+    assert (last["x"] >= bar["x"] + bar["width"] >= name["x"] + name["width"]) == beside
+    assert (last["y"] >= bar["y"] + bar["height"] > name["y"] + name["height"]) != beside
+    assert bar["width"] > (250 if beside else 1000)
 
 
 def _cut_off(v: Visit) -> list[str]:
