@@ -30,18 +30,36 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def child(pid: int, word: str) -> psutil.Process:
-    """The first child with a word in its command line; others (git, a probe) come and go meanwhile."""
+    """The first child with a word in its command line; others (git, a probe) come and go meanwhile.
+
+    Each has its parent's command line, word and all, until it has become its own program.
+    """
     found: list[psutil.Process] = []
 
     def look() -> bool:
-        for process in psutil.Process(pid).children():
+        parent = psutil.Process(pid)
+        for process in parent.children():
             with contextlib.suppress(psutil.Error):
-                if word in " ".join(process.cmdline()):
+                command = process.cmdline()
+                if command != parent.cmdline() and word in " ".join(command):
                     found.append(process)
         return bool(found)
 
     until(look)
     return found[0]
+
+
+def program(pid: int, name: str) -> None:
+    """Return when a child has become this program: before, a signal meets what starts it."""
+
+    def look() -> bool:
+        for process in psutil.Process(pid).children():
+            with contextlib.suppress(psutil.Error):
+                if process.cmdline()[:1] == [name]:
+                    return True
+        return False
+
+    until(look)
 
 
 def lives(pid: int) -> bool:

@@ -85,7 +85,9 @@ def monitor(
     with _signals_are_the_programs() as forwarding:
         read_fd, write_fd = os.pipe()
         process = subprocess.Popen(
-            [sys.executable, "-c", GATE, str(read_fd), *command], pass_fds=(read_fd,)
+            # Nothing that a site or an environment adds: it only waits, and a Ctrl-C may come early.
+            [sys.executable, "-I", "-S", "-c", GATE, str(read_fd), *command],
+            pass_fds=(read_fd,),
         )
         os.close(read_fd)
         forwarding.to(process.pid)

@@ -161,7 +161,7 @@ def test_ctrl_c_ends_the_program_and_leaves_its_figures(tmp_path: Path) -> None:
         start_new_session=True,
         text=True,
     )
-    waiting.child(process.pid, "sleep 600")
+    waiting.program(process.pid, "sleep")
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=waiting.LIMIT_S)
     assert process.returncode == 130
@@ -188,7 +188,7 @@ def test_sigterm_is_passed_on(tmp_path: Path) -> None:
         cwd=ROOT,
         stderr=subprocess.DEVNULL,
     )
-    waiting.child(process.pid, "sleep 600")
+    waiting.program(process.pid, "sleep")
     process.send_signal(signal.SIGTERM)
     assert process.wait(waiting.LIMIT_S) == 143
 
