@@ -174,10 +174,9 @@ def _held_share(trial: Trial, counter: re.Pattern[str], reasons: int) -> tuple[f
     every = [c for t in device_tracks(trial) for c in t.columns]
     counted = [c for c in every if THROTTLE_COUNTER.fullmatch(c.quantity)]
     found = {c.quantity: _rise_share(trial, c.quantity) for c in counted}
-    shares = {name: share for name, share in found.items() if share is not None}
-    if shares:
-        asked = [share for name, share in shares.items() if counter.fullmatch(name)]
-        return min(1.0, max(asked, default=0.0)), "cumulative counters"
+    asked = [s for name, s in found.items() if s is not None and counter.fullmatch(name)]
+    if asked:
+        return min(1.0, max(asked)), "cumulative counters"
     bits = _working(trial, tracks.points(device_tracks(trial), "throttle_reasons_bits"))
     if isinstance(bits, Absent):
         why = next((c.absent for c in counted if c.absent is not None), None)

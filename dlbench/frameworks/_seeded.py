@@ -9,7 +9,6 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import math
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -83,7 +82,7 @@ def _tensor(
         samples = [_sample(table, seed, sample) for sample in names]
     else:
         # numpy's generators let go of the interpreter's lock, and no sample depends on another.
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor() as pool:
             samples = list(pool.map(lambda sample: _sample(table, seed, sample), names))
     repeats = -(-batch_size // n_distinct)
     return np.concatenate([np.stack(samples)] * repeats)[:batch_size]

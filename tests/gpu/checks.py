@@ -312,13 +312,13 @@ class Parity:
 
     outputs: float
     tolerance: float
-    first_loss: float = 0.0
+    first_loss: float | None = None
     falls: bool = True
 
     @property
     def worst(self) -> float:
         """The larger of both; a NaN is infinitely far."""
-        both = (self.outputs, self.first_loss)
+        both = (self.outputs, *(() if self.first_loss is None else (self.first_loss,)))
         return math.inf if any(math.isnan(x) for x in both) else max(both)
 
 

@@ -13,7 +13,7 @@ from dlbench.analysis.predict.devices import DeviceTable, is_slice, peak_tflops
 from dlbench.analysis.predict.kernel import Scales
 from dlbench.analysis.predict.predictor import Predictor
 from dlbench.analysis.predict.types import DeviceSpec, Observation, Workload
-from dlbench.core.types import Absent, Estimated, Interval
+from dlbench.core.types import Absent, Estimated, Interval, Policy
 
 WIDEST_RATIO = 100.0
 """Above a factor of 10 to either side an interval says nothing that helps anybody choose."""
@@ -21,7 +21,6 @@ FARTHEST_OCTAVES = 4.0
 """A data sheet 16 times beyond all that were learnt from is refused."""
 SD_PER_OCTAVE = 0.25
 """Widening for each factor of two beyond the fastest or below the slowest device learnt from."""
-PLAIN = "base"
 SD_OF_POLICY = 0.2
 """Of ln of what an expert's settings gain where nobody tried them on the architecture.
 
@@ -96,7 +95,7 @@ class Estimator:
 
     def _strange_policy(self, device: DeviceSpec, workload: Workload) -> bool:
         """Whether what an expert turns on was tried on other architectures only."""
-        if self.tuned_on is None or workload.policy == PLAIN:
+        if self.tuned_on is None or workload.policy == Policy.BASE:
             return False
         return (workload.policy, device.arch) not in self.tuned_on
 

@@ -252,7 +252,7 @@ def read_shipped() -> Coefficients:
 def write_measured(observations: Sequence[Observation], path: Path) -> None:
     """Rates of dlbench's own documents, one a line."""
     rows = ",\n  ".join(json.dumps(_plain_rate(o)) for o in observations)
-    path.write_text(f'{{\n "format": {FORMAT},\n "rates": [\n  {rows}\n ]\n}}\n', encoding="utf-8")
+    path.write_text(f'{{\n "rates": [\n  {rows}\n ]\n}}\n', encoding="utf-8")
 
 
 def _plain_rate(o: Observation) -> dict[str, Any]:

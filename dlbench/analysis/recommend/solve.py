@@ -81,15 +81,15 @@ def purchase(judged: Judged, need: Need) -> Refusal | None:
     if machine is None or machine.purchase_usd == 0:
         return None
     a_month = machine.purchase_usd / (machine.life_years * 12)
-    for field, price, limit in (
-        ("budget_usd", machine.purchase_usd, need.budget_usd),
-        ("budget_usd_per_month", a_month, need.budget_usd_per_month),
+    for field, price, often, limit in (
+        ("budget_usd", machine.purchase_usd, "", need.budget_usd),
+        ("budget_usd_per_month", a_month, " a month", need.budget_usd_per_month),
     ):
         if limit is not None and price > limit:
-            what = f"{compact(price, 4)} USD{' a month' if price is a_month else ''}"
             return Refusal(
                 Constraint.BUDGET,
-                f"it is to be bought for {what}, {field} is {limit:g}; purchase_usd = 0 if it is paid",
+                f"it is to be bought for {compact(price, 4)} USD{often}, {field} is {limit:g}; "
+                "purchase_usd = 0 if it is paid",
                 price / limit if limit else None,
             )
     return None

@@ -313,6 +313,9 @@ def test_a_card_at_its_power_limit_is_told_from_one_that_heat_holds_back() -> No
     ):
         polled = _steady(("throttle_reasons_bits", _tenths(float(bits))))
         assert list(telemetry.flags(polled)) == flags
+    # Heat is counted and the power limit is not: that is asked of the polls.
+    half = ("throttle_reasons_bits", _tenths(4.0)), ("throttled_hardware_thermal_s", still)
+    assert list(telemetry.flags(_steady(*half))) == ["power_capped"]
     # A counter that stands still is believed, whatever a poll saw.
     quiet = _steady(("throttle_reasons_bits", _tenths(4.0)), ("throttled_power_cap_s", still))
     assert list(telemetry.flags(quiet)) == []
