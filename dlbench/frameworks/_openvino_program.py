@@ -210,23 +210,12 @@ def most_streams(batch_size: int, threads: int) -> int:
     return max(n for n in range(1, min(batch_size, threads) + 1) if batch_size % n == 0)
 
 
-TRIED_QUERIES = 5
-"""Of each number of streams; the fastest counts, since others may take the processor meanwhile."""
-
-
 def _fastest_s(ov: Any, program: Program, batch_size: int) -> float:  # noqa: ANN401
-    """Seconds of the fastest of a few queries, the first not among them."""
-    from dlbench.frameworks import _seeded
+    """Seconds of the fastest of a few queries."""
+    from dlbench.frameworks import _seeded, _subject
 
-    arrays = _seeded.batch(program.spec, "inputs", 0, batch_size)
-    parts = program.parts(ov, arrays)
-    program.run(parts)
-    spans = []
-    for _ in range(TRIED_QUERIES):
-        start = time.perf_counter()
-        program.run(parts)
-        spans.append(time.perf_counter() - start)
-    return min(spans)
+    parts = program.parts(ov, _seeded.batch(program.spec, "inputs", 0, batch_size))
+    return _subject.fastest_s(lambda: program.run(parts))
 
 
 def tuned(ov: Any, torch: Any, request: SubjectRequest) -> Program:  # noqa: ANN401

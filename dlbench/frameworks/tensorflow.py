@@ -1,7 +1,8 @@
 """TensorFlow, running Keras 3 model files through its own ``tf.function`` steps (never model.fit).
 
 ``base``: graph mode, no XLA. ``tuned``: the step is compiled by XLA (``jit_compile=True``), unless the
-model has layers that XLA slows down (docs/decisions/0055).
+model has layers that XLA slows down (docs/decisions/0055); inference on a CPU by XLA or with frozen
+weights, whichever is faster (docs/decisions/0068).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import importlib.util
+import math
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -43,7 +45,8 @@ SMALLER = "Use a smaller --batch-size."
 POLICIES = {
     Policy.BASE: "`tf.function` graphs of a Keras model; oneDNN as TensorFlow comes",
     Policy.TUNED: "XLA (`jit_compile=True`), but `base`'s graph where XLA is slower: on a CPU with "
-    "grouped convolutions, or in training with recurrent layers; on a GPU with recurrent layers",
+    "grouped convolutions, or in training with recurrent layers; on a GPU with recurrent layers. "
+    "Inference on a CPU: a graph of frozen weights, if it is faster than XLA's: both are tried at loading",
 }
 """What each policy turns on, for `dlbench list` and the docs."""
 
@@ -136,7 +139,9 @@ class TensorFlowSubject(_subject.Clockless):
             self.inputs = [self._resident(request, "inputs", i) for i in range(self.n_buffers)]
             self.targets = [self._resident(request, "targets", i) for i in range(self.n_buffers)]
             self._prepare_refills(request)
-            self._run_query = self._compiled(self._infer)
+            self._run_query, self._frozen = self._compiled(self._infer), False
+            if case.policy is Policy.TUNED and case.mode is Mode.INFERENCE and not self._cuda:
+                self._try_frozen()
             if case.mode is Mode.TRAINING:
                 settings = request.spec["optimizer"]
                 self._optimizer = self._build_optimizer(settings, case.precision)
@@ -153,6 +158,7 @@ class TensorFlowSubject(_subject.Clockless):
             "parameter_dtype": _keras.parameter_dtype(self._model),
             "compute_dtype": _keras.compute_dtype(keras, self._model),
             "compiled": self._xla,
+            "frozen_weights": self._frozen,
             "input_shape": _keras.shapes(self.inputs[0]),
             "device": self._place,
             "tf32": case.precision is Precision.TF32,
@@ -234,6 +240,31 @@ class TensorFlowSubject(_subject.Clockless):
 
     def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return self._tf.function(function, jit_compile=self._xla, autograph=False)  # type: ignore[no-any-return]
+
+    def _try_frozen(self) -> None:
+        """Take the graph whose weights are constants, unless XLA's program is faster.
+
+        Only where weights are constants are normalisations folded into convolutions, and casts of
+        weights done once.
+        """
+        compiled, frozen, inputs = self._run_query, self._freeze(self._infer), self.inputs[0]
+        if self._xla:
+            try:
+                with translated(self._tf, cuda=False):
+                    compiled_s = _subject.fastest_s(lambda: compiled(inputs))
+            except UnsupportedError:
+                compiled_s = math.inf
+            if compiled_s < _subject.fastest_s(lambda: frozen(inputs)):
+                return
+        self._run_query, self._frozen, self._xla = frozen, True, False
+
+    def _freeze(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        from tensorflow.python.framework import convert_to_constants
+
+        like = [self._tf.TensorSpec(x.shape, x.dtype) for x in self.inputs[0]]
+        graph = self._tf.function(function, autograph=False).get_concrete_function(like)
+        frozen = convert_to_constants.convert_variables_to_constants_v2(graph)
+        return lambda inputs: frozen(*inputs)[0]
 
     def _build_optimizer(self, settings: Any, precision: Precision) -> Any:  # noqa: ANN401
         from dlbench.frameworks import _keras
