@@ -46,7 +46,8 @@ POLICIES = {
     Policy.BASE: "`tf.function` graphs of a Keras model; oneDNN as TensorFlow comes",
     Policy.TUNED: "XLA (`jit_compile=True`), but `base`'s graph where XLA is slower: on a CPU with "
     "grouped convolutions, or in training with recurrent layers; on a GPU with recurrent layers. "
-    "Inference on a CPU: a graph of frozen weights, if it is faster than XLA's: both are tried at loading",
+    "Inference on a CPU: a graph of frozen weights, if it is faster than XLA's: both are tried at "
+    "loading",
 }
 """What each policy turns on, for `dlbench list` and the docs."""
 
