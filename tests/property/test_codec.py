@@ -58,3 +58,21 @@ def test_damage_is_refused_or_changes_nothing_but_values(
         assert error.message
     else:
         assert isinstance(run, Run)
+
+
+@settings(max_examples=300)
+@given(
+    position=st.integers(0, len(DATA) - 1),
+    replacement=st.sampled_from(
+        [b"", b"0", b"9", b"-", b".", b"e9", b",", b'"', b"null", b"[", b"}", b"\\", b" ", b"\xc3"]
+    ),
+    length=st.integers(0, 3),
+)
+def test_the_quick_way_takes_nothing_that_the_walk_refuses(
+    position: int, replacement: bytes, length: int
+) -> None:
+    """Whatever is taken for as written is the same run when each of its values is looked at."""
+    damaged = DATA[:position] + replacement + DATA[position + length :]
+    run = codec._as_written(damaged)
+    if run is not None:
+        assert codec._walked(damaged, "x") == run
