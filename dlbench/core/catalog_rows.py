@@ -122,7 +122,7 @@ class Row:
         text = self.cells.get(field, "").strip()
         if required and not text:
             raise self.refuse(field, "is empty", f"Give {field}, or leave the row out.")
-        if len(text) > MAX_CELL or any(not c.isprintable() for c in text):
+        if len(text) > MAX_CELL or not text.isprintable():
             raise self.refuse(field, "is too long or holds control characters", f"Fix {field}.")
         return text
 

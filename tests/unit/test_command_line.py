@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +31,17 @@ def test_help_imports_no_command_and_a_command_no_other() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     loaded = [line for line in done.stdout.splitlines() if line.startswith("loaded:")]
     assert loaded == ["loaded: []", "loaded: ['check']"]
+
+
+def test_a_recommendation_imports_no_scipy(tmp_path: Path) -> None:
+    """It would take longer than the answer: simulation and predictor have what they need in numpy."""
+    program = (
+        "import sys\nfrom dlbench.__main__ import main\n"
+        "sys.argv = ['dlbench', 'recommend', '--workload', 'resnet50']\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print('loaded:', sorted({'scipy', 'pandas', 'torch', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.stdout.splitlines()[-1] == "loaded: ['numpy']", done.stderr

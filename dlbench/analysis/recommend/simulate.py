@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -41,9 +42,10 @@ NAMES = (
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """Standard normal draws by name, the same for all candidates."""
+    """Draws by name, the same for all candidates: shares between 0 and 1, and their normal deviates."""
 
     seed: int
+    shares: Mapping[str, Floats]
     normal: Mapping[str, Floats]
     made: dict[tuple[str, float, float, float], Floats] = field(default_factory=dict)
 
@@ -65,9 +67,7 @@ class Draws:
 
     def uniform(self, name: str, low: float, high: float) -> Floats:
         """Evenly between two ends."""
-        from scipy.special import ndtr
-
-        return np.asarray(low + (high - low) * ndtr(self.normal[name]))
+        return np.asarray(low + (high - low) * self.shares[name])
 
     def poisson(self, mean: Floats) -> Floats:
         """Counts of these means; the same means give the same counts."""
@@ -78,13 +78,17 @@ class Draws:
 
 def draws(seed: int) -> Draws:
     """The draws of a seed."""
-    from scipy.special import ndtri
-
     # One draw from each of N equal slices, in random order: medians and ends are then exact, and only
     # how the quantities meet is left to chance (Latin hypercube sampling, McKay et al. 1979).
-    slices = ndtri((np.arange(N_DRAWS) + 0.5) / N_DRAWS)
+    slices = (np.arange(N_DRAWS) + 0.5) / N_DRAWS
+    deviates = np.array([NormalDist().inv_cdf(share) for share in slices.tolist()])
     generator = np.random.default_rng([seed, 0])
-    return Draws(seed, {name: generator.permutation(slices) for name in NAMES})
+    orders = {name: generator.permutation(N_DRAWS) for name in NAMES}
+    return Draws(
+        seed,
+        {name: slices[order] for name, order in orders.items()},
+        {name: deviates[order] for name, order in orders.items()},
+    )
 
 
 def quantiles(values: Floats, shares: Sequence[float]) -> tuple[float, ...]:

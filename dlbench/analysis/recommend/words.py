@@ -303,9 +303,15 @@ def _same(a: Judged | None, b: Judged | None) -> bool:
     return (x.offer.key, x.spot) == (y.offer.key, y.spot)
 
 
-def _repriced(judged: Sequence[Judged], one: Judged, factor: float, need: Need) -> list[Judged]:
-    changed = solve.judge(one.simulated.at_price(factor), need)
-    return [changed if j is one else j for j in judged]
+def _repriced(
+    judged: Sequence[Judged], one: Judged, need: Need
+) -> Callable[[float], Judged | None]:
+    """The pick at so many times the price of one of them; of the others the best stays the best."""
+    other = solve.best([j for j in judged if j is not one], need)
+    others = [] if other is None else [other]
+    return lambda factor: solve.best(
+        [solve.judge(one.simulated.at_price(factor), need), *others], need
+    )
 
 
 def _price_rise(pick: Judged, judged: Sequence[Judged], need: Need) -> Flip | None:
@@ -314,8 +320,10 @@ def _price_rise(pick: Judged, judged: Sequence[Judged], need: Need) -> Flip | No
     if isinstance(price, Absent):
         return None
 
+    at = _repriced(judged, pick, need)
+
     def still(factor: float) -> bool:
-        return _same(solve.best(_repriced(judged, pick, factor, need), need), pick)
+        return _same(at(factor), pick)
 
     if still(MOST_PRICE_FACTOR):
         return None
@@ -323,7 +331,7 @@ def _price_rise(pick: Judged, judged: Sequence[Judged], need: Need) -> Flip | No
     for _ in range(PRICE_STEPS):
         mid = (low * high) ** 0.5
         low, high = (mid, high) if still(mid) else (low, mid)
-    other = solve.best(_repriced(judged, pick, high, need), need)
+    other = at(high)
     return Flip(
         change="price of the pick",
         value=price * high,
@@ -336,30 +344,31 @@ def _price_rise(pick: Judged, judged: Sequence[Judged], need: Need) -> Flip | No
 
 def _price_fall(pick: Judged, judged: Sequence[Judged], need: Need) -> Flip | None:
     """The smallest fall of a rival's price that makes it the pick: of the nearest rival elsewhere."""
+    if need.objective is not Objective.COST:
+        return None
     others = [j for j in solve.feasible(judged, need) if j.hardware != pick.hardware]
-    for rival in [j for j in others if not j.candidate.owned][:1]:
-        price = rival.candidate.price_usd_per_h
-        if isinstance(price, Absent) or need.objective is not Objective.COST:
-            return None
+    rival = next((j for j in others if not j.candidate.owned), None)
+    if rival is None or isinstance(price := rival.candidate.price_usd_per_h, Absent):
+        return None
+    at = _repriced(judged, rival, need)
 
-        def wins(factor: float, one: Judged = rival) -> bool:
-            return _same(solve.best(_repriced(judged, one, factor, need), need), one)
+    def wins(factor: float) -> bool:
+        return _same(at(factor), rival)
 
-        low, high = 1 / MOST_PRICE_FACTOR, 1.0
-        if not wins(low):
-            return None
-        for _ in range(PRICE_STEPS):
-            mid = (low * high) ** 0.5
-            low, high = (mid, high) if wins(mid) else (low, mid)
-        return Flip(
-            change="price of a rival",
-            value=price * low,
-            new_pick=_name(rival),
-            sentence=(
-                f"Below {compact(price * low, 4)} USD/h ({low - 1:+.1%}) for {_name(rival)}: that one."
-            ),
-        )
-    return None
+    low, high = 1 / MOST_PRICE_FACTOR, 1.0
+    if not wins(low):
+        return None
+    for _ in range(PRICE_STEPS):
+        mid = (low * high) ** 0.5
+        low, high = (mid, high) if wins(mid) else (low, mid)
+    return Flip(
+        change="price of a rival",
+        value=price * low,
+        new_pick=_name(rival),
+        sentence=(
+            f"Below {compact(price * low, 4)} USD/h ({low - 1:+.1%}) for {_name(rival)}: that one."
+        ),
+    )
 
 
 def _half_price(pick: Judged, judged: Sequence[Judged], need: Need) -> list[Flip]:
@@ -370,7 +379,7 @@ def _half_price(pick: Judged, judged: Sequence[Judged], need: Need) -> list[Flip
         price = rival.candidate.price_usd_per_h
         if rival.hardware == pick.hardware or isinstance(price, Absent):
             continue
-        wins = _same(solve.best(_repriced(judged, rival, 0.5, need), need), rival)
+        wins = _same(_repriced(judged, rival, need)(0.5), rival)
         verdict = f"the pick becomes {_name(rival)}" if wins else "the pick stays"
         return [
             Flip(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -487,6 +488,17 @@ def test_draws_have_the_ends_that_they_were_given() -> None:
     assert np.mean(values < 50) == pytest.approx(0.05, abs=0.02)
     assert np.mean(values > 400) == pytest.approx(0.05, abs=0.02)
     assert float(np.median(values)) == pytest.approx(100, rel=0.05)
+
+
+def test_each_draw_is_one_of_equal_slices() -> None:
+    """A thousand shares half a slice from the ends, and the normal deviate of each."""
+    drawn = simulate.draws(3)
+    even = np.sort(drawn.uniform("set_up", 5.0, 20.0))
+    assert even == pytest.approx(5 + 15 * (np.arange(1000) + 0.5) / 1000)
+    assert np.sort(drawn.normal["set_up"])[[25, 974]] == pytest.approx([-1.9515, 1.9515], abs=1e-4)
+    deviates = [NormalDist().cdf(z) for z in drawn.normal["set_up"]]
+    assert deviates == pytest.approx(drawn.shares["set_up"])
+    assert not np.array_equal(drawn.shares["rate"], drawn.shares["set_up"])
 
 
 def test_the_same_seed_gives_the_same_answer_and_another_nearly() -> None:

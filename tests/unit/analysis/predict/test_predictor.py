@@ -35,6 +35,15 @@ def fitted() -> Estimator:
     return estimate.fit(_all_but("New-M"), TABLE, provenance="synthetic")
 
 
+@pytest.mark.parametrize("n", [1, predictor.BLOCK_ROWS, 2 * predictor.BLOCK_ROWS + 3])
+def test_a_lower_factor_is_divided_by_block_by_block(n: int) -> None:
+    """Of one block and of several, of one column and of three; what lies above is not looked at."""
+    random = np.random.default_rng(n)
+    factor = np.tril(random.normal(size=(n, n))) / n + np.eye(n)
+    for wanted in (random.normal(size=n), random.normal(size=(n, 3))):
+        assert np.allclose(predictor.forward_solve(factor, factor @ wanted), wanted, atol=1e-9)
+
+
 def _all_but(device: str) -> list[Observation]:
     return [o for o in synthetic.observations() if o.device != device]
 
