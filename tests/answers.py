@@ -127,7 +127,8 @@ def recommendation(**changes: Any) -> Recommendation:
             BuyOrRent(
                 machine="desk",
                 rented="l4",
-                break_even_h_per_month=120.0,
+                break_even_h_per_month=estimate(120.0),
+                p_pays=1.0,
                 sentence="From 120 h a month the own machine is cheaper.",
             ),
         ),
@@ -191,7 +192,11 @@ def strange(text: str) -> Recommendation:
         flips=(Flip(change=text, value=1.0, new_pick=text, sentence=text),),
         buy_or_rent=(
             BuyOrRent(
-                machine=text, rented=text, break_even_h_per_month=Absent(reason=text), sentence=text
+                machine=text,
+                rented=text,
+                break_even_h_per_month=Absent(reason=text),
+                p_pays=0.0,
+                sentence=text,
             ),
         ),
         cpu_verdict=text,

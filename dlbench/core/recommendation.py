@@ -54,13 +54,15 @@ class Constraint(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnedMachine:
-    """A machine that one owns, or thinks of buying.
+    """A machine that one owns, or thinks of buying; or ``count`` of them, each like the other.
 
-    ``purchase_usd`` is spread over ``life_years`` in which the machine works ``utilisation`` of the
-    time; 0 says that the price is sunk. ``tariff_usd_per_kwh`` is what its owner pays for energy.
+    A service may use them all, a run that ends works on one. ``purchase_usd`` (of each) is spread over
+    ``life_years`` in which the machine works ``utilisation`` of the time; 0 says that the price is
+    sunk. ``tariff_usd_per_kwh`` is what its owner pays for energy.
     """
 
     name: str
+    count: int = 1
     accelerator: str = ""
     accelerator_count: int = 1
     cpu_model: str = ""
@@ -228,11 +230,17 @@ class Flip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuyOrRent:
-    """From how many hours a month an owned machine is cheaper than the pick for rent."""
+    """From how many hours a month an owned machine is cheaper than the pick for rent.
+
+    Absent where most simulated outcomes have none within a month's hours; the high end of an interval
+    is infinite where it never pays. ``p_pays`` is the share of outcomes in which it does within a
+    month; None where the rent is not known.
+    """
 
     machine: str
     rented: str
-    break_even_h_per_month: Amount
+    break_even_h_per_month: Metric
+    p_pays: float | None
     sentence: str
 
 

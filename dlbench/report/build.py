@@ -152,7 +152,8 @@ def _recommended(answer: Recommendation) -> str:
         pick.offer.instance_type if pick.owned else f"{pick.offer.provider}, {pick.offer.region}"
     )
     verb = "Use" if pick.owned else "Rent"
-    return f"{verb} {pick.hardware} ({where}): {', '.join(parts)}"
+    many = f"{pick.n_instances} machines of " if pick.n_instances > 1 else ""
+    return f"{verb} {many}{pick.hardware} ({where}): {', '.join(parts)}"
 
 
 LAZY_ROWS = 150

@@ -5,7 +5,7 @@ need, documents, catalog
   throughput         by the best evidence there is            evidence.py
   distributions      time, cost, energy, carbon               simulate.py estimate.py serving.py
   limits and pick    kept with the need's confidence          solve.py
-  words              reasons, flips, binding limit, launch    words.py launch.py
+  words              reasons, flips, binding limit, launch    words.py buying.py launch.py
 Recommendation
 """
 
@@ -18,6 +18,7 @@ from typing import Any
 
 from dlbench.analysis.recommend import (
     assumptions,
+    buying,
     estimate,
     evidence,
     job,
@@ -123,7 +124,7 @@ def recommend(
             judged, rejected, need, _lifted(known, {r.constraint for r in rejected})
         ),
         flips=words.flips(pick, judged, need) if pick else (),
-        buy_or_rent=words.buy_or_rent(judged, need),
+        buy_or_rent=buying.buy_or_rent(judged, need),
         cpu_verdict=words.cpu_verdict(pick, kept, need, rejected),
         launch=launch.launch(shown, need) if shown else None,
         notes=_notes(known, runs, judged),
@@ -411,6 +412,10 @@ def _warned(simulated: Simulated, known: Known) -> Simulated:
         found += [s for s in [ages.stale(choice.offer, known.today, spot=choice.spot)] if s]
         found += [s for s in [known.suspicious.get(choice.offer.name, "")] if s]
         found += [choice.offer.note] if choice.offer.note else []
+    if choice.owned is not None and choice.owned.count > 1 and not known.need.serving:
+        found.append(
+            f"a run works on one of the {choice.owned.count}: what several do together was not measured"
+        )
     if choice.device and choice.device.kind == "gpu" and _old(choice.device):
         found.append(
             f"{choice.device.name} has compute capability {choice.device.compute_capability}: newest "

@@ -58,9 +58,11 @@ class Simulated:
 
     candidate: Candidate
     choice: Choice
+    samples_per_s: Floats
     time_s: Floats
     rent_usd: Floats
     other_usd: Floats
+    joules: Floats | None
     carbon_g: Floats | None
     trail: Callable[[], tuple[Step, ...]]
 
@@ -147,7 +149,7 @@ def training(  # noqa: PLR0913 - the parts of one candidate
             *money.steps(),
         )
 
-    return finished(choice, rate, memory, usable, throughput, money, trail, NOT_SERVING, 1)
+    return finished(choice, rate, memory, usable, speed, throughput, money, trail, NOT_SERVING, 1)
 
 
 def _before(choice: Choice, need: Need, draws: Draws) -> tuple[Floats, Floats]:
@@ -250,6 +252,7 @@ class Priced:
     rent_usd: Floats
     other_usd: Floats
     energy: Metric
+    joules: Floats | None
     carbon: Metric
     carbon_g: Floats | None
     steps: Callable[[], tuple[Step, ...]]
@@ -282,6 +285,7 @@ def priced(
         energy=joules
         if isinstance(joules, Absent)
         else summary(joules, "power x time, or joules a sample"),
+        joules=None if isinstance(joules, Absent) else joules,
         carbon=carbon
         if isinstance(carbon, Absent)
         else summary(carbon, "kWh x PUE x intensity, operational only"),
@@ -358,13 +362,14 @@ def _owned_cost(
         usd = usd + joules / J_PER_KWH * machine.tariff_usd_per_kwh
     elif machine.tariff_usd_per_kwh > 0:
         usd = np.full(simulate.N_DRAWS, np.inf)  # as without a price: it must never win
+    many = f"{instances} x " if instances > 1 else ""
     return usd, lambda: (
         Step(
             name="own machine",
             value=_money(usd),
             formula=(
-                f"{wear:.4g} USD/h ({machine.purchase_usd:,.0f} USD / {machine.life_years:g} years at "
-                f"{machine.utilisation:.0%}) + energy x {machine.tariff_usd_per_kwh:g} USD/kWh"
+                f"{many}{wear:.4g} USD/h ({machine.purchase_usd:,.0f} USD / {machine.life_years:g} "
+                f"years at {machine.utilisation:.0%}) + energy x {machine.tariff_usd_per_kwh:g} USD/kWh"
             ),
             source="the need",
         ),
@@ -467,6 +472,7 @@ def finished(  # noqa: PLR0913, PLR0917 - the parts of one candidate
     rate: Rate,
     memory: Estimated,
     usable: Amount,
+    speed: Floats,
     throughput: Estimated,
     money: Priced,
     trail: Callable[[], tuple[Step, ...]],
@@ -506,9 +512,11 @@ def finished(  # noqa: PLR0913, PLR0917 - the parts of one candidate
         trail=trail,
         candidate=candidate,
         choice=choice,
+        samples_per_s=speed,
         time_s=money.time_s,
         rent_usd=money.rent_usd,
         other_usd=money.other_usd,
+        joules=money.joules,
         carbon_g=money.carbon_g,
     )
 

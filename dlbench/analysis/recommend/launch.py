@@ -189,7 +189,7 @@ def _shell(candidate: Candidate, need: Need) -> str:
     many = f"{candidate.n_instances} of " if candidate.n_instances > 1 else ""
     check = "nvidia-smi" if offer.accelerator else "lscpu"
     select = (
-        f"# 1 select    your own machine {offer.instance_type}"
+        f"# 1 select    {many}your own machine{'s' * bool(many)} {offer.instance_type}"
         if candidate.owned
         else f"# 1 select    start {many}{where}{how}; note its address"
     )

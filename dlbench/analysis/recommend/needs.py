@@ -33,6 +33,7 @@ WHOLE = (
     "max_price_age_days",
     "seed",
     "accelerator_count",
+    "count",
 )
 MAY_BE_ZERO = frozenset(
     {

@@ -67,9 +67,10 @@ def serving(  # noqa: PLR0913 - the parts of one candidate
     # One of a spot fleet is taken away sooner or later; the others must not answer too late then.
     spare = 1 if choice.spot else 0
     instances += spare
-    if choice.owned is not None and instances > 1:
-        reason = f"{instances:,} of it would be needed, and there is one"
-        return Refusal(Constraint.DEVICES, reason, float(instances))
+    if choice.owned is not None and instances > (there := choice.owned.count):
+        are = "is one" if there == 1 else f"are {there:,}"
+        reason = f"{instances:,} of it would be needed, and there {are}"
+        return Refusal(Constraint.DEVICES, reason, instances / there)
     if instances > need.max_instances:
         return Refusal(
             Constraint.DEVICES,
@@ -116,15 +117,14 @@ def serving(  # noqa: PLR0913 - the parts of one candidate
             *money.steps(),
         )
 
-    throughput = summary(
-        capacity.per_s * instances,
-        "requests/s of the fleet within the limit",
-    )
+    speed = capacity.per_s * instances
+    throughput = summary(speed, "requests/s of the fleet within the limit")
     return estimate.finished(
         choice,
         rate,
         memory,
         usable,
+        speed,
         throughput,
         money,
         trail,

@@ -80,9 +80,10 @@ def purchase(judged: Judged, need: Need) -> Refusal | None:
     machine = judged.simulated.choice.owned
     if machine is None or machine.purchase_usd == 0:
         return None
-    a_month = machine.purchase_usd / (machine.life_years * 12)
+    total = machine.purchase_usd * judged.candidate.n_instances
+    a_month = total / (machine.life_years * 12)
     for field, price, often, limit in (
-        ("budget_usd", machine.purchase_usd, "", need.budget_usd),
+        ("budget_usd", total, "", need.budget_usd),
         ("budget_usd_per_month", a_month, " a month", need.budget_usd_per_month),
     ):
         if limit is not None and price > limit:

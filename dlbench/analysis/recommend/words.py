@@ -1,4 +1,4 @@
-"""What is said of an answer: reasons, what would flip it, what binds, buy or rent, is a CPU enough."""
+"""What is said of an answer: reasons, what would flip it, what binds, is a CPU enough."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from typing import Any
 
 from dlbench.analysis.recommend import solve
 from dlbench.analysis.recommend.assumptions import ESTIMATED, NOT_MEASURED
-from dlbench.analysis.recommend.estimate import HOURS_A_MONTH, Simulated
 from dlbench.analysis.recommend.solve import Judged
 from dlbench.core import units
 from dlbench.core.recommendation import (
-    BuyOrRent,
     Candidate,
     Constraint,
     Evidence,
@@ -532,74 +530,4 @@ def _nearest(constraint: Constraint, rejected: Sequence[Rejection], n: int) -> s
     return (
         f"{told}least for {least.name}, {least.hardware}: {least.reason}: "
         f"{compact(times)} times as much."
-    )
-
-
-# --- buy or rent ----------------------------------------------------------------------------
-
-
-def buy_or_rent(judged: Sequence[Judged], need: Need) -> tuple[BuyOrRent, ...]:
-    """From how many hours of work a month each machine of one's own is cheaper than the best rent."""
-    rented = next(
-        (j for j in solve.feasible(judged, need) if not j.simulated.choice.owned), None
-    ) or min((j for j in judged if not j.simulated.choice.owned), key=solve.order, default=None)
-    own = [j for j in judged if j.simulated.choice.owned is not None]
-    if rented is None:
-        return ()
-    return tuple(_break_even(j.simulated, rented.simulated) for j in own)
-
-
-def _break_even(own: Simulated, rented: Simulated) -> BuyOrRent:
-    """Fixed costs of a month over what an hour saves."""
-    machine, price = own.choice.owned, rented.candidate.price_usd_per_h
-    speeds = [c.candidate.throughput_samples_per_s for c in (own, rented)]
-    energy, time = own.candidate.energy_j, own.candidate.time_s
-    names = {"machine": own.candidate.offer.instance_type, "rented": rented.candidate.name}
-    speed_own, speed_rent = speeds
-    if (
-        machine is None
-        or isinstance(price, Absent)
-        or isinstance(speed_own, Absent)
-        or isinstance(speed_rent, Absent)
-        or isinstance(time, Absent)
-    ):
-        unknown = Absent(reason="price or speed of one of them is not known")
-        sentence = f"{names['machine']}: {unknown.reason}."
-        return BuyOrRent(**names, break_even_h_per_month=unknown, sentence=sentence)
-    idle_usd_h = machine.idle_w / 1e3 * machine.tariff_usd_per_kwh
-    fixed = machine.purchase_usd / (machine.life_years * 12) + idle_usd_h * HOURS_A_MONTH
-    work_usd_h = (
-        0.0  # of a machine that pays no tariff; else unknown energy is refused before
-        if isinstance(energy, Absent)
-        else max(0.0, energy.value / time.value / 1e3 * machine.tariff_usd_per_kwh - idle_usd_h)
-    )
-    rent_usd_h = price * rented.candidate.n_instances * speed_own.value / speed_rent.value
-    saved = rent_usd_h - work_usd_h
-    hours = fixed / saved if saved > 0 else float("inf")
-    what = "if it idles for this alone" if machine.purchase_usd == 0 else "(its price, idling)"
-    return _sentence(names, hours, f"{usd(fixed)} a month are fixed {what}", saved)
-
-
-def _sentence(names: dict[str, str], hours: float, fixed: str, saved: float) -> BuyOrRent:
-    """By the middle of each range: speeds that are told within a factor move it as much."""
-    machine, rented = names["machine"], names["rented"]
-    if hours > HOURS_A_MONTH:
-        why = (
-            f"its energy alone costs more an hour than {rented}"
-            if saved <= 0
-            else f"{fixed}, which {hours:,.0f} hours of work would save, and a month has "
-            f"{HOURS_A_MONTH:.0f}"
-        )
-        return BuyOrRent(
-            **names,
-            break_even_h_per_month=Absent(reason=why),
-            sentence=f"Rent: {machine} never pays against {rented}; {why}.",
-        )
-    return BuyOrRent(
-        **names,
-        break_even_h_per_month=hours,
-        sentence=(
-            f"{machine} pays from about {hours:,.0f} hours of its work a month: {fixed}, and each "
-            f"hour saves {usd(saved)} against {rented}."
-        ),
     )

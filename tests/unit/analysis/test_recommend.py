@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -20,8 +20,16 @@ from dlbench.analysis.recommend import (
     simulate,
     words,
 )
+from dlbench.cli import show_recommend
 from dlbench.core.errors import UsageError
-from dlbench.core.recommendation import Candidate, Constraint, Evidence, Question, Recommendation
+from dlbench.core.recommendation import (
+    BuyOrRent,
+    Candidate,
+    Constraint,
+    Evidence,
+    Question,
+    Recommendation,
+)
 from dlbench.core.types import (
     Absent,
     DataMode,
@@ -32,6 +40,7 @@ from dlbench.core.types import (
     Policy,
     Scenario,
 )
+from dlbench.core.units import compact
 from dlbench.frameworks import onnxruntime
 from tests import recommending as r
 
@@ -702,17 +711,88 @@ def test_buying_pays_from_the_hours_that_the_formula_gives() -> None:
     ]
     answer = r.ask(r.need(owned=owned), r.of(r.offer()))
     (found,) = answer.buy_or_rent
-    hours = found.break_even_h_per_month
-    assert not isinstance(hours, Absent)
     # 50 USD a month are fixed; an hour saves 0.80 USD of rent less some 72 W x 0.75 and 20 W of host.
-    assert hours == pytest.approx(50 / (0.8 - 0.3 * 0.074), rel=0.05)
-    assert "desk pays from about" in found.sentence
+    assert value(found.break_even_h_per_month) == pytest.approx(50 / (0.8 - 0.3 * 0.074), rel=0.05)
+    assert found.p_pays == 1
+    assert "desk pays from about 64.3 hours (63.8 to 65) of its work a month: " in found.sentence
+    assert "and each hour saves 0.78 USD (0.77 to 0.78) against aws l4.small" in found.sentence
     assert "50.00 USD a month are fixed (its price, idling)" in found.sentence
     sunk = [{**owned[0], "purchase_usd": 0.0, "idle_w": 50.0}]
     (kept,) = r.ask(r.need(owned=sunk), r.of(r.offer())).buy_or_rent
     assert "10.96 USD a month are fixed if it idles for this alone" in kept.sentence
     never = r.ask(r.need(owned=owned), r.of(r.offer(ondemand_usd_per_h=0.01)))
     assert never.buy_or_rent[0].sentence.startswith("Rent: desk never pays")
+    assert never.buy_or_rent[0].p_pays == 0
+
+
+def buying(
+    purchase_usd: float, tariff_usd_per_kwh: float = 0.0
+) -> tuple[Recommendation, BuyOrRent]:
+    """An A10G to be bought, told by the bandwidths, against an L4 for rent that was measured."""
+    desk = {
+        "name": "desk",
+        "accelerator": "A10G",
+        "vcpus": 8.0,
+        "life_years": 4.0,
+        "idle_w": 0.0,
+        "purchase_usd": purchase_usd,
+        "tariff_usd_per_kwh": tariff_usd_per_kwh,
+    }
+    answer = r.ask(r.need(**MINE, owned=[desk]), r.of(r.offer()), r.measured(100.0))
+    (found,) = answer.buy_or_rent
+    return answer, found
+
+
+def test_the_hours_from_which_buying_pays_are_as_wide_as_the_speeds() -> None:
+    """200 USD a month over 0.80 USD x how many times as fast, at each end of both: draws are shared."""
+    answer, found = buying(9600.0)
+    shown = (picked(answer), *answer.alternatives)
+    own, rented = (
+        next(c.throughput_samples_per_s for c in shown if c.owned is owned)
+        for owned in (True, False)
+    )
+    assert isinstance(own, Estimated)
+    assert isinstance(rented, Estimated)
+    hours = found.break_even_h_per_month
+    assert isinstance(hours, Estimated)
+    for end, other in (("low", "high"), ("high", "low")):
+        fast, slow = (getattr(s.interval, other) for s in (own, rented))
+        assert getattr(hours.interval, end) == pytest.approx(200 / (0.8 * fast / slow), rel=0.01)
+    assert hours.interval.high > 1.2 * hours.interval.low
+    ends = f"{compact(hours.interval.low)} to {compact(hours.interval.high)}"
+    assert f"pays from about {compact(hours.value)} hours ({ends}) of its" in found.sentence
+
+
+def test_what_pays_in_some_outcomes_only_says_in_how_many() -> None:
+    """More often than not: its hours have no upper end; less often: rent, and the share."""
+    mid = value(buying(9600.0)[1].break_even_h_per_month)
+    _, often = buying(9600.0 * 700 / mid)
+    assert 0.5 < (often.p_pays or 0) < 0.95
+    never = f"and never in {1 - (often.p_pays or 0):.0%} of outcomes) of its work"
+    assert value(often.break_even_h_per_month) == pytest.approx(700)
+    assert "desk pays from about 700 hours (" in often.sentence
+    assert never in often.sentence
+    _, seldom = buying(9600.0 * 760 / mid)
+    assert 0.05 < (seldom.p_pays or 0) < 0.5
+    assert isinstance(seldom.break_even_h_per_month, Absent)
+    share = f"{seldom.p_pays:.0%} of outcomes only; in the middle of them 1,216 USD"
+    assert f"desk pays against aws l4.small (us-east-1) in {share}" in seldom.sentence
+    assert "which 760 hours of work would save, and a month has 730" in seldom.sentence
+
+
+def test_an_hour_that_saves_nothing_in_some_outcomes_has_hours_without_end() -> None:
+    """JSON, which has no infinity, says unlimited."""
+    answer, found = buying(100.0, tariff_usd_per_kwh=5.0)
+    assert isinstance(found.break_even_h_per_month, Estimated)
+    assert found.break_even_h_per_month.interval.high == math.inf
+    assert "hours (2.23 or more, and never in 17% of outcomes) of its work" in found.sentence
+    (plain,) = show_recommend.plain(asdict(answer))["buy_or_rent"]
+    assert plain["break_even_h_per_month"]["interval"]["high"] == "unlimited"
+    assert plain["p_pays"] == found.p_pays
+    _, none = buying(100.0, tariff_usd_per_kwh=60.0)
+    assert (
+        "never pays against aws l4.small (us-east-1); its energy alone costs more" in none.sentence
+    )
 
 
 def test_a_machine_that_is_still_to_be_paid_must_fit_the_budget() -> None:
@@ -758,6 +838,60 @@ def test_there_is_one_of_a_machine_of_ones_own() -> None:
     assert rejection.constraint is Constraint.DEVICES
     assert rejection.reason == f"{n} of it would be needed, and there is one"
     assert many.buy_or_rent == ()
+
+
+def test_several_machines_of_ones_own_serve_as_many_times_the_requests() -> None:
+    """As instances do: as many as are needed and there are, each bought, worn and idling."""
+    desk = {
+        "name": "desk",
+        "accelerator": "L4",
+        "vcpus": 8.0,
+        "purchase_usd": 2400.0,
+        "utilisation": 1.0,
+        "tariff_usd_per_kwh": 0.1,
+        "idle_w": 50.0,
+    }
+    offered, rate = r.of(r.offer()), 500.0
+    rented = picked(r.ask(r.serve(requests_per_s=rate), offered))
+    n = rented.n_instances
+    assert n > 1
+    answer = r.ask(r.serve(owned=[{**desk, "count": n + 3}], requests_per_s=rate), offered)
+    pick = picked(answer)
+    assert pick.name == f"{n} x desk (your own)"
+    assert value(pick.throughput_samples_per_s) == value(rented.throughput_samples_per_s)
+    assert value(pick.energy_j) == value(rented.energy_j)
+    worn = n * 730 * 2400 / (4 * 8766)
+    assert value(pick.cost_usd) == pytest.approx(worn + value(pick.energy_j) / 3.6e6 * 0.1)
+    assert step(pick, "instances") == str(n)
+    assert answer.launch is not None
+    assert f"# 1 select    {n} of your own machines desk\n" in answer.launch.shell
+    (bought,) = answer.buy_or_rent
+    assert bought.machine == f"{n} x desk"
+    fixed = n * (50 + 0.05 * 730.5 * 0.1)
+    assert f"{fixed:,.2f} USD a month are fixed" in bought.sentence
+    few = r.ask(r.serve(owned=[{**desk, "count": n - 1}], requests_per_s=rate), offered)
+    (rejection,) = [x for x in few.rejected if x.name == "desk (your own)"]
+    are = "is one" if n == 2 else f"are {n - 1}"
+    assert rejection.reason == f"{n} of it would be needed, and there {are}"
+    assert rejection.times == n / (n - 1)
+    limits = {"hours_per_month": 100.0, "budget_usd_per_month": 50.0 * n - 1}
+    dear = r.serve(owned=[{**desk, "count": n}], requests_per_s=rate, **limits)
+    (rejection,) = [x for x in r.ask(dear, offered).rejected if "desk" in x.name]
+    assert f"it is to be bought for {50 * n} USD a month" in rejection.reason
+
+
+def test_a_run_works_on_one_of_several_machines_of_ones_own() -> None:
+    """What they do together at one run nobody measured: it is as long as on one, and that is told."""
+    desk = {"name": "desk", "accelerator": "L4", "vcpus": 8.0}
+    one = picked(r.ask(r.need(owned=[desk]), r.of(r.offer())))
+    four = picked(r.ask(r.need(owned=[{**desk, "count": 4}]), r.of(r.offer())))
+    assert four.n_instances == one.n_instances == 1
+    assert four.time_s == one.time_s
+    assert four.cost_usd == one.cost_usd
+    assert four.warnings == (
+        "a run works on one of the 4: what several do together was not measured",
+    )
+    assert one.warnings == ()
 
 
 def test_an_own_machine_can_be_the_pick() -> None:

@@ -35,6 +35,16 @@ def test_the_pick_is_the_headline_and_the_verdict() -> None:
     assert "keep the deadline and over 99 % keep the budget" in verdict
 
 
+def test_the_headline_says_of_how_many_machines_it_is() -> None:
+    """The cost beside it is all of theirs."""
+    pick = answers.recommendation().pick
+    assert pick is not None
+    for owned, verb in ((False, "Rent"), (True, "Use")):
+        fleet = answers.recommendation(pick=replace(pick, n_instances=3, owned=owned))
+        found = build.headline(replace(content.of([]), recommendation=fleet))
+        assert found.startswith(f"{verb} 3 machines of 1 x L4 (")
+
+
 def test_a_limit_that_nobody_set_has_no_share() -> None:
     """Without deadline and budget there is nothing to keep."""
     answer = answers.recommendation()
