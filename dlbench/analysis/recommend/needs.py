@@ -82,7 +82,7 @@ def read(path: Path) -> dict[str, Any]:
     try:
         data = catalog_rows.read_bytes(path, MAX_BYTES, what="a need's TOML file")
         return tomllib.loads(data.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a whole number of 5,000 digits is no TOML error
         raise UsageError(
             f"{path} is no TOML: {error}", "docs/recommend.md has examples."
         ) from error
@@ -149,27 +149,33 @@ def _texts(name: str, given: Any) -> tuple[str, ...]:  # noqa: ANN401
 
 
 def _number(name: str, given: Any) -> float | int:  # noqa: ANN401
-    if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
-        raise UsageError(f"{name} is {given!r:.100}", f"A finite number{_unit(name)} is needed.")
+    said = f"{name} is {given!r:.100}"
+    if isinstance(given, bool) or not isinstance(given, int | float) or not _finite(given):
+        raise UsageError(said, f"A finite number{_unit(name)} is needed.")
     if given < 0 or (given == 0 and name not in MAY_BE_ZERO):
         what = "at least 0" if name in MAY_BE_ZERO else "above 0"
-        raise UsageError(f"{name} is {given}", f"Give a number {what}, or leave {name} out.")
+        raise UsageError(said, f"Give a number {what}, or leave {name} out.")
+    if 0 < given < SMALLEST:
+        raise UsageError(said, f"Give a number of at least {SMALLEST:g}, or leave {name} out.")
     if given > LARGEST:
-        raise UsageError(f"{name} is {given}", f"Give a number of at most {LARGEST:g}.")
+        raise UsageError(said, f"Give a number of at most {LARGEST:g}.")
     if name in WHOLE:
         if given != int(given):
-            raise UsageError(f"{name} is {given}", "A whole number is needed.")
+            raise UsageError(said, "A whole number is needed.")
         return int(given)
     if name in {"confidence", "utilisation"} and given > 1:
-        raise UsageError(f"{name} is {given}", "A share is needed, such as 0.9.")
+        raise UsageError(said, "A share is needed, such as 0.9.")
     if name in BETWEEN and not BETWEEN[name][0] <= given <= BETWEEN[name][1]:
         low, high, why = BETWEEN[name]
-        raise UsageError(f"{name} is {given}", f"Between {low:g} and {high:g} is needed: {why}.")
+        raise UsageError(said, f"Between {low:g} and {high:g} is needed: {why}.")
     if name == "confidence" and not MIN_CONFIDENCE <= given <= MAX_CONFIDENCE:
-        raise UsageError(
-            f"confidence is {given}", f"Between {MIN_CONFIDENCE} and {MAX_CONFIDENCE} is needed."
-        )
+        raise UsageError(said, f"Between {MIN_CONFIDENCE} and {MAX_CONFIDENCE} is needed.")
     return float(given)
+
+
+def _finite(number: float) -> bool:
+    """Of whole numbers of any length too, which ``math.isfinite`` cannot tell."""
+    return -math.inf < number < math.inf
 
 
 def _unit(name: str) -> str:
@@ -196,8 +202,8 @@ BETWEEN = {
 }
 """Fields that a mistaken unit would make absurd: the least, the most, and why."""
 
-LARGEST = 1e18
-"""More samples, bytes, hours or dollars than there are; beyond, sums overflow."""
+SMALLEST, LARGEST = 1e-9, 1e18
+"""Less and more samples, bytes, hours or dollars than anybody means; beyond, products overflow."""
 
 MIN_CONFIDENCE, MAX_CONFIDENCE = 0.5, 0.99
 """1,000 draws say nothing beyond; below a half is a wish."""
@@ -222,24 +228,28 @@ def _machines(_: str, given: Any) -> tuple[OwnedMachine, ...]:  # noqa: ANN401
 def _machine(table: Any) -> OwnedMachine:  # noqa: ANN401
     if not isinstance(table, dict):
         raise UsageError("owned is no list of tables", "Write each as [[owned]].")
-    known = {f.name for f in fields(OwnedMachine)}
-    for name in table:
-        _refuse_unknown(name, known)
     if "name" not in table:
         raise UsageError("owned: name is missing", "Give each machine a name.")
-    texts = {"name", "accelerator", "cpu_model", "country"}
-    values: dict[str, Any] = {
-        name: _text(name, x) if name in texts else _number(name, x) for name, x in table.items()
-    }
-    if "country" in values:
-        values["country"] = _country(values["country"])
-    return OwnedMachine(**values)
+    known = {f.name for f in fields(OwnedMachine)}
+    try:
+        for name in table:
+            _refuse_unknown(name, known)
+        return OwnedMachine(**{name: _part(name, given) for name, given in table.items()})
+    except UsageError as error:
+        raise UsageError(f"owned: {error.message}", error.advice) from None
+
+
+def _part(name: str, given: Any) -> Any:  # noqa: ANN401
+    if name == "country":
+        return _country(_text(name, given))
+    texts = {"name", "accelerator", "cpu_model"}
+    return _text(name, given) if name in texts else _number(name, given)
 
 
 def _country(given: str) -> str:
     code = given.upper()
     if len(code) != len("DE") or not code.isalpha() or not code.isascii():
-        raise UsageError(f"owned: country is {given!r}", "A code of two letters is needed: DE.")
+        raise UsageError(f"country is {given!r}", "A code of two letters is needed: DE.")
     return code
 
 

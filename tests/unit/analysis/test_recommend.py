@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from statistics import NormalDist
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -27,6 +29,8 @@ from dlbench.core.recommendation import (
     Candidate,
     Constraint,
     Evidence,
+    Need,
+    OwnedMachine,
     Question,
     Recommendation,
 )
@@ -1392,7 +1396,7 @@ SERVICE = {"task": "inference", "requests_per_s": 5.0, "p99_ms": 50.0}
         ({"owned": [{"name": "x", "country": "Germany"}]}, "owned: country is 'Germany'"),
         ({"owned": [{"name": "x", "accelerator_count": 1.5}]}, "accelerator_count is 1.5"),
         ({"dead_line_h": 3}, "dead_line_h is no field"),
-        ({"owned": [{"nmae": "x"}]}, "nmae is no field"),
+        ({"owned": [{"name": "x", "nmae": "x"}]}, "owned: nmae is no field"),
         ({"owned": [{}]}, "owned: name is missing"),
         ({"owned": {}}, "owned is no list"),
         ({"requests_per_s": 5.0}, "requests_per_s makes no sense for task training"),
@@ -1412,6 +1416,91 @@ def test_an_impossible_need_is_a_sentence_that_names_the_field(
         needs.build(table)
     assert words in caught.value.message
     assert caught.value.advice
+
+
+def numbers_of(kind: type) -> list[str]:
+    """The fields of a need, or of a machine, that are numbers or pairs of them; by their types."""
+    return [
+        name
+        for name, hint in get_type_hints(kind).items()
+        if {int, float} & {hint, *get_args(hint)} and bool not in {hint, *get_args(hint)}
+    ]
+
+
+def with_number(kind: type, name: str, number: object) -> dict[str, Any]:
+    """A need whose only oddity is that field."""
+    pair = isinstance(getattr(needs.Need(), name, None), tuple)
+    given: dict[str, Any] = {name: [number, number] if pair else number}
+    return {"owned": [{"name": "desk", **given}]} if kind is OwnedMachine else given
+
+
+NUMBERS = [(kind, name) for kind in (Need, OwnedMachine) for name in numbers_of(kind)]
+
+NO_NUMBERS: tuple[tuple[object, str], ...] = (
+    (math.nan, "A finite number"),
+    (math.inf, "A finite number"),
+    (-math.inf, "A finite number"),
+    ("5", "A finite number"),
+    (True, "A finite number"),
+    (None, "A finite number"),
+    ([5.0], "A finite number"),
+    (-1, "Give a number a"),
+    (-1e-12, "Give a number a"),
+    (1e-12, "Give a number of at least 1e-09"),
+    (2e18, "Give a number of at most 1e+18"),
+    (10**400, "Give a number of at most 1e+18"),
+)
+"""What no field takes, and how the remedy begins."""
+
+
+@pytest.mark.parametrize(("kind", "name"), NUMBERS, ids=lambda x: getattr(x, "__name__", x))
+def test_no_field_takes_a_number_that_is_none(kind: type, name: str) -> None:
+    """Each is named, with the machine's table it is in, and there is a remedy."""
+    zero = () if name in needs.MAY_BE_ZERO else ((0, "Give a number above 0, or leave "),)
+    half = ((1.5, "A whole number is needed."),) if name in needs.WHOLE else ()
+    where = "owned: " if kind is OwnedMachine else ""
+    for number, remedy in (*NO_NUMBERS, *zero, *half):
+        with pytest.raises(UsageError) as caught:
+            needs.build(with_number(kind, name, number))
+        assert caught.value.message.startswith(f"{where}{name} is {number!r:.20}")
+        assert len(caught.value.message) < 150
+        assert caught.value.advice.startswith(remedy)
+
+
+def test_every_number_of_a_need_is_among_those_that_are_tried() -> None:
+    """Types tell them; were they told otherwise one day, the test above would try none."""
+    assert {"runs_per_month", "set_up_min", "batch_size", "pue", "seed"} <= set(numbers_of(Need))
+    assert {"count", "utilisation", "idle_w", "vcpus"} <= set(numbers_of(OwnedMachine))
+    assert not {"spot", "name", "owned", "regions", "task"} & set(numbers_of(Need))
+
+
+@pytest.mark.parametrize("asked", [r.need, r.serve])
+@pytest.mark.parametrize(("kind", "name"), NUMBERS, ids=lambda x: getattr(x, "__name__", x))
+def test_an_absurd_number_that_is_one_has_an_answer(
+    kind: type, name: str, asked: Callable[..., Need]
+) -> None:
+    """The least and the most of each: no sum overflows, nothing is divided by nothing."""
+    desk = {"name": "desk", "accelerator": "L4", "purchase_usd": 100.0, "vcpus": 8.0}
+    spot = {"spot_usd_per_h": 0.3, "spot_as_of": "2026-11-20", "spot_source": "a test"}
+    offered = r.of(r.offer(**spot), r.cpu())
+    for number in (needs.SMALLEST, 1, needs.LARGEST):
+        table = with_number(kind, name, number)
+        owned = [desk | table["owned"][0] if kind is OwnedMachine else desk]
+        work = {"samples": None, "epochs": None} if name == "steps" else {}
+        try:
+            need = asked(**{**work, **table, "owned": owned, "spot": True})
+        except UsageError:
+            continue
+        plain = show_recommend.plain(asdict(r.ask(need, offered)))
+        assert json.loads(json.dumps(plain, allow_nan=False))["seed"] == need.seed
+
+
+def test_a_whole_number_that_python_cannot_read_is_no_toml(tmp_path: Path) -> None:
+    """Of five thousand digits."""
+    path = tmp_path / "need.toml"
+    path.write_text("samples = " + "9" * 5000, encoding="utf-8")
+    with pytest.raises(UsageError, match="is no TOML"):
+        needs.read(path)
 
 
 @pytest.mark.parametrize(
