@@ -1429,7 +1429,7 @@ def numbers_of(kind: type) -> list[str]:
 
 def with_number(kind: type, name: str, number: object) -> dict[str, Any]:
     """A need whose only oddity is that field."""
-    pair = isinstance(getattr(needs.Need(), name, None), tuple)
+    pair = isinstance(getattr(Need(), name, None), tuple)
     given: dict[str, Any] = {name: [number, number] if pair else number}
     return {"owned": [{"name": "desk", **given}]} if kind is OwnedMachine else given
 
