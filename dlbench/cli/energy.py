@@ -33,7 +33,7 @@ def energy(  # noqa: PLR0913, PLR0917 - a command line is its options
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Energy, carbon and energy cost of 1,000 samples, or of a monitored program.
+    """Energy, carbon and energy cost of 1,000,000 samples, or of a monitored program.
 
     Carbon is kWh x PUE x intensity as a range, with sources and years. Without
     a place it is unknown; no average is put in its stead. Only the measured

@@ -19,7 +19,7 @@ COMMANDS = {
     "replicate": "Run a document's plan on this machine and report agreement, case by case.",
     "history": "Show how a case's throughput went over documents of one machine, and name its steps.",
     "report": "Write a report that opens anywhere, offline, from result documents.",
-    "energy": "Energy, carbon and energy cost of 1,000 samples, or of a monitored program.",
+    "energy": "Energy, carbon and energy cost of 1,000,000 samples, or of a monitored program.",
     "pack": "Pack the numbers of many documents into one file that `report` opens in seconds.",
     "check": "Validate documents: each rule by name, passed or failed. Ends with 5 if any failed.",
     "monitor": "Run a program and say what it took: energy, power, utilisation, memory, time.",

@@ -106,10 +106,10 @@ def _number(metric: Metric, scale: float) -> str:
     """A number with its ends; why one is unknown stands below the table."""
     if isinstance(metric, Absent):
         return "unknown"
-    middle = units.significant(metric.value * scale)
+    middle = units.few_zeros(metric.value * scale)
     if metric.interval is None or metric.interval.low >= metric.interval.high:
         return middle
-    low, high = (units.significant(x * scale) for x in (metric.interval.low, metric.interval.high))
+    low, high = (units.few_zeros(x * scale) for x in (metric.interval.low, metric.interval.high))
     return f"{middle} ({low} to {high})"
 
 

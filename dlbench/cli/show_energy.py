@@ -9,7 +9,7 @@ from typing import Any
 from dlbench.analysis.footprint import BY_DEVICE, OF_THE_MACHINE, Part
 from dlbench.cli import show, show_telemetry
 from dlbench.core import units
-from dlbench.core.footprint import PER_SAMPLES, Footprint, Site
+from dlbench.core.footprint import PER_SAMPLES, PER_SAMPLES_NAME, Footprint, Site
 from dlbench.core.types import Absent, Metric, Run
 
 COLUMNS = ("energy Wh", "operational g", "embodied g", "cost USD")
@@ -52,12 +52,12 @@ def _cell(metric: Metric, by: float) -> str:
     if isinstance(metric, Absent):
         return "-"
     if metric.interval is None:
-        return units.significant(metric.value * by)
+        return units.few_zeros(metric.value * by)
     return _span(metric.interval.low * by, metric.interval.high * by)
 
 
 def _span(low: float, high: float) -> str:
-    a, b = units.significant(low), units.significant(high)
+    a, b = units.few_zeros(low), units.few_zeros(high)
     return a if a == b else f"{a} - {b}"
 
 
@@ -86,7 +86,7 @@ def plain(run: Run, site: Site, cases: Sequence[Part], programs: Sequence[Part])
         "cases": [
             {
                 "case_id": p.case_id,
-                **_plain(p, f"_per_{PER_SAMPLES}_samples"),
+                **_plain(p, f"_{PER_SAMPLES_NAME}"),
                 **measured.get(p.case_id, {}),
             }
             for p in cases

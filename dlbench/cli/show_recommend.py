@@ -29,10 +29,10 @@ def _number(metric: Metric, scale: float, unit: str) -> str:
     """A number with its interval, or why there is none."""
     if isinstance(metric, Absent):
         return f"unknown: {metric.reason}"
-    text = units.significant(metric.value * scale)
+    text = units.few_zeros(metric.value * scale)
     if metric.interval is not None and metric.interval.low < metric.interval.high:
         low, high = metric.interval.low * scale, metric.interval.high * scale
-        text += f" ({units.significant(low)} to {units.significant(high)})"
+        text += f" ({units.few_zeros(low)} to {units.few_zeros(high)})"
     return f"{text} {unit}"
 
 

@@ -16,8 +16,11 @@ from dlbench.core.types import Absent, Estimated, Interval, Measured, Metric
 J_PER_KWH = 3.6e6
 S_PER_H = 3600.0
 
-PER_SAMPLES = 1000
-"""One sample's grams have too many zeros to read."""
+PER_SAMPLES = 1_000_000
+"""One sample's grams and dollars have too many zeros to read, and a thousand's still have."""
+
+PER_SAMPLES_NAME = "per_million_samples"
+"""How names of fields end that are of so many."""
 
 
 class Multiplies(Protocol):

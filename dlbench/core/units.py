@@ -16,12 +16,24 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{value:,.{decimals}f}"
 
 
+def few_zeros(value: float, digits: int = 3) -> str:
+    """As ``significant``, but below a ten-thousandth with an exponent: 0.00421, 1.34e-5."""
+    if value == 0 or abs(value) >= COUNTED:
+        return significant(value, digits)
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+COUNTED = 1e-4
+"""Four zeros are seen at a glance, more have to be counted."""
+
+
 def compact(value: float, digits: int = 3) -> str:
-    """As ``significant``, without zeros behind the point: 31.2, 13,200, 1, 0.5; for sentences."""
+    """As ``few_zeros``, without zeros behind the point: 31.2, 13,200, 1, 0.5; for sentences."""
     if not math.isfinite(value):
         return "unlimited"
-    text = significant(value, digits)
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    number, e, exponent = few_zeros(value, digits).partition("e")
+    return (number.rstrip("0").rstrip(".") if "." in number else number) + e + exponent
 
 
 def duration(seconds: float) -> str:

@@ -94,13 +94,18 @@ def limits(answer: Recommendation) -> tuple[float | None, float | None]:
 
 
 def usd(value: float) -> str:
-    """Dollars for people."""
+    """Dollars for people; what is less than a cent is not nothing."""
+    if 0 < abs(value) < CENT:
+        return f"${units.few_zeros(value, 2)}"
     return f"${value:,.2f}" if value < 1000 else f"${value:,.0f}"  # noqa: PLR2004 - cents no longer matter
+
+
+CENT = 0.01
 
 
 def kg(grams: float) -> str:
     """Grams as kilograms for people."""
-    return f"{units.significant(grams / G_PER_KG)} kg"
+    return f"{units.few_zeros(grams / G_PER_KG)} kg"
 
 
 def cells(answer: Recommendation, candidate: Candidate) -> dict[str, Markup]:
@@ -109,7 +114,7 @@ def cells(answer: Recommendation, candidate: Candidate) -> dict[str, Markup]:
         "time": metric_cell(time_of(answer, candidate), units.duration),
         "cost": metric_cell(candidate.cost_usd, usd),
         "energy": metric_cell(
-            candidate.energy_j, lambda j: f"{units.significant(j / J_PER_KWH)} kWh"
+            candidate.energy_j, lambda j: f"{units.few_zeros(j / J_PER_KWH)} kWh"
         ),
         "carbon": metric_cell(candidate.carbon_g, kg),
         "throughput": metric_cell(

@@ -13,13 +13,13 @@ from dlbench.core.footprint import PER_SAMPLES, Bounds, Factor, Footprint, Site
 from dlbench.core.types import Absent, Metric
 from dlbench.report.content import Content
 from dlbench.report.panels import Column
-from dlbench.report.render import cell, reason, render
+from dlbench.report.render import metric_cell, reason, render
 
 COLUMNS = {
-    "carbon_g": f"g CO2e of {PER_SAMPLES:,}",
-    "energy_cost_usd": f"USD of {PER_SAMPLES:,}",
+    "carbon_g": "g CO2e of a million",
+    "energy_cost_usd": "USD of a million",
 }
-"""What stands beside the joules where it is known of some case."""
+"""What stands beside the joules where it is known of some case; ``PER_SAMPLES`` is that million."""
 
 TEMPLATE = """
 <h3 class="sub">Carbon and cost</h3>
@@ -79,7 +79,7 @@ def basis(content: Content) -> Markup:
 
 
 def _shown(content: Content, name: str) -> Callable[[Row], Markup]:
-    return lambda row: cell(_get(content, row, name), 3)
+    return lambda row: metric_cell(_get(content, row, name), units.few_zeros)
 
 
 def _get(content: Content, row: Row, name: str) -> Metric:

@@ -133,7 +133,11 @@
     if (s < 3600) return Math.floor(s / 60) + " min";
     return s < 48 * 3600 ? (s / 3600).toFixed(1) + " h" : (s / 86400).toFixed(1) + " days";
   }
-  const usd = (x) => x === Infinity ? "no limit" : "$" + x.toLocaleString("en", { maximumFractionDigits: x < 100 ? 2 : 0 });
+  function usd(x) {
+    if (x === Infinity) return "no limit";
+    if (x > 0 && x < 0.01) return "$" + (x < 1e-4 ? x.toExponential(1) : x.toPrecision(2));
+    return "$" + x.toLocaleString("en", { maximumFractionDigits: x < 100 ? 2 : 0 });
+  }
 
   function judge(way, time, cost) {
     const over = [];

@@ -6,7 +6,7 @@ from typing import Any
 
 from dlbench.analysis.rows import Row
 from dlbench.core import metrics
-from dlbench.core.footprint import PER_SAMPLES
+from dlbench.core.footprint import PER_SAMPLES_NAME
 from dlbench.core.types import Absent, Metric
 from dlbench.report import carbon
 from dlbench.report.content import Content
@@ -36,7 +36,7 @@ def of(content: Content) -> Table:
     for name in metrics.REGISTRY:
         names += _named(name)
     for name in FOOTPRINT:
-        names += _named(f"{name}_per_{PER_SAMPLES}_samples")
+        names += _named(f"{name}_{PER_SAMPLES_NAME}")
     rows = [_values(content, row) for row in content.rows]
     if content.collection is None:
         return {"columns": names, "rows": rows}

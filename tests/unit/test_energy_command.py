@@ -103,13 +103,13 @@ def test_grams_and_money_follow_from_the_joules(
     flags = ["--intensity", "400", "--pue", "1.5", "--tariff", "0.2", "--json"]
     assert call(monkeypatch, str(document), *flags) == 0
     case = _cases(capsys)[0]
-    kwh = case["energy_kwh_per_1000_samples"]
+    kwh = case["energy_kwh_per_million_samples"]
     assert kwh["kind"] == "measured"
     assert kwh["value"] > 0
-    assert case["carbon_g_per_1000_samples"]["value"] == pytest.approx(kwh["value"] * 600)
-    assert case["carbon_g_per_1000_samples"]["kind"] == "estimated"
-    assert case["energy_cost_usd_per_1000_samples"]["value"] == pytest.approx(kwh["value"] * 0.3)
-    assert case["embodied_g_per_1000_samples"]["kind"] == "absent"
+    assert case["carbon_g_per_million_samples"]["value"] == pytest.approx(kwh["value"] * 600)
+    assert case["carbon_g_per_million_samples"]["kind"] == "estimated"
+    assert case["energy_cost_usd_per_million_samples"]["value"] == pytest.approx(kwh["value"] * 0.3)
+    assert case["embodied_g_per_million_samples"]["kind"] == "absent"
 
 
 def test_joules_and_watts_stand_before_what_they_emit(
@@ -129,7 +129,7 @@ def test_joules_and_watts_stand_before_what_they_emit(
     for name in ("p95_power_w", "host_energy_j_per_sample"):
         assert case[name]["kind"] == "absent", name
     assert call(monkeypatch, str(document)) == 0
-    table = capsys.readouterr().out.split("of 1,000 samples")[0]
+    table = capsys.readouterr().out.split("of 1,000,000 samples")[0]
     for words in ("Energy and power in", "J/sample", "0.250", "samples/J", "4.00", "W mean"):
         assert words in table, words
     assert "W p95" not in table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,29 @@ def test_explain_shows_the_way_of_all_that_are_shown(
     out = capsys.readouterr().out
     assert "Assumptions, for all" in out
     assert "maxcloudon gpu-server (bulgaria)" in out
+
+
+def test_what_a_moment_of_ones_own_machine_costs_is_not_a_row_of_zeros(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A thousand pictures: some millionths of a dollar and of a kilowatt-hour, wherever they stand."""
+    need = tmp_path / "need.toml"
+    need.write_text(
+        'task = "inference"\nworkload = "resnet50"\nsamples = 1000\n'
+        '[[owned]]\nname = "desk"\naccelerator = "RTX-4090"\ncountry = "DE"\n'
+    )
+    assert call(monkeypatch, str(need), "--json") == 0
+    cost = json.loads(capsys.readouterr().out)["pick"]["cost_usd"]["value"]
+    assert 1e-6 < cost < 1e-4
+    exponent = f"e{math.floor(math.log10(cost))}"
+    assert call(monkeypatch, str(need), "--markdown") == 0
+    assert re.search(rf"\| cost, USD +\| \d\.\d\d{exponent} \(", capsys.readouterr().out)
+    monkeypatch.setenv("COLUMNS", "160")
+    assert call(monkeypatch, str(need), "--explain") == 0
+    out = capsys.readouterr().out
+    assert re.search(rf"costs least of .*: \d\.\d{exponent} USD \(", " ".join(out.split()))
+    assert re.search(rf" cost +\d\.\d\d{exponent} \(", out)
+    assert "0.0000" not in out
 
 
 @pytest.mark.parametrize("width", [60, 100])

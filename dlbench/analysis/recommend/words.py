@@ -48,8 +48,8 @@ def money(metric: Metric) -> str:
 
 def usd(value: float) -> str:
     """USD with cents where they matter; what is less than one is not nothing."""
-    if 0 < value < CENT:
-        return f"{value:.2g} USD"
+    if 0 < abs(value) < CENT:
+        return f"{units.few_zeros(value, 2)} USD"
     return f"{value:,.0f} USD" if value >= 1000 else f"{value:,.2f} USD"  # noqa: PLR2004 - cents
 
 

@@ -1590,6 +1590,8 @@ def test_work_that_was_left_open_is_echoed() -> None:
 def test_less_than_a_cent_is_not_nothing() -> None:
     """Nobody gets a machine for 0.00 USD."""
     assert words.usd(0.0042) == "0.0042 USD"
+    assert words.usd(0.0000042) == "4.2e-6 USD"
+    assert words.usd(-0.0042) == "-0.0042 USD"
     assert words.usd(0.05) == "0.05 USD"
     assert words.usd(1234.5) == "1,234 USD"
 

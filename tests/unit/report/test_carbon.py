@@ -13,6 +13,7 @@ import pytest
 from dlbench.__main__ import main
 from dlbench.analysis.footprint import Given
 from dlbench.catalog import stored
+from dlbench.core import units
 from dlbench.core.footprint import Bounds
 from dlbench.core.types import Estimated, Measured
 from dlbench.report import build, carbon, content, table
@@ -46,10 +47,10 @@ def test_each_quantity_stands_once() -> None:
 
 
 def test_grams_and_dollars_follow_from_joules_and_place() -> None:
-    """Of 1,000 samples, as ranges, with each factor and its source."""
+    """Of a million samples, as ranges, with each factor and its source."""
     found = content.of([RUN], given=GIVEN)
     section = str(energy.html(found))
-    assert _heads(section)[-2:] == ["g CO2e of 1,000", "USD of 1,000"]
+    assert _heads(section)[-2:] == ["g CO2e of a million", "USD of a million"]
     row = next(r for r in found.rows if isinstance(r.metrics["energy_j_per_sample"], Measured))
     joules = row.metrics["energy_j_per_sample"]
     taken = carbon.of_row(found, row)
@@ -59,11 +60,11 @@ def test_grams_and_dollars_follow_from_joules_and_place() -> None:
     assert isinstance(dollars, Estimated)
     assert joules.interval is not None
     assert grams.interval is not None
-    assert grams.value == pytest.approx(joules.value / 3600 * 1.5 * 400)
-    assert grams.interval.low == pytest.approx(joules.interval.low / 3600 * 1.5 * 300)
-    assert grams.interval.high == pytest.approx(joules.interval.high / 3600 * 1.5 * 500)
-    assert dollars.value == pytest.approx(joules.value / 3600 * 1.5 * 0.36)
-    assert f'<span class="estimated">≈ {grams.value:.3g}</span>' in section
+    assert grams.value == pytest.approx(joules.value / 3.6 * 1.5 * 400)
+    assert grams.interval.low == pytest.approx(joules.interval.low / 3.6 * 1.5 * 300)
+    assert grams.interval.high == pytest.approx(joules.interval.high / 3.6 * 1.5 * 500)
+    assert dollars.value == pytest.approx(joules.value / 3.6 * 1.5 * 0.36)
+    assert f'<span class="estimated">≈ {units.significant(grams.value)}</span>' in section
     for words in ("300 – 500", "--intensity 300-500", "--pue 1.5", "--tariff 0.36"):
         assert words in section
 
@@ -71,7 +72,7 @@ def test_grams_and_dollars_follow_from_joules_and_place() -> None:
 def test_an_unknown_place_is_said_with_what_would_make_it_known() -> None:
     """No column, no average: the reason and the options."""
     section = str(energy.html(content.of([RUN])))
-    assert "CO2e of 1,000<" not in section
+    assert "CO2e of a million<" not in section
     assert "unknown</span>, because it is not known where the machine stands." in section
     assert "To know it, give <code>--region" in section
     assert section.count('class="absent" title="no tariff was given') == 1
@@ -100,13 +101,13 @@ def test_the_saved_numbers_have_carbon_too() -> None:
     """Under the names of ``dlbench energy --json``; absent ones with their reason."""
     of = table.of(content.of([RUN], given=GIVEN))
     rows = [dict(zip(of["columns"], row, strict=True)) for row in of["rows"]]
-    names = ("carbon_g_per_1000_samples", "energy_cost_usd_per_1000_samples")
+    names = ("carbon_g_per_million_samples", "energy_cost_usd_per_million_samples")
     kinds = {row[f"{name}_kind"] for row in rows for name in names}
     assert kinds == {"estimated", "absent"}
     for row in rows:
         assert (row[names[0]] is None) == (row["energy_j_per_sample"] is None)
     (plain,) = [r for r in rows if r["outcome"] == "crashed"]
-    assert "it broke" in plain["carbon_g_per_1000_samples_reason"]
+    assert "it broke" in plain["carbon_g_per_million_samples_reason"]
 
 
 def test_places_with_strange_names_are_text() -> None:
@@ -154,7 +155,7 @@ def test_the_command_takes_the_place(document: Path, monkeypatch: pytest.MonkeyP
     site = found["sites"][RUN.run_id]
     assert site["name"].startswith("country DE")
     assert site["pue"] == {"low": 1.0, "high": 1.0, "source": "--pue 1.0"}
-    assert "carbon_g_per_1000_samples" in found["table"]["columns"]
+    assert "carbon_g_per_million_samples" in found["table"]["columns"]
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,18 @@ def test_the_headline_says_of_how_many_machines_it_is() -> None:
         assert found.startswith(f"{verb} 3 machines of 1 x L4 (")
 
 
+def test_less_than_a_cent_is_not_nothing() -> None:
+    """And less than a hundredth of one has no row of zeros."""
+    assert [candidates.usd(x) for x in (0.0, 0.0042, 0.0000042, 0.05, 1234.5)] == [
+        "$0.00",
+        "$0.0042",
+        "$4.2e-6",
+        "$0.05",
+        "$1,234",
+    ]
+    assert candidates.kg(0.0123) == "1.23e-5 kg"
+
+
 def test_a_limit_that_nobody_set_has_no_share() -> None:
     """Without deadline and budget there is nothing to keep."""
     answer = answers.recommendation()

@@ -1,0 +1,37 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from dlbench.core import units
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (1234.5, "1,234"),
+        (0.00421, "0.00421"),
+        (1e-4, "0.000100"),
+        (0.0000134, "1.34e-5"),
+        (9.996e-5, "1.00e-4"),
+        (-2e-12, "-2.00e-12"),
+    ],
+)
+def test_zeros_that_would_be_counted_are_an_exponent(value: float, text: str) -> None:
+    """From a ten-thousandth down; above it all digits stand there."""
+    assert units.few_zeros(value) == text
+
+
+def test_digits_are_as_many_as_were_asked_for() -> None:
+    """With an exponent too."""
+    assert units.few_zeros(8.333e-6, 2) == "8.3e-6"
+    assert units.few_zeros(0.042, 2) == "0.042"
+
+
+def test_sentences_have_no_zeros_that_say_nothing() -> None:
+    """Neither behind the point nor before an exponent; ends of a range may be unlimited."""
+    given = (31.25, 13200.0, 1.0, 0.5, 1e-5, 1.25e-7, 0.0, float("inf"))
+    told = ["31.2", "13,200", "1", "0.5", "1e-5", "1.25e-7", "0", "unlimited"]
+    assert [units.compact(x) for x in given] == told
