@@ -51,13 +51,22 @@ def load(files: Sequence[Path] = ()) -> Catalog:
         UsageError: a user's file is wrong, or two of them contradict each other on one offer.
         StoreError: a file cannot be read.
     """
-    catalog = _with_fetched(shipped())
-    own = [*stored.user_files(), *files]
-    tables = [(path, read_user_file(path, catalog)) for path in dict.fromkeys(own)]
+    return with_files(_with_fetched(shipped()), [*stored.user_files(), *files])
+
+
+def with_files(catalog: Catalog, files: Sequence[Path]) -> Catalog:
+    """The catalog with a user's files over it, each once.
+
+    Raises:
+        UsageError: one of them is wrong, or contradicts another, or the catalog on a place's country.
+        StoreError: one of them cannot be read.
+    """
+    tables = [(path, read_user_file(path, catalog)) for path in dict.fromkeys(files)]
     refuse_contradictions(tables)
     for path, offers in tables:
         catalog = merged(catalog, offers, f"{path} (yours)")
-        catalog = replace(catalog, regions=(*catalog.regions, *_own_places(path, catalog)))
+    for path, _ in tables:
+        catalog = _with_places(catalog, path)
     return catalog
 
 
@@ -131,14 +140,26 @@ def _is_placeholder(offer: Offer) -> bool:
     )
 
 
-def _own_places(path: Path, catalog: Catalog) -> tuple[Region, ...]:
-    """Places that a user's file names with their country: with that country's carbon where known."""
-    codes = catalog_rows.countries(catalog_rows.read_bytes(path), path.name)
-    return tuple(
-        _place_in(provider, region, country, path, catalog)
-        for (provider, region), country in codes.items()
-        if catalog.region(provider, region) is None
-    )
+def _with_places(catalog: Catalog, path: Path) -> Catalog:
+    """With the places that a user's file names with their country.
+
+    Raises:
+        UsageError: the place is known as another: data residency would hang on who is believed.
+    """
+    for provider, region, country in catalog_rows.countries(
+        catalog_rows.read_bytes(path), path.name
+    ):
+        known = catalog.region(provider, region)
+        if known is None:
+            own = _place_in(provider, region, country, path, catalog)
+            catalog = replace(catalog, regions=(*catalog.regions, own))
+        elif known.country != country:
+            raise UsageError(
+                f"{path}: country of {provider} {region} is {country}, and "
+                f"{known.country or 'not stated'} in the catalog or in a row of yours before it",
+                "Correct the row that is wrong, or give the region a name of its own.",
+            )
+    return catalog
 
 
 def _place_in(provider: str, region: str, country: str, path: Path, catalog: Catalog) -> Region:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dlbench.core.catalog import Accelerator, Amount, Catalog, Offer
+from dlbench.core.catalog import ZONES, Accelerator, Amount, Catalog, Offer, lies_in
 from dlbench.core.errors import UsageError
 from dlbench.core.types import Absent
 
@@ -83,7 +83,7 @@ def known_provider(catalog: Catalog, name: str) -> str:
 
 
 def known_place(catalog: Catalog, name: str) -> str:
-    """That name, if a region or a country of the catalog has it.
+    """That name, if it is a zone of countries, or a region or a country of the catalog.
 
     Raises:
         UsageError: none has.
@@ -91,7 +91,7 @@ def known_place(catalog: Catalog, name: str) -> str:
     places = {r.region.lower() for r in catalog.regions} | {
         r.country.lower() for r in catalog.regions if r.country
     }
-    places |= {offer.region.lower() for offer in catalog.offers}
+    places |= {offer.region.lower() for offer in catalog.offers} | {zone.lower() for zone in ZONES}
     if name.lower() not in places:
         raise UsageError(
             f"no region or country {name!r} is in the catalog", "dlbench catalog list regions"
@@ -101,11 +101,11 @@ def known_place(catalog: Catalog, name: str) -> str:
 
 def _matches(offer: Offer, wanted: Filter, device: Accelerator | None, catalog: Catalog) -> bool:
     place = catalog.region(offer.provider, offer.region) if wanted.region else None
-    country = place.country.lower() if place else ""
+    country = place.country if place else ""
     return (
         (not wanted.provider or offer.provider == wanted.provider)
         and (device is None or offer.accelerator == device.name)
-        and (not wanted.region or wanted.region.lower() in {offer.region.lower(), country})
+        and (not wanted.region or lies_in(wanted.region, offer.region, country))
         and (not wanted.cpu_only or (offer.accelerator is None and offer.accelerator_count == 0))
         and (
             wanted.max_usd_per_h is None or _price(offer.ondemand_usd_per_h) <= wanted.max_usd_per_h

@@ -284,12 +284,10 @@ def add(
         return
     if file is None:
         raise UsageError("no file is given", "dlbench catalog add prices.csv")
-    loaded = catalog.load()
-    offers = catalog.read_user_file(file, loaded)
+    shipped = catalog.shipped()
+    offers = catalog.read_user_file(file, shipped)
     others = [p for p in stored.user_files() if p.stem != file.stem]
-    catalog.refuse_contradictions(
-        [(p, catalog.read_user_file(p, loaded)) for p in others] + [(file, offers)]
-    )
+    catalog.with_files(shipped, [*others, file])
     kept = stored.add(file, catalog_rows.read_bytes(file))
     names = {offer.name for offer in offers}
     findings = [f for f in lint.check(catalog.load(), today()) if f.offer in names]

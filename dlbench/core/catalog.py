@@ -79,7 +79,7 @@ class Offer:
     @property
     def key(self) -> tuple[str, str, str, str]:
         """What a row of another file replaces: provider, type, region and accelerator."""
-        return (self.provider, self.instance_type, self.region, self.accelerator or "")
+        return (self.provider, self.instance_type, self.region.lower(), self.accelerator or "")
 
     @property
     def name(self) -> str:
@@ -158,6 +158,28 @@ def country_in(region: str) -> str:
     parts = [part.strip() for part in region.split(",")]
     code = parts[0] if len(parts) == 1 else parts[-2]
     return code if len(code) == len("DE") and code.isalpha() and code.isupper() else ""
+
+
+# fmt: off
+EU = frozenset(
+    (
+        "AT", "BE", "BG", "HR", "CY", "CZ", "DK", "EE", "FI", "FR", "DE", "GR",
+        "HU", "IE", "IT", "LV", "LT", "LU", "MT", "NL", "PL", "PT", "RO", "SK",
+        "SI", "ES", "SE", "EU",
+    )
+)
+# fmt: on
+ZONES = {"EU": EU, "EEA": EU | {"IS", "LI", "NO"}}
+"""Groups of countries that data may be bound to; a place of which only "EU" is known is in both."""
+
+
+def lies_in(wanted: str, region: str, country: str) -> bool:
+    """Whether a place is the one wanted: by its name, its country, or a zone of countries.
+
+    A place whose country is "" is in none.
+    """
+    zone = ZONES.get(wanted.upper(), {wanted.upper()})
+    return wanted.lower() == region.lower() or country in zone
 
 
 def oldest_date(as_of: str) -> date | None:

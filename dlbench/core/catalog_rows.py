@@ -351,10 +351,10 @@ def canonical(offers_: Sequence[Offer], catalog: Catalog, file: str) -> tuple[Of
     return tuple(found)
 
 
-def countries(data: bytes, file: str) -> dict[tuple[str, str], str]:
-    """Where the regions of a user's file stand: (provider, region) to a code of two letters."""
+def countries(data: bytes, file: str) -> tuple[tuple[str, str, str], ...]:
+    """Where a user's regions stand: provider, region and a code of two letters, each once."""
     rows = table(data, file, known=(*OFFER_COLUMNS, COUNTRY), required=OFFER_REQUIRED)
-    found = {}
+    found: dict[tuple[str, str, str], None] = {}
     for row in rows:
         code = row.text(COUNTRY).upper()
         if code and (len(code) != len("DE") or not code.isalpha()):
@@ -362,8 +362,8 @@ def countries(data: bytes, file: str) -> dict[tuple[str, str], str]:
                 COUNTRY, f"is {code!r}", "A code of two letters is needed, such as DE."
             )
         if code:
-            found[row.text("provider"), row.text("region")] = code
-    return found
+            found[row.text("provider"), row.text("region"), code] = None
+    return tuple(found)
 
 
 def regions(data: bytes, file: str) -> tuple[Region, ...]:

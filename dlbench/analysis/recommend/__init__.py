@@ -396,9 +396,8 @@ LONG_AGO = 3
 
 
 def _place_refused(choice: Choice, need: Need) -> Refusal | None:
-    place = choice.place
-    country = place.country if place else ""
-    if choice.owned is not None or needs.allows(need, choice.offer.region, country):
+    country = choice.country
+    if needs.allows(need, choice.offer.region, country) or (choice.owned and not country):
         return None
     where = f"in {country}" if country else "where its source does not say"
     return Refusal(Constraint.REGION, f"it is {where}, regions are {', '.join(need.regions)}")
@@ -412,6 +411,9 @@ def _warned(simulated: Simulated, known: Known) -> Simulated:
         found += [s for s in [ages.stale(choice.offer, known.today, spot=choice.spot)] if s]
         found += [s for s in [known.suspicious.get(choice.offer.name, "")] if s]
         found += [choice.offer.note] if choice.offer.note else []
+    if choice.owned is not None and not choice.country and known.need.regions:
+        where = ", ".join(known.need.regions)
+        found.append(f"its country is not stated: that it stands in {where} is on your word")
     if choice.owned is not None and choice.owned.count > 1 and not known.need.serving:
         found.append(
             f"a run works on one of the {choice.owned.count}: what several do together was not measured"

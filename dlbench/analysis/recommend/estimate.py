@@ -43,6 +43,13 @@ class Choice:
         return self.offer.spot_as_of if self.spot else self.offer.as_of
 
     @property
+    def country(self) -> str:
+        """Where it stands, a code of two letters; "" where nobody says."""
+        if self.owned is not None:
+            return self.owned.country
+        return self.place.country if self.place else ""
+
+    @property
     def devices(self) -> float:
         """Accelerators of one instance; 0 of a machine with processors only."""
         count = self.offer.accelerator_count

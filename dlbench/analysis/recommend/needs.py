@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dlbench.core import catalog_rows
-from dlbench.core.catalog import Catalog
+from dlbench.core.catalog import ZONES, Catalog, lies_in
 from dlbench.core.errors import UsageError
 from dlbench.core.recommendation import Need, OwnedMachine
 from dlbench.core.types import Mode, Objective, Precision, Task
@@ -52,19 +52,6 @@ MAY_BE_ZERO = frozenset(
     }
 )
 """Every other number must be above 0: a budget or a deadline of nothing asks for nothing."""
-
-# fmt: off
-EU = frozenset(
-    (
-        "AT", "BE", "BG", "HR", "CY", "CZ", "DK", "EE", "FI", "FR", "DE", "GR",
-        "HU", "IE", "IT", "LV", "LT", "LU", "MT", "NL", "PL", "PT", "RO", "SK",
-        "SI", "ES", "SE", "EU",
-    )
-)
-# fmt: on
-EEA = EU | {"IS", "LI", "NO"}
-ZONES = {"EU": EU, "EEA": EEA}
-"""Groups of countries that data may be bound to; a place of which only "EU" is known is in both."""
 
 INFERENCE_ONLY = frozenset({"onnxruntime", "openvino"})
 """Frameworks that only run models; they alone quantise them to int8 here."""
@@ -409,8 +396,4 @@ COUNTRY_WORDS = {"uk": "GB", "england": "GB", "usa": "US", "europe": "EU"}
 
 def allows(need: Need, region: str, country: str) -> bool:
     """Whether a place is in the need's regions: by its name, its country, or a zone of countries."""
-    for wanted in need.regions:
-        zone = ZONES.get(wanted.upper(), {wanted.upper()})
-        if wanted.lower() == region.lower() or (country and country in zone):
-            return True
-    return not need.regions
+    return not need.regions or any(lies_in(wanted, region, country) for wanted in need.regions)

@@ -623,6 +623,29 @@ def test_residency_takes_only_places_that_are_known_to_be_there() -> None:
     assert "it is in US" in reasons["aws l4.small (us-east-1)"]
 
 
+def test_residency_holds_for_machines_of_ones_own() -> None:
+    """One abroad is out as any other; of one whose owner does not say where, that is told."""
+    desk = {"name": "desk", "accelerator": "L4", "tariff_usd_per_kwh": 0.01}
+    offered = r.of(r.offer(region="eu-central-1"))
+
+    def answer(*regions: str, **more: str) -> Recommendation:
+        return r.ask(r.need(owned=[{**desk, **more}], regions=list(regions)), offered)
+
+    abroad = answer("EU", country="US")
+    assert picked(abroad).offer.region == "eu-central-1"
+    (out,) = [x for x in abroad.rejected if x.name == "desk (your own)"]
+    assert (out.constraint, out.reason) == (
+        Constraint.REGION,
+        "it is in US, regions are EU",
+    )
+    for fine in (answer("EU", country="FR"), answer(country="US"), answer()):
+        assert picked(fine).name == "desk (your own)"
+        assert picked(fine).warnings == ()
+    assert picked(answer("EU", "NO")).warnings == (
+        "its country is not stated: that it stands in EU, NO is on your word",
+    )
+
+
 @pytest.mark.parametrize(
     ("offer", "constraint"),
     [

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dlbench import catalog
+from dlbench.analysis.recommend import needs
 from dlbench.catalog import ages, lint, query, stored
 from dlbench.core import catalog_rows
 from dlbench.core.catalog import Catalog, Offer, country_in, oldest_date
@@ -360,6 +361,66 @@ def test_a_country_that_is_no_code_is_refused(tmp_path: Path) -> None:
     path = prices(tmp_path, "me,box,cellar,L4,1,0.2,2026-11-24,Bulgaria\n", header=header)
     with pytest.raises(UsageError, match="row 2: country is 'BULGARIA'"):
         catalog.load([path])
+
+
+PLACED = HEADER.strip() + ",country\n"
+IN_DC1 = "acme,{kind},{region},L4,1,0.2,2026-11-24,{country}\n"
+
+
+def test_two_countries_of_one_place_are_refused_in_a_file_and_over_files(tmp_path: Path) -> None:
+    """Else the last one read would decide where data may go; a region is one however it is spelled."""
+    german = IN_DC1.format(kind="a", region="dc1", country="DE")
+    american = IN_DC1.format(kind="b", region="DC1", country="US")
+    one = prices(tmp_path, german + american, header=PLACED)
+    two = [prices(tmp_path, row, f"v{i}.csv", PLACED) for i, row in enumerate((german, american))]
+    for files, said in (
+        ([one], "acme DC1 is US, and DE"),
+        (two, "acme DC1 is US, and DE"),
+        (two[::-1], "acme dc1 is DE, and US"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            catalog.load(files)
+        assert f"country of {said} in the catalog or in a row of yours" in caught.value.message
+    agreed = german + american.replace("US", "DE")
+    place = catalog.load([prices(tmp_path, agreed, header=PLACED)]).region("acme", "Dc1")
+    assert place is not None
+    assert place.country == "DE"
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("aws,myp5,us-east-1", "country of aws us-east-1 is DE, and US in the catalog"),
+        ("runpod,1x,any", "country of runpod any is DE, and not stated in the catalog"),
+        ("verda,1x,eu", "country of verda eu is DE, and EU in the catalog"),
+    ],
+)
+def test_another_country_than_the_catalogs_is_refused(
+    tmp_path: Path, place: str, said: str
+) -> None:
+    """It was ignored without a word; believed, it would move every shipped row of that place."""
+    path = prices(tmp_path, f"{place},L4,1,0.2,2026-11-24,DE\n", header=PLACED)
+    with pytest.raises(UsageError) as caught:
+        catalog.load([path])
+    assert said in caught.value.message
+    assert "give the region a name of its own" in caught.value.advice
+
+
+def test_a_zone_of_countries_lists_what_recommend_lets_in() -> None:
+    """EU and EEA are groups of countries, and not places that call themselves so."""
+    loaded = catalog.shipped()
+    for zone in ("EU", "eea"):
+        need = needs.build({"regions": [zone]})[0]
+        let_in = {
+            o.key
+            for o in loaded.offers
+            if (place := loaded.region(o.provider, o.region))
+            and needs.allows(need, o.region, place.country)
+        }
+        listed = {o.key for o in query.offers(loaded, query.Filter(region=zone))}
+        assert listed == let_in
+        assert len(listed) > 100
+    assert len(query.offers(loaded, query.Filter(region="EU"))) == 145
 
 
 def test_a_price_of_a_day_to_come_is_not_fresh() -> None:
