@@ -57,8 +57,9 @@ class OwnedMachine:
     """A machine that one owns, or thinks of buying; or ``count`` of them, each like the other.
 
     A service may use them all, a run that ends works on one. ``purchase_usd`` (of each) is spread over
-    ``life_years`` in which the machine works ``utilisation`` of the time; 0 says that the price is
-    sunk. ``tariff_usd_per_kwh`` is what its owner pays for energy.
+    ``life_years``, and idling with it; 0 says that the price is sunk. The need bears it all, or its share
+    of ``utilisation``, the share of the time in which the machine works, for others too.
+    ``tariff_usd_per_kwh`` is what its owner pays for energy.
     """
 
     name: str
@@ -70,7 +71,7 @@ class OwnedMachine:
     memory_gib: float = 32.0
     purchase_usd: float = 0.0
     life_years: float = 4.0
-    utilisation: float = 0.25
+    utilisation: float | None = None
     tariff_usd_per_kwh: float = 0.30
     idle_w: float = 50.0
     country: str = ""
@@ -240,7 +241,7 @@ class BuyOrRent:
     machine: str
     rented: str
     break_even_h_per_month: Metric
-    p_pays: float | None
+    p_pays: float
     sentence: str
 
 

@@ -49,6 +49,7 @@ from dlbench.core.recommendation import (
     Rejection,
 )
 from dlbench.core.types import Absent, Run
+from dlbench.core.units import compact
 
 __all__ = ["predictor", "recommend"]
 
@@ -418,6 +419,7 @@ def _warned(simulated: Simulated, known: Known) -> Simulated:
         found.append(
             f"a run works on one of the {choice.owned.count}: what several do together was not measured"
         )
+    found += [s for s in [_shared(simulated, known.need)] if s]
     if choice.device and choice.device.kind == "gpu" and _old(choice.device):
         found.append(
             f"{choice.device.name} has compute capability {choice.device.compute_capability}: newest "
@@ -431,6 +433,21 @@ def _warned(simulated: Simulated, known: Known) -> Simulated:
     if choice.device and known.need.precision in choice.device.not_confirmed:
         found.append(f"its {known.need.precision} peak has one source only")
     return replace(simulated, candidate=replace(candidate, warnings=tuple(found)))
+
+
+def _shared(simulated: Simulated, need: Need) -> str:
+    """That other work bears part of a purchase, where its owner says that there is any."""
+    machine, time_s = simulated.choice.owned, simulated.candidate.time_s
+    if machine is None or machine.purchase_usd == 0 or isinstance(time_s, Absent):
+        return ""
+    hours = time_s.value / 3600 * (1 if need.serving else need.runs_per_month)
+    works_h = (machine.utilisation or 0.0) * estimate.HOURS_A_MONTH
+    if works_h <= hours:
+        return ""
+    return (
+        f"its price is shared by the {compact(works_h)} h a month of its utilisation, of which this "
+        f"need is {compact(hours)}: for this alone it costs more"
+    )
 
 
 def _old(device: Accelerator) -> bool:

@@ -1,8 +1,10 @@
 """Buy or rent: from how many hours of work a month a machine of one's own is cheaper.
 
-    fixed costs of a month / (rent of an hour's work - energy of an hour's work)
+    fixed costs of a month / (rent - energy of an hour of its work)
 
-in each simulated outcome: speeds and watts that are told within a factor make hours that are.
+in each simulated outcome: speeds and watts that are told within a factor make hours that are. The rent
+is of what the machine does in that hour, set-up and all: these are the numbers by which the pick is
+made, so that both say the same.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dlbench.analysis.recommend import simulate, solve, words
+from dlbench.analysis.recommend import estimate, simulate, solve, words
 from dlbench.analysis.recommend.estimate import HOURS_A_MONTH, Simulated
 from dlbench.analysis.recommend.simulate import Floats
 from dlbench.analysis.recommend.solve import Judged
@@ -40,53 +42,37 @@ def buy_or_rent(judged: Sequence[Judged], need: Need) -> tuple[BuyOrRent, ...]:
 
 
 def _against(own: Simulated, machine: OwnedMachine, rented: Simulated) -> BuyOrRent:
-    n, price = own.candidate.n_instances, rented.candidate.price_usd_per_h
-    name = f"{n} x {machine.name}" if n > 1 else machine.name
-    if isinstance(price, Absent):
-        return BuyOrRent(
-            machine=name,
-            rented=rented.candidate.name,
-            break_even_h_per_month=price,
-            p_pays=None,
-            sentence=f"{name}: the price of {rented.candidate.name} is not known.",
-        )
-    idle_usd_per_h = n * machine.idle_w / 1e3 * machine.tariff_usd_per_kwh
-    fixed_usd = (
-        n * machine.purchase_usd / (machine.life_years * 12) + idle_usd_per_h * HOURS_A_MONTH
+    n, hours = own.candidate.n_instances, own.time_s / 3600
+    work_usd = estimate.work_usd(machine, own.joules, hours, n)
+    return _told(
+        f"{n} x {machine.name}" if n > 1 else machine.name,
+        rented.candidate.name,
+        n * estimate.fixed_usd_per_month(machine),
+        (rented.cost_usd - work_usd) / hours,
     )
-    work_usd_per_h = np.maximum(0.0, _energy_usd_per_h(own, machine) - idle_usd_per_h)
-    speed = own.samples_per_s / rented.samples_per_s
-    saved_usd_per_h = price * rented.candidate.n_instances * speed - work_usd_per_h
-    what = "if it idles for this alone" if machine.purchase_usd == 0 else "(its price, idling)"
-    fixed = f"{words.usd(fixed_usd)} a month are fixed {what}"
-    return _told(name, rented.candidate.name, fixed, fixed_usd, saved_usd_per_h)
 
 
-def _energy_usd_per_h(own: Simulated, machine: OwnedMachine) -> Floats:
-    """Of an hour of work; unknown energy that somebody pays for is refused before."""
-    if own.joules is None:
-        return np.zeros(simulate.N_DRAWS)
-    return own.joules / own.time_s / 1e3 * machine.tariff_usd_per_kwh
-
-
-def _told(machine: str, rented: str, fixed: str, fixed_usd: float, saved: Floats) -> BuyOrRent:
+def _told(machine: str, rented: str, fixed_usd: float, saved_usd_per_h: Floats) -> BuyOrRent:
     """The hours with their range; of one that mostly never pays why, and how often it does."""
     never = np.full(simulate.N_DRAWS, np.inf)
-    hours = simulate.summary(np.divide(fixed_usd, saved, out=never, where=saved > 0), METHOD)
-    p_pays = float(np.mean(never <= HOURS_A_MONTH))
+    pays_h = np.divide(fixed_usd, saved_usd_per_h, out=never, where=saved_usd_per_h > 0)
+    hours, p_pays = simulate.summary(pays_h, METHOD), float(np.mean(pays_h <= HOURS_A_MONTH))
+    fixed = f"{words.usd(fixed_usd)} a month are fixed (its price, idling)"
     found: Estimated | Absent = hours
     if hours.value <= HOURS_A_MONTH:
-        an_hour = words.money(simulate.summary(saved, "rent - energy"))
-        sentence = (
-            f"{machine} pays from about {_hours(hours, p_pays)} of its work a month: {fixed}, and each "
-            f"hour saves {an_hour} against {rented}."
+        an_hour = words.money(simulate.summary(saved_usd_per_h, "rent - energy"))
+        pays = (
+            f"pays from about {_hours(hours, p_pays)} of its work a month: {fixed}, and each"
+            if fixed_usd > 0
+            else "is paid, and pays at once: each"
         )
+        sentence = f"{machine} {pays} hour saves {an_hour} against {rented}."
     else:
         why = (
             f"{fixed}, which {hours.value:,.0f} hours of work would save, and a month has "
             f"{HOURS_A_MONTH:.0f}"
             if np.isfinite(hours.value)
-            else f"its energy alone costs more an hour than {rented}"
+            else f"its energy alone costs more than {rented}"
         )
         found = Absent(reason=why)
         sentence = (

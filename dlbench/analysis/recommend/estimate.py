@@ -18,7 +18,6 @@ from dlbench.core.recommendation import Candidate, Need, OwnedMachine, Step
 from dlbench.core.types import Absent, Estimated, Metric, Objective, Policy
 from dlbench.core.units import compact
 
-HOURS_A_YEAR = 8766.0
 HOURS_A_MONTH = 730.5
 
 
@@ -65,11 +64,10 @@ class Simulated:
 
     candidate: Candidate
     choice: Choice
-    samples_per_s: Floats
     time_s: Floats
     rent_usd: Floats
     other_usd: Floats
-    joules: Floats | None
+    joules: Floats | Absent
     carbon_g: Floats | None
     trail: Callable[[], tuple[Step, ...]]
 
@@ -156,7 +154,7 @@ def training(  # noqa: PLR0913 - the parts of one candidate
             *money.steps(),
         )
 
-    return finished(choice, rate, memory, usable, speed, throughput, money, trail, NOT_SERVING, 1)
+    return finished(choice, rate, memory, usable, throughput, money, trail, NOT_SERVING, 1)
 
 
 def _before(choice: Choice, need: Need, draws: Draws) -> tuple[Floats, Floats]:
@@ -259,7 +257,7 @@ class Priced:
     rent_usd: Floats
     other_usd: Floats
     energy: Metric
-    joules: Floats | None
+    joules: Floats | Absent
     carbon: Metric
     carbon_g: Floats | None
     steps: Callable[[], tuple[Step, ...]]
@@ -275,7 +273,7 @@ def priced(
     energy_words: Callable[[], str],
 ) -> Priced:
     """What a span of time on so many instances costs and emits."""
-    rent_usd, rent = _rent(choice, time_s, joules, instances)
+    rent_usd, rent = _rent(choice, need, time_s, joules, instances)
     storage_usd = (
         need.data_gb
         * draws.of("storage", assumptions.STORAGE_USD_PER_GB_MONTH)
@@ -292,7 +290,7 @@ def priced(
         energy=joules
         if isinstance(joules, Absent)
         else summary(joules, "power x time, or joules a sample"),
-        joules=None if isinstance(joules, Absent) else joules,
+        joules=joules,
         carbon=carbon
         if isinstance(carbon, Absent)
         else summary(carbon, "kWh x PUE x intensity, operational only"),
@@ -328,10 +326,10 @@ def _sum(choice: Choice, need: Need, rent_usd: Floats, storage_usd: Floats) -> t
 
 
 def _rent(
-    choice: Choice, time_s: Floats, joules: Floats | Absent, instances: int
+    choice: Choice, need: Need, time_s: Floats, joules: Floats | Absent, instances: int
 ) -> tuple[Floats, Callable[[], tuple[Step, ...]]]:
     if choice.owned is not None:
-        return _owned_cost(choice.owned, time_s, joules, instances)
+        return _owned_cost(choice.owned, need, time_s, joules, instances)
     price = choice.price
     if isinstance(price, Absent):
         # Nothing is free: whoever gets here without a price must never win.
@@ -360,27 +358,57 @@ def _rent(
 
 
 def _owned_cost(
-    machine: OwnedMachine, time_s: Floats, joules: Floats | Absent, instances: int
+    machine: OwnedMachine, need: Need, time_s: Floats, joules: Floats | Absent, instances: int
 ) -> tuple[Floats, Callable[[], tuple[Step, ...]]]:
-    worked_h = machine.life_years * HOURS_A_YEAR * machine.utilisation
-    wear = machine.purchase_usd / worked_h
-    usd = instances * time_s / 3600 * wear
-    if not isinstance(joules, Absent):
-        usd = usd + joules / J_PER_KWH * machine.tariff_usd_per_kwh
-    elif machine.tariff_usd_per_kwh > 0:
-        usd = np.full(simulate.N_DRAWS, np.inf)  # as without a price: it must never win
+    hours = time_s / 3600
+    works_h = _works_h(machine, need, hours)
+    fixed_usd = instances * fixed_usd_per_month(machine)
+    usd = fixed_usd * hours / works_h + work_usd(machine, joules, hours, instances)
     many = f"{instances} x " if instances > 1 else ""
-    return usd, lambda: (
-        Step(
-            name="own machine",
-            value=_money(usd),
-            formula=(
-                f"{many}{wear:.4g} USD/h ({machine.purchase_usd:,.0f} USD / {machine.life_years:g} "
-                f"years at {machine.utilisation:.0%}) + energy x {machine.tariff_usd_per_kwh:g} USD/kWh"
-            ),
-            source="the need",
-        ),
+    energy = f"energy x {machine.tariff_usd_per_kwh:g} USD/kWh"
+    bought = (
+        f"{many}{fixed_usd_per_month(machine):.4g} USD a month ({machine.purchase_usd:,.0f} USD / "
+        f"{machine.life_years:g} years, idling) x {_spread(hours)} of the {_spread(works_h)} h that it "
+        f"works a month + {energy} beyond idling"
     )
+    formula = bought if machine.purchase_usd > 0 else f"it is paid: {energy}"
+    return usd, lambda: (
+        Step(name="own machine", value=_money(usd), formula=formula, source="the need"),
+    )
+
+
+def _works_h(machine: OwnedMachine, need: Need, hours: Floats) -> Floats:
+    """Hours a month that a machine works: for this need alone, or as many as its owner says."""
+    for_this = hours * (1.0 if need.serving else need.runs_per_month)
+    stated = (machine.utilisation or 0.0) * HOURS_A_MONTH
+    return np.minimum(np.maximum(for_this, stated), HOURS_A_MONTH)
+
+
+def fixed_usd_per_month(machine: OwnedMachine) -> float:
+    """What a machine costs that is bought, before it works: its price over its life, and idling.
+
+    Nothing of one that is paid: it is there whatever is decided.
+    """
+    if machine.purchase_usd == 0:
+        return 0.0
+    return machine.purchase_usd / (machine.life_years * 12) + HOURS_A_MONTH * _idle_usd_per_h(
+        machine
+    )
+
+
+def _idle_usd_per_h(machine: OwnedMachine) -> float:
+    return machine.idle_w / 1e3 * machine.tariff_usd_per_kwh
+
+
+def work_usd(machine: OwnedMachine, joules: Floats | Absent, hours: Floats, n: int) -> Floats:
+    """Energy of so many hours of work on ``n`` of a machine, but for idling where that is fixed."""
+    if machine.tariff_usd_per_kwh == 0:
+        return np.zeros(simulate.N_DRAWS)
+    if isinstance(joules, Absent):
+        return np.full(simulate.N_DRAWS, np.inf)  # as without a price: it must never win
+    usd = joules / J_PER_KWH * machine.tariff_usd_per_kwh
+    idle_usd = n * hours * _idle_usd_per_h(machine) if machine.purchase_usd > 0 else 0.0
+    return np.maximum(0.0, usd - idle_usd)
 
 
 def _carbon(choice: Choice, need: Need, draws: Draws, joules: Floats | Absent) -> Floats | Absent:
@@ -479,7 +507,6 @@ def finished(  # noqa: PLR0913, PLR0917 - the parts of one candidate
     rate: Rate,
     memory: Estimated,
     usable: Amount,
-    speed: Floats,
     throughput: Estimated,
     money: Priced,
     trail: Callable[[], tuple[Step, ...]],
@@ -519,7 +546,6 @@ def finished(  # noqa: PLR0913, PLR0917 - the parts of one candidate
         trail=trail,
         candidate=candidate,
         choice=choice,
-        samples_per_s=speed,
         time_s=money.time_s,
         rent_usd=money.rent_usd,
         other_usd=money.other_usd,

@@ -117,14 +117,12 @@ def serving(  # noqa: PLR0913 - the parts of one candidate
             *money.steps(),
         )
 
-    speed = capacity.per_s * instances
-    throughput = summary(speed, "requests/s of the fleet within the limit")
+    throughput = summary(capacity.per_s * instances, "requests/s of the fleet within the limit")
     return estimate.finished(
         choice,
         rate,
         memory,
         usable,
-        speed,
         throughput,
         money,
         trail,

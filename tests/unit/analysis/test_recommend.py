@@ -736,7 +736,8 @@ def test_buying_pays_from_the_hours_that_the_formula_gives() -> None:
             "vcpus": 8.0,
         }
     ]
-    answer = r.ask(r.need(owned=owned), r.of(r.offer()))
+    at_once = {"set_up_min": [0, 0]}
+    answer = r.ask(r.need(owned=owned, **at_once), r.of(r.offer()))
     (found,) = answer.buy_or_rent
     # 50 USD a month are fixed; an hour saves 0.80 USD of rent less some 72 W x 0.75 and 20 W of host.
     assert value(found.break_even_h_per_month) == pytest.approx(50 / (0.8 - 0.3 * 0.074), rel=0.05)
@@ -745,8 +746,12 @@ def test_buying_pays_from_the_hours_that_the_formula_gives() -> None:
     assert "and each hour saves 0.78 USD (0.77 to 0.78) against aws l4.small" in found.sentence
     assert "50.00 USD a month are fixed (its price, idling)" in found.sentence
     sunk = [{**owned[0], "purchase_usd": 0.0, "idle_w": 50.0}]
-    (kept,) = r.ask(r.need(owned=sunk), r.of(r.offer())).buy_or_rent
-    assert "10.96 USD a month are fixed if it idles for this alone" in kept.sentence
+    (kept,) = r.ask(r.need(owned=sunk, **at_once), r.of(r.offer())).buy_or_rent
+    assert kept.sentence == (
+        "desk is paid, and pays at once: each hour saves 0.78 USD (0.77 to 0.78) against aws l4.small "
+        "(us-east-1)."
+    )
+    assert value(kept.break_even_h_per_month) == 0
     never = r.ask(r.need(owned=owned), r.of(r.offer(ondemand_usd_per_h=0.01)))
     assert never.buy_or_rent[0].sentence.startswith("Rent: desk never pays")
     assert never.buy_or_rent[0].p_pays == 0
@@ -765,7 +770,8 @@ def buying(
         "purchase_usd": purchase_usd,
         "tariff_usd_per_kwh": tariff_usd_per_kwh,
     }
-    answer = r.ask(r.need(**MINE, owned=[desk]), r.of(r.offer()), r.measured(100.0))
+    asked = r.need(**MINE, owned=[desk], set_up_min=[0, 0])
+    answer = r.ask(asked, r.of(r.offer()), r.measured(100.0))
     (found,) = answer.buy_or_rent
     return answer, found
 
@@ -876,7 +882,7 @@ def test_several_machines_of_ones_own_serve_as_many_times_the_requests() -> None
         "purchase_usd": 2400.0,
         "utilisation": 1.0,
         "tariff_usd_per_kwh": 0.1,
-        "idle_w": 50.0,
+        "idle_w": 10.0,
     }
     offered, rate = r.of(r.offer()), 500.0
     rented = picked(r.ask(r.serve(requests_per_s=rate), offered))
@@ -894,7 +900,7 @@ def test_several_machines_of_ones_own_serve_as_many_times_the_requests() -> None
     assert f"# 1 select    {n} of your own machines desk\n" in answer.launch.shell
     (bought,) = answer.buy_or_rent
     assert bought.machine == f"{n} x desk"
-    fixed = n * (50 + 0.05 * 730.5 * 0.1)
+    fixed = n * (50 + 0.01 * 730.5 * 0.1)
     assert f"{fixed:,.2f} USD a month are fixed" in bought.sentence
     few = r.ask(r.serve(owned=[{**desk, "count": n - 1}], requests_per_s=rate), offered)
     (rejection,) = [x for x in few.rejected if x.name == "desk (your own)"]
@@ -905,6 +911,77 @@ def test_several_machines_of_ones_own_serve_as_many_times_the_requests() -> None
     dear = r.serve(owned=[{**desk, "count": n}], requests_per_s=rate, **limits)
     (rejection,) = [x for x in r.ask(dear, offered).rejected if "desk" in x.name]
     assert f"it is to be bought for {50 * n} USD a month" in rejection.reason
+
+
+BOUGHT = {"name": "desk", "accelerator": "L4", "vcpus": 8.0, "purchase_usd": 2400.0, "idle_w": 40.0}
+"""For 50 USD a month of its four years, and 29.2 kWh of idling."""
+
+
+def own_cost(owned: dict[str, Any], **asked: Any) -> float:
+    """What a service costs a month on a machine of one's own; nobody rents."""
+    pick = picked(r.ask(r.serve(owned=[owned], **asked), r.of()))
+    assert pick.owned
+    return value(pick.cost_usd)
+
+
+def test_a_service_bears_a_months_price_of_a_machine_and_not_four() -> None:
+    """It has the machine for all of it: at a share of the time it was dearer than bought anew."""
+    free = {**BOUGHT, "tariff_usd_per_kwh": 0.0}
+    assert own_cost(free) == pytest.approx(2400 / 48)
+    assert own_cost({**free, "utilisation": 0.25}) == pytest.approx(2400 / 48)
+    assert own_cost(free, hours_per_month=100.0) == pytest.approx(2400 / 48)
+    shared = own_cost({**free, "utilisation": 0.5}, hours_per_month=100.0)
+    assert shared == pytest.approx(2400 / 48 * 100 / (0.5 * 730.5))
+    paid = {**BOUGHT, "purchase_usd": 0.0, "tariff_usd_per_kwh": 0.3}
+    energy = own_cost(paid)
+    idling = 0.04 * 730.5 * 0.3
+    assert 5 < energy < 20
+    assert own_cost({**paid, "purchase_usd": 2400.0}) == pytest.approx(
+        2400 / 48 + max(idling, energy), rel=0.01
+    )
+
+
+def test_a_service_on_a_machine_of_ones_own_saves_the_rent_of_what_is_needed() -> None:
+    """One instance would do: that the machine could serve several times as much saves no more."""
+    desk = {**BOUGHT, "accelerator": "H100-SXM5-80GB", "accelerator_count": 8, "idle_w": 0.0}
+    answer = r.ask(r.serve(owned=[{**desk, "tariff_usd_per_kwh": 0.0}]), r.of(r.offer()))
+    (found,) = answer.buy_or_rent
+    assert value(found.break_even_h_per_month) == pytest.approx(50 / 0.8)
+    assert "each hour saves 0.80 USD against aws l4.small (us-east-1)" in found.sentence
+
+
+@pytest.mark.parametrize("purchase_usd", [0.0, 2400.0])
+@pytest.mark.parametrize("price", [0.02, 0.05, 0.8])
+@pytest.mark.parametrize("runs", [1.0, 30.0, 60.0, 100.0, 600.0])
+def test_pick_and_buy_or_rent_say_the_same(purchase_usd: float, price: float, runs: float) -> None:
+    """A machine is picked where the hours that this need works it are those from which it pays."""
+    desk = {**BOUGHT, "purchase_usd": purchase_usd, "tariff_usd_per_kwh": 0.35}
+    offered = r.of(r.offer(ondemand_usd_per_h=price))
+    answer = r.ask(r.need(owned=[desk], runs_per_month=runs), offered)
+    pick, (told,) = picked(answer), answer.buy_or_rent
+    alone = picked(r.ask(r.need(owned=[desk], runs_per_month=runs), r.of()))
+    hours = min(value(alone.time_s) / 3600 * runs, 730.5)
+    pays = told.break_even_h_per_month
+    assert pick.owned is (not isinstance(pays, Absent) and hours >= pays.value)
+
+
+def test_a_price_that_other_work_shares_is_told() -> None:
+    """By its utilisation it works half of the month: this need alone would make it dearer."""
+    half = {**BOUGHT, "utilisation": 0.5, "tariff_usd_per_kwh": 0.1}
+    pick = picked(r.ask(r.need(owned=[half], budget_usd=3000.0), r.of(r.offer())))
+    hours = value(pick.time_s) / 3600
+    fixed = 50 + 0.04 * 730.5 * 0.1
+    beyond = value(pick.energy_j) / 3.6e6 * 0.1 - hours * 0.04 * 0.1
+    assert value(pick.cost_usd) == pytest.approx(fixed * hours / 365.25 + beyond, rel=0.02)
+    (warning,) = pick.warnings
+    assert warning == (
+        "its price is shared by the 365 h a month of its utilisation, of which this need is "
+        f"{compact(hours)}: for this alone it costs more"
+    )
+    alone = {**BOUGHT, "tariff_usd_per_kwh": 0.1}
+    pick = picked(r.ask(r.need(owned=[alone], budget_usd=3000.0), r.of()))
+    assert value(pick.cost_usd) == pytest.approx(fixed + beyond, rel=0.02)
+    assert pick.warnings == ()
 
 
 def test_a_run_works_on_one_of_several_machines_of_ones_own() -> None:
