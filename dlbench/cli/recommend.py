@@ -12,6 +12,7 @@ from dlbench.core.errors import NothingToRunError, StoreError, UsageError
 from dlbench.core.types import Objective, Precision, Task
 
 if TYPE_CHECKING:
+    from dlbench.core.recommendation import Launch
     from dlbench.core.types import Run
 
 EXAMPLE = "dlbench recommend --workload resnet50 --samples 50000 --epochs 20 --budget-usd 10"
@@ -148,8 +149,8 @@ def recommend(  # noqa: PLR0913, PLR0917 - one parameter an option
         today=today(),
         defaults=defaults,
     )
-    if launch is not None and answer.launch is not None:
-        _write(launch, answer.launch.skypilot_yaml, answer.launch.shell)
+    if launch is not None:
+        _write(launch, answer.launch)
     if json:
         show.as_json(show_recommend.plain(asdict(answer)))
     elif markdown:
@@ -173,16 +174,19 @@ def _documents(given: list[Path] | None) -> tuple[Run, ...]:
     return store.load_runs([folder]) if any(folder.glob("*.json")) else ()
 
 
-def _write(folder: Path, yaml: object, shell: str) -> None:
-    """Launch files of this answer; a task of an earlier one must not stay beside them."""
-    task = folder / "task.yaml"
+def _write(folder: Path, answered: Launch | None) -> None:
+    """Launch files of this answer; those of an earlier one must not stay where it has none."""
+    texts = {
+        "task.yaml": answered.skypilot_yaml if answered else None,
+        "steps.sh": answered.shell if answered else None,
+    }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if isinstance(yaml, str):
-            task.write_text(yaml, encoding="utf-8")
-        else:
-            task.unlink(missing_ok=True)
-        (folder / "steps.sh").write_text(shell, encoding="utf-8")
+        for name, text in texts.items():
+            if isinstance(text, str):
+                (folder / name).write_text(text, encoding="utf-8")
+            else:
+                (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(
             f"{folder} cannot be written: {error.strerror}", "Another --launch."

@@ -44,6 +44,7 @@ class Constraint(StrEnum):
     THROUGHPUT = "throughput unknown"
     PRECISION = "precision"
     MEMORY = "memory"
+    MEMORY_UNKNOWN = "memory unknown"
     LATENCY = "latency"
     DEADLINE = "deadline"
     BUDGET = "budget"
@@ -57,8 +58,8 @@ class OwnedMachine:
     """A machine that one owns, or thinks of buying; or ``count`` of them, each like the other.
 
     A service may use them all, a run that ends works on one. ``purchase_usd`` (of each) is spread over
-    ``life_years``, and idling with it; 0 says that the price is sunk. The need bears it all, or its share
-    of ``utilisation``, the share of the time in which the machine works, for others too.
+    ``life_years``, and idling with it; 0 says that it is sunk. The need bears all of that, or its
+    part of ``utilisation``, the share of the time in which the machine works, for others too.
     ``tariff_usd_per_kwh`` is what its owner pays for energy.
     """
 
@@ -82,8 +83,9 @@ class Need:
     """What somebody wants to get done, and within which limits. None is "no such limit".
 
     A model is a workload's name, or ``parameters`` and ``flops_per_sample`` (forward). Work of training
-    is ``samples`` x ``epochs``, or ``steps`` of ``batch_size``; work of inference is ``samples``, or
-    ``requests_per_s`` within ``p99_ms``. ``spot_interruptions_per_h`` is a low and a high rate.
+    is ``samples`` x ``epochs``, or ``steps`` of ``batch_size`` over all devices; work of inference is
+    ``samples``, or ``requests_per_s`` within ``p99_ms``. ``spot_interruptions_per_h`` is a low and a
+    high rate.
     """
 
     name: str = "need"

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from dlbench.core import units
 from dlbench.core.footprint import J_PER_KWH
 from dlbench.core.recommendation import Candidate, Recommendation
-from dlbench.core.types import Absent, Metric, Task
+from dlbench.core.types import Absent, Metric
 from dlbench.report.render import metric_cell
 
 S_PER_H = 3600.0
@@ -65,7 +65,7 @@ def _role(answer: Recommendation, candidate: Candidate) -> str:
 
 def serves(answer: Recommendation) -> bool:
     """Whether time is a query's latency rather than a run's length."""
-    return answer.need.task is Task.INFERENCE
+    return answer.need.serving
 
 
 def time_of(answer: Recommendation, candidate: Candidate) -> Metric:

@@ -280,6 +280,18 @@ def test_a_task_of_an_earlier_answer_does_not_stay_beside_this_ones_steps(
     assert "your own machine desk" in (folder / "steps.sh").read_text()
 
 
+def test_launch_files_of_an_earlier_answer_go_where_nothing_is_picked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Both, and nothing else that lies there."""
+    folder = tmp_path / "go"
+    assert call(monkeypatch, *FLAGS, "--launch", str(folder)) == 0
+    (folder / "train.sh").write_text("mine")
+    assert {p.name for p in folder.iterdir()} == {"task.yaml", "steps.sh", "train.sh"}
+    assert call(monkeypatch, *FLAGS, "--budget-usd", "0.001", "--launch", str(folder)) == 3
+    assert [p.name for p in folder.iterdir()] == ["train.sh"]
+
+
 def test_a_file_that_is_no_toml_or_huge(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

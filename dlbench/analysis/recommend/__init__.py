@@ -33,7 +33,7 @@ from dlbench.analysis.recommend import (
 from dlbench.analysis.recommend.estimate import Choice, Simulated
 from dlbench.analysis.recommend.evidence import Rate, Seen
 from dlbench.analysis.recommend.job import Job
-from dlbench.analysis.recommend.memory import Fit, PeakModel
+from dlbench.analysis.recommend.memory import PeakModel
 from dlbench.analysis.recommend.simulate import Draws
 from dlbench.analysis.recommend.solve import Judged
 from dlbench.catalog import ages, lint
@@ -48,7 +48,7 @@ from dlbench.core.recommendation import (
     Refusal,
     Rejection,
 )
-from dlbench.core.types import Absent, Run
+from dlbench.core.types import Absent, Estimated, Run
 from dlbench.core.units import compact
 
 __all__ = ["predictor", "recommend"]
@@ -73,7 +73,7 @@ class Known:
     places: dict[tuple[str, str], Region | None]
     models: dict[str, PeakModel]
     found: tuple[Seen, ...]
-    predicted: dict[str, evidence.Told]
+    predicted: dict[float, dict[str, evidence.Told]]
     draws: Draws
     suspicious: dict[str, str]
     today: date
@@ -128,7 +128,7 @@ def recommend(
         buy_or_rent=buying.buy_or_rent(judged, need),
         cpu_verdict=words.cpu_verdict(pick, kept, need, rejected),
         launch=launch.launch(shown, need) if shown else None,
-        notes=_notes(known, runs, judged),
+        notes=_notes(known, runs, judged, rejected),
         assumptions=assumptions.steps(),
         made_on=str(today),
         seed=need.seed,
@@ -142,15 +142,6 @@ def _known(
     found = evidence.seen(work, need, runs, catalog)
     models = {kind: memory.peak_model(work, need, runs, kind) for kind in ("cpu", "gpu")}
     devices = {device.name: device for device in catalog.accelerators}
-    wanted = need.batch_size or work.batch_sizes["nvidia"]
-    fits = {
-        name: memory.gate(
-            models["gpu"], _usable(device), wanted, fixed=need.batch_size is not None
-        ).batch
-        for name, device in devices.items()
-        if device.kind == "gpu" and device.vendor == "NVIDIA"
-    }
-    batches = {name: batch for name, batch in fits.items() if batch is not None}
     return Known(
         need=need,
         job=work,
@@ -159,13 +150,55 @@ def _known(
         places={},
         models=models,
         found=found,
-        predicted=evidence.predictions(work, need, catalog, batches, predictor, found),
+        predicted={
+            n: _predictions(n, work, need, catalog, models["gpu"], predictor, found)
+            for n in _numbers_of_devices(need, catalog)
+        },
         draws=simulate.draws(need.seed),
         suspicious={
             f.offer: f.sentence for f in lint.check(catalog, today) if f.rule == "far-below-family"
         },
         today=today,
     )
+
+
+def _numbers_of_devices(need: Need, catalog: Catalog) -> set[float]:
+    """All that a batch may be spread over."""
+    counts = {o.accelerator_count for o in catalog.offers}
+    counts |= {float(machine.accelerator_count) for machine in need.owned}
+    return {_spread_over(n, need) for n in counts if not isinstance(n, Absent)} | {1.0}
+
+
+def _spread_over(devices: float, need: Need) -> float:
+    """How many devices share a batch: a machine's where it is a step's; else each has its own."""
+    return max(1.0, devices) if need.steps is not None else 1.0
+
+
+def _predictions(
+    n: float,
+    work: Job,
+    need: Need,
+    catalog: Catalog,
+    model: PeakModel,
+    predictor: Predictor | None,
+    found: Sequence[Seen],
+) -> dict[str, evidence.Told]:
+    """What the predictor says of each NVIDIA GPU, at the batch that one of ``n`` takes and can hold."""
+    wanted = work.wanted_batch(need, "nvidia", n)
+    if predictor is None or isinstance(wanted, Refusal):
+        return {}
+    fits = {
+        device.name: memory.gate(model, _usable(device), wanted, fixed=_fixed(need)).batch
+        for device in catalog.accelerators
+        if device.kind == "gpu" and device.vendor == "NVIDIA"
+    }
+    batches = {name: batch for name, batch in fits.items() if batch is not None}
+    return evidence.predictions(work, need, catalog, batches, predictor, found)
+
+
+def _fixed(need: Need) -> bool:
+    """Whether a device must take a whole batch; a share of a step's may come in parts."""
+    return need.batch_size is not None and need.steps is None
 
 
 def _usable(device: Accelerator) -> float | Absent:
@@ -245,8 +278,10 @@ LIFTED: dict[str, tuple[Constraint, Any]] = {
     "max_instances": (Constraint.DEVICES, 10**6),
     "max_price_age_days": (Constraint.PRICE_AGE, None),
     "batch_size": (Constraint.MEMORY, None),
+    words.ALLOWANCE: (Constraint.BUDGET, True),
 }
-"""Wishes that take offers out before anything is simulated, by what each is without it."""
+"""Wishes that take offers out before anything is simulated, by what each is without it; and spot
+instances, which a need that forbids them never sees."""
 
 
 def _lifted(known: Known, met: Collection[Constraint]) -> list[tuple[str, Judged]]:
@@ -281,17 +316,23 @@ def _try(choice: Choice, known: Known) -> Simulated | Refusal:
     refusal = _refused(choice, known)
     if refusal is not None:
         return refusal
-    fit = _fit(choice, known)
-    if fit.batch is None:
-        return Refusal(Constraint.MEMORY, fit.reason, fit.times)
-    need, work = known.need, known.job
+    room = _room(choice, known)
+    if isinstance(room, Refusal):
+        return room
+    need, work, predicted = known.need, known.job, known.predicted
     rate = evidence.rate(
-        choice.offer, work, need, fit.batch, known.found, known.predicted, known.catalog
+        choice.offer,
+        work,
+        need,
+        room.batch,
+        known.found,
+        predicted[_spread_over(choice.devices, need)],
+        known.catalog,
     )
     if isinstance(rate, Absent):
         precision = "precision" in rate.remedy or "computes in" in rate.reason
         return Refusal(Constraint.PRECISION if precision else Constraint.THROUGHPUT, rate.reason)
-    simulated = _simulated(choice, known, fit, rate)
+    simulated = _simulated(choice, known, room, rate)
     if isinstance(simulated, Refusal):
         return simulated
     return _unpaid(simulated) or simulated
@@ -305,17 +346,45 @@ def _unpaid(simulated: Simulated) -> Refusal | None:
     return Refusal(Constraint.PRICE, f"its energy cannot be priced: {energy.reason}")
 
 
-def _simulated(choice: Choice, known: Known, fit: Fit, rate: Rate) -> Simulated | Refusal:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """The batch of one device, the peak that it takes, and the MiB that there are."""
+
+    batch: int
+    peak: Estimated
+    usable_mib: float
+
+
+NO_SHARDING = "sharding a model over several is not considered"
+
+
+def _room(choice: Choice, known: Known) -> Room | Refusal:
+    """The memory gate of one candidate."""
+    need, on_gpu = known.need, choice.offer.accelerator is not None
+    usable = memory.usable_mib(choice.offer, known.catalog)
+    if isinstance(usable, Absent):
+        return Refusal(Constraint.MEMORY_UNKNOWN, usable.reason)
+    kind = "nvidia" if on_gpu else "cpu"
+    wanted = known.job.wanted_batch(need, kind, _spread_over(choice.devices, need))
+    if isinstance(wanted, Refusal):
+        return wanted
+    fit = memory.gate(known.models["gpu" if on_gpu else "cpu"], usable, wanted, fixed=_fixed(need))
+    if fit.batch is None:
+        each = f", on each device: {NO_SHARDING}" if choice.devices > 1 else ""
+        return Refusal(Constraint.MEMORY, f"{fit.reason}{each}", fit.times)
+    return Room(batch=fit.batch, peak=fit.peak, usable_mib=usable)
+
+
+def _simulated(choice: Choice, known: Known, room: Room, rate: Rate) -> Simulated | Refusal:
     need, work = known.need, known.job
     scale = evidence.scaling(choice.offer, work, known.found, known.catalog)
-    usable = memory.usable_mib(choice.offer, known.catalog)
     if need.serving:
         return serving.serving(
             choice,
             rate=rate,
             scale=scale,
-            memory=fit.peak,
-            usable=usable,
+            memory=room.peak,
+            usable=room.usable_mib,
             job=work,
             need=need,
             draws=known.draws,
@@ -325,20 +394,12 @@ def _simulated(choice: Choice, known: Known, fit: Fit, rate: Rate) -> Simulated 
         choice,
         rate=rate,
         scale=scale,
-        memory=fit.peak,
-        usable=usable,
+        memory=room.peak,
+        usable=room.usable_mib,
         job=work,
         need=need,
         draws=known.draws,
     )
-
-
-def _fit(choice: Choice, known: Known) -> Fit:
-    need, work = known.need, known.job
-    kind = "cpu" if choice.offer.accelerator is None else "gpu"
-    wanted = need.batch_size or work.batch_sizes["cpu" if kind == "cpu" else "nvidia"]
-    usable = memory.usable_mib(choice.offer, known.catalog)
-    return memory.gate(known.models[kind], usable, wanted, fixed=need.batch_size is not None)
 
 
 def _refused(choice: Choice, known: Known) -> Refusal | None:
@@ -497,7 +558,9 @@ def _old_prices(known: Known) -> list[str]:
     ]
 
 
-def _notes(known: Known, runs: Sequence[Run], judged: Sequence[Judged]) -> tuple[str, ...]:
+def _notes(
+    known: Known, runs: Sequence[Run], judged: Sequence[Judged], rejected: Sequence[Rejection]
+) -> tuple[str, ...]:
     """What the answer rests on, and what nobody counted."""
     tiers: dict[Evidence, int] = dict.fromkeys(Evidence, 0)
     for one in judged:
@@ -514,6 +577,8 @@ def _notes(known: Known, runs: Sequence[Run], judged: Sequence[Judged]) -> tuple
     found += _old_prices(known)
     if not isinstance(known.models["gpu"], Absent):
         found.append(f"Memory on a GPU: {known.models['gpu'].method}.")
+    if any(NO_SHARDING in r.reason for r in rejected):
+        found.append(f"Each device is taken to hold the whole model: {NO_SHARDING}.")
     if known.need.data_gb == 0 and not known.need.serving:
         found.append("data_gb is 0: no upload was counted.")
     found.append(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dlbench import workloads
 from dlbench.core.errors import UsageError
-from dlbench.core.recommendation import Need, Step
+from dlbench.core.recommendation import Constraint, Need, Refusal, Step
 from dlbench.core.types import Absent, Mode, Run, Task, WorkloadInfo
 from dlbench.core.units import compact
 
@@ -28,8 +29,8 @@ class Job:
     """A model and its work. ``samples`` is the work of one run of training; None at inference.
 
     ``activations`` are the low, middle and high number of values that a forward pass of one sample
-    writes; ``batch_sizes`` are the usual ones by kind of device. ``defaults`` are the fields of the
-    work that the need left open, and what was taken.
+    writes; ``batch_sizes`` are the usual ones by kind of device, ``cpu`` or ``nvidia``. ``defaults``
+    are the fields of the work that the need left open, and what was taken.
     """
 
     workload: str
@@ -45,6 +46,24 @@ class Job:
     samples: float | None
     steps: tuple[Step, ...]
     defaults: tuple[tuple[str, str], ...] = ()
+
+    def wanted_batch(self, need: Need, kind: str, devices: float) -> int | Refusal:
+        """The largest batch that one of ``devices`` should take: what was given, else the usual one.
+
+        Of a need in optimiser steps, its share of the step's: what does not fit is accumulated.
+        """
+        usual = self.batch_sizes[kind]
+        if need.steps is None:
+            return need.batch_size or usual
+        together = need.batch_size or self.batch_sizes["nvidia"]
+        if together < devices:
+            return Refusal(
+                Constraint.DEVICES,
+                f"a step of batch {together} leaves some of {devices:g} devices without a sample",
+                devices / together,
+            )
+        share = math.ceil(together / devices)
+        return share if need.batch_size is not None else min(share, usual)
 
     @property
     def flops(self) -> float:
@@ -93,12 +112,16 @@ def read(need: Need, runs: Sequence[Run]) -> Job:
             ),
             *work,
         ),
-        defaults=_left_open(need, dataset),
+        defaults=_left_open(need, dataset, sizes),
     )
 
 
-def _left_open(need: Need, dataset: tuple[float, float] | None) -> tuple[tuple[str, str], ...]:
+def _left_open(
+    need: Need, dataset: tuple[float, float] | None, sizes: dict[str, int]
+) -> tuple[tuple[str, str], ...]:
     """How much work was taken where nobody said it: as ``_work`` takes it."""
+    if need.steps is not None and need.batch_size is None:
+        return (("batch_size", f"{sizes['nvidia']} of all devices together (the usual one)"),)
     if need.serving or need.steps is not None:
         return ()
     found = []
@@ -229,7 +252,7 @@ def _work(
     if need.steps is not None:
         batch = need.batch_size or sizes["nvidia"]
         total = need.steps * batch
-        formula = f"{need.steps:,.0f} steps x batch {batch}"
+        formula = f"{need.steps:,.0f} optimiser steps x batch {batch} of all devices together"
         return total, (_amount(total, formula, "the need"),)
     samples, epochs, source = need.samples, need.epochs, "the need"
     if samples is None and dataset is not None:

@@ -313,10 +313,11 @@ OF_SERVICES = frozenset({"hours_per_month", "max_instances"})
 def _defaults(values: Values, need: Need) -> tuple[tuple[str, str], ...]:
     """Every field with a default that the need left open and that counts for it, as people read it."""
     meaningless = OF_RUNS if need.serving else OF_SERVICES
+    elsewhere = {"name", "workload", *(["batch_size"] if need.steps is not None else [])}
     found = []
     for field in fields(Need):
         default = field.default
-        if field.name in values or default is MISSING or field.name in {"name", "workload"}:
+        if field.name in values or default is MISSING or field.name in elsewhere:
             continue
         text = "" if field.name in meaningless else LEFT_OPEN.get(field.name) or _plain(default)
         if text:

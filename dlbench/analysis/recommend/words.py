@@ -29,6 +29,9 @@ PRICE_STEPS = 40
 
 JUST_UNDER = 0.999
 
+ALLOWANCE = "spot"
+"""The one wish that adds ways, where others take some out."""
+
 BUDGETS: dict[str, Any] = {"budget_usd": None, "budget_usd_per_month": None}
 
 ONLY_WAY = "and is the only way that keeps every limit"
@@ -232,7 +235,7 @@ def cpu_verdict(
     on_gpu = next((j for j in kept if j.simulated.choice.offer.accelerator is not None), None)
     if pick is on_cpu:
         if on_gpu is None:
-            return "A CPU is enough: no accelerator keeps every limit."
+            return _no_accelerator(rejected)
         return (
             f"A CPU is enough: the best accelerator, {on_gpu.candidate.hardware} "
             f"({on_gpu.candidate.name}), is {_worse(on_gpu.value, pick.value)} in {minimised(need)}."
@@ -245,33 +248,58 @@ def cpu_verdict(
     )
 
 
-NOT_COMPARED = frozenset(
-    {
-        Constraint.PROVIDER,
-        Constraint.REGION,
-        Constraint.PRICE,
-        Constraint.PRICE_AGE,
-        Constraint.PRECISION,
-        Constraint.THROUGHPUT,
-    }
+OUT_OF_REACH = frozenset(
+    {Constraint.PROVIDER, Constraint.REGION, Constraint.PRICE, Constraint.PRICE_AGE}
 )
+"""Reasons for which something cannot be had, whatever it could do."""
+
+NOT_COMPARED = OUT_OF_REACH | {
+    Constraint.PRECISION,
+    Constraint.THROUGHPUT,
+    Constraint.MEMORY_UNKNOWN,
+}
 """Reasons for which something is out before anybody knows whether it would do."""
+
+
+def _why_not(rejected: Sequence[Rejection], *, cpu: bool) -> tuple[Counter[Constraint], bool]:
+    """Why each processor, or accelerator, is out: of those that can be had, where there are any."""
+    why = Counter(r.constraint for r in rejected if (r.hardware == "CPU") is cpu)
+    reached = Counter({c: n for c, n in why.items() if c not in OUT_OF_REACH})
+    return reached or why, bool(reached) and reached != why
+
+
+def _no_accelerator(rejected: Sequence[Rejection]) -> str:
+    """Why no accelerator is left: too little memory does not say that a processor is fast enough."""
+    why, _ = _why_not(rejected, cpu=False)
+    tried = Counter({c: n for c, n in why.items() if c not in NOT_COMPARED})
+    if not tried:
+        return "A CPU is enough: no accelerator was compared."
+    constraint, n = tried.most_common(1)[0]
+    share_ = f"{n} of {tried.total()}"
+    if constraint is Constraint.MEMORY:
+        return (
+            f"Only CPUs are left: {share_} accelerators lack the memory on each device, and sharding a "
+            "model over several is not considered."
+        )
+    return f"A CPU is enough: no accelerator keeps every limit ({share_} fail on {constraint})."
 
 
 def _no_cpu(rejected: Sequence[Rejection], need: Need) -> str:
     """Why no processor is left: what was never compared is not told as too slow."""
-    why = Counter(r.constraint for r in rejected if r.hardware == "CPU")
+    why, fewer = _why_not(rejected, cpu=True)
     tried = Counter({c: n for c, n in why.items() if c not in NOT_COMPARED})
-    counts = tried or why
-    if not counts:
+    if not why:
         return "No CPU was compared: the catalog has none."
-    constraint, n = counts.most_common(1)[0]
-    share_ = f"{n} of {counts.total()}"
-    if tried:
+    if 2 * tried.total() > why.total():
+        constraint, n = tried.most_common(1)[0]
+        share_ = f"{n} of {tried.total()}"
         return f"A CPU is not enough: none keeps every limit ({share_} fail on {constraint})."
+    constraint, n = (why - tried).most_common(1)[0]
+    compared = "Few CPUs were" if tried else "No CPU was"
+    share_ = f"{n} of {why.total()}{' that the need allows' * fewer}"
     other = "; in fp32 one may do" if constraint is Constraint.PRECISION else ""
     told = f" {need.precision}" if constraint is Constraint.PRECISION else ""
-    return f"No CPU was compared: {share_} are out for {constraint}{told}{other}."
+    return f"{compared} compared: {share_} are out for {constraint}{told}{other}."
 
 
 # --- what would flip it ---------------------------------------------------------------------
@@ -497,7 +525,10 @@ def binding(
                 f"{least.candidate.hardware}): "
                 f"{compact(of(least) / limit)} times as much."
             )
-    found += [f"{name} binds: without it, {_describe(best)}." for name, best in lifted]
+    found += [
+        f"{name} binds: {'with' if name == ALLOWANCE else 'without'} it, {_describe(best)}."
+        for name, best in lifted
+    ]
     if not found and judged:
         least_h, least_usd = (
             min(judged, key=lambda j: j.sure_h),

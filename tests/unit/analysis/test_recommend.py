@@ -580,6 +580,19 @@ def test_a_wish_that_alone_stands_in_the_way_is_told_with_what_there_is_without_
     assert old.binding[0].startswith("max_price_age_days binds: without it, aws l4.small")
 
 
+def test_spot_that_alone_would_keep_the_budget_is_told() -> None:
+    """It is no limit, and a need that leaves it out never sees what it costs."""
+    spot = {"spot_usd_per_h": 0.02, "spot_as_of": "2026-11-20", "spot_source": "a test"}
+    offered = r.of(r.offer(**spot))
+    answer = r.ask(r.need(budget_usd=0.3), offered)
+    assert answer.binding[0].startswith("budget_usd binds: it is 0.3 USD")
+    assert answer.binding[1].startswith(
+        "spot binds: with it, aws l4.small (us-east-1) spot, 1 x L4"
+    )
+    for without in (r.need(budget_usd=1e-3), r.need(deadline_h=0.1)):
+        assert not any("spot binds" in s for s in r.ask(without, offered).binding)
+
+
 def test_a_tie_in_the_objective_goes_to_the_cheaper() -> None:
     """Where nothing is emitted, all emit least: the name must not decide."""
     offered = r.of(r.offer(instance_type="a", ondemand_usd_per_h=3.0), r.offer(instance_type="b"))
@@ -659,7 +672,7 @@ def test_residency_holds_for_machines_of_ones_own() -> None:
         (r.offer(accelerator="Inferentia2"), Constraint.THROUGHPUT),
         (r.offer(accelerator="T4"), Constraint.PRECISION),
         (r.cpu(), Constraint.PRECISION),
-        (r.cpu(memory_gib=r.NONE), Constraint.MEMORY),
+        (r.cpu(memory_gib=r.NONE), Constraint.MEMORY_UNKNOWN),
         (r.offer(accelerator="RTX-3060-12GB"), Constraint.MEMORY),
     ],
 )
@@ -1121,6 +1134,57 @@ def test_a_processor_that_was_never_compared_is_not_called_too_slow() -> None:
         "A CPU is not enough: none keeps every limit (1 of 1 fail on deadline)."
     )
     assert verdict(r.need(), gpu) == "No CPU was compared: the catalog has none."
+
+
+def test_a_handful_of_processors_does_not_speak_for_the_others() -> None:
+    """Three without fp16, one too small: most were never compared. Unknown memory is not too little."""
+    gpu, small = r.offer(region="eu-central-1"), {"vcpus": 1.0, "memory_gib": 0.5}
+    hosts = [
+        r.cpu(instance_type=f"c{i}", region="eu-central-1", cpu_model="AMD-EPYC-7571")
+        for i in range(3)
+    ]
+    tiny = r.cpu(instance_type="tiny", region="eu-central-1", **small)
+    abroad = [r.cpu(instance_type=f"us{i}") for i in range(5)]
+    half = r.need(precision="fp16", regions=["EU"])
+    assert verdict(half, gpu, *hosts, tiny, *abroad) == (
+        "Few CPUs were compared: 3 of 4 that the need allows are out for precision fp16; in fp32 one "
+        "may do."
+    )
+    assert verdict(half, gpu, tiny, *abroad) == (
+        "A CPU is not enough: none keeps every limit (1 of 1 fail on memory)."
+    )
+    unknown = [r.cpu(instance_type=f"u{i}", memory_gib=r.NONE) for i in range(2)]
+    assert verdict(r.need(), r.offer(), r.cpu(**small), *unknown) == (
+        "Few CPUs were compared: 2 of 3 are out for memory unknown."
+    )
+
+
+def test_a_model_larger_than_one_card_is_told_as_that() -> None:
+    """Eight cards have the memory together: nobody shards it, and that is no praise of processors."""
+    large = {"parameters": 7e9, "flops_per_sample": 1.4e13, "samples": 1e4, "precision": "fp32"}
+    eight = r.offer(**{**r.A100, "accelerator_count": 8.0})
+    answer = r.ask(r.need(**large), r.of(eight, r.cpu(memory_gib=2048.0)))
+    assert picked(answer).offer.accelerator is None
+    assert answer.cpu_verdict == (
+        "Only CPUs are left: 1 of 1 accelerators lack the memory on each device, and sharding a model "
+        "over several is not considered."
+    )
+    (out,) = [x for x in answer.rejected if x.constraint is Constraint.MEMORY]
+    assert out.reason.endswith(", on each device: sharding a model over several is not considered")
+    assert (
+        "Each device is taken to hold the whole model: sharding a model over several is not considered."
+        in answer.notes
+    )
+    late = r.ask(
+        r.need(deadline_h=0.5, set_up_min=[0, 0], samples=1e3),
+        r.of(r.offer(provider="verda"), r.cpu()),
+    )
+    assert not any("sharding" in note for note in late.notes)
+    slow = r.need(budget_usd=5.0, samples=1e4)
+    dear = r.of(r.offer(ondemand_usd_per_h=90.0), r.cpu())
+    assert r.ask(slow, dear).cpu_verdict == (
+        "A CPU is enough: no accelerator keeps every limit (1 of 1 fail on budget)."
+    )
 
 
 def test_no_accelerator_may_be_asked_for() -> None:
@@ -1710,6 +1774,53 @@ def test_every_default_is_echoed_and_nothing_that_was_given() -> None:
     service = dict(needs.build({**SERVICE, "workload": "bert_base"})[1])
     assert service["budget_usd_per_month"] == "none"
     assert not {"deadline_h", "budget_usd", "runs_per_month"} & set(service)
+
+
+def test_steps_are_an_optimisers_whatever_the_number_of_devices() -> None:
+    """A batch of 64 is 64 over all: the work is one, and each of eight devices takes 8 of it."""
+    asked = r.need(samples=None, epochs=None, steps=10_000, batch_size=64, set_up_min=[0, 0])
+    eight = {**r.A100, "accelerator_count": 8.0}
+    for offer, batch in (
+        (r.offer(**r.A100), 64),
+        (r.offer(**eight), 8),
+        (r.offer(**{**eight, "accelerator_count": 3.0}), 22),
+        (r.offer(accelerator="RTX-3060-12GB"), 16),
+        (r.cpu(), 64),
+    ):
+        pick = picked(r.ask(asked, r.of(offer)))
+        assert pick.batch_size == batch
+        (work,) = [s for s in pick.trail if s.name == "work"]
+        assert work.value == "640,000 samples"
+        assert work.formula == "10,000 optimiser steps x batch 64 of all devices together"
+        seconds = 640_000 / value(pick.throughput_samples_per_s)
+        assert value(pick.time_s) == pytest.approx(seconds, rel=0.01)
+
+
+def test_a_device_of_steps_is_asked_for_its_share_of_a_batch() -> None:
+    """The rate at 8 a device is not that at 64; and a batch of 4 leaves half of eight idle."""
+    answer = Estimated(value=300.0, interval=Interval(low=250.0, high=360.0, level=0.9), method="m")
+    eight = r.offer(**{**r.A100, "accelerator_count": 8.0})
+    work = {"samples": None, "epochs": None, "steps": 1e4}
+    fixed = Fixed(answer)
+    r.ask(r.need(**work, batch_size=64), r.of(eight, r.offer(**r.A100)), predictor=fixed)
+    asked = {q.batch_size for q in fixed.asked if q.accelerator.name == "A100-SXM4-80GB"}
+    assert asked == {64, 8}
+    few = r.ask(r.need(**work, batch_size=4), r.of(eight))
+    assert few.rejected[0].constraint is Constraint.DEVICES
+    assert few.rejected[0].reason == "a step of batch 4 leaves some of 8 devices without a sample"
+
+
+def test_steps_without_a_batch_take_the_usual_one_and_say_so() -> None:
+    """A CPU takes it in smaller parts; the work is the same."""
+    asked = r.need(samples=None, epochs=None, steps=100.0)
+    named = dict(r.ask(asked, r.of(r.offer())).defaults)
+    assert named["batch_size"] == "32 of all devices together (the usual one)"
+    table = {"parameters": 25e6, "flops_per_sample": 8e9, "steps": 100.0}
+    assert "batch_size" not in dict(needs.build(table)[1])
+    for offer, batch in ((r.offer(), 32), (r.cpu(), 8), (r.offer(accelerator_count=4.0), 8)):
+        pick = picked(r.ask(asked, r.of(offer)))
+        assert pick.batch_size == batch
+        assert step(pick, "work") == "3,200 samples"
 
 
 def test_a_workloads_own_data_set_is_the_work_when_none_is_given() -> None:

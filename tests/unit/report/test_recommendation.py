@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from dlbench.core.recommendation import Recommendation
+from dlbench.core.recommendation import Need, Recommendation
+from dlbench.core.types import Task
 from dlbench.report import build, candidates, content, formats
 from tests import answers, documents
 
@@ -119,6 +120,18 @@ def test_serving_has_latency_in_place_of_time() -> None:
     page = build.page(replace(content.of([]), recommendation=answers.serving()))
     assert "about $16.00 a month, p99 of about 20.0 ms" in page
     assert ">p99</th>" in page
+
+
+def test_inference_that_ends_is_a_run() -> None:
+    """A nightly batch has a time, a deadline and a cost of one run; no month and no p99."""
+    need = Need(
+        task=Task.INFERENCE, workload="resnet50", samples=1e6, deadline_h=30.0, budget_usd=50.0
+    )
+    answer = answers.recommendation(need=need)
+    page = build.page(replace(content.of([]), recommendation=answer))
+    assert "<h1>Rent 1 x L4 (aws, us-east-1): about $16.00, about 20 h 00 min</h1>" in page
+    assert ">p99</th>" not in page
+    assert candidates.limits(answer) == (30.0 * 3600, 50.0)
 
 
 def test_a_hostile_catalog_is_text() -> None:
