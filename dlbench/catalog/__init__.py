@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dlbench.catalog import stored
 from dlbench.core import catalog_rows
-from dlbench.core.catalog import Catalog, Offer, Region
+from dlbench.core.catalog import ANYWHERE, Catalog, Offer, Region
 from dlbench.core.errors import DlbenchError, UsageError
 from dlbench.core.types import Absent
 
@@ -123,13 +123,25 @@ def merged(catalog: Catalog, offers: Sequence[Offer], source: str) -> Catalog:
     """The catalog with ``offers`` in place of rows of the same key, and after all others.
 
     A row without any price stands for a whole provider (as MaxCloudON's does) until that provider has
-    a row with one.
+    a row with one; a shipped price of all regions until the same type was fetched in one of them.
     """
     rows = {offer.key: offer for offer in catalog.offers}
     rows |= {offer.key: offer for offer in offers}
     priced = {o.provider for o in offers if not isinstance(o.ondemand_usd_per_h, Absent)}
-    kept = tuple(o for o in rows.values() if not (o.provider in priced and _is_placeholder(o)))
+    fetched = {_somewhere(o) for o in offers if o.origin.startswith("fetched")}
+    kept = tuple(
+        o
+        for o in rows.values()
+        if not (o.provider in priced and _is_placeholder(o))
+        and not (o.origin == "shipped" and o.region == ANYWHERE and _somewhere(o) in fetched)
+    )
     return replace(catalog, offers=kept, sources=(*catalog.sources, source))
+
+
+def _somewhere(offer: Offer) -> tuple[str, ...]:
+    """What it is, wherever it is."""
+    provider, kind, _, accelerator = offer.key
+    return provider, kind, accelerator
 
 
 def _is_placeholder(offer: Offer) -> bool:

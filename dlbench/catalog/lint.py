@@ -33,6 +33,9 @@ MEMORY_GIB = (0.5, 32 * 1024.0)
 
 LEAST_OFFERS_OF_A_FAMILY = 3
 
+OLD_PRICE = "old-price"
+"""The one rule of which a row can be an error and right."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
@@ -180,7 +183,7 @@ def _old(catalog: Catalog, today: date, limit: int | None) -> Iterable[Finding]:
                 else ages.stale(offer, today, spot=spot, limit=limit)
             )
             if sentence:
-                yield _finding(severity, "old-price", offer, sentence)
+                yield _finding(severity, OLD_PRICE, offer, sentence)
 
 
 def _tier(offer: Offer) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from dlbench.core.errors import DlbenchError, GateError, StoreError, UsageError
+from dlbench.core.errors import DlbenchError, GateError, UsageError
 
 app = typer.Typer(
     add_completion=False,  # the root has it
@@ -151,10 +151,20 @@ def check(
     else:
         show_catalog.findings(found, limit=len(found) if verbose else show_catalog.FEW)
         show_catalog.problems(loaded.problems)
-    errors = sum(f.severity == "error" for f in found)
-    if errors:
+    errors = [f for f in found if f.severity == "error"]
+    old = {f.offer for f in errors if f.rule == lint.OLD_PRICE}
+    wrong = {f.offer for f in errors if f.rule != lint.OLD_PRICE}
+    told = [
+        f"{len(offers)} of {len(loaded.offers)} offers {what}"
+        for offers, what in (
+            (wrong, "must not be believed"),
+            (old, "have a price older than --max-price-age"),
+        )
+        if offers
+    ]
+    if told:
         raise GateError(
-            f"{errors} rows of the catalog must not be believed",
+            ", and ".join(told),
             "dlbench catalog check --all names them; correct them in a file of yours: "
             "dlbench catalog add",
         )
@@ -196,7 +206,7 @@ def update(
     ] = None,
     seller: Annotated[str, typer.Option(help="Whose prices, such as aws.")] = "",
     as_of: Annotated[
-        str, typer.Option(help="Day of prices that carry none; default: the file's, or today.")
+        str, typer.Option(help="Day of prices that carry none: of a file needed, else today.")
     ] = "",
     json: Json = False,
 ) -> None:
@@ -205,7 +215,7 @@ def update(
     The one command that may open a connection, and only when it is called. What fails loses nothing of
     the others, and nothing that was there.
 
-    Example: dlbench catalog update --from catalogs/v8/gcp/vms.csv
+    Example: dlbench catalog update --from catalogs/v8/gcp/vms.csv --as-of 2026-11-25
     """
     from dlbench import catalog
     from dlbench.catalog import stored
@@ -221,7 +231,8 @@ def update(
     done, failed = [], []
     for place in where or [""]:
         try:
-            day = as_of or _day_of(place)
+            over_the_net = not place or "://" in place
+            day = as_of or (str(today()) if over_the_net else "")
             for fetched in provider.fetch(place, loaded, day, seller):
                 receipt = stored.receipt_of(
                     fetched.offers, source=fetched.source, fetched_on=str(today()), raw=fetched.raw
@@ -243,17 +254,6 @@ def update(
         show_catalog.updated(done, failed)
     if failed and not done:
         raise failed[0][1]
-
-
-def _day_of(place: str) -> str:
-    """The day of prices without one: a file's last change, or today for what comes over the net."""
-    if not place or "://" in place:
-        return str(today())
-    try:
-        changed = Path(place).stat().st_mtime
-    except OSError as error:
-        raise StoreError(f"{place} cannot be read: {error.strerror}", "Check the path.") from error
-    return str(datetime.fromtimestamp(changed, UTC).date())
 
 
 @app.command("add")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from dlbench.catalog import ages
-from dlbench.catalog.lint import Finding
+from dlbench.catalog.lint import OLD_PRICE, Finding
 from dlbench.catalog.query import Change
 from dlbench.catalog.stored import Receipt
 from dlbench.cli import show
@@ -136,7 +136,7 @@ def findings(found: Sequence[Finding], limit: int) -> None:
             show.line(f"  {finding.offer}: {finding.sentence}")
         if len(members) > limit:
             show.line(f"  and {len(members) - limit} more: dlbench catalog check --all")
-        if rule == "old-price":
+        if rule == OLD_PRICE:
             show.line("  newer ones: dlbench catalog update; yours: dlbench catalog add prices.csv")
 
 

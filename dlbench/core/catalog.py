@@ -49,6 +49,21 @@ OWNED = "owned"
 """The provider of a machine that is not rented."""
 
 
+ANYWHERE = "any"
+"""The region of a price that its source has for all regions at once, without saying which."""
+
+SKYPILOT_RUNPOD = {
+    "A100-PCIE-80GB": "A100-80GB",
+    "A100-SXM4-80GB": "A100-80GB-SXM",
+    "H100-PCIE-80GB": "H100",
+    "H100-SXM5-80GB": "H100-SXM",
+    "H100-NVL-94GB": "H100-NVL",
+    "H200-SXM-141GB": "H200-SXM",
+    "B200-SXM-180GB": "B200",
+}
+"""Accelerators in the types of RunPod's price list, and SkyPilot's names for the same."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """One instance type in one region of one provider, with its prices in USD an hour.

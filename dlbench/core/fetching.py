@@ -28,8 +28,8 @@ class Provider(Protocol):
     def fetch(self, where: str, catalog: Catalog, as_of: str, seller: str) -> tuple[Fetched, ...]:
         """Read offers from ``where`` (a path or an address; "" is the source's own).
 
-        ``as_of`` is the day to write beside prices that carry none; ``seller`` is whose they are where
-        the file does not say.
+        ``as_of`` is the day to write beside prices that carry none, "" where nobody knows it;
+        ``seller`` is whose they are where the file does not say.
 
         Raises:
             DlbenchError: nothing could be read.

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dlbench.core import catalog_rows
-from dlbench.core.catalog import Amount, Catalog, Offer
+from dlbench.core.catalog import SKYPILOT_RUNPOD, Amount, Catalog, Offer
 from dlbench.core.catalog_rows import Row
 from dlbench.core.errors import UsageError
 from dlbench.core.fetching import Fetched
@@ -62,6 +62,9 @@ TPU_CORES_PER_CHIP = {"v2": 2, "v3": 2, "v4": 2, "v5p": 2}
 
 TPU_NAMES = {"v5litepod": "v5e", "v5e": "v5e"}
 
+RUNPOD_SKYPILOT = {theirs: ours for ours, theirs in SKYPILOT_RUNPOD.items()}
+"""Which of an accelerator's forms RunPod's short names are: A100-80GB is the PCIe card."""
+
 COUNTRY_IN_ZONE = re.compile(r"^(?:EUR?|AP|SEA|OC)-([A-Z]{2})-")
 """RunPod's zones name a country; some rows' region names another."""
 
@@ -92,6 +95,12 @@ def fetch(where: str, catalog: Catalog, as_of: str, seller: str) -> tuple[Fetche
     seller = seller or seller_of(where)
     source = where or DEFAULT.format(seller)
     data = _download.read(source, MAX_BYTES)
+    if not as_of:
+        raise UsageError(
+            f"nobody says of which day the prices of {source} are: these tables carry none, and the "
+            "file's own date is that of a copy",
+            "Say the day on which SkyPilot had them: --as-of 2026-11-25.",
+        )
     return (read(data, source, catalog, as_of=as_of, seller=seller),)
 
 
@@ -240,7 +249,7 @@ def _offer(
         remarks.append("the file lists each type everywhere, available or not")
     return Offer(
         provider=seller,
-        instance_type=line.type or line.accelerator,
+        instance_type=_type(line, name, seller),
         region=line.region or "unknown",
         accelerator=name,
         accelerator_count=count,
@@ -259,6 +268,13 @@ def _offer(
     )
 
 
+def _type(line: Line, accelerator: str | None, seller: str) -> str:
+    """The type's name; RunPod's with the accelerator as its own price list has it."""
+    if seller == "runpod" and accelerator in SKYPILOT_RUNPOD:
+        return line.type.replace(f"_{line.accelerator}_", f"_{accelerator}_")
+    return line.type or line.accelerator
+
+
 def _device(line: Line, catalog: Catalog, seller: str) -> tuple[str, float, str] | str:
     """Name, count and a remark; or the reason why nobody can say which device it is."""
     tpu = TPU.match(line.accelerator)
@@ -269,6 +285,8 @@ def _device(line: Line, catalog: Catalog, seller: str) -> tuple[str, float, str]
             return f"accelerator {line.accelerator!r} is in no table"
         return device.name, int(tpu[2]) / TPU_CORES_PER_CHIP.get(generation, 1), "price with host"
     given = line.accelerator
+    if seller == "runpod":
+        given = RUNPOD_SKYPILOT.get(given, given)
     if seller == "vast":
         # The type still says what the accelerator's name was cut down from.
         given = line.type.partition("-")[2].partition("-")[0] or given

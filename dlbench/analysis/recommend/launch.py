@@ -7,7 +7,7 @@ import shlex
 
 from dlbench import workloads
 from dlbench.analysis.recommend import words
-from dlbench.core.catalog import Offer
+from dlbench.core.catalog import SKYPILOT_RUNPOD, Offer
 from dlbench.core.recommendation import Candidate, Launch, Need
 from dlbench.core.types import Absent, Mode, Policy
 
@@ -30,17 +30,6 @@ ON_CUDA = {"tensorflow": "tensorflow-cuda", "jax": "jax-cuda", "onnxruntime": "o
 """Instead, where an accelerator was picked: PyTorch's wheel alone brings CUDA itself."""
 
 VAGUE_REGIONS = frozenset({"any", "eu", "us"})
-
-RUNPOD_NAMES = {
-    "A100-PCIE-80GB": "A100-80GB",
-    "A100-SXM4-80GB": "A100-80GB-SXM",
-    "H100-PCIE-80GB": "H100",
-    "H100-SXM5-80GB": "H100-SXM",
-    "H100-NVL-94GB": "H100-NVL",
-    "H200-SXM-141GB": "H200-SXM",
-    "B200-SXM-180GB": "B200",
-}
-"""The catalog's names in types of RunPod's price list, and SkyPilot's for the same."""
 
 
 def launch(candidate: Candidate, need: Need) -> Launch:
@@ -150,10 +139,10 @@ def _machine(offer: Offer) -> dict[str, str] | Absent:
         host, _, attached = offer.instance_type.partition("+")
         name, _, count = attached.upper().rpartition("X")
         return {"instance_type": host, "accelerators": f"{name}:{count}"}
-    if offer.provider == "runpod" and offer.accelerator in RUNPOD_NAMES:
+    if offer.provider == "runpod" and offer.accelerator in SKYPILOT_RUNPOD:
         if offer.instance_type.endswith("_COMMUNITY"):
             return Absent(reason="SkyPilot's table of RunPod has no community hosts")
-        known = RUNPOD_NAMES[offer.accelerator]
+        known = SKYPILOT_RUNPOD[offer.accelerator]
         return {
             "instance_type": offer.instance_type.replace(f"_{offer.accelerator}_", f"_{known}_")
         }

@@ -15,6 +15,7 @@ from dlbench.core import catalog_rows
 from dlbench.core.catalog import Catalog, Offer, country_in, oldest_date
 from dlbench.core.errors import StoreError, UsageError
 from dlbench.core.types import Absent
+from dlbench.providers import skypilot
 
 TODAY = date(2026, 11, 25)
 HEADER = "provider,instance_type,region,accelerator,accelerator_count,ondemand_usd_h,as_of\n"
@@ -261,6 +262,41 @@ def test_a_fetched_file_that_was_changed_or_broken_loses_nothing_else(tmp_path: 
     good.with_suffix(".json").write_text("{" * 100_000)
     assert len(catalog.load().problems) == 2
     assert len(catalog.load().offers) == len(catalog.shipped().offers)
+
+
+def fetched(rows: str, seller: str) -> Catalog:
+    """The shipped catalog with a table of SkyPilot's over it."""
+    head = "InstanceType,AcceleratorName,AcceleratorCount,Price,SpotPrice,Region,GpuInfo\n"
+    name = f"{seller}_v8_vms.csv"
+    read = skypilot.read(
+        (head + rows).encode(), name, catalog.shipped(), as_of="2026-11-24", seller=seller
+    )
+    assert read.problems == ()
+    return catalog.merged(catalog.shipped(), read.offers, "fetched")
+
+
+def test_a_fetched_region_in_other_letters_takes_the_place_of_the_shipped_one() -> None:
+    """CANADA-1 and canada-1 are one: two rows of it would be two prices of one machine."""
+    row = "n3-H100x1,H100-80G-PCIe,1,1.90,,CANADA-1,\n"
+    offer = find(fetched(row, "hyperstack"), "hyperstack", "n3-H100x1")
+    assert (offer.ondemand_usd_per_h, offer.region) == (1.9, "CANADA-1")
+    assert offer.accelerator == "H100-PCIE-80GB"
+
+
+def test_runpods_types_have_one_name_and_a_fetched_price_takes_that_of_all_regions() -> None:
+    """SkyPilot calls the PCIe card A100-80GB; RunPod's shipped rows are of no region in particular."""
+    rows = "1x_A100-80GB_SECURE,A100-80GB,1,1.55,,{0},\n"
+    rows += "1x_A100-80GB-SXM_SECURE,A100-80GB-SXM,1,1.7,,{0},\n"
+    loaded = fetched(rows.format("US") + rows.format("SE"), "runpod")
+    for kind, accelerator, price in (
+        ("1x_A100-PCIE-80GB_SECURE", "A100-PCIE-80GB", 1.55),
+        ("1x_A100-SXM4-80GB_SECURE", "A100-SXM4-80GB", 1.7),
+    ):
+        found = [o for o in loaded.offers if o.instance_type == kind]
+        assert {o.region: o.ondemand_usd_per_h for o in found} == {"US": price, "SE": price}
+        assert {o.accelerator for o in found} == {accelerator}
+    other = find(loaded, "runpod", "1x_A100-PCIE-80GB_COMMUNITY")
+    assert other.region == "any"
 
 
 def test_offers_survive_the_way_to_a_file_and_back() -> None:

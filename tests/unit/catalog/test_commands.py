@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +110,16 @@ def test_check_ends_with_a_code_of_its_own_when_a_row_must_not_be_believed(
     captured = capsys.readouterr()
     rules = {f["rule"] for f in json.loads(captured.out)["findings"] if f["severity"] == "error"}
     assert rules == {"placeholder-price"}
-    assert "1 rows of the catalog" in captured.err
-    assert call(monkeypatch, "check", "--max-price-age", "1") == 5
+    assert "1 of 631 offers must not be believed" in captured.err
+    assert call(monkeypatch, "check", "--max-price-age", "30") == 5
+    said = " ".join(capsys.readouterr().err.split())
+    (old,) = re.findall(r"(\d+) of 631 offers have a price older than --max-price-age", said)
+    assert 500 < int(old) <= 631
+    assert "believed" not in said
+    both = ("check", "--catalog", str(path), "--max-price-age", "30")
+    assert call(monkeypatch, *both) == 5
+    said = " ".join(capsys.readouterr().err.split())
+    assert "1 of 631 offers must not be believed, and " in said
 
 
 def test_add_keeps_a_file_and_remove_takes_it_away(
@@ -153,7 +163,7 @@ def test_update_stores_what_it_got_and_tells_what_failed(
     assert call(monkeypatch, "show", "x9.large", "--json") == 0
     (offer,) = json.loads(capsys.readouterr().out)["offers"]
     assert offer["as_of"] == "2026-11-20"
-    assert call(monkeypatch, "update", "--from", str(bad)) == 2
+    assert call(monkeypatch, "update", "--from", str(bad), "--as-of", "2026-11-20") == 2
     assert call(monkeypatch, "update", "--from", str(tmp_path / "aws_nothing.csv")) == 7
     assert call(monkeypatch, "update", "--source", "nobody") == 2
     assert call(monkeypatch, "update", "--from", str(good), "--as-of", "soon") == 2
@@ -174,4 +184,24 @@ def test_each_command_of_prices_says_what_comes_next(
     assert call(monkeypatch, "update", "--from", str(tmp_path / "aws_nothing.csv")) == 7
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.count("aws_nothing.csv cannot be read") == 1
+    assert captured.err.count("aws_nothing.csv is no file") == 1
+
+
+def test_a_file_of_prices_needs_its_day_and_its_own_date_is_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A copy made today of a table of last year would make its prices the newest of all."""
+    table = tmp_path / "vast_v8_vms.csv"
+    table.write_text("InstanceType,vCPUs,Price,SpotPrice,Region\n1x-cpu,2,0.05,,France\n")
+    os.utime(table, (1.7e9, 1.7e9))
+    assert call(monkeypatch, "update", "--from", str(table)) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "nobody says of which day the prices of" in said
+    assert "--as-of 2026-11-25" in said
+    assert call(monkeypatch, "list", "--provider", "vast", "--cpu", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert call(monkeypatch, "update", "--from", str(table), "--as-of", "2026") == 0
+    capsys.readouterr()
+    assert call(monkeypatch, "list", "--provider", "vast", "--cpu", "--json") == 0
+    (offer,) = json.loads(capsys.readouterr().out)
+    assert offer["as_of"] == "2026"
