@@ -93,7 +93,7 @@ def test_durations_as_people_read_them(seconds: float, shown: str) -> None:
 def test_numbers_as_people_read_them() -> None:
     """Significant digits, no exponents, decimal prefixes."""
     told = [units.compact(x) for x in (0, 0.5, 1.0, 31.24, 13_240.0, 0.00001, float("inf"))]
-    assert told == ["0", "0.5", "1", "31.2", "13,240", "0.00001", "unlimited"]
+    assert told == ["0", "0.5", "1", "31.2", "13,240", "1e-5", "unlimited"]
     assert [units.significant(x) for x in (0, 0.004213, 9.9996, 31.24, 1280.4)] == [
         "0", "0.00421", "10.0", "31.2", "1,280",
     ]  # fmt: skip
