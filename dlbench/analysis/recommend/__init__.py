@@ -577,6 +577,8 @@ def _notes(
     found += _old_prices(known)
     if not isinstance(known.models["gpu"], Absent):
         found.append(f"Memory on a GPU: {known.models['gpu'].method}.")
+    if known.need.steps is not None:
+        found += [f"Work: {step.formula}." for step in known.job.steps if step.name == "work"]
     if any(NO_SHARDING in r.reason for r in rejected):
         found.append(f"Each device is taken to hold the whole model: {NO_SHARDING}.")
     if known.need.data_gb == 0 and not known.need.serving:

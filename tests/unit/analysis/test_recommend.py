@@ -1813,8 +1813,9 @@ def test_a_device_of_steps_is_asked_for_its_share_of_a_batch() -> None:
 def test_steps_without_a_batch_take_the_usual_one_and_say_so() -> None:
     """A CPU takes it in smaller parts; the work is the same."""
     asked = r.need(samples=None, epochs=None, steps=100.0)
-    named = dict(r.ask(asked, r.of(r.offer())).defaults)
-    assert named["batch_size"] == "32 of all devices together (the usual one)"
+    answer = r.ask(asked, r.of(r.offer()))
+    assert dict(answer.defaults)["batch_size"] == "32 of all devices together (the usual one)"
+    assert "Work: 100 optimiser steps x batch 32 of all devices together." in answer.notes
     table = {"parameters": 25e6, "flops_per_sample": 8e9, "steps": 100.0}
     assert "batch_size" not in dict(needs.build(table)[1])
     for offer, batch in ((r.offer(), 32), (r.cpu(), 8), (r.offer(accelerator_count=4.0), 8)):

@@ -139,6 +139,16 @@ def test_add_keeps_a_file_and_remove_takes_it_away(
     other.write_text(path.read_text().replace("0.45", "0.55"))
     assert call(monkeypatch, "add", str(other)) == 2
     assert "contradict" in " ".join(capsys.readouterr().err.split())
+    placed = tmp_path / "placed.csv"
+    row = "maxcloudon,other,bulgaria,RTX-3090,1,0.45,2026-11-24,DE\n"
+    placed.write_text(HEADER.strip() + ",country\n" + row)
+    assert call(monkeypatch, "add", str(placed)) == 2
+    assert "country of maxcloudon bulgaria is DE, and BG" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    placed.write_text(placed.read_text().replace("DE", "BG"))
+    assert call(monkeypatch, "add", str(placed)) == 0
+    assert call(monkeypatch, "add", "--remove", "placed") == 0
     assert call(monkeypatch, "add", "--remove", "mine") == 0
     assert call(monkeypatch, "add", str(other)) == 0
     assert call(monkeypatch, "add", "--remove", "mine") == 2
