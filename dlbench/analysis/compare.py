@@ -64,7 +64,7 @@ class Comparison:
         parts = [f"{case.workload} {case.mode}"]
         parts += [case.arrivals] if case.arrivals else []
         parts += [] if self.varied == "framework" else [_name(case.framework)]
-        parts += [] if self.varied == "device" else [case.device]
+        parts += [case.device] if case.device == self.b.device else []
         parts += [] if self.varied == "precision" else [str(case.precision)]
         parts += [f"batch {case.batch_size}"]
         parts += [str(case.policy)] if self.varied != "policy" and case.policy != "base" else []
@@ -223,7 +223,8 @@ def across(
 ) -> Across:
     """Compare what two documents have in common.
 
-    Cases are matched when they are equal but for the device's id.
+    Cases are matched when they are equal, device included; of a task that no device of one document's
+    shares with the other's, the devices that it has are compared, and named.
 
     Args:
         a: the document that is compared against.
@@ -266,11 +267,27 @@ def across(
 
 
 def _matches(a: Run, b: Run) -> Iterator[tuple[CaseResult, CaseResult]]:
-    """Results of the same work: equal cases, or equal but for one thing that forbids comparing."""
-    for left in a.results:
-        for right in b.results:
-            if _task(left.case) == _task(right.case) and left.measured and right.measured:
-                yield left, right
+    """Results of the same work: equal cases, or equal but for one thing that forbids comparing.
+
+    A device meets the equal one; only those that have none on either side meet each other.
+    """
+    ours, theirs = _devices(a), _devices(b)
+    for left, right in itertools.product(a.results, b.results):
+        task = _task(left.case)
+        if task != _task(right.case) or not (left.measured and right.measured):
+            continue
+        one, other = left.case.device, right.case.device
+        if one == other or (one not in theirs[task] and other not in ours[task]):
+            yield left, right
+
+
+def _devices(run: Run) -> dict[tuple[object, ...], set[str]]:
+    """On which devices each task was measured."""
+    found: dict[tuple[object, ...], set[str]] = {}
+    for result in run.results:
+        if result.measured:
+            found.setdefault(_task(result.case), set()).add(result.case.device)
+    return found
 
 
 def _task(case: Case) -> tuple[object, ...]:
@@ -330,8 +347,8 @@ def _unpaired(
     return Comparison(
         a=left.case,
         b=right.case,
-        a_name=_machine(a, b),
-        b_name=_machine(b, a),
+        a_name=_machine(a, b) + _where(left.case, right.case),
+        b_name=_machine(b, a) + _where(right.case, left.case),
         varied="device",
         estimate=estimate,
         verdict=stats.verdict(estimate, stats.BETWEEN_SESSION_ZONE),
@@ -357,6 +374,11 @@ def _machine(run: Run, other: Run) -> str:
     """A run's machine; its time too when both are of one machine."""
     same = run.environment.machine == other.environment.machine
     return f"{run.environment.machine} {run.created_utc}" if same else run.environment.machine
+
+
+def _where(case: Case, other: Case) -> str:
+    """A case's device, where the other one ran on another."""
+    return "" if case.device == other.device else f" ({_name(case.device)})"
 
 
 def all_pairs(

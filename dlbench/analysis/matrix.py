@@ -47,7 +47,13 @@ def matrix(runs: Sequence[Run], pairs: Sequence[Across]) -> Matrix:
 
 
 def _cell(pair: Across | None, case: Case) -> Comparison | None:
-    return next((c for c in pair.comparisons if c.a == case), None) if pair else None
+    """Of the comparisons of one case: the same device first, then the least that was let pass."""
+    of_case = [c for c in pair.comparisons if c.a == case] if pair else []
+    return min(
+        of_case,
+        key=lambda c: (c.b.device != case.device, len(c.allowed), c.b.label),
+        default=None,
+    )
 
 
 def _names(runs: Sequence[Run]) -> tuple[str, ...]:
@@ -63,14 +69,15 @@ def _names(runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 def cell_words(found: Comparison | None) -> str:
-    """A cell as text: ratio, interval, and the verdict where there is one."""
+    """A cell as text: ratio, interval, the verdict where there is one, and a device of its own."""
     if found is None:
         return "-"
     bounds = found.estimate.interval
     interval = f" [{bounds.low:.2f}, {bounds.high:.2f}]" if bounds else ""
     mark = {"faster": " faster", "slower": " slower", "equivalent": " ="}.get(found.verdict, "")
     star = "*" if found.allowed else ""
-    return f"{found.estimate.ratio:.2f}{star}{interval}{mark}"
+    where = "" if found.b.device == found.a.device else f" ({found.b.device})"
+    return f"{found.estimate.ratio:.2f}{star}{interval}{mark}{where}"
 
 
 def plain(of: Matrix) -> dict[str, Any]:
@@ -102,4 +109,5 @@ def _plain_cell(found: Comparison | None) -> dict[str, Any] | None:
         "n": found.estimate.n,
         "verdict": found.verdict,
         "allowed": list(found.allowed),
+        "device": found.b.device,
     }

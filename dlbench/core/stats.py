@@ -235,19 +235,20 @@ def _session_quantile(spread: SessionSpread, level: float) -> float:
     return student_t_quantile((1 + level) / 2, spread.df)
 
 
-def verdict(estimate: RatioEstimate, zone: float = EQUIVALENCE_ZONE) -> Verdict:
-    """What may be said: faster or slower only beyond the zone, equivalent only inside it.
+def verdict(estimate: RatioEstimate, least: float = EQUIVALENCE_ZONE) -> Verdict:
+    """What may be said: equivalent only inside ``EQUIVALENCE_ZONE``, faster or slower only outside.
 
-    The whole interval must lie on one side of 1 and the ratio itself outside of the zone.
+    For the latter two the whole interval must lie on one side of 1 and the ratio itself beyond
+    ``least``. What is too small to be called a difference is not therefore none.
     """
     interval = estimate.interval
     if interval is None:
         return "cannot tell"
-    if interval.low > 1 / (1 + zone) and interval.high < 1 + zone:
+    if interval.low > 1 / (1 + EQUIVALENCE_ZONE) and interval.high < 1 + EQUIVALENCE_ZONE:
         return "equivalent"
-    if interval.low > 1 and estimate.ratio > 1 + zone:
+    if interval.low > 1 and estimate.ratio > 1 + least:
         return "faster"
-    if interval.high < 1 and estimate.ratio < 1 / (1 + zone):
+    if interval.high < 1 and estimate.ratio < 1 / (1 + least):
         return "slower"
     return "cannot tell"
 

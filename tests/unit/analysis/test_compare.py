@@ -211,6 +211,63 @@ def test_an_allowed_difference_is_compared_and_said() -> None:
         compare.across(a, tuned, ALLOWED)
 
 
+CPU, GPU, GPU_1 = (replace(A, device=device) for device in ("cpu", "nvidia:0", "nvidia:1"))
+
+
+def _on(*speeds: tuple[Case, float], **changes: Any) -> Run:
+    return _run(*(builders.result(case, [s] * 5) for case, s in speeds), **changes)
+
+
+def test_processors_meet_processors_and_gpus_meet_gpus() -> None:
+    """Two documents with both: each device against its own kind, and each sentence names it."""
+    a = _on((CPU, 0.5), (GPU, 0.01))
+    b = _on((GPU, 0.005), (CPU, 0.25), environment=_elsewhere(), run_id="b")
+    found = compare.across(a, b).comparisons
+    assert [(c.a.device, c.b.device) for c in found] == [("cpu", "cpu"), ("nvidia:0", "nvidia:0")]
+    assert [c.estimate.ratio for c in found] == pytest.approx([2.0, 2.0])
+    assert compare.sentence(found[0]).startswith(
+        "fake inference, PyTorch, cpu, fp32, batch 2: other-8c has 2.00x"
+    )
+    table = matrix.matrix([a, b], compare.all_pairs([a, b]))
+    assert [row.cells[0] and row.cells[0].b.device for row in table.rows] == ["cpu", "nvidia:0"]
+
+
+def test_a_device_without_its_like_is_compared_with_another_one_and_both_are_named() -> None:
+    """A GPU of another number, or a processor: only where neither document has the equal one."""
+    a, b = _on((GPU, 0.01)), _on((CPU, 0.5), (GPU_1, 0.005), environment=_elsewhere(), run_id="b")
+    found = {c.b.device: c for c in compare.across(a, b).comparisons}
+    assert compare.sentence(found["cpu"]).startswith(
+        "fake inference, PyTorch, fp32, batch 2: test-2c (nvidia:0) has 50.00x"
+    )
+    assert (found["nvidia:1"].a_name, found["nvidia:1"].b_name) == (
+        "test-2c (nvidia:0)",
+        "other-8c (nvidia:1)",
+    )
+    both = _on((CPU, 0.5), (GPU, 0.01))
+    assert [(c.a, c.b) for c in compare.across(both, _on((GPU, 0.005))).comparisons] == [(GPU, GPU)]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_cell_does_not_depend_on_the_order_in_which_cases_ran(*, reverse: bool) -> None:
+    """Of two devices that a document has in the place of the first's, the cell names its own."""
+    others = [(CPU, 0.5), (GPU_1, 0.005)]
+    b = _on(*(others[::-1] if reverse else others), environment=_elsewhere(), run_id="b")
+    runs = [_on((GPU, 0.01)), b]
+    (row,) = matrix.matrix(runs, compare.all_pairs(runs)).rows
+    assert matrix.cell_words(row.cells[0]).endswith("(cpu)")
+
+
+def test_six_per_cent_are_not_equal() -> None:
+    """Machines that are known to differ: too little for a verdict, and no equality."""
+    fast = [replace(_session(i, 1 / 1.065), run_id=f"fast-{i}") for i in range(5)]
+    fast = [replace(r, environment=replace(r.environment, machine="m2")) for r in fast]
+    slow = [_session(i, 1.0) for i in range(5)]
+    (found,) = compare.across(slow[0], fast[0], known=[*slow, *fast]).comparisons
+    assert found.estimate.interval is not None
+    assert found.estimate.interval.low > 1.05
+    assert found.verdict == "cannot tell"
+
+
 def test_an_allowed_difference_does_not_replace_the_same_case() -> None:
     """Where both precisions are there, fp32 is compared with fp32."""
     half = replace(A, precision=Precision.BF16)

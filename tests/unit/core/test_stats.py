@@ -148,6 +148,24 @@ def test_verdicts(ratio: float, low: float, high: float, expected: str) -> None:
     assert stats.verdict(estimate) == expected
 
 
+@pytest.mark.parametrize(
+    ("ratio", "low", "high", "expected"),
+    [
+        (1.06, 1.06, 1.07, "cannot tell"),
+        (1.0, 0.95, 1.05, "cannot tell"),
+        (1.001, 0.99, 1.015, "equivalent"),
+        (1.2, 1.15, 1.25, "faster"),
+    ],
+)
+def test_what_is_too_small_for_a_verdict_is_not_therefore_equal(
+    ratio: float, low: float, high: float, expected: str
+) -> None:
+    """Across sessions a difference counts from 10 % on; equal is still 2 %."""
+    interval = Interval(low=low, high=high, level=0.95)
+    estimate = stats.RatioEstimate(ratio=ratio, interval=interval, n=8)
+    assert stats.verdict(estimate, stats.BETWEEN_SESSION_ZONE) == expected
+
+
 def test_p99_needs_368_observations() -> None:
     """The smallest sample with a finite two-sided 95 % interval for p99."""
     assert stats.percentile_interval(range(367), 0.99) is None
