@@ -159,7 +159,7 @@ def run_table(run: Run) -> None:
     for result in run.results:
         _token_time(result, run)
     if any(isinstance(_p99(r, run), Absent) and r.measured for r in run.results):
-        out.print("[dim]n small: p99 needs 368 queries (--profile standard or strict)[/]")
+        out.print("[dim]n small: p99 needs 368 queries a trial (--profile standard or strict)[/]")
     for result in run.results:
         if not result.outcome.ok:
             _failure(result)

@@ -164,10 +164,11 @@ NOT_INFERENCE = Absent(reason="latency is a query's; training has steps")
 @metric(unit="s", direction="lower")
 def latency_p50_s(result: CaseResult, run: Run) -> Metric:
     """Median seconds from a query's start to its outputs, over trials."""
-    if result.case.mode is not Mode.INFERENCE:
-        return NOT_INFERENCE
-    medians_s = [statistics.median(t.queries_s) for t in result.measured if t.queries_s]
-    return _over_trials(medians_s, run, lambda s: s, "host clock") if medians_s else NOT_TIMED
+    of_trials = _queries(result)
+    if isinstance(of_trials, Absent):
+        return of_trials
+    medians_s = [statistics.median(queries) for queries in of_trials]
+    return _over_trials(medians_s, run, lambda s: s, "host clock")
 
 
 LATENCY_NAMES = {
@@ -205,52 +206,63 @@ def time_per_output_token_s(result: CaseResult, run: Run) -> Metric:
 
 
 @metric(unit="s", direction="lower")
-def latency_p90_s(result: CaseResult, run: Run) -> Metric:  # noqa: ARG001
-    """Seconds within which 90 of 100 queries are answered, queries of all trials pooled."""
-    return _pooled_percentile(result, 0.9)
+def latency_p90_s(result: CaseResult, run: Run) -> Metric:
+    """Seconds within which 90 of a trial's 100 queries are answered, over trials."""
+    return _percentile(result, run, 0.9)
 
 
 @metric(unit="s", direction="lower")
-def latency_p99_s(result: CaseResult, run: Run) -> Metric:  # noqa: ARG001
-    """Seconds within which 99 of 100 queries are answered, queries of all trials pooled."""
-    return _pooled_percentile(result, 0.99)
+def latency_p99_s(result: CaseResult, run: Run) -> Metric:
+    """Seconds within which 99 of a trial's 100 queries are answered, over trials."""
+    return _percentile(result, run, 0.99)
 
 
 @metric(unit="s", direction="lower")
 def latency_p99_early_stopping_s(result: CaseResult, run: Run) -> Metric:  # noqa: ARG001
-    """The limit that 99 of 100 queries hold with 99 % confidence, by MLPerf's early-stopping rule."""
-    if result.case.mode is not Mode.INFERENCE:
-        return NOT_INFERENCE
-    queries = sorted(q_s for t in result.measured for q_s in t.queries_s)
-    if not queries:
-        return NOT_TIMED
-    found = stats.early_stopping_percentile(queries, 0.99)
-    if found is None:
-        return Absent(
-            reason=f"n too small: {len(queries)} queries; MLPerf's early stopping needs 662 for p99",
-            remedy="--scenario single_stream, or --profile standard",
-        )
-    return Measured(value=found, n=len(queries), source="host clock, MLPerf early stopping")
+    """Limit that 99 of 100 queries of each trial hold, each with 99 %, by MLPerf's early stopping.
+
+    The rule takes queries for independent: those of several processes are not, so none are mixed.
+    """
+    of_trials = _queries(result)
+    if isinstance(of_trials, Absent):
+        return of_trials
+    shown = [stats.early_stopping_percentile(queries, 0.99) for queries in of_trials]
+    known = [limit_s for limit_s in shown if limit_s is not None]
+    if len(known) < len(shown):
+        return _few_queries(of_trials, "MLPerf's early stopping needs 662 for p99")
+    source = "host clock, MLPerf early stopping, largest over trials"
+    return Measured(value=max(known), n=len(known), source=source)
 
 
-def _pooled_percentile(result: CaseResult, q: float) -> Metric:
+def _percentile(result: CaseResult, run: Run, q: float) -> Metric:
+    """A percentile of each trial, over trials; a trial must have queries enough to bound its own.
+
+    One trial shows how queries of one process differ, and says that it is no more.
+    """
+    of_trials = _queries(result)
+    if isinstance(of_trials, Absent):
+        return of_trials
+    within = [stats.percentile_interval(queries, q) for queries in of_trials]
+    if None in within:
+        return _few_queries(of_trials, f"they cannot bound p{100 * q:.0f}")
+    percentiles_s = [stats.percentile(queries, q) for queries in of_trials]
+    found = _over_trials(percentiles_s, run, lambda s: s, "host clock")
+    if len(of_trials) > 1:
+        return found
+    return replace(found, interval=within[0], source="host clock; interval within one process")
+
+
+def _queries(result: CaseResult) -> list[list[float]] | Absent:
+    """Seconds of each trial's queries in order, of the trials whose queries were timed one by one."""
     if result.case.mode is not Mode.INFERENCE:
         return NOT_INFERENCE
-    queries = sorted(q_s for t in result.measured for q_s in t.queries_s)
-    if not queries:
-        return NOT_TIMED
-    interval = stats.percentile_interval(queries, q)
-    if interval is None:
-        return Absent(
-            reason=f"n too small: {len(queries)} queries cannot bound p{q:.0%}".rstrip("%"),
-            remedy="--scenario single_stream, or --profile standard",
-        )
-    # The interval is an order statistic's; it takes queries of one process for independent.
-    return Measured(
-        value=stats.percentile(queries, q),
-        interval=interval,
-        n=len(queries),
-        source="host clock",
+    return [sorted(t.queries_s) for t in result.measured if t.queries_s] or NOT_TIMED
+
+
+def _few_queries(of_trials: Sequence[Sequence[float]], why: str) -> Absent:
+    return Absent(
+        reason=f"n too small: {min(map(len, of_trials))} queries in a trial; {why}",
+        remedy="--scenario single_stream, or --profile standard",
     )
 
 

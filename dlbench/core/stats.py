@@ -266,7 +266,8 @@ def percentile_interval(
 ) -> Interval | None:
     """Distribution-free interval of a quantile from order statistics; None if n is too small.
 
-    The ranks are those of the central binomial interval: p99 needs 368 observations at 95 %.
+    The ranks are those of the central binomial interval: p99 needs 368 observations at 95 %. They
+    must be independent; queries of several processes are not.
     """
     n = len(sorted_xs)
     tail = (1 - level) / 2

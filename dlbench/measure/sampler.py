@@ -33,7 +33,7 @@ LEAST_VALUE_SYNCHRONISATIONS = 200
 """The final synchronisation is the harness's cost, not the model's: under 0.5 % of a value."""
 
 LATENCY_VALUES = 400
-"""A p99 with a two-sided 95 % interval needs 368 queries; the trial's time limit still holds."""
+"""A trial bounds its own p99 at 95 % with 368 queries; the trial's time limit still holds."""
 
 PROGRESS_EVERY_S = 0.5
 """Often enough for a person and as a heartbeat, seldom enough to cost nothing."""

@@ -24,7 +24,7 @@ MOST_POINTS = 120
 
 INTRODUCTION = """
 <p>From a query's start to its outputs, at inference; shorter is better. p90 and p99: of 100 queries, 90
-or 99 are answered within.</p>
+or 99 are answered within. Each is taken in every trial and has its interval over trials.</p>
 {% for workload, words in named %}<p>The p50 of {{ workload }} is its {{ words }}.</p>{% endfor %}
 """
 
