@@ -8,13 +8,15 @@ read; they are never stored.
 from __future__ import annotations
 
 import inspect
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from dlbench.core import energy, sensors, stats, telemetry, trial_energy
 from dlbench.core.reasons import Reason
+from dlbench.core.sensors import SensorError
 from dlbench.core.trial_energy import TrialEnergy
 from dlbench.core.types import (
     Absent,
@@ -32,6 +34,7 @@ from dlbench.core.types import (
 
 Compute = Callable[[CaseResult, Run], Metric]
 Direction = Literal["higher", "lower"]
+Found = TypeVar("Found")
 
 TRAINING_FLOPS_FACTOR = 3
 """A training step costs about three forwards: the backward pass computes two products for each
@@ -103,15 +106,18 @@ def _over_trials(
     medians_s: Sequence[float], run: Run, scale: Callable[[float], float], source: str
 ) -> Measured:
     """A monotone function of trials' median seconds, with the interval carried through."""
-    level = stats.paid_level(len(run.plan.profile.looks))
-    interval = stats.case_interval(medians_s, level)
+    interval = stats.case_interval(medians_s, _level(run))
     bounds = None
     if isinstance(interval, Interval):
         low, high = sorted((scale(interval.low), scale(interval.high)))
-        # Every look was paid for, so what stands after the last one has the full level.
         bounds = Interval(low=low, high=high, level=stats.LEVEL)
     centre = scale(stats.case_centre(medians_s))
     return Measured(value=centre, interval=bounds, n=len(medians_s), source=source)
+
+
+def _level(run: Run) -> float:
+    """Of an interval at each look. Every look is paid for: after the last one ``LEVEL`` stands."""
+    return stats.paid_level(len(run.plan.profile.looks))
 
 
 @metric(unit="samples/s", direction="higher")
@@ -367,13 +373,8 @@ def host_energy_j_per_sample(result: CaseResult, run: Run) -> Metric:
             return found
         triples.append(found)
     error = sensors.sensor_error("rapl")
-    value = statistics.median(t[0] for t in triples)
-    bounds = Interval(
-        low=sensors.true_range(min(t[1] for t in triples), error)[0],
-        high=sensors.true_range(max(t[2] for t in triples), error)[1],
-        level=stats.LEVEL,
-    )
-    source = f"counter: RAPL packages, read ten times a second; sensor: {error.source}"
+    value, bounds = _joules(triples, run, error)
+    source = _source("counter: RAPL packages, read ten times a second", error, len(triples))
     shortest_s = min(v.duration_s for t in result.measured for v in t.energy)
     if shortest_s < trial_energy.SHORTER * energy.LEAST_WINDOW_S:
         doubt = "windows shorter than 5 s (--profile standard)"
@@ -393,17 +394,38 @@ def _energy(
         if isinstance(found, Absent):
             return found
         trials.append(found)
-    triples = [of(found) for found in trials]
     error = sensors.sensor_error(_architecture(result, run))
-    low, _ = sensors.true_range(min(t[1] for t in triples), error)
-    _, high = sensors.true_range(max(t[2] for t in triples), error)
-    value = statistics.median(t[0] for t in triples)
-    bounds = Interval(low=min(low, value), high=max(high, value), level=stats.LEVEL)
-    source = f"{trials[0].method}: {trials[0].source}; sensor: {error.source}"
+    value, bounds = _joules([of(found) for found in trials], run, error)
+    source = _source(f"{trials[0].method}: {trials[0].source}", error, len(trials))
     doubt = _doubt(result, trials)
     if doubt:
         return Estimated(value=value, interval=bounds, method=doubt, from_=(source,))
     return Measured(value=value, interval=bounds, n=len(trials), source=source)
+
+
+def _joules(
+    triples: Sequence[tuple[float, float, float]], run: Run, error: SensorError
+) -> tuple[float, Interval]:
+    """Centre and interval over trials, of each of which (value, low, high) is known by arithmetic.
+
+    The interval reaches from that of the lows to that of the highs, and from there as far as the sensor
+    may err. Of fewer trials than show how processes differ it is what these may have drawn.
+    """
+    values, lows, highs = (
+        stats.centre_and_interval(column, _level(run)) for column in zip(*triples, strict=True)
+    )
+    low = lows[1].low if lows[1] else min(t[1] for t in triples)
+    high = highs[1].high if highs[1] else max(t[2] for t in triples)
+    ends = [*sensors.true_range(low, error), *sensors.true_range(high, error)]
+    return values[0], Interval(low=min(ends), high=max(ends), level=stats.LEVEL)
+
+
+def _source(method: str, error: SensorError, n_trials: int) -> str:
+    """Where joules come from, and what their interval does not speak of."""
+    source = f"{method}; sensor: {error.source}"
+    if n_trials >= stats.LEAST_TRIALS_FOR_INTERVAL:
+        return source
+    return f"{source}; interval within {'one process' if n_trials == 1 else 'these processes'}"
 
 
 SUSPECT = "counter and power readings contradict each other, or power never moved"
@@ -434,67 +456,88 @@ def _architecture(result: CaseResult, run: Run) -> str:
 # --- what else was read beside --------------------------------------------------------------
 
 
-def _read(
-    result: CaseResult, run: Run, of: Callable[[Trial], float | Absent], source: str
-) -> Metric:
-    """The median over trials of what was read in each; Absent if one of them was not watched."""
+def _each(
+    result: CaseResult, run: Run, of: Callable[[Trial], Found | Absent]
+) -> list[Found] | Absent:
+    """What was read in each trial; Absent if one of them was not watched."""
     if run.plan.telemetry is TelemetryLevel.OFF:
         return TELEMETRY_OFF
-    numbers = []
+    every = []
     for trial in result.measured:
         found = of(trial)
         if isinstance(found, Absent):
             return found
-        numbers.append(found)
-    return Measured(
-        value=statistics.median(numbers),
-        interval=Interval(low=min(numbers), high=max(numbers), level=stats.LEVEL)
-        if len(numbers) > 1
-        else None,
-        n=len(numbers),
-        source=source,
+        every.append(found)
+    return every
+
+
+def _mean(
+    result: CaseResult,
+    run: Run,
+    of: Callable[[Trial], float | Absent],
+    source: str,
+    most: float = math.inf,
+) -> Metric:
+    """A quantity from 0 to ``most`` over trials: its centre and the interval of that."""
+    numbers = _each(result, run, of)
+    if isinstance(numbers, Absent):
+        return numbers
+    value, found = stats.centre_and_interval(numbers, _level(run))
+    bounds = found and Interval(
+        low=max(0.0, found.low), high=min(most, found.high), level=stats.LEVEL
     )
+    return Measured(value=value, interval=bounds, n=len(numbers), source=source)
 
 
 def _doubted(result: CaseResult, found: Metric) -> Metric:
     """Power of a sensor that is contradicted, or that never moved, is an estimate."""
     if not isinstance(found, Measured) or not any("suspect" in t.flags for t in result.measured):
         return found
-    bounds = found.interval or Interval(low=found.value, high=found.value, level=stats.LEVEL)
+    around = found.interval or Interval(low=found.value, high=found.value, level=stats.LEVEL)
+    low, _ = sensors.true_range(around.low, sensors.UNKNOWN)
+    _, high = sensors.true_range(around.high, sensors.UNKNOWN)
+    bounds = replace(around, low=low, high=high)
     return Estimated(value=found.value, interval=bounds, method=SUSPECT, from_=(found.source,))
 
 
 @metric(unit="W", direction="lower")
 def mean_power_w(result: CaseResult, run: Run) -> Metric:
     """Mean power of the device while the subject works."""
-    found = _read(result, run, telemetry.mean_power_w, "energy windows, else readings")
+    found = _mean(result, run, telemetry.mean_power_w, "energy windows, else readings")
     return _doubted(result, found)
 
 
 @metric(unit="W", direction="lower")
 def p95_power_w(result: CaseResult, run: Run) -> Metric:
     """Power of the device that 95 of 100 readings do not exceed while the subject works."""
-    return _doubted(result, _read(result, run, telemetry.p95_power_w, "readings"))
+    return _doubted(result, _mean(result, run, telemetry.p95_power_w, "readings"))
 
 
 @metric(unit="%", direction="higher")
 def utilisation_percent(result: CaseResult, run: Run) -> Metric:
     """Share of the time in which the device ran any kernel at all, as its driver says."""
-    return _read(
-        result, run, lambda t: telemetry.mean_of(t, "utilisation_percent"), "the driver's readings"
+    return _mean(
+        result,
+        run,
+        lambda t: telemetry.mean_of(t, "utilisation_percent"),
+        "the driver's readings",
+        most=100.0,
     )
 
 
 @metric(unit="MHz", direction="higher")
 def sm_clock_mhz(result: CaseResult, run: Run) -> Metric:
     """Mean clock of the device's processors while the subject works."""
-    return _read(result, run, lambda t: telemetry.mean_of(t, "sm_clock_mhz"), "readings")
+    return _mean(result, run, lambda t: telemetry.mean_of(t, "sm_clock_mhz"), "readings")
 
 
 @metric(unit="degC", direction="lower")
 def max_temperature_c(result: CaseResult, run: Run) -> Metric:
     """Highest temperature of the device while the subject works."""
-    return _read(result, run, lambda t: telemetry.largest_of(t, "temperature_c"), "readings")
+    found = _each(result, run, lambda t: telemetry.largest_of(t, "temperature_c"))
+    if isinstance(found, Absent):
+        return found
+    return Measured(value=max(found), n=len(found), source="readings, largest over trials")
 
 
 @metric(unit="share", direction="lower")
@@ -505,4 +548,4 @@ def throttled_share(result: CaseResult, run: Run) -> Metric:
         found = telemetry.throttled_share(trial)
         return found if isinstance(found, Absent) else found[0]
 
-    return _read(result, run, of, "cumulative counters, else polled reasons")
+    return _mean(result, run, of, "cumulative counters, else polled reasons", most=1.0)

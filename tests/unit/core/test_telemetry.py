@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -28,6 +29,10 @@ from tests.energy.scripted import World
 from tests.energy.traces import parse
 
 KILLED = Absent(reason="the sampler was ended before the work was", code=Reason.SAMPLER_KILLED)
+
+
+T_OF_TWO = 7.6488
+"""Student's t of two degrees of freedom at 1 - 0.05 / 3, two-sided: three looks were paid for."""
 
 
 def _world(load: str = "constant 250000", period_ms: int = 100) -> World:
@@ -117,6 +122,36 @@ def test_the_sensors_own_error_is_in_the_interval() -> None:
     assert value.interval.low == pytest.approx(0.250 / 1.13, rel=5e-3)
     assert value.interval.high == pytest.approx(0.250 / 0.92, rel=5e-3)
     assert "2312.02741" in value.source
+
+
+def test_energy_over_trials_is_as_uncertain_as_trials_differ() -> None:
+    """240, 250 and 260 W in three processes: Student's interval at 98.3 %, not their extremes."""
+    trials = [_trial(_world(f"constant {mw}"), 5.0, 1) for mw in (240_000, 250_000, 260_000)]
+    value = _compute("energy_j_per_sample", *trials)
+    assert isinstance(value, Measured)
+    assert value.value == pytest.approx(0.25, rel=1e-3)
+    assert value.interval is not None
+    half_j = T_OF_TWO * 0.01 / math.sqrt(3)
+    ends = value.interval.low, value.interval.high
+    assert ends == pytest.approx((0.25 - half_j, 0.25 + half_j), abs=1e-3)
+    assert "within" not in value.source
+    per_j = _compute("samples_per_j", *trials)
+    assert isinstance(per_j, Measured)
+    assert per_j.interval is not None
+    assert (per_j.interval.low, per_j.interval.high) == pytest.approx((1 / ends[1], 1 / ends[0]))
+
+
+def test_two_processes_do_not_say_how_processes_differ() -> None:
+    """Their energy is bounded by what both drew, and the source says that it is theirs alone."""
+    low, high = (_trial(_world(f"constant {mw}"), 5.0, 1) for mw in (240_000, 260_000))
+    both = _compute("energy_j_per_sample", low, high)
+    assert isinstance(both, Measured)
+    assert both.interval is not None
+    assert both.interval.low == pytest.approx(0.24, rel=1e-3)
+    assert both.source.endswith("interval within these processes")
+    one = _compute("energy_j_per_sample", low)
+    assert isinstance(one, Measured)
+    assert one.source.endswith("interval within one process")
 
 
 def test_one_trial_without_energy_makes_the_metric_absent() -> None:
@@ -232,6 +267,52 @@ def test_readings_count_while_the_subject_works_only() -> None:
     heat = _compute("max_temperature_c", trial)
     assert isinstance(heat, Measured)
     assert heat.value == 71.0
+
+
+READ = (
+    ("mean_power_w", "power_w"),
+    ("p95_power_w", "power_w"),
+    ("sm_clock_mhz", "sm_clock_mhz"),
+)
+
+
+@pytest.mark.parametrize(("name", "quantity"), READ)
+def test_what_was_read_has_an_interval_over_trials(name: str, quantity: str) -> None:
+    """190, 200 and 210 in three processes: Student's, three times as wide as their extremes."""
+    trials = [_steady((quantity, _tenths(x))) for x in (190.0, 200.0, 210.0)]
+    value = _compute(name, *trials)
+    assert isinstance(value, Measured)
+    assert value.value == pytest.approx(200.0)
+    assert value.interval is not None
+    half = T_OF_TWO * 10.0 / math.sqrt(3)
+    assert [value.interval.low, value.interval.high] == pytest.approx([200 - half, 200 + half])
+    two = _compute(name, *trials[:2])
+    assert isinstance(two, Measured)
+    assert (two.interval, two.n) == (None, 2)
+
+
+def test_shares_stay_shares_and_the_highest_is_the_highest() -> None:
+    """No device works more than all of the time; 75 degrees were reached, and have no interval."""
+    trials = [
+        _steady(("utilisation_percent", _tenths(used)), ("temperature_c", _tenths(heat)))
+        for used, heat in ((90.0, 71.0), (98.0, 75.0), (99.0, 70.0))
+    ]
+    used = _compute("utilisation_percent", *trials)
+    assert isinstance(used, Measured)
+    assert used.interval is not None
+    assert used.interval.low < 90
+    assert used.interval.high == 100.0
+    heat = _compute("max_temperature_c", *trials)
+    assert isinstance(heat, Measured)
+    assert (heat.value, heat.interval, heat.n) == (75.0, None, 3)
+
+
+def test_power_that_is_doubted_is_no_point() -> None:
+    """Of one trial, too: it may be as wrong as the widest that was published of any sensor."""
+    trial = _steady(("power_w", _tenths(100.0)), flags=("suspect",))
+    value = _compute("mean_power_w", trial)
+    assert isinstance(value, Estimated)
+    assert [value.interval.low, value.interval.high] == pytest.approx([100 / 1.13, 100 / 0.92])
 
 
 def test_p95_is_not_the_mean() -> None:
