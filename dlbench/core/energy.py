@@ -10,7 +10,7 @@ ticks that were seen to happen:
     E(a, b) = C(t1) - C(t0) - idle power x ((a - t0) + (t1 - b))
 
 How far a tick's time is known (between two polls) and how well idle power is known give the
-uncertainty of the arithmetic. The sensor's own error is apart: ``sensor_error``.
+uncertainty of the arithmetic. The sensor's own error is apart: ``core.sensors``.
 """
 
 from __future__ import annotations
@@ -166,19 +166,19 @@ def counter_energy(
     edges_s = first.half_width_s + last.half_width_s
     gross_j = last.energy_j - first.energy_j - at_rest.power_w * gaps_s
     uncertainty_j = at_rest.power_w * edges_s + at_rest.uncertainty_w * gaps_s + 2 * LEAST_COUNTER_J
-    return _checked(gross_j, uncertainty_j, end_s - start_s, at_rest, "counter")
-
-
-def _checked(
-    gross_j: float, uncertainty_j: float, duration_s: float, at_rest: Idle, method: str
-) -> WindowEnergy | Absent:
     if gross_j <= 0:
         return Absent(
             reason="the energy counter did not move during the window",
             code=Reason.COUNTER_FROZEN,
         )
-    if gross_j / duration_s > MOST_DEVICE_W:
-        return _implausible(gross_j / duration_s)
+    if gross_j / (end_s - start_s) > MOST_DEVICE_W:
+        return _implausible(gross_j / (end_s - start_s))
+    return _window(gross_j, uncertainty_j, end_s - start_s, at_rest, "counter")
+
+
+def _window(
+    gross_j: float, uncertainty_j: float, duration_s: float, at_rest: Idle, method: str
+) -> WindowEnergy:
     return WindowEnergy(
         gross_j=gross_j,
         net_j=gross_j - at_rest.power_w * duration_s,
@@ -261,7 +261,15 @@ def integral_energy(
     outside_s = before_s + late_s
     gross_j = integral(seen, since_s, until_s) - at_rest.power_w * outside_s
     uncertainty_j = _integral_uncertainty_j(seen) + at_rest.uncertainty_w * outside_s
-    return _checked(gross_j, uncertainty_j, end_s - start_s, at_rest, "integral")
+    duration_s = end_s - start_s
+    if not 0 < gross_j <= MOST_DEVICE_W * duration_s:
+        return Absent(
+            reason=f"the power readings imply {gross_j / duration_s:,.0f} W, which no device draws at "
+            "work",
+            remedy="Run again; if it stays, the driver's power sensor is broken.",
+            code=Reason.POWER_IMPLAUSIBLE,
+        )
+    return _window(gross_j, uncertainty_j, duration_s, at_rest, "integral")
 
 
 REFRESH_S = 0.15

@@ -156,16 +156,20 @@ def _between(interval: Interval, low: float, high: float) -> Interval:
     return replace(interval, low=min(ends), high=max(ends))
 
 
-def inverse(rate: Metric) -> Metric:
-    """Seconds each, of a rate a second."""
-    if isinstance(rate, Absent):
-        return rate
-    bounds = rate.interval
-    if bounds is not None and bounds.low > 0:
-        bounds = Interval(low=1 / bounds.high, high=1 / bounds.low, level=bounds.level)
-    else:
-        bounds = None
-    return Measured(value=1 / rate.value, interval=bounds, n=1, source="; ".join(_sources(rate)))
+TOO_UNCERTAIN = Absent(reason="it is too uncertain to divide by: it may be 0 or less")
+
+
+def inverse(of: Metric, too_uncertain: Absent = TOO_UNCERTAIN) -> Metric:
+    """One over it: seconds each of a rate a second. It stays what it is, measured or estimated."""
+    if isinstance(of, Absent):
+        return of
+    bounds = of.interval or Interval(low=of.value, high=of.value, level=LEVEL)
+    if bounds.low <= 0:
+        return too_uncertain
+    turned = replace(bounds, low=1 / bounds.high, high=1 / bounds.low)
+    if isinstance(of, Estimated):
+        return replace(of, value=1 / of.value, interval=turned)
+    return replace(of, value=1 / of.value, interval=of.interval and turned)
 
 
 def _sources(metric: Measured | Estimated) -> tuple[str, ...]:

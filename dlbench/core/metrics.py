@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
-from dlbench.core import energy, sensors, stats, telemetry, trial_energy
+from dlbench.core import energy, footprint, sensors, stats, telemetry, trial_energy
 from dlbench.core.reasons import Reason
 from dlbench.core.sensors import SensorError
 from dlbench.core.trial_energy import TrialEnergy
@@ -345,18 +345,14 @@ def net_energy_j_per_sample(result: CaseResult, run: Run) -> Metric:
 @metric(unit="samples/J", direction="higher")
 def samples_per_j(result: CaseResult, run: Run) -> Metric:
     """Samples a joule, gross."""
-    found = energy_j_per_sample(result, run)
-    if isinstance(found, Absent) or found.interval is None:
-        return found
-    low, high = found.interval.low, found.interval.high
-    if low <= 0:
-        return Absent(
-            reason="the energy is too uncertain to divide by",
-            remedy="--profile standard",
-            code=Reason.WINDOW_TOO_SHORT,
-        )
-    bounds = replace(found.interval, low=1 / high, high=1 / low)
-    return replace(found, value=1 / found.value, interval=bounds)
+    return footprint.inverse(energy_j_per_sample(result, run), TOO_UNCERTAIN)
+
+
+TOO_UNCERTAIN = Absent(
+    reason="the energy is too uncertain to divide by",
+    remedy="--profile standard",
+    code=Reason.WINDOW_TOO_SHORT,
+)
 
 
 @metric(unit="J/sample", direction="lower")
@@ -372,7 +368,7 @@ def host_energy_j_per_sample(result: CaseResult, run: Run) -> Metric:
         if isinstance(found, Absent):
             return found
         triples.append(found)
-    error = sensors.sensor_error("rapl")
+    error = sensors.of_processor(run.environment.facts.get("cpu"))
     value, bounds = _joules(triples, run, error)
     source = _source("counter: RAPL packages, read ten times a second", error, len(triples))
     shortest_s = min(v.duration_s for t in result.measured for v in t.energy)
@@ -394,7 +390,8 @@ def _energy(
         if isinstance(found, Absent):
             return found
         trials.append(found)
-    error = sensors.sensor_error(_architecture(result, run))
+    device = next((d for d in run.environment.devices if d.id == result.case.device), None)
+    error = sensors.of_device(device)
     value, bounds = _joules([of(found) for found in trials], run, error)
     source = _source(f"{trials[0].method}: {trials[0].source}", error, len(trials))
     doubt = _doubt(result, trials)
@@ -443,14 +440,6 @@ def _doubt(result: CaseResult, found: Sequence[TrialEnergy]) -> str:
 TELEMETRY_OFF = Absent(
     reason="telemetry was switched off", remedy="--telemetry basic", code=Reason.TELEMETRY_OFF
 )
-
-
-def _architecture(result: CaseResult, run: Run) -> str:
-    """What kind of sensor the case's device has."""
-    device = next((d for d in run.environment.devices if d.id == result.case.device), None)
-    if device is None or device.kind != "nvidia":
-        return "rapl" if result.case.device == "cpu" else result.case.device
-    return str(device.facts.get("architecture", ""))
 
 
 # --- what else was read beside --------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dlbench.core import sensors, telemetry, tracks
+from dlbench.core.sensors import SensorError
 from dlbench.core.trial_energy import TrialEnergy
 from dlbench.core.types import (
     Absent,
@@ -60,7 +61,7 @@ def of_device(
     """Energy, power, utilisation, heat, clocks, throttling and memory of one device."""
     trial = as_trial(monitored, part)
     found = telemetry.of_trial(trial)
-    architecture = _architecture(part.device, device)
+    error = sensors.of_device(device)
 
     def mean(quantity: str) -> Metric:
         return _measured(telemetry.mean_of(trial, quantity), "readings")
@@ -71,11 +72,11 @@ def of_device(
     share = telemetry.throttled_share(trial)
     suspect = telemetry.stale_power(trial, found)
     return (
-        Figure(name="energy_j", unit="J", value=_energy(found, architecture, suspect=suspect)),
+        Figure(name="energy_j", unit="J", value=_energy(found, error, suspect=suspect)),
         Figure(
             name="net_energy_j",
             unit="J",
-            value=_energy(found, architecture, net=True, suspect=suspect),
+            value=_energy(found, error, net=True, suspect=suspect),
         ),
         Figure(
             name="mean_power_w",
@@ -126,12 +127,11 @@ def _measured(value: float | Absent, source: str) -> Metric:
 
 
 def _energy(
-    found: TrialEnergy | Absent, architecture: str, *, suspect: bool, net: bool = False
+    found: TrialEnergy | Absent, error: SensorError, *, suspect: bool, net: bool = False
 ) -> Metric:
     if isinstance(found, Absent):
         return found
     value, low, high = found.per_sample_j(net=net)
-    error = sensors.sensor_error(architecture)
     low, high = min(value, sensors.true_range(low, error)[0]), sensors.true_range(high, error)[1]
     bounds = Interval(low=low, high=max(value, high), level=LEVEL)
     source = f"{found.method}: {found.source}; sensor: {error.source}"
@@ -142,11 +142,3 @@ def _energy(
         doubt = "it ran for less than 5 s or 50 periods of the counter"
         return Estimated(value=value, interval=bounds, method=doubt, from_=(source,))
     return Measured(value=value, interval=bounds, n=1, source=source)
-
-
-def _architecture(device_id: str, device: DeviceInfo | None) -> str:
-    if device_id == "cpu":
-        return "rapl"
-    if device is None or device.kind != "nvidia":
-        return device_id
-    return str(device.facts.get("architecture", ""))

@@ -43,6 +43,7 @@ class Reason(StrEnum):
     COUNTER_RESET = "counter_reset"
     COUNTER_FROZEN = "counter_frozen"
     COUNTER_IMPLAUSIBLE = "counter_implausible"
+    POWER_IMPLAUSIBLE = "power_implausible"
     LOST_IN_WINDOW = "lost_in_window"
     LOW_COVERAGE = "low_coverage"
     WINDOW_TOO_SHORT = "window_too_short"

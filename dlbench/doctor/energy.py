@@ -92,11 +92,10 @@ def _of_device(device: DeviceInfo, found: Energy) -> Iterator[Finding]:
 
 
 def _floor(device: DeviceInfo) -> Finding:
-    kind = "rapl" if device.kind == "cpu" else str(device.facts.get("architecture", device.kind))
-    error = sensors.sensor_error(kind)
+    error = sensors.of_device(device)
     return Finding(
         topic=TOPIC,
         status="ok",
-        message=f"{device.id}: its sensor is known to err by {error.low:+.0%} to {error.high:+.0%} "
+        message=f"{device.id}: its sensor is taken to err by {error.low:+.0%} to {error.high:+.0%} "
         f"({error.source})",
     )

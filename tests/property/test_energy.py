@@ -432,6 +432,17 @@ def test_a_counter_that_freezes_under_load_is_absent() -> None:
     assert "after the window" in found.reason
 
 
+@pytest.mark.parametrize("watts", [0.0, -5.0, 1e6])
+def test_power_that_no_device_draws_is_the_sensors_fault_and_no_counters(watts: float) -> None:
+    """Without a counter nothing is said of one."""
+    points = [(t / 10, watts) for t in range(200)]
+    at_rest = energy.Idle(power_w=10.0, uncertainty_w=0.1, period_s=0.0)
+    found = energy.integral_energy(points, (5.0, 15.0), Sensor(), at_rest)
+    assert isinstance(found, Absent)
+    assert found.code == Reason.POWER_IMPLAUSIBLE
+    assert "counter" not in found.reason
+
+
 def test_a_counter_that_jumps_is_implausible() -> None:
     """A million joules in a second is a broken counter."""
     world = World(trace=_trace(LOADS["constant"], 100))

@@ -62,6 +62,20 @@ def test_embodied_carbon_is_time_and_apart_from_energy() -> None:
     assert (interval.low, interval.high) == pytest.approx((0.8, 1.25))
 
 
+def test_one_over_an_estimate_is_an_estimate() -> None:
+    """It keeps its method; what was measured keeps its trials; what may be 0 has no inverse."""
+    bounds = Interval(low=8.0, high=12.5, level=0.95)
+    guess = Estimated(value=10.0, interval=bounds, method="short", from_=("clock",))
+    turned = footprint.inverse(guess)
+    assert isinstance(turned, Estimated)
+    assert (turned.value, turned.method, turned.from_) == (0.1, "short", ("clock",))
+    assert [turned.interval.low, turned.interval.high] == pytest.approx([0.08, 0.125])
+    one = footprint.inverse(Measured(value=10.0, n=5, source="clock"))
+    assert one == Measured(value=0.1, n=5, source="clock")
+    unsure = replace(guess, interval=replace(bounds, low=-1.0))
+    assert footprint.inverse(unsure) == footprint.TOO_UNCERTAIN
+
+
 def test_embodied_carbon_is_absent_unless_given() -> None:
     """Without a figure of the maker there is none, and operational carbon stands without it."""
     found = footprint.footprint(KWH, HOUR, replace(SITE, embodied_g_per_h=UNKNOWN))

@@ -124,6 +124,26 @@ def test_the_sensors_own_error_is_in_the_interval() -> None:
     assert "2312.02741" in value.source
 
 
+@pytest.mark.parametrize(
+    ("name", "most", "source"),
+    [
+        ("13th Gen Intel(R) Core(TM) i9-13900K", 0.05, "RAPL in Action"),
+        ("AMD EPYC 9654 96-Core Processor", 0.2, "assumed"),
+        ("CPU", 0.2, "assumed"),
+    ],
+)
+def test_a_study_of_intels_processors_speaks_of_intels(name: str, most: float, source: str) -> None:
+    """Of AMD's no error is published: a wider one is assumed, and said to be."""
+    cpu = replace(builders.CPU, kind="cpu", name=name)
+    surroundings = replace(builders.ENVIRONMENT, devices=(cpu,))
+    value = _compute("energy_j_per_sample", _trial(_world()), environment=surroundings)
+    assert isinstance(value, Measured)
+    assert value.interval is not None
+    expected = [0.250 / (1 + most), 0.250 / (1 - most)]
+    assert [value.interval.low, value.interval.high] == pytest.approx(expected, rel=5e-3)
+    assert source in value.source
+
+
 def test_energy_over_trials_is_as_uncertain_as_trials_differ() -> None:
     """240, 250 and 260 W in three processes: Student's interval at 98.3 %, not their extremes."""
     trials = [_trial(_world(f"constant {mw}"), 5.0, 1) for mw in (240_000, 250_000, 260_000)]
@@ -455,7 +475,9 @@ def test_the_hosts_energy_stands_beside_the_devices_and_is_in_no_sum() -> None:
     """Two packages of 40 and 25 W beside a GPU of 250 W, a thousand samples a second."""
     alone = _trial(_world())
     beside = replace(alone, tracks=(*alone.tracks, _package(0, 40.0), _package(1, 25.0)))
-    host = _compute("host_energy_j_per_sample", beside)
+    intel = {**builders.ENVIRONMENT.facts, "cpu": "Intel(R) Xeon(R) Platinum 8480+"}
+    surroundings = replace(builders.ENVIRONMENT, facts=intel)
+    host = _compute("host_energy_j_per_sample", beside, environment=surroundings)
     assert isinstance(host, Measured)
     assert host.value == pytest.approx(0.065, rel=1e-6)
     assert host.interval is not None
