@@ -36,9 +36,6 @@ RULES: dict[str, tuple[Rule, str]] = {}
 TOUCH_S = 1e-6
 """Values may touch; clocks are recorded to less than this."""
 
-TRAINING_LEAST_FACTOR = 2
-"""A training step does at least twice its forward's operations; the bound for ``flops_possible``."""
-
 
 def rule(what: str) -> Callable[[Rule], Rule]:
     """Register a rule under its function's name; ``what`` is what holds when it passes."""
@@ -277,7 +274,7 @@ def flops_possible(run: Run) -> Iterator[str]:
         forward = run.workload(result.case).forward_flops(result.case.mode)
         if isinstance(forward, Absent):
             continue
-        factor = TRAINING_LEAST_FACTOR if result.case.mode is Mode.TRAINING else 1
+        factor = gate.LEAST_TRAINING_FACTOR if result.case.mode is Mode.TRAINING else 1
         seconds = statistics.median(v.duration_s / v.n_samples for v in trial.values)
         flops = forward * factor / max(seconds, 1e-12)
         if flops > peak:

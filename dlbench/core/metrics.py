@@ -532,9 +532,5 @@ def max_temperature_c(result: CaseResult, run: Run) -> Metric:
 @metric(unit="share", direction="lower")
 def throttled_share(result: CaseResult, run: Run) -> Metric:
     """Share of the time in which the device's clocks were held down by power, heat or a brake."""
-
-    def of(trial: Trial) -> float | Absent:
-        found = telemetry.throttled_share(trial)
-        return found if isinstance(found, Absent) else found[0]
-
-    return _mean(result, run, of, "cumulative counters, else polled reasons", most=1.0)
+    found = _each(result, run, telemetry.throttled_share)
+    return found if isinstance(found, Absent) else telemetry.held_metric(found)

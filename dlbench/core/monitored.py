@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from dlbench.core import sensors, telemetry, tracks
 from dlbench.core.sensors import SensorError
+from dlbench.core.stats import LEVEL
 from dlbench.core.trial_energy import TrialEnergy
 from dlbench.core.types import (
     Absent,
@@ -25,8 +26,6 @@ from dlbench.core.types import (
     Trial,
     Value,
 )
-
-LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +68,7 @@ def of_device(
     def largest(quantity: str) -> Metric:
         return _measured(telemetry.largest_of(trial, quantity), "readings")
 
-    share = telemetry.throttled_share(trial)
+    held = telemetry.throttled_share(trial)
     suspect = telemetry.stale_power(trial, found)
     return (
         Figure(name="energy_j", unit="J", value=_energy(found, error, suspect=suspect)),
@@ -93,7 +92,7 @@ def of_device(
         Figure(
             name="throttled_share",
             unit="share",
-            value=share if isinstance(share, Absent) else _measured(*share),
+            value=held if isinstance(held, Absent) else telemetry.held_metric([held]),
         ),
     )
 

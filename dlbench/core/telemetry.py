@@ -6,15 +6,19 @@ Everything here is computed from raw readings when a document is read, and each 
 
 from __future__ import annotations
 
+import functools
+import operator
 import re
 import statistics
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from dlbench.core import energy, tracks, trial_energy
 from dlbench.core.energy import Point, Sensor
 from dlbench.core.reasons import Reason
-from dlbench.core.trial_energy import TrialEnergy
-from dlbench.core.types import Absent, Track, Trial
+from dlbench.core.stats import LEVEL
+from dlbench.core.trial_energy import COUNTER, TrialEnergy
+from dlbench.core.types import Absent, Estimated, Interval, Measured, Metric, Track, Trial
 
 HOST_ENERGY = "host_rapl"
 """Sources of the processors' energy beside another device's, a package each."""
@@ -22,33 +26,29 @@ HOST_ENERGY = "host_rapl"
 BESIDE = ("host", "cgroup", HOST_ENERGY)
 """Sources that are not the case's device, by what stands before the colon."""
 
-THROTTLE_COUNTERS = (
-    "throttled_power_cap_s",
-    "throttled_software_thermal_s",
-    "throttled_hardware_thermal_s",
-    "throttled_power_brake_s",
-)
-"""Of a GPU, by reason."""
+POWER_CAP_BIT = 0x4
+
+THROTTLE_COUNTERS = {
+    "throttled_power_cap_s": POWER_CAP_BIT,
+    "throttled_software_thermal_s": 0x20,
+    "throttled_hardware_thermal_s": 0x8 | 0x40,
+    "throttled_power_brake_s": 0x8 | 0x80,
+}
+"""Of a GPU, with the bits of ``throttle_reasons_bits`` (nvml.h, nvmlClocksEventReason...) that each
+counts; a slowdown (0x8) is by heat or by a brake. Idle clocks, display clocks and clocks that somebody
+set are choices, not throttling."""
+
+THROTTLE_BITS = functools.reduce(operator.or_, THROTTLE_COUNTERS.values())
+
+HEAT_BITS = 0x20 | 0x40
+"""What a processor's counters count, in a GPU's words."""
 
 THROTTLE_COUNTER = re.compile(r"throttled_\w+_s")
 """Seconds with clocks held down: those, and a processor's by core and package."""
 
-POWER_CAP_COUNTER = THROTTLE_COUNTERS[0]
-
-POWER_CAP_BIT = 0x4
-
-THROTTLE_BITS = POWER_CAP_BIT | 0x8 | 0x20 | 0x40 | 0x80
-"""nvml.h: power cap, slowdown, software and hardware thermal slowdown, power brake."""
-
-HELD_BY = {
-    "throttled": (
-        re.compile(rf"(?!{POWER_CAP_COUNTER}){THROTTLE_COUNTER.pattern}"),
-        THROTTLE_BITS & ~POWER_CAP_BIT,
-    ),
-    "power_capped": (re.compile(POWER_CAP_COUNTER), POWER_CAP_BIT),
-}
-"""Flags by the counters and reasons that raise them: a card at the power it is sold with is healthy,
-one that heat or a brake holds back is not (docs/decisions/0062)."""
+HELD_BY = {"throttled": THROTTLE_BITS & ~POWER_CAP_BIT, "power_capped": POWER_CAP_BIT}
+"""Flags by the reasons that raise them: a card at the power it is sold with is healthy, one that heat
+or a brake holds back is not (docs/decisions/0062)."""
 
 THROTTLED_SHARE = 0.01
 """Above a hundredth of the time, clocks were not what the card can do."""
@@ -160,28 +160,79 @@ def _uncovered(times_s: Sequence[float], start_s: float) -> Absent:
     )
 
 
-def throttled_share(trial: Trial) -> tuple[float, str] | Absent:
-    """Share of the working time with clocks held down, and how it is known.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """Share of the working time (0 to 1) with clocks held down: so much at least, and at most."""
 
-    Cumulative counters of driver or kernel see each event; where there is none, the share of readings
-    at which a reason was set.
+    least: float
+    most: float
+    source: str
+
+
+def throttled_share(trial: Trial) -> Held | Absent:
+    """Share of the working time with clocks held down by whatever reason, and how it is known."""
+    return _held(trial, THROTTLE_BITS)
+
+
+def held_metric(found: Sequence[Held]) -> Metric:
+    """The mean of some shares: an estimate where it is only known to lie between two."""
+    least, most = statistics.fmean(h.least for h in found), statistics.fmean(h.most for h in found)
+    source = "; ".join(dict.fromkeys(h.source for h in found))
+    if least == most:
+        return Measured(value=least, n=len(found), source=source)
+    return Estimated(
+        value=least,
+        interval=Interval(low=least, high=most, level=LEVEL),
+        method="at least: reasons are counted apart, and may have held at the same time",
+        from_=(source,),
+    )
+
+
+def _held(trial: Trial, reasons: int) -> Held | Absent:
+    """The share of some reasons (bits).
+
+    Cumulative counters of driver or kernel see each event and not which events meet: together these
+    last no less than the longest and no longer than all in a row. Polled reasons see what meets, and
+    miss what is short: they choose between the two, and stand alone for reasons that nothing counts.
     """
-    return _held_share(trial, THROTTLE_COUNTER, THROTTLE_BITS)
+    columns = [
+        column
+        for track in device_tracks(trial)
+        for column in track.columns
+        if THROTTLE_COUNTER.fullmatch(column.quantity)
+    ]
+    risen = {c.quantity: _rise_share(trial, c.quantity) for c in columns}
+    counted = {name: share for name, share in risen.items() if share is not None}
+    shares = [share for name, share in counted.items() if _counts(name) & reasons]
+    polled = _working(trial, tracks.points(device_tracks(trial), "throttle_reasons_bits"))
+    if isinstance(polled, Absent):
+        if shares:
+            most = min(1.0, sum(shares))
+            return Held(least=min(most, max(shares)), most=most, source=COUNTED)
+        why = next((c.absent for c in columns if c.absent is not None), None)
+        return why if why is not None and polled == tracks.NOT_READ else polled
+    seen = _share_with(polled, reasons)
+    if not shares:
+        return Held(least=seen, most=seen, source=POLLED)
+    uncounted = reasons & ~functools.reduce(operator.or_, map(_counts, counted))
+    beside = _share_with(polled, uncounted)
+    least, most = max(*shares, beside), min(1.0, sum(shares) + beside)
+    share = min(max(seen, least), most)
+    source = f"{COUNTED} and {POLLED}" if beside or least < most else COUNTED
+    return Held(least=share, most=share, source=source)
 
 
-def _held_share(trial: Trial, counter: re.Pattern[str], reasons: int) -> tuple[float, str] | Absent:
-    """The same, of some of the reasons."""
-    every = [c for t in device_tracks(trial) for c in t.columns]
-    counted = [c for c in every if THROTTLE_COUNTER.fullmatch(c.quantity)]
-    found = {c.quantity: _rise_share(trial, c.quantity) for c in counted}
-    asked = [s for name, s in found.items() if s is not None and counter.fullmatch(name)]
-    if asked:
-        return min(1.0, max(asked)), "cumulative counters"
-    bits = _working(trial, tracks.points(device_tracks(trial), "throttle_reasons_bits"))
-    if isinstance(bits, Absent):
-        why = next((c.absent for c in counted if c.absent is not None), None)
-        return why if why is not None and bits == tracks.NOT_READ else bits
-    return sum(bool(int(b) & reasons) for _, b in bits) / len(bits), "polled reasons"
+COUNTED, POLLED = "cumulative counters", "polled reasons"
+
+
+def _counts(counter: str) -> int:
+    """The bits of the reasons whose time a counter counts."""
+    return THROTTLE_COUNTERS.get(counter, HEAT_BITS)
+
+
+def _share_with(polled: Sequence[Point], bits: int) -> float:
+    """The share of readings in which any of these bits was set."""
+    return sum(bool(int(b) & bits) for _, b in polled) / len(polled)
 
 
 def _rise_share(trial: Trial, quantity: str) -> float | None:
@@ -217,7 +268,7 @@ def host_energy_j_per_sample(trial: Trial) -> tuple[float, float, float] | Absen
         end_s = window.start_s + window.duration_s
         parts = []
         for package in packages:
-            counter = tracks.points([package], tracks.COUNTER)
+            counter = tracks.points([package], COUNTER)
             if isinstance(counter, Absent):
                 return counter
             part = tracks.risen(counter, window.start_s, end_s)
@@ -255,9 +306,9 @@ STALE_READINGS = 20
 
 def flags(trial: Trial) -> Iterator[str]:
     """``throttled``, ``power_capped``, ``contended`` and ``suspect``, as far as they can be known."""
-    for flag, (counter, reasons) in HELD_BY.items():
-        share = _held_share(trial, counter, reasons)
-        if not isinstance(share, Absent) and share[0] > THROTTLED_SHARE:
+    for flag, reasons in HELD_BY.items():
+        held = _held(trial, reasons)
+        if not isinstance(held, Absent) and held.least > THROTTLED_SHARE:
             yield flag
     others = largest_of(trial, "other_processes_count")
     if not isinstance(others, Absent) and others > 0:

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dlbench.core import energy
 from dlbench.core.energy import Point
 from dlbench.core.reasons import Reason
-from dlbench.core.trial_energy import NO_METER
+from dlbench.core.trial_energy import COUNTER, NO_METER
 from dlbench.core.types import Absent, Column, Reading, Track
 
-COUNTER = "energy_counter_j"
 POWER = "power_w"
 
 POWER_PREFIX = "power:"

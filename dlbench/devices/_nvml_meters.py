@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dlbench.core.reasons import Reason
+from dlbench.core.telemetry import THROTTLE_COUNTERS
+from dlbench.core.trial_energy import COUNTER
 from dlbench.core.types import Absent, DeviceInfo, Reading
 from dlbench.devices import _nvml
 from dlbench.devices._nvml import Gpu, known
@@ -21,23 +23,7 @@ Answer = float | Absent
 
 Question = Callable[[], Answer]
 
-THROTTLE_BITS = {
-    0x4: "power cap",
-    0x8: "hardware slowdown",
-    0x20: "thermal (software)",
-    0x40: "thermal (hardware)",
-    0x80: "power brake",
-}
-"""Bits of ``throttle_reasons_bits`` that mean slower than wanted (nvmlClocksEventReason...).
-
-Idle clocks, clocks set by the user and display clocks are choices, not throttling."""
-
-THROTTLE_FIELDS = {
-    "throttled_power_cap_s": 74,
-    "throttled_software_thermal_s": 269,
-    "throttled_hardware_thermal_s": 270,
-    "throttled_power_brake_s": 271,
-}
+THROTTLE_FIELDS = dict(zip(THROTTLE_COUNTERS, (74, 269, 270, 271), strict=True))
 """Fields that count the nanoseconds of each reason since the driver was loaded: a poll ten times a
 second misses short ones."""
 
@@ -89,7 +75,7 @@ def energy_meters(device: DeviceInfo) -> tuple[NvmlMeter | SilentMeter, ...]:
     gpu = _open(device)
     if isinstance(gpu, Absent):
         return (SilentMeter(device.id, gpu),)
-    return (NvmlMeter(gpu, device.id, only=("energy_counter_j",)),)
+    return (NvmlMeter(gpu, device.id, only=(COUNTER,)),)
 
 
 def power_meters(device: DeviceInfo) -> tuple[NvmlMeter | SilentMeter, ...]:
@@ -162,11 +148,6 @@ def _not_listed(device_id: str, pid: int) -> Absent:
     )
 
 
-def throttle_words(bits: int) -> tuple[str, ...]:
-    """Why the clocks are lower than wanted, in words; nothing if they are not."""
-    return tuple(word for bit, word in THROTTLE_BITS.items() if bits & bit)
-
-
 def _open(device: DeviceInfo) -> Gpu | Absent:
     if isinstance(device.uuid, Absent):
         return device.uuid
@@ -190,7 +171,7 @@ class SilentMeter:
             Reading(
                 t_s=time.monotonic(),
                 source=self._source,
-                quantity="energy_counter_j",
+                quantity=COUNTER,
                 value=self._reason,
             ),
         )
@@ -237,7 +218,7 @@ class NvmlMeter:
     def _questions(self, *, full: bool) -> dict[str, Question]:
         gpu = self._gpu
         found: dict[str, Question] = {
-            "energy_counter_j": self._energy_j,
+            COUNTER: self._energy_j,
             "power_w": self._power_w,
             "temperature_c": self._temperature_c,
             "sm_clock_mhz": lambda: self._with("nvmlDeviceGetClockInfo", "NVML_CLOCK_SM"),
@@ -281,7 +262,7 @@ class NvmlMeter:
             ),
             Way(words="field 83", ask=lambda: self._gpu.field(FIELD_TOTAL_ENERGY)),
         )
-        counter_mj = self._first("energy_counter_j", ways)
+        counter_mj = self._first(COUNTER, ways)
         if isinstance(counter_mj, Absent):
             return counter_mj
         if self._last_mj is not None and counter_mj < self._last_mj:
@@ -341,7 +322,7 @@ class NvmlMeter:
                 return answer
             refusals.append(answer)
         telling = [r for r in refusals if r.code not in UNTELLING]
-        return (telling or [refusals[0] if quantity == "energy_counter_j" else refusals[-1]])[0]
+        return (telling or [refusals[0] if quantity == COUNTER else refusals[-1]])[0]
 
     # --- the rest ---
 

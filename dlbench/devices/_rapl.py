@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dlbench.core.reasons import Reason
+from dlbench.core.trial_energy import COUNTER
 from dlbench.core.types import Absent, Reading
 
 POWERCAP_VARIABLE = "DLBENCH_POWERCAP_ROOT"
@@ -136,4 +137,4 @@ def _raw_uj(zone: Path) -> tuple[int, int] | Absent:
 
 
 def _reading(source: str, t_s: float, value: float | Absent) -> Reading:
-    return Reading(t_s=t_s, source=source, quantity="energy_counter_j", value=value)
+    return Reading(t_s=t_s, source=source, quantity=COUNTER, value=value)

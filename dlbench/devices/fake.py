@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from dlbench.core.trial_energy import COUNTER
 from dlbench.core.types import Absent, DeviceInfo, Precision, Reading
 
 POWER_W = 50.0
@@ -79,7 +80,7 @@ class FakeMeter:
         if self._fails_from and self._n_reads >= self._fails_from:
             _misbehave(os.environ.get(HOW_VARIABLE, ""))
             value = Absent(reason="the fake meter was told to fail")
-        return (Reading(t_s=now_s, source=self._source, quantity="energy_counter_j", value=value),)
+        return (Reading(t_s=now_s, source=self._source, quantity=COUNTER, value=value),)
 
 
 def _misbehave(how: str) -> None:

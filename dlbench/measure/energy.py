@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from dlbench.core import energy, registry
 from dlbench.core.protocols import Device, Meter
 from dlbench.core.reasons import Reason
+from dlbench.core.trial_energy import COUNTER
 from dlbench.core.types import Absent, DeviceInfo, Profile, Reading, Value, Window
 
-COUNTER = "energy_counter_j"
 POWER = "power_w"
 
 POLL_S = 1e-3

@@ -35,6 +35,9 @@ Measured over all tiny workloads and six frameworks: fp32 up to 8e-7, fp16 from 
 NARROW_DEVIATION = 2e-5
 """Least deviation of results in 16 bits: fp16 rounds to 2^-11, ten times more than this."""
 
+LEAST_TRAINING_FACTOR = 2
+"""A training step does at least twice its forward's operations: a bound, so less than the usual 3."""
+
 DTYPES = {
     Precision.FP32: "float32",
     Precision.TF32: "float32",
@@ -423,7 +426,7 @@ def flops_possible(evidence: Evidence) -> Answer:
         forward = evidence.facts.get("flops_per_sample", forward)
     if not isinstance(forward, (int, float)):
         return None, forward.reason if isinstance(forward, Absent) else "FLOPs were not counted"
-    flops = forward * (2 if case.mode is Mode.TRAINING else 1)
+    flops = forward * (LEAST_TRAINING_FACTOR if case.mode is Mode.TRAINING else 1)
     per_s = flops / statistics.median(v.duration_s / v.n_samples for v in evidence.values)
     return per_s <= peak, f"{per_s:.3g} FLOP/s implied, at most {peak:.3g} possible"
 

@@ -29,6 +29,7 @@ from dlbench.core import registry
 from dlbench.core.plain import from_plain
 from dlbench.core.protocols import Meter
 from dlbench.core.reasons import Reason
+from dlbench.core.trial_energy import COUNTER
 from dlbench.core.types import Absent, DeviceInfo, Reading
 from dlbench.measure.schedule import POWER_EVERY_S, SAMPLE_EVERY_S, due_s
 from dlbench.telemetry.host import CgroupMeter, Family, HostMeter
@@ -102,7 +103,7 @@ def _never(readings: Sequence[Reading]) -> bool:
 
 
 def _is_counter(reading: Reading) -> bool:
-    return reading.quantity == "energy_counter_j" and not isinstance(reading.value, Absent)
+    return reading.quantity == COUNTER and not isinstance(reading.value, Absent)
 
 
 def _sample(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from dlbench.core.trial_energy import COUNTER
 from dlbench.core.types import Absent, Reading, Value
 from dlbench.measure import energy as measuring
 from dlbench.measure import schedule
@@ -76,7 +77,7 @@ class World:
         for first, absent in self.fails.items():
             if self.n_reads >= first:
                 value = absent
-        return (Reading(t_s=self.now_s, source=SOURCE, quantity=measuring.COUNTER, value=value),)
+        return (Reading(t_s=self.now_s, source=SOURCE, quantity=COUNTER, value=value),)
 
     def measure(
         self, window_s: float, n_windows: int = 1, idle_s: float = 1.0, settle_s: float = 1.1

@@ -206,6 +206,6 @@ def test_a_hot_processor_flags_its_trials(tmp_path: Path) -> None:
     steady = Window(name="steady", start_s=work_s, end_s=end_s)
     trial = builders.trial(builders.case(), 0, windows=(steady,), tracks=recording.tracks)
     share = telemetry.throttled_share(trial)
-    assert isinstance(share, tuple)
-    assert share[0] == pytest.approx(0.5, abs=0.05 + max(ages_s) / (end_s - work_s))
+    assert isinstance(share, telemetry.Held)
+    assert share.least == pytest.approx(0.5, abs=0.05 + max(ages_s) / (end_s - work_s))
     assert "throttled" in telemetry.flags(trial)

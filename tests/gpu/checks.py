@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from dlbench.core import energy, telemetry, tracks
 from dlbench.core.energy import Point
-from dlbench.core.trial_energy import TrialEnergy
+from dlbench.core.trial_energy import COUNTER, TrialEnergy
 from dlbench.core.types import Absent, BatchSearch, Case, Check, OutcomeKind, Reading, Run, Trial
 
 MOST_PERIOD_S = 1.0
@@ -250,7 +250,7 @@ def soak(
         r.value
         for readings in reads
         for r in readings
-        if r.quantity == tracks.COUNTER and not isinstance(r.value, Absent)
+        if r.quantity == COUNTER and not isinstance(r.value, Absent)
     ]
     fell = any(b < a for a, b in itertools.pairwise(counter))
     lost = tracks.telemetry_lost([r for readings in reads for r in readings])

@@ -384,8 +384,8 @@ def test_throttling_is_counted_by_the_driver_and_not_by_polls() -> None:
     )
     share = telemetry.throttled_share(trial)
     assert not isinstance(share, Absent)
-    assert share[0] == pytest.approx(0.03, rel=1e-3)
-    assert share[1] == "cumulative counters"
+    assert share.least == share.most == pytest.approx(0.03, rel=1e-3)
+    assert share.source == "cumulative counters"
     assert list(telemetry.flags(trial)) == ["throttled"]
 
 
@@ -394,8 +394,58 @@ def test_without_counters_polled_reasons_are_the_share() -> None:
     bits = [(t, 4.0 if i % 4 == 0 else 1.0) for i, (t, _) in enumerate(_tenths(0.0))]
     share = telemetry.throttled_share(_steady(("throttle_reasons_bits", bits)))
     assert not isinstance(share, Absent)
-    assert share[0] == pytest.approx(0.25, abs=0.01)
-    assert share[1] == "polled reasons"
+    assert share.least == share.most == pytest.approx(0.25, abs=0.01)
+    assert share.source == "polled reasons"
+
+
+def _spell(start_s: float, end_s: float) -> list[tuple[float, float]]:
+    """A counter that rises between two moments."""
+    return [(t, min(max(t, start_s), end_s)) for t, _ in _tenths(0.0)]
+
+
+HEAT_FIRST = ("throttled_software_thermal_s", _spell(10.0, 14.0))
+BRAKE_LATER = ("throttled_power_brake_s", _spell(16.0, 20.0))
+
+
+def test_spells_of_different_reasons_are_added_where_polls_saw_them_apart() -> None:
+    """Four seconds of heat, then four of the brake, of ten: eight; both at once: four."""
+    for bits_later, brake, expected in (
+        (0x80, BRAKE_LATER, 0.8),
+        (0x0, ("throttled_power_brake_s", _spell(10.0, 14.0)), 0.4),
+    ):
+        bits = [
+            (t, float(0xA0 & ~bits_later if t < 14 else bits_later if t >= 16 else 0))
+            for t, _ in _tenths(0.0, 10.0, 20.1)
+        ]
+        trial = _steady(HEAT_FIRST, brake, ("throttle_reasons_bits", bits))
+        share = telemetry.throttled_share(trial)
+        assert not isinstance(share, Absent)
+        assert share.least == share.most == pytest.approx(expected, abs=0.02)
+        assert share.source == "cumulative counters and polled reasons"
+
+
+def test_counters_alone_say_at_least() -> None:
+    """Nobody knows whether the two spells met: between four and eight seconds of ten, an estimate."""
+    trial = _steady(HEAT_FIRST, BRAKE_LATER)
+    value = _compute("throttled_share", trial)
+    assert isinstance(value, Estimated)
+    assert value.value == pytest.approx(0.4, abs=0.01)
+    assert [value.interval.low, value.interval.high] == pytest.approx([0.4, 0.8], abs=0.01)
+    assert value.method.startswith("at least")
+    assert list(telemetry.flags(trial)) == ["throttled"]
+    one = _compute("throttled_share", _steady(HEAT_FIRST), _steady(BRAKE_LATER))
+    assert isinstance(one, Measured)
+    assert one.value == pytest.approx(0.4, abs=0.01)
+    assert (one.interval, one.n, one.source) == (None, 2, "cumulative counters")
+
+
+def test_a_reason_that_nothing_counts_is_in_the_share() -> None:
+    """Heat is counted and stands still, half of the polls saw the power limit: half of the time."""
+    bits = [(t, 4.0 if t < 15 else 0.0) for t, _ in _tenths(0.0)]
+    still = ("throttled_hardware_thermal_s", _tenths(7.0))
+    share = telemetry.throttled_share(_steady(still, ("throttle_reasons_bits", bits)))
+    assert not isinstance(share, Absent)
+    assert share.least == share.most == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_card_at_its_power_limit_is_told_from_one_that_heat_holds_back() -> None:
@@ -432,10 +482,11 @@ def test_heat_of_a_processor_is_its_throttling() -> None:
     )
     share = telemetry.throttled_share(hot)
     assert not isinstance(share, Absent)
-    assert share[0] == pytest.approx(0.05, rel=1e-3)
+    assert share.least == pytest.approx(0.05, rel=1e-3)
     assert list(telemetry.flags(hot)) == ["throttled"]
     cool = _steady(("throttled_cores_s", _tenths(7.0)), ("core_clock_mhz", _tenths(900.0)))
-    assert telemetry.throttled_share(cool) == (0.0, "cumulative counters")
+    quiet = telemetry.Held(least=0.0, most=0.0, source="cumulative counters")
+    assert telemetry.throttled_share(cool) == quiet
     assert list(telemetry.flags(cool)) == []
 
 

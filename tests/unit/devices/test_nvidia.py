@@ -7,23 +7,8 @@ import sys
 import pytest
 
 from dlbench.core.types import Absent
-from dlbench.devices import _nvml_meters, nvidia
+from dlbench.devices import nvidia
 from tests import builders
-
-
-@pytest.mark.parametrize(
-    ("bits", "words"),
-    [
-        (0x0, ()),
-        (0x1 | 0x2 | 0x100, ()),
-        (0x4, ("power cap",)),
-        (0x8 | 0x40, ("hardware slowdown", "thermal (hardware)")),
-        (0x20 | 0x80, ("thermal (software)", "power brake")),
-    ],
-)
-def test_throttling_is_told_from_choices(bits: int, words: tuple[str, ...]) -> None:
-    """Idle clocks and clocks that somebody set are no throttling."""
-    assert _nvml_meters.throttle_words(bits) == words
 
 
 def test_a_device_that_cannot_be_named_is_not_shown_to_a_worker() -> None:
