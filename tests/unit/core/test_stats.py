@@ -78,14 +78,22 @@ def test_case_interval_of_few_trials_is_students() -> None:
 
 @pytest.mark.parametrize("n", [3, 5, 8, 16])
 def test_intervals_cover_the_truth_as_often_as_they_say(n: int) -> None:
-    """Over 2,000 seeded sessions the 95 % interval holds the true value in 93.5 % or more."""
-    generator = random.Random(n)
-    hits = 0
+    """Over 2,000 seeded sessions the 95 % interval holds the true value in 93.5 to 97 %.
+
+    And it is as wide as the ideal one of normal logarithms (Student's) within a tenth: Walsh's of eight
+    trials has 96.1 %, the least above 95.
+    """
+    sd, generator = 0.05, random.Random(n)
+    hits, half_widths = 0, []
     for _ in range(2000):
-        interval = stats.case_interval([math.exp(generator.gauss(0, 0.05)) for _ in range(n)])
+        interval = stats.case_interval([math.exp(generator.gauss(0, sd)) for _ in range(n)])
         assert isinstance(interval, Interval)
         hits += interval.low <= 1.0 <= interval.high
-    assert 0.935 <= hits / 2000 <= 1.0
+        half_widths.append(math.log(interval.high / interval.low) / 2)
+    assert 0.935 <= hits / 2000 <= 0.97
+    expected_sd = sd * math.sqrt(2 / (n - 1)) * math.gamma(n / 2) / math.gamma((n - 1) / 2)
+    ideal = scipy_stats.t.ppf(0.975, n - 1) * expected_sd / math.sqrt(n)
+    assert statistics.fmean(half_widths) == pytest.approx(ideal, rel=0.1)
 
 
 def test_looks_that_are_paid_for_keep_the_level() -> None:
@@ -103,7 +111,7 @@ def test_looks_that_are_paid_for_keep_the_level() -> None:
                 break
         assert isinstance(interval, Interval)
         hits += interval.low <= 1.0 <= interval.high
-    assert hits / 2000 >= 0.95
+    assert 0.95 <= hits / 2000 <= 0.985
 
 
 def test_paired_ratio_cancels_what_both_share() -> None:
@@ -182,7 +190,7 @@ def test_percentile_intervals_cover(q: float) -> None:
         interval = stats.percentile_interval(xs, q)
         assert interval is not None
         hits += interval.low <= q <= interval.high
-    assert hits / 500 >= 0.93
+    assert 0.93 <= hits / 500 <= 0.98
 
 
 def test_percentile_is_nearest_rank() -> None:
