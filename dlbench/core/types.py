@@ -605,8 +605,12 @@ class CaseResult:
 
     @property
     def outcome(self) -> Outcome:
-        """The one outcome of the case: its first failure, ok, or skipped when it never ran."""
-        for trial in self.trials:
+        """The one outcome of the case: its first failure, ok, or skipped when it never ran.
+
+        A run of it as the sentinel decides only where there is no other: its failure costs the case
+        none of its values.
+        """
+        for trial in [t for t in self.trials if t.role == "measure"] or self.trials:
             if not trial.outcome.ok:
                 return trial.outcome
         if self.measured:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -30,8 +32,7 @@ def device_lock(device_id: str, *, wait: bool = False) -> Iterator[None]:
     """
     path = lock_folder() / f"dlbench-{device_id.replace(':', '-')}.lock"
     try:
-        # O_NOFOLLOW: the folder is world-writable, and a planted link must not be followed.
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        descriptor = _opened(path)
     except OSError as error:
         raise StoreError(
             f"the lock file {path} cannot be opened: {error.strerror}",
@@ -39,11 +40,56 @@ def device_lock(device_id: str, *, wait: bool = False) -> Iterator[None]:
         ) from error
     try:
         _acquire(descriptor, device_id, wait=wait)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
+        with _named(descriptor):
+            yield
     finally:
         os.close(descriptor)
+
+
+FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+"""The folder is world-writable: a planted link is not followed, and a planted pipe not waited for."""
+
+
+def _opened(path: Path) -> int:
+    """The lock file, made for all users where there is none; one that only its owner may write is read.
+
+    Never with O_CREAT where it exists: in a sticky folder the kernel refuses that to other users
+    (fs.protected_regular).
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | FLAGS, 0o666)
+    except FileExistsError:
+        return _existing(path)
+    # Of the mode above the umask has taken away what other users need.
+    os.fchmod(descriptor, 0o666)
+    return descriptor
+
+
+def _existing(path: Path) -> int:
+    try:
+        descriptor = os.open(path, os.O_RDWR | FLAGS)
+    except PermissionError:
+        descriptor = os.open(path, os.O_RDONLY | FLAGS)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        # A hard link would have the process id written over whatever file it names too.
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no file of its own")
+    return descriptor
+
+
+@contextlib.contextmanager
+def _named(descriptor: int) -> Iterator[None]:
+    """Our process id in the file while we hold it, where we may write it."""
+    if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+        yield
+        return
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    try:
+        yield
+    finally:
+        os.ftruncate(descriptor, 0)
 
 
 def _acquire(descriptor: int, device_id: str, *, wait: bool) -> None:

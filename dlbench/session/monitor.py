@@ -40,7 +40,8 @@ SIGNAL_EXIT = 128
 
 GATE = """
 import os, sys
-os.read(int(sys.argv[1]), 1)
+if not os.read(int(sys.argv[1]), 1):
+    os._exit(125)
 try:
     os.execvp(sys.argv[2], sys.argv[2:])
 except OSError as error:
@@ -48,7 +49,8 @@ except OSError as error:
     os._exit(127 if isinstance(error, FileNotFoundError) else 126)
 """
 """A process that waits until it may become the program, which so is watched from its very first moment.
-127 and 126 say what a shell says with them: there is no such program, or it may not be run."""
+127 and 126 say what a shell says with them: there is no such program, or it may not be run. With 125
+it ends where nobody watches any more: a pipe that was closed without a word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -236,6 +236,16 @@ def test_a_signal_after_the_end_reaches_nobody(monkeypatch: pytest.MonkeyPatch) 
     assert (finished.exit_code, told) == (0, [])
 
 
+def test_a_program_that_nobody_watches_does_not_run(tmp_path: Path) -> None:
+    """Whoever was to watch it has died: its end of the pipe closes without a word."""
+    marker = tmp_path / "ran"
+    gate = [sys.executable, "-I", "-S", "-c", monitoring.GATE, "0", "touch", str(marker)]
+    assert subprocess.run(gate, input=b"", check=False).returncode == 125
+    assert not marker.exists()
+    assert subprocess.run(gate, input=b"x", check=False).returncode == 0
+    assert marker.exists()
+
+
 def test_processor_time_and_memory_are_of_all_its_processes(tmp_path: Path) -> None:
     """A child that works for half a second, and holds 100 MiB."""
     work = (

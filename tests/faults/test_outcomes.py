@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from dlbench.core.requests import WorkerExit
 from dlbench.core.types import Absent, Mode, OutcomeKind, TelemetryLevel
 from dlbench.launchers import local
+from dlbench.session.schedule import next_trial
 from tests import builders, controls, sessions, waiting
 
 EXPECTED = {
@@ -55,15 +57,15 @@ def test_each_fault_has_its_outcome_and_the_next_case_runs(fault: str, results: 
 
 def test_after_a_lost_device_its_other_cases_are_not_tried(results: Path) -> None:
     """They are recorded as skipped, with the reason."""
-    cases = [sessions.fake_case(fault="device_lost@load"), sessions.fake_case(n="2")]
-    planned = sessions.plan(sorted(cases, key=lambda c: "fault" not in str(c.options)))
+    loses, healthy = sessions.fake_case(fault="device_lost@load"), sessions.fake_case(n="2")
+    # A seed whose lot is on the one that loses the device: the other could be measured before it.
+    plans = (sessions.plan([loses, healthy], seed=seed) for seed in itertools.count())
+    planned = next(p for p in plans if (first := next_trial(p, [])) and first.case == loses)
     finished = sessions.run(planned, results)
-    outcomes = [r.outcome for r in finished.run.results]
-    lost = [o for o in outcomes if o.kind is OutcomeKind.DEVICE_LOST]
-    assert len(lost) == 1
-    others = [o for o in outcomes if o.kind is not OutcomeKind.DEVICE_LOST]
-    # The other may have run before, in the seeded order; if not, it says why.
-    assert all(o.ok or o.message == "device fake was lost" for o in others)
+    lost, skipped = sorted(finished.run.results, key=lambda r: r.case != loses)
+    assert [t.outcome.kind for t in lost.trials] == [OutcomeKind.DEVICE_LOST]
+    assert skipped.trials == ()
+    assert str(skipped.outcome) == "skipped(device fake was lost)"
 
 
 @pytest.mark.parametrize("fault", ["constant_loss", "nan"])

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -54,6 +58,66 @@ def test_the_lock_holds_our_own_process_id(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("DLBENCH_LOCK_DIR", str(tmp_path))
     with device_lock("nvidia:0"):
         assert (tmp_path / "dlbench-nvidia-0.lock").read_text() == f"{os.getpid()}\n"
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder that all users may write to, as /tmp is."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o1777)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DLBENCH_LOCK_DIR", name)
+            yield folder
+
+
+@contextmanager
+def _another_user() -> Iterator[None]:
+    """As one whom the owner's rights do not help; root takes another user's id for it."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+NOBODY = 65534
+
+
+def test_the_lock_file_is_for_all_users_whatever_the_umask(shared: Path) -> None:
+    """Else the first user would have the device for ever; afterwards it names nobody."""
+    before = os.umask(0o077)
+    try:
+        with device_lock("fake"):
+            pass
+    finally:
+        os.umask(before)
+    path = shared / "dlbench-fake.lock"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666
+    assert path.read_text() == ""
+
+
+def test_a_lock_that_may_only_be_read_is_held_all_the_same(shared: Path) -> None:
+    """Another user's file, of an older dlbench: flock needs no right to write."""
+    (shared / "dlbench-fake.lock").touch(0o444)
+    refused = pytest.raises(UsageError, match=r"by another dlbench$")
+    with _another_user(), device_lock("fake"), refused, device_lock("fake"):
+        pass
+
+
+def test_what_is_no_file_of_its_own_is_no_lock(shared: Path) -> None:
+    """A planted pipe is not waited for, and through a hard link nothing is written."""
+    os.mkfifo(shared / "dlbench-pipe.lock")
+    victim = shared / "victim"
+    victim.write_text("precious")
+    os.link(victim, shared / "dlbench-link.lock")
+    for name in ("pipe", "link"):
+        with pytest.raises(StoreError, match="no file of its own"), device_lock(name):
+            pass
+    assert victim.read_text() == "precious"
 
 
 def test_a_device_that_others_use_is_refused_by_their_ids_or_awaited(
