@@ -17,6 +17,7 @@ from dlbench.core.protocols import Capability
 from dlbench.core.types import (
     DRIVER_OPTION,
     LATENCY_LIMIT_OPTION,
+    LOADGEN,
     Absent,
     BatchRule,
     BatchSearch,
@@ -178,14 +179,30 @@ def _profile(selection: Selection) -> Profile:
 
 def _check_options(selection: Selection, frameworks: Iterable[str]) -> None:
     """An option that nobody reads would be measured under a name that it did not earn."""
+    for name, value in selection.options:
+        _check_own_option(name, value)
     found = [registry.framework(name).probe() for name in frameworks]
-    if any(isinstance(capability, Absent) for capability in found):
-        return
-    read = {o for c in found if isinstance(c, Capability) for o in c.options}
+    present = [c for c in found if isinstance(c, Capability)]
+    if not present:
+        return  # nothing can run, and that has a reason of its own
+    read = {option for capability in present for option in capability.options}
     for name, _ in selection.options:
         if name not in (*read, LATENCY_LIMIT_OPTION, DRIVER_OPTION):
             known = f"Known: {', '.join(sorted(read))}." if read else "There is none."
             raise UsageError(f"no framework of this run has an option {name!r}", known)
+
+
+def _check_own_option(name: str, value: str) -> None:
+    """The two that dlbench itself reads, and makes other cases by."""
+    if name == DRIVER_OPTION and value != LOADGEN:
+        raise UsageError(f"there is no driver {value!r} of queries", "--loadgen")
+    if name == LATENCY_LIMIT_OPTION:
+        try:
+            limit_ms = float(value)
+        except ValueError:
+            limit_ms = math.nan
+        if not 0 < limit_ms < math.inf:
+            raise UsageError(f"a latency limit of {value!r} ms is none", "--latency-limit 50ms")
 
 
 def _workloads(selection: Selection, extra: Path | None) -> list[workloads.Workload]:
@@ -302,15 +319,15 @@ class _Matrix:
                 yield mode, scenario
 
     def options(self, scenario: Scenario | None) -> tuple[tuple[str, str], ...]:
-        """Those given; the latency limit is a server's, and always there."""
+        """Those given, in one order and spelling; the latency limit is a server's, and always there."""
         given = dict(self.selection.options)
         limit = given.pop(LATENCY_LIMIT_OPTION, DEFAULT_LATENCY_LIMIT_MS)
         if scenario is Scenario.SERVER:
-            given[LATENCY_LIMIT_OPTION] = limit
+            given[LATENCY_LIMIT_OPTION] = f"{float(limit):g}"
         if scenario in (None, Scenario.SERVER):
             # Training has no queries; a server's are always LoadGen's.
             given.pop(DRIVER_OPTION, None)
-        return tuple(given.items())
+        return tuple(sorted(given.items()))
 
     def default_batch(self, workload: workloads.Workload, case: Case) -> int:
         if case.scenario in SINGLE_QUERIES:

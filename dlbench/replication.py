@@ -94,7 +94,8 @@ def _plan_of(case: Case, run: Run, machine: Machine) -> Plan | str:
         )
     except DlbenchError as error:
         return error.message.removeprefix("nothing can run: ")
-    if case not in plan.cases:
+    # Options of an older document, or of a plan made by hand, may stand in any order.
+    if replace(case, options=tuple(sorted(case.options))) not in plan.cases:
         return f"this version of dlbench makes another case of it: {plan.cases[0].label}"
     here = _described(plan.workloads, case)
     if described is None or here is None:

@@ -158,6 +158,58 @@ def test_an_option_that_no_framework_reads_is_refused(monkeypatch: pytest.Monkey
         _plan(**asked, frameworks=("tensorflow",), options=given)
 
 
+def test_a_framework_that_is_not_here_lets_no_option_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default all are asked, and one of them is always missing; where all are, that is told."""
+    able = replace(BOTH, options=("compile_mode",))
+    absent = Absent(reason="TensorFlow is not installed", remedy="install it")
+    monkeypatch.setattr(registry.framework("pytorch"), "probe", lambda: able)
+    monkeypatch.setattr(registry.framework("tensorflow"), "probe", lambda: absent)
+    asked = {"workloads": ("resnet50",), "options": (("compil_mode", "x"),)}
+    with pytest.raises(UsageError, match="no framework of this run has an option 'compil_mode'"):
+        _plan(**asked)
+    with pytest.raises(MissingError, match="TensorFlow is not installed"):
+        _plan(**asked, frameworks=("tensorflow",))
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("driver", "nonsense"), "no driver 'nonsense'"),
+        (("latency_limit_ms", "soon"), "limit of 'soon' ms"),
+        (("latency_limit_ms", "0"), "limit of '0' ms"),
+        (("latency_limit_ms", "inf"), "limit of 'inf' ms"),
+    ],
+)
+def test_an_option_of_dlbenchs_own_must_mean_something(
+    option: tuple[str, str], message: str
+) -> None:
+    """Else the plain loop would be measured as a driver that is none."""
+    with pytest.raises(UsageError, match=message):
+        _plan(workloads=("resnet50",), frameworks=("pytorch",), options=(option,))
+
+
+def test_options_in_another_order_or_spelling_are_the_same_case(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its hash is of all that makes results comparable, and nothing else."""
+    able = replace(BOTH, options=("a", "b"))
+    monkeypatch.setattr(registry.framework("pytorch"), "probe", lambda: able)
+    found = [
+        _plan(
+            workloads=("resnet50",),
+            frameworks=("pytorch",),
+            scenarios=(Scenario.SERVER,),
+            options=options,
+        ).cases[0]
+        for options in (
+            (("a", "1"), ("b", "2"), ("latency_limit_ms", "50")),
+            (("latency_limit_ms", "50.0"), ("b", "2"), ("a", "1")),
+        )
+    ]
+    assert found[0].options == (("a", "1"), ("b", "2"), ("latency_limit_ms", "50"))
+    assert found[0].case_id == found[1].case_id
+
+
 def test_a_precision_that_is_not_there_is_told_with_those_that_are() -> None:
     """Rather than that it is not there alone."""
     with pytest.raises(NothingToRunError, match="does not run fp16 on cpu: fp32, bf16 only"):
