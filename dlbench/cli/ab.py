@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -349,11 +350,12 @@ def exit_code(
     return EXIT_REFUSED if broken else 0
 
 
-def _write(path: Path, lines: Sequence[str]) -> None:
+def _write(path: Path, lines: Sequence[str], mode: str = "w") -> None:
     from dlbench.core.errors import StoreError
 
     try:
-        path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        with path.open(mode, encoding="utf-8") as file:
+            file.writelines(line + "\n" for line in lines)
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}", "Choose another.") from None
 
@@ -377,9 +379,12 @@ def _commands(  # noqa: PLR0913, PLR0917 - what the command line gives
     request = commands.request(
         sides, most_pairs=pairs, zone=zone, budget_s=budget_s, timeout_s=timeout_s, seed=seed
     )
-    found = commands.run(request, show_ab.command_watcher(request, stderr=as_json))
-    if trace is not None:
-        _write(trace, commands.trace(found))
+    watch = show_ab.command_watcher(request, stderr=as_json)
+    if trace is None:
+        found = commands.run(request, watch)
+    else:
+        _write(trace, [])
+        found = commands.run(request, watch, functools.partial(_write, trace, mode="a"))
     refusal = found.refusal()
     broken = [c.words for c in conditions if not refusal and c.holds(found.judgement)]
     if as_json:

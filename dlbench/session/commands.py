@@ -1,7 +1,8 @@
 """Time two whole commands in interleaved pairs: process start to process end, nothing in between.
 
 No shell is involved, output is thrown away, and each command runs in its own process group, which is
-ended with it. A command that fails (an exit code other than 0, or too slow) makes its pair lost.
+ended with it. A command that fails (it does not start, is too slow, or has an exit code other than 0)
+makes its pair lost.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from dlbench.core.stats import hodges_lehmann
 from dlbench.core.types import Absent, Interval
 from dlbench.paired import Judgement
 from dlbench.paired.standing import LOST_PAIRS, LOST_SHARE
+from dlbench.session.outcomes import signal_name
 from dlbench.session.signals import StopSignal, stop_on_signals
 
 GRACE_S = 2.0
@@ -198,14 +200,22 @@ def _split(text: str) -> tuple[str, ...]:
 def run(
     asked: CommandRequest,
     tell: Callable[[CommandContest, float], None] = lambda _found, _left: None,
+    keep: Callable[[list[str]], None] = lambda _lines: None,
 ) -> CommandContest:
-    """Run pairs until it can be told, time is up, or a stop was asked for."""
+    """Run pairs until it can be told, time is up, or a stop was asked for.
+
+    Args:
+        asked: what to run.
+        tell: hears of each pair and of the seconds until the next look.
+        keep: gets the trace of each whole pair as soon as that has ended.
+    """
     found = CommandContest(request=asked)
     began_s = time.monotonic()
     with stop_on_signals() as stop:
         number = 0
         while not stop.asked and _goes_on(found, time.monotonic() - began_s):
             _pair(found, number, stop)
+            keep(trace(found, number))
             number += 1
             if not stop.asked:
                 tell(found, _left_s(found, time.monotonic() - began_s))
@@ -250,24 +260,32 @@ def execute(
 ) -> Timed:
     """One execution, timed from before its start to its end."""
     start_s = time.monotonic()
-    process = subprocess.Popen(
-        words,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    why = _wait(process, timeout_s, stop)
-    duration_s = time.monotonic() - start_s
-    _end_group(process)
-    code = process.returncode
-    if why == "timeout":
-        failure = f"took longer than {timeout_s:g} s"
-    elif code < 0:
-        failure = f"was ended by {signal.Signals(-code).name}"
+    try:
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as error:
+        duration_s = time.monotonic() - start_s
+        failure = f"could not be started: {error.strerror}"
     else:
-        failure = f"ended with exit code {code}" if code else ""
+        why = _wait(process, timeout_s, stop)
+        duration_s = time.monotonic() - start_s
+        _end_group(process)
+        failure = _failure(process.returncode, timeout_s if why == "timeout" else None)
     return Timed(pair=pair, label=label, start_s=start_s, duration_s=duration_s, failure=failure)
+
+
+def _failure(code: int, timed_out_s: float | None) -> str:
+    """Why an execution does not count; empty where it does."""
+    if timed_out_s is not None:
+        return f"took longer than {timed_out_s:g} s"
+    if code < 0:
+        return f"was ended by {signal_name(-code)}"
+    return f"ended with exit code {code}" if code else ""
 
 
 def _wait(process: subprocess.Popen[bytes], timeout_s: float | None, stop: StopSignal) -> str:
@@ -323,15 +341,14 @@ def plain(found: CommandContest) -> dict[str, Any]:
     }
 
 
-def trace(found: CommandContest) -> list[str]:
-    """Every whole pair as two JSON lines, in the form that benchmarks/aa_replay.py reads."""
+def trace(found: CommandContest, number: int) -> list[str]:
+    """A whole pair as two JSON lines, as benchmarks/aa_replay.py reads them; none of a lost one."""
+    pair = found.pairs.get(number, {})
+    if len(pair) < len(LABELS) or any(t.failure for t in pair.values()):
+        return []
     lines = []
-    origin_s = min((t.start_s for t in found.timed), default=0.0)
-    for pair in found.pairs.values():
-        if len(pair) < len(LABELS) or any(t.failure for t in pair.values()):
-            continue
-        for one in pair.values():
-            values = {"warm": [], "values": [1e3 * one.duration_s]}
-            row = {"pair": one.pair, "label": one.label, "t_s": one.start_s - origin_s}
-            lines.append(json.dumps({**row, "command_ms": values}))
+    for one in pair.values():
+        values = {"warm": [], "values": [1e3 * one.duration_s]}
+        row = {"pair": one.pair, "label": one.label, "t_s": one.start_s - found.timed[0].start_s}
+        lines.append(json.dumps({**row, "command_ms": values}))
     return lines

@@ -57,14 +57,18 @@ def blamed(outcome: Outcome, phase: str, framework: str, install: str) -> Outcom
     )
 
 
-def _crashed(number: int, phase: str) -> Outcome:
+def signal_name(number: int) -> str:
+    """``SIGKILL``; a number where it has no name (real-time signals)."""
     try:
-        name = signal.Signals(number).name
+        return signal.Signals(number).name
     except ValueError:
-        name = f"signal {number}"
+        return f"signal {number}"
+
+
+def _crashed(number: int, phase: str) -> Outcome:
     return Outcome(
         kind=OutcomeKind.CRASHED,
         detail=str(number),
-        message=f"the worker was ended by {name} in phase {phase}",
+        message=f"the worker was ended by {signal_name(number)} in phase {phase}",
         advice="The tail of its output, with the stack, is in the trial's log.",
     )

@@ -38,7 +38,9 @@ class StopSignal:
 def stop_on_signals() -> Iterator[StopSignal]:
     """A stop signal that SIGINT and SIGTERM ask through; the second one leaves at once.
 
-    Leaving at once is safe: every finished trial is on disk, and the worker dies with its parent.
+    Leaving at once is safe for a plan: every finished trial is on disk, and the worker dies with its
+    parent. What keeps no journal loses what it has: a search for batch sizes, and a comparison of
+    commands but for its trace, whose command under way goes on to its end.
     """
     stop = StopSignal()
 

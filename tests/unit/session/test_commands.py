@@ -79,12 +79,42 @@ def test_commands_that_make_no_sense(text: str, message: str) -> None:
         )
 
 
-def test_a_signal_is_told_by_name_and_the_trace_has_whole_pairs_only() -> None:
-    """What ended a command stands in its sentence."""
-    found = _contest("true", f"{sys.executable} -S -c 'import os; os.kill(os.getpid(), 9)'")
-    assert "was ended by SIGKILL" in found.refusal()
-    assert commands.trace(found) == []
-    good = _contest(QUICK, QUICK, budget_s=0.2)
-    rows = [json.loads(line) for line in commands.trace(good)]
-    assert len(rows) == 2 * len(good.differences)
+@pytest.mark.parametrize(("number", "name"), [(9, "SIGKILL"), (40, "signal 40")])
+def test_a_signal_is_told_by_its_name(number: int, name: str) -> None:
+    """What ended a command stands in its sentence; not every signal has a name."""
+    found = _contest("true", f"{sys.executable} -S -c 'import os; os.kill(os.getpid(), {number})'")
+    assert f"was ended by {name})" in found.refusal()
+
+
+def test_a_command_that_does_not_start_is_a_failure(tmp_path: Path) -> None:
+    """A program without the line that names its interpreter; the kernel's reason is told."""
+    program = tmp_path / "program"
+    program.write_text("no interpreter is named")
+    program.chmod(0o755)
+    found = _contest("true", str(program))
+    assert "pairs failed (B could not be started: Exec format error)" in found.refusal()
+    assert found.n_lost == 3
+
+
+def test_the_trace_grows_by_each_whole_pair_as_it_ends(tmp_path: Path) -> None:
+    """Whatever ends the comparison later, those are kept; a lost pair leaves none."""
+    kept: list[str] = []
+    seen: list[int] = []
+    flaky = tmp_path / "flaky.py"
+    flaky.write_text(
+        "import pathlib, sys\np = pathlib.Path(sys.argv[1])\nsys.exit(p.exists() or p.touch() or 0)\n"
+    )
+    asked = commands.request(
+        (QUICK, f"{sys.executable} -S {flaky} {tmp_path / 'ran'}"),
+        most_pairs=8,
+        zone=0.02,
+        budget_s=None,
+        timeout_s=None,
+        seed=1,
+    )
+    found = commands.run(asked, lambda *_: seen.append(len(kept)), kept.extend)
+    assert seen == [2, 2, 2, 2]
+    rows = [json.loads(line) for line in kept]
     assert set(rows[0]) == {"pair", "label", "t_s", "command_ms"}
+    assert {(row["pair"], row["label"]) for row in rows} == {(0, "A"), (0, "B")}
+    assert found.n_lost == 3
