@@ -48,14 +48,13 @@ LATEST_S = 0.2
 """After a worker was started; a trial takes about as long."""
 
 
-def resume(path: Path) -> session.Finished:
+def resume(path: Path, observer: session.Observer | None = None) -> session.Finished:
     """Go on with a journal on the fake device."""
     devices = registry.device_kind("fake").find()
     if isinstance(devices, Absent):
         raise TypeError(devices.reason)
-    return session.resume(
-        path, sessions.surroundings(), devices, session.Settings(folder=path.parent)
-    )
+    settings = session.Settings(folder=path.parent)
+    return session.resume(path, sessions.surroundings(), devices, settings, observer)
 
 
 def _trials(folder: Path) -> tuple[Trial, ...] | None:

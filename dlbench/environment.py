@@ -46,6 +46,10 @@ SLUG_WORDS = {
 }
 
 FINGERPRINT_FACTS = ("cpu", "logical_cores", "memory_mib", "cpu_quota", "kernel")
+"""What a machine is: with versions and devices it makes the fingerprint."""
+
+LIMITS = ("affinity_cores", "memory_limit_mib", "governor", "turbo", "smt", "power_source")
+"""How a machine is used, which may change from one session to the next, and not within one."""
 
 UUID_DIGITS = 16
 
@@ -88,6 +92,20 @@ def gather(
         versions=versions,
         devices=published,
     )
+
+
+def changed(then: Environment, now: Environment) -> list[str]:
+    """What forbids to go on now with what was begun then, each in words; empty if nothing does."""
+    pairs: list[tuple[str, object, object]] = [
+        (name, then.facts.get(name), now.facts.get(name)) for name in (*FINGERPRINT_FACTS, *LIMITS)
+    ]
+    names = dict.fromkeys([*then.versions, *now.versions])
+    pairs += [(name, then.versions.get(name), now.versions.get(name)) for name in names]
+    return [f"{name} was {_worded(x)} and is {_worded(y)}" for name, x, y in pairs if x != y]
+
+
+def _worded(value: object) -> str:
+    return f"absent ({value.reason})" if isinstance(value, Absent) else str(value)
 
 
 def usable_threads(requested: int | None, root: Path = Path("/")) -> int:

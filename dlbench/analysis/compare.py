@@ -181,8 +181,13 @@ def _paired(a: CaseResult, b: CaseResult, varied: str, run: Run) -> Comparison:
     level = stats.paid_level(len(run.plan.profile.looks))
     if rounds:
         estimate = stats.paired_ratio([a_s[r] for r in rounds], [b_s[r] for r in rounds], level)
+        basis = "one session, interleaved, paired by round"
     else:
         estimate = stats.between_session_ratio(list(a_s.values()), list(b_s.values()), level)
+        basis = (
+            "one session, no round in common: spread as between sessions, "
+            f"{percent(stats.BETWEEN_SESSION_SD_LN)} from a published prior"
+        )
     return Comparison(
         a=a.case,
         b=b.case,
@@ -191,7 +196,7 @@ def _paired(a: CaseResult, b: CaseResult, varied: str, run: Run) -> Comparison:
         varied=varied,
         estimate=estimate,
         verdict=stats.verdict(estimate),
-        basis="one session, interleaved, paired by round",
+        basis=basis,
         flags=tuple(sorted({*a.flags, *b.flags, *run.flags})),
     )
 
@@ -326,9 +331,9 @@ def _incomparable(a: Run, b: Run, left: CaseResult, right: CaseResult) -> dict[s
 
 
 def _plainly(value: object) -> str:
-    """A field as people read it: options as ``name=value``."""
+    """A field as people read it: options as ``name=value``, whose order says nothing."""
     if isinstance(value, tuple):
-        return ", ".join(f"{name}={x}" for name, x in value) or "none"
+        return ", ".join(f"{name}={x}" for name, x in sorted(value)) or "none"
     return str(value)
 
 

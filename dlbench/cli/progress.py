@@ -55,14 +55,18 @@ class Progress:
         label = case.label.replace(f" b{case.batch_size}", "")
         self._out.print(f"batch auto: {show.clean(label)}: {batch_size} -> {show.clean(said)}")
 
-    def begin(self, plan: Plan, run_id: str, trials: Sequence[Trial]) -> None:
-        """Show the plan's size; open the live view on a terminal."""
+    def begin(
+        self, plan: Plan, run_id: str, trials: Sequence[Trial], problems: Sequence[str]
+    ) -> None:
+        """Show the plan's size and what is lost; open the live view on a terminal."""
         self._plan, self._trials = plan, trials
         again = f", {len(trials)} trials already there" if trials else ""
         self._out.print(
             f"run [bold]{show.clean(run_id)}[/]: {len(plan.cases)} cases, "
             f"profile {plan.profile.name}{again}"
         )
+        for problem in problems:
+            self._out.print(f"[yellow]journal[/]: {show.clean(problem)}", soft_wrap=True)
         if self._out.is_terminal:
             from rich.live import Live
 

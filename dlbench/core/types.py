@@ -461,7 +461,8 @@ class Environment:
     """The machine and the software of one session, as far as they can change a result.
 
     ``machine`` is a readable name without a host name in it; ``fingerprint`` is equal for two
-    sessions exactly when resuming one on the other is sound.
+    sessions of the same hardware, devices and software. Limits such as affinity or the governor are
+    among the facts alone: resuming asks for those too.
     """
 
     machine: str
@@ -645,6 +646,10 @@ class Monitored:
     windows: tuple[Window, ...]
     host: tuple[Track, ...]
     devices: tuple[MonitoredDevice, ...]
+
+
+DAMAGE = "journal_damage"
+"""The note of a run whose journal had lines that could not be read when it was resumed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import dlbench
+from dlbench import environment as environments
 from dlbench import own_models
 from dlbench import plan as planning
 from dlbench.core.errors import DocumentError, GateError, InterruptedSearchError, UsageError
 from dlbench.core.types import (
     Absent,
+    DAMAGE,
     BatchProbe,
     Case,
     CaseResult,
@@ -60,8 +62,10 @@ class Observer(Protocol):
         """The search for a case's batch size has tried one."""
         ...
 
-    def begin(self, plan: Plan, run_id: str, trials: Sequence[Trial]) -> None:
-        """The session starts, with the trials that a resumed one already has."""
+    def begin(
+        self, plan: Plan, run_id: str, trials: Sequence[Trial], problems: Sequence[str]
+    ) -> None:
+        """The session starts, with the trials that a resumed one has, and what its journal has lost."""
         ...
 
     def trial_begins(self, upcoming: Next) -> None:
@@ -83,7 +87,9 @@ class Silent:
     def probed(self, case: Case, batch_size: int, found: BatchProbe) -> None:
         """Not looked at."""
 
-    def begin(self, plan: Plan, run_id: str, trials: Sequence[Trial]) -> None:
+    def begin(
+        self, plan: Plan, run_id: str, trials: Sequence[Trial], problems: Sequence[str]
+    ) -> None:
         """Not looked at."""
 
     def trial_begins(self, upcoming: Next) -> None:
@@ -97,6 +103,15 @@ class Silent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Before:
+    """What the journal of a resumed session already holds; of a new one nothing."""
+
+    trials: tuple[Trial, ...] = ()
+    notes: dict[str, Note] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
 class Finished:
     """What a session leaves: the run, and where it lies (a journal if it was interrupted)."""
 
@@ -137,7 +152,7 @@ def run_plan(
     )
     with _locks(plan, devices, settings):
         book = journal.Journal.create(settings.folder, header)
-        return _conduct(header, book, (), devices, settings, observer or Silent())
+        return _conduct(header, book, _Before(), devices, settings, observer or Silent())
 
 
 def search_batches(
@@ -188,20 +203,39 @@ def resume(
     settings = replace(settings, folder=path.parent)
     with _locks(header.plan, devices, settings):
         book, contents = journal.Journal.resume(path)
-        book.append_note("resumed_utc", datetime.now(UTC).strftime(UTC_FORMAT))
-        trials = tuple(t for t in contents.trials if t.outcome.kind is not OutcomeKind.INTERRUPTED)
-        return _conduct(header, book, trials, devices, settings, observer or Silent())
+        before = _before(book, contents)
+        return _conduct(header, book, before, devices, settings, observer or Silent())
+
+
+def _before(book: journal.Journal, contents: journal.JournalContents) -> _Before:
+    """What counts of a journal, with all that it must be told by: when it was resumed, what is lost.
+
+    Both are written to it, since a torn line is gone when it is resumed again.
+    """
+    remarks: list[tuple[str, journal.Remark]] = [
+        ("resumed_utc", datetime.now(UTC).strftime(UTC_FORMAT)),
+        *((DAMAGE, problem) for problem in contents.problems),
+    ]
+    fresh = [remark for remark in remarks if remark not in contents.notes]
+    for name, value in fresh:
+        book.append_note(name, value)
+    told: dict[str, Note] = {}
+    for name, value in (*contents.notes, *fresh):
+        told[name] = f"{told[name]}; {value}" if name in told else value
+    return _Before(
+        trials=tuple(t for t in contents.trials if t.outcome.kind is not OutcomeKind.INTERRUPTED),
+        notes=told,
+        problems=contents.problems,
+    )
 
 
 def _same_machine(then: Environment, now: Environment) -> None:
-    if then.fingerprint != now.fingerprint:
-        changed = sorted(
-            name for name in then.versions if then.versions[name] != now.versions.get(name)
-        )
-        what = f" ({', '.join(changed)} changed)" if changed else ""
+    changed = environments.changed(then, now)
+    if then.fingerprint != now.fingerprint or changed:
+        what = f": {'; '.join(changed)}" if changed else ""
         raise GateError(
             f"the run was begun on {then.machine} and this is not that machine any more{what}",
-            "Start a new run; trials of two machines cannot stand in one document.",
+            "Make it so again, or start a new run: a document is of one machine.",
         )
 
 
@@ -232,7 +266,7 @@ def _locks(plan: Plan, devices: Sequence[DeviceInfo], settings: Settings) -> con
 def _conduct(
     header: journal.JournalHeader,
     book: journal.Journal,
-    trials: Sequence[Trial],
+    before: _Before,
     devices: Sequence[DeviceInfo],
     settings: Settings,
     observer: Observer,
@@ -242,10 +276,12 @@ def _conduct(
         book=book,
         workers=_workers(header.plan, devices, settings),
         observer=observer,
-        trials=list(trials),
+        trials=list(before.trials),
+        notes=dict(before.notes),
     )
     with book, stop_on_signals() as stop:
         session.notes |= _overhead(header.plan, devices)
+        observer.begin(header.plan, header.run_id, session.trials, before.problems)
         session.measure(stop)
     run = session.run(interrupted=stop.asked)
     if stop.asked:
@@ -284,7 +320,6 @@ class _Session:
         plan = self.header.plan
         self.elapsed_s = sum(_span_s(t) for t in self.trials)
         self.spans_s |= {t.case_id: _span_s(t) for t in self.trials}
-        self.observer.begin(plan, self.header.run_id, self.trials)
         while not stop.asked:
             upcoming = next_trial(
                 plan,

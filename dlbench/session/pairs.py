@@ -38,12 +38,27 @@ def next_of_pairs(
     ]
     if not active:
         return None
-    round_ = min(s.n_begun for s in active)
-    waiting = [s.pairing for s in active if s.n_begun == round_]
+    rounds = [(next_round(_of(s.pairing, measured), measured), s.pairing) for s in active]
+    round_ = min(n for n, _ in rounds)
+    waiting = [pairing for n, pairing in rounds if n == round_]
     pairing = min(waiting, key=lambda p: _drawn(plan, round_, f"pair:{p.a}"))
     if _out_of_time(plan, pairing, round_, elapsed_s, spans_s):
         return None
     return cases[_order(plan, pairing, round_)[0]], round_
+
+
+def next_round(own: Sequence[Trial], measured: Sequence[Trial] = ()) -> int:
+    """The round after one's last; never one that is over for all others.
+
+    Rounds are not counted: where a record was damaged one is missing, and measured late it would stand
+    beside trials of another time.
+    """
+    after = 1 + max((t.round for t in own), default=-1)
+    return max(after, *(t.round for t in measured), 0)
+
+
+def _of(pairing: Pairing, measured: Sequence[Trial]) -> list[Trial]:
+    return [t for t in measured if t.case_id in (pairing.a, pairing.b)]
 
 
 def pairs_stop_reason(

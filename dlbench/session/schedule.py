@@ -20,7 +20,8 @@ from dlbench.core import stats
 from dlbench.core.metrics import trial_seconds_per_sample
 from dlbench.core.types import Absent, Case, Plan, Trial
 from dlbench.paired.standing import standings
-from dlbench.session.pairs import next_of_pairs, pairs_stop_reason
+from dlbench.session.pairs import next_of_pairs, next_round, pairs_stop_reason
+
 
 SENTINEL_DRIFT = 0.03
 """A sentinel that moves by more than 3 % says that the machine changed during the session."""
@@ -53,7 +54,7 @@ def next_trial(
         spans_s: seconds that the latest trial of each case took, by case_id.
         lost_devices: ids of devices that must not be used any more.
     """
-    position = len(trials)
+    position = 1 + max((t.position for t in trials), default=-1)
     if plan.pairings:
         found = next_of_pairs(
             plan,
@@ -68,17 +69,17 @@ def next_trial(
     active = [c for c in plan.cases if stop_reason(plan, c, trials, lost_devices) is None]
     sentinel = next((c for c in plan.cases if c.case_id == plan.sentinel), None)
     watched = _watched(sentinel, trials, lost_devices)
-    n_sentinels = sum(t.role == "sentinel" for t in trials)
-    counts = {c.case_id: len(_measured_so_far(c, trials)) for c in active}
-    current = min(counts.values(), default=None)
-    if current is None or out_of_time(plan, counts, elapsed_s, spans_s or {}):
-        n_rounds = 1 + max((t.round for t in trials if t.role == "measure"), default=-1)
-        if sentinel and watched and n_sentinels <= n_rounds and n_rounds > 0:
-            return Next(case=sentinel, round=n_sentinels, role="sentinel", position=position)
+    measured = [t for t in trials if t.role == "measure"]
+    rounds = {c.case_id: next_round(_measured_so_far(c, trials), measured) for c in active}
+    due = next_round([t for t in trials if t.role == "sentinel"])
+    current = min(rounds.values(), default=None)
+    if current is None or out_of_time(plan, rounds, measured, elapsed_s, spans_s or {}):
+        if sentinel and watched and measured and due <= next_round(measured):
+            return Next(case=sentinel, round=due, role="sentinel", position=position)
         return None
-    if sentinel and watched and n_sentinels <= current:
-        return Next(case=sentinel, round=n_sentinels, role="sentinel", position=position)
-    waiting = [c for c in active if counts[c.case_id] == current]
+    if sentinel and watched and due <= current:
+        return Next(case=sentinel, round=due, role="sentinel", position=position)
+    waiting = [c for c in active if rounds[c.case_id] == current]
     case = _shuffled(plan, waiting, current)[0]
     return Next(case=case, round=current, role="measure", position=position)
 
@@ -125,22 +126,26 @@ def precision(plan: Plan, trials: Sequence[Trial]) -> float | None:
 
 
 def out_of_time(
-    plan: Plan, counts: Mapping[str, int], elapsed_s: float, spans_s: Mapping[str, float]
+    plan: Plan,
+    rounds: Mapping[str, int],
+    measured: Sequence[Trial],
+    elapsed_s: float,
+    spans_s: Mapping[str, float],
 ) -> bool:
-    """Whether the rest of the current round (a whole one at its start) would outlast the budget.
+    """Whether the current round (of the first, what is left of it) would outlast the budget.
 
-    A round is begun only if it fits: cases keep equal numbers of trials, so that their rounds can
-    be paired. A case that has never run has no known span and does not count. The plan's least rounds
-    run whatever the budget, and so does one case: a session that ends with nothing has wasted it.
+    A round is begun only if it fits, and a begun one is finished: cases keep equal numbers of trials,
+    so that their rounds can be paired. A case that has never run has no known span and does not count.
+    The plan's least rounds run whatever the budget, and so does one case: a session that ends with
+    nothing has wasted it.
     """
-    current = min(counts.values())
+    current = min(rounds.values())
     if plan.time_budget_s is None or current < plan.least_rounds:
         return False
-    rest = [c for c, n in counts.items() if n == current]
-    begun = len(rest) < len(counts)
+    begun = any(t.round == current for t in measured)
     if begun == (current > 0):
         return False
-    needed_s = sum(spans_s.get(case_id, 0.0) for case_id in rest)
+    needed_s = sum(spans_s.get(case_id, 0.0) for case_id, n in rounds.items() if n == current)
     return elapsed_s + needed_s > plan.time_budget_s
 
 

@@ -25,6 +25,9 @@ from dlbench.store import codec
 SUFFIX = ".journal"
 CRC_DIGITS = 8
 
+Remark = str | int | float | bool
+"""A note's value."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalHeader:
@@ -44,7 +47,7 @@ class JournalContents:
 
     header: JournalHeader
     trials: tuple[Trial, ...]
-    notes: tuple[tuple[str, str | int | float | bool], ...]
+    notes: tuple[tuple[str, Remark], ...]
     problems: tuple[str, ...]
     whole_bytes: int
 
@@ -106,7 +109,7 @@ class Journal:
         """Write one trial; when this returns it survives a power failure."""
         self._append({"kind": "trial", "trial": codec.to_plain(trial)})
 
-    def append_note(self, name: str, value: str | int | float | bool) -> None:  # noqa: PYI041
+    def append_note(self, name: str, value: Remark) -> None:
         """Write a remark on the run itself, such as that it was resumed."""
         self._append({"kind": "note", "name": name, "value": value})
 
@@ -151,7 +154,7 @@ def read_journal(path: Path) -> JournalContents:
     problems: list[str] = []
     header: JournalHeader | None = None
     trials: list[Trial] = []
-    notes: list[tuple[str, str | int | float | bool]] = []
+    notes: list[tuple[str, Remark]] = []
     for number, line in enumerate(lines, start=1):
         try:
             record = _record(line, f"line {number}")
@@ -160,7 +163,7 @@ def read_journal(path: Path) -> JournalContents:
             elif record.get("kind") == "trial":
                 trials.append(codec.convert(Trial, record.get("trial"), f"line {number}"))
             elif record.get("kind") == "note":
-                notes.append((str(record.get("name")), record["value"]))
+                notes.append(_note(record, f"line {number}"))
             else:
                 problems.append(f"line {number} is of an unknown kind and was left out")
         except DlbenchError as error:
@@ -190,6 +193,13 @@ def _record(line: bytes, name: str) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise DocumentError(f"{name} is not a record", "The file was damaged.")
     return record
+
+
+def _note(record: dict[str, Any], name: str) -> tuple[str, Remark]:
+    value = record.get("value")
+    if not isinstance(value, Remark):
+        raise DocumentError(f"{name} is a note without a plain value", "The file was damaged.")
+    return str(record.get("name")), value
 
 
 def _header(record: dict[str, Any], path: Path) -> JournalHeader:

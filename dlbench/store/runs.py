@@ -58,12 +58,12 @@ def seal(run: Run, folder: Path, journal: Path | None = None) -> Path:
 
 
 def _is_document_of(path: Path, run: Run) -> bool:
-    """Whether the document there is this run's: all the same but for the time it was written."""
+    """Whether the document there is this run's: all the same but for when it was written, and how."""
     try:
         there = read_run(path)
     except DocumentError:
         return False
-    return replace(there, finished_utc=run.finished_utc) == run
+    return replace(there, finished_utc=run.finished_utc, notes=run.notes) == run
 
 
 def read_run(path: Path) -> Run:

@@ -8,32 +8,37 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks.kill_resume import LATEST_S, MOST_KILLS, N_TRIALS, kill_and_resume, resume
 from dlbench import session
+from dlbench.analysis import check
 from dlbench.core.errors import GateError
-from dlbench.core.types import OutcomeKind, Plan, Run
+from dlbench.core.metrics import seconds_per_sample
+from dlbench.core.types import OutcomeKind, Plan, Run, Trial
 from dlbench.store import journal, runs
 from tests import sessions, waiting
 
 
-def _barely_begun(results: Path, plan: Plan, fingerprint: str | None = None) -> None:
-    """A journal as a session leaves it that is killed before its first trial ends."""
+def _barely_begun(results: Path, plan: Plan, trials: Sequence[Trial] = (), **changes: Any) -> None:
+    """A journal as a session leaves it that is killed before its next trial ends."""
     here = sessions.surroundings()
     header = journal.JournalHeader(
         run_id="x",
         created_utc="2026-01-01T00:00:00Z",
         dlbench_version="0.1.0",
         plan=plan,
-        environment=replace(here, fingerprint=fingerprint or here.fingerprint),
+        environment=replace(here, **changes),
     )
-    with journal.Journal.create(results, header):
-        pass
+    with journal.Journal.create(results, header) as book:
+        for trial in trials:
+            book.append_trial(trial)
 
 
 def test_sigkill_at_random_moments_loses_nothing(results: Path) -> None:
@@ -44,6 +49,61 @@ def test_sigkill_at_random_moments_loses_nothing(results: Path) -> None:
     generator = random.Random(17)
     delays_s = [generator.uniform(0, LATEST_S) for _ in range(MOST_KILLS)]
     assert MOST_KILLS - 1 <= kill_and_resume(results, delays_s) < N_TRIALS
+
+
+class _Listener(session.Silent):
+    """Keeps what a session says at its start."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def begin(
+        self, plan: Plan, run_id: str, trials: Sequence[Trial], problems: Sequence[str]
+    ) -> None:
+        """What is lost."""
+        self.problems += problems
+
+
+def test_a_damaged_line_is_said_and_its_trial_measured_anew(results: Path) -> None:
+    """By the session and its document; no position and no round of a case is there twice."""
+    cases = [sessions.fake_case(n=str(n)) for n in range(2)]
+    profile = replace(sessions.PROFILE, looks=(3,), target_half_width=1e-9)
+    whole = sessions.run(sessions.plan(cases, profile=profile), results).run
+    trials = sorted((t for r in whole.results for t in r.trials), key=lambda t: t.position)
+    _barely_begun(results, whole.plan, trials=trials[:5])
+    path = results / "x.journal"
+    lines = path.read_bytes().split(b"\n")
+    lines[3] = lines[3].replace(b"0.0", b"0.1", 1)
+    path.write_bytes(b"\n".join(lines) + b"deadbeef {half")
+    listener = _Listener()
+    run = resume(path, listener).run
+    lost = ["line 4 does not match its checksum; the line was left out"]
+    lost += ["the last line was torn (14 bytes) and was dropped"]
+    assert listener.problems == lost
+    assert run.notes["journal_damage"] == "; ".join(lost)
+    assert str(run.notes["resumed_utc"]).endswith("Z")
+    assert sorted(t.position for r in run.results for t in r.trials) == [0, 1, 3, 4, 5, 6]
+    rounds = [sorted(t.round for t in r.trials) for r in run.results]
+    assert sorted(rounds) == [[0, 1, 2], [0, 2, 3]]
+    assert [len(seconds_per_sample(r)) for r in run.results] == [3, 3]
+    broken = [c.rule for c in check.check_run(run) if c.passed is False]
+    assert not {"positions_unique", "interleaved"} & {*broken}
+
+
+def test_what_was_lost_is_still_said_after_another_interruption(results: Path) -> None:
+    """A torn line is gone by then, and a damaged one is told once."""
+    _barely_begun(results, sessions.plan([sessions.fake_case()]))
+    path = results / "x.journal"
+    for torn in (b"0badcafe {}\ndeadbeef {half", b"cut"):
+        with path.open("ab") as file:
+            file.write(torn)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(session, "_conduct", lambda _header, book, *_: book.close())
+            resume(path)
+    assert resume(path).run.notes["journal_damage"] == (
+        "line 2 does not match its checksum; the line was left out; the last line was torn (14 bytes) "
+        "and was dropped; the last line was torn (3 bytes) and was dropped"
+    )
 
 
 class _Later(datetime):
@@ -127,6 +187,24 @@ def test_a_changed_machine_is_refused(results: Path) -> None:
     """Trials of two machines do not get into one document."""
     _barely_begun(results, sessions.plan([sessions.fake_case()]), fingerprint="another")
     with pytest.raises(GateError, match="is not that machine any more"):
+        resume(results / "x.journal")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("affinity_cores", 16),
+        ("memory_limit_mib", 512.0),
+        ("governor", "powersave"),
+        ("power_source", "battery"),
+    ],
+)
+def test_other_limits_are_refused_by_name(results: Path, name: str, value: str | float) -> None:
+    """Sixteen threads on one core would be another measurement, in the same document."""
+    here = sessions.surroundings()
+    facts = {**here.facts, name: value}
+    _barely_begun(results, sessions.plan([sessions.fake_case()]), facts=facts)
+    with pytest.raises(GateError, match=f"{name} was {value} and is "):
         resume(results / "x.journal")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from dlbench.core import units
-from dlbench.core.types import Run
+from dlbench.core.types import DAMAGE, Run
 from dlbench.measure.sampler import HARNESS_SHARE, harness_share
 from dlbench.report.content import Content
 from dlbench.report.render import render
@@ -36,7 +36,7 @@ fp32 reference; a trial that fails a rule has no speed.</li>
 run.plan.profile.target_half_width) }} %), seed {{ run.plan.seed }}
 {%- if drift(run) %}; the sentinel moved by {{ drift(run) }} during the run
 {%- if 'drift' in run.flags %}, more than 3 %: the machine itself changed{% endif %}{% endif %}.
-{{- overhead(run) }}</li>
+{{- overhead(run) }}{{ resumed(run) }}</li>
 {% endfor %}
 <li>A result holds for this machine, these versions and these settings. Another day on the same kind of
 machine may differ by several per cent.</li>
@@ -52,6 +52,7 @@ def html(content: Content) -> Markup | None:
         synthetic=_synthetic(content),
         drift=_drift,
         overhead=_overhead,
+        resumed=_resumed,
     )
 
 
@@ -62,6 +63,13 @@ def _synthetic(content: Content) -> bool:
 def _drift(run: Run) -> str:
     moved = run.notes.get("sentinel_drift")
     return f"{moved:.1%}" if isinstance(moved, float) else ""
+
+
+def _resumed(run: Run) -> str:
+    """That it was interrupted, and what its journal had lost by then."""
+    when, lost = run.notes.get("resumed_utc"), run.notes.get(DAMAGE)
+    words = f" Resumed {when}." if when else ""
+    return f"{words} Its journal was damaged: {lost}." if lost else words
 
 
 def _overhead(run: Run) -> str:

@@ -224,6 +224,16 @@ def test_an_edit_is_seen_by_the_hash() -> None:
     assert check.content_check("a", "b").passed is False
 
 
+def test_only_noted_damage_leaves_a_gap_between_positions() -> None:
+    """A record that was lost took its position with it; no note makes up for two trials at one."""
+    (rule, _) = check.RULES["positions_unique"]
+    gap = VIOLATIONS["positions_unique"]
+    noted: dict[str, Any] = {"notes": {"journal_damage": "line 4 does not match its checksum"}}
+    assert list(rule(gap)) != []
+    assert list(rule(replace(gap, **noted))) == []
+    assert list(rule(replace(_trial(position=LAST[0].position), **noted))) != []
+
+
 @pytest.mark.parametrize(
     ("n", "n_late", "flags", "sound"),
     [

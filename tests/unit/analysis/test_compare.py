@@ -108,6 +108,31 @@ def test_only_common_rounds_are_paired() -> None:
     assert compare.within(run)[0].estimate.n == 3
 
 
+def test_without_a_common_round_nothing_is_called_paired() -> None:
+    """Damage can leave two cases with trials of other rounds; the basis says what stood in."""
+    moved = builders.result(B, [0.01] * 3)
+    moved = replace(moved, trials=tuple(replace(t, round=t.round + 3) for t in moved.trials))
+    (found,) = compare.within(_run(builders.result(A, [0.02] * 3), moved))
+    assert found.basis == (
+        "one session, no round in common: spread as between sessions, 3.7 % from a published prior"
+    )
+    assert found.estimate.interval is not None
+    assert found.estimate.interval.low < 1.8
+
+
+def test_the_order_of_options_is_no_difference() -> None:
+    """Older documents have them as they were typed."""
+    one, two = ("a", "1"), ("b", "2")
+    a, b = (
+        _run(builders.result(replace(A, options=options), NOISE))
+        for options in ((one, two), (two, one))
+    )
+    assert len(compare.across(a, b).comparisons) == 1
+    other = _run(builders.result(replace(A, options=(one, ("b", "3"))), NOISE))
+    with pytest.raises(GateError, match="options differs: a=1, b=2 and a=1, b=3"):
+        compare.across(b, other)
+
+
 def _elsewhere(**changes: Any) -> Environment:
     return replace(builders.ENVIRONMENT, machine="other-8c", **changes)
 

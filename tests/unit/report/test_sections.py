@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from dlbench.report import content
-from tests import documents
+from dlbench.report.sections import method
+from tests import builders, documents
 
 PAGE = Path(__file__).parents[3] / "docs/extend/add-a-report-section.md"
 
@@ -27,3 +28,14 @@ def test_the_section_in_the_docs_is_a_section(tmp_path: Path) -> None:
     assert isinstance(section.ORDER, int)
     assert section.html(found).count("<tr data-r=") == len(found.rows) - 1  # the fake was skipped
     assert section.html(content.of([documents.empty_run()])) is None
+
+
+def test_the_method_says_what_a_resumed_run_has_lost() -> None:
+    """When, and which lines; text of a document is escaped."""
+    notes = {"resumed_utc": "2026-01-01T00:05:00Z", "journal_damage": "line <4> was left out"}
+    run = builders.run([builders.result(builders.case(), [0.01])], notes=notes)
+    page = str(method.html(content.of([run])))
+    assert (
+        " Resumed 2026-01-01T00:05:00Z. Its journal was damaged: line &lt;4&gt; was left out."
+        in page
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from dlbench import paired
@@ -33,9 +33,9 @@ def plan_of(*pairs: tuple[Case, Case], **changes: object) -> Plan:
     return replace(planned, profile=profile, **changes)  # type: ignore[arg-type]
 
 
-def play(plan: Plan, median: Median, **options: object) -> list[Trial]:
-    """Run a whole schedule."""
-    trials: list[Trial] = []
+def play(plan: Plan, median: Median, begun: Sequence[Trial] = (), **options: object) -> list[Trial]:
+    """Run a whole schedule, or the rest of one."""
+    trials = list(begun)
     while (upcoming := schedule.next_trial(plan, trials, **options)) is not None:  # type: ignore[arg-type]
         seconds = median(upcoming.case, upcoming.round)
         if seconds is None:
@@ -68,6 +68,21 @@ def test_pairs_are_whole_and_who_is_first_is_drawn() -> None:
     first = sum(pair[0] == A.case_id for pair in pairs)
     assert 20 <= first <= 44
     assert [t.round for t in trials[::2]] == list(range(64))
+
+
+def test_a_lost_pair_is_replaced_by_a_pair_of_its_own() -> None:
+    """Where records were damaged, no trial takes the place of another one."""
+    plan = plan_of((A, B))
+    whole = play(plan, _noisy(0.01, b_slower=0.2))
+    for damaged in ({4}, {4, 5}, {len(whole) - 2, len(whole) - 1}):
+        left = [t for t in whole if t.position not in damaged]
+        trials = play(plan, _noisy(0.01, b_slower=0.2), begun=left)
+        places = [(t.case_id, t.round) for t in trials]
+        assert len(set(places)) == len(places)
+        assert len({t.position for t in trials}) == len(trials)
+        rounds = [t.round for t in sorted(trials, key=lambda t: t.position)]
+        assert rounds == sorted(rounds)
+        assert len(standings(plan, trials)[0].differences) == 8
 
 
 def test_a_clear_difference_stops_at_the_first_look() -> None:

@@ -168,6 +168,44 @@ def test_a_begun_round_is_finished() -> None:
     assert upcoming.round == 1
 
 
+def test_a_begun_round_is_finished_also_where_those_that_ran_in_it_have_enough() -> None:
+    """Else the others would have a trial less, because of how the first ones came out."""
+    plan = builders.plan([A, B], sentinel=None, time_budget_s=30.0)
+    trials = [builders.trial(of, n) for n in range(2) for of in (A, B)]
+    third = schedule.next_trial(plan, trials)
+    assert third is not None
+    trials.append(builders.trial(third.case, 2))
+    assert schedule.stop_reason(plan, third.case, trials) is not None
+    spans_s = {A.case_id: 10.0, B.case_id: 10.0}
+    upcoming = schedule.next_trial(plan, trials, elapsed_s=50.0, spans_s=spans_s)
+    assert upcoming is not None
+    assert (upcoming.case, upcoming.round) == (B if third.case == A else A, 2)
+
+
+@pytest.mark.parametrize("damaged", range(13))
+def test_a_lost_record_is_measured_again_in_a_round_of_its_own(damaged: int) -> None:
+    """No round of a case or of the sentinel, and no position, comes twice; no round is late."""
+    plan = builders.plan([A, B, C])
+    whole = _play(plan, _quiet(A, B, C))
+    trials = [t for t in whole if t.position != damaged]
+    for _ in range(9):
+        upcoming = schedule.next_trial(plan, trials)
+        if upcoming is None:
+            break
+        trials.append(
+            builders.trial(
+                upcoming.case, upcoming.round, role=upcoming.role, position=upcoming.position
+            )
+        )
+    places = [(t.case_id, t.role, t.round) for t in trials]
+    assert len(set(places)) == len(places)
+    assert len({t.position for t in trials}) == len(trials)
+    rounds = [t.round for t in sorted(trials, key=lambda t: t.position) if t.role == "measure"]
+    assert rounds == sorted(rounds)
+    measured = [t.case_id for t in trials if t.role == "measure"]
+    assert {measured.count(c.case_id) for c in (A, B, C)} == {3}
+
+
 def test_after_the_budget_the_sentinel_closes_the_session() -> None:
     """First, between and last holds for a session that was cut short too."""
     plan = builders.plan([A, B], time_budget_s=1.0)

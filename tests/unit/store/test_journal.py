@@ -68,6 +68,17 @@ def test_a_corrupt_line_is_refused_and_the_rest_shown(results: Path) -> None:
     assert contents.problems == ("line 3 does not match its checksum; the line was left out",)
 
 
+@pytest.mark.parametrize("value", [None, [], {}])
+def test_a_note_without_a_plain_value_is_refused(value: object, results: Path) -> None:
+    """Its checksum holds, and it would get into the document."""
+    path = _written(results)
+    with Journal.resume(path)[0] as book:
+        book.append_note("odd", value)  # type: ignore[arg-type]
+    contents = read_journal(path)
+    assert [name for name, _ in contents.notes] == ["resumed_utc"]
+    assert contents.problems == ("line 6 is a note without a plain value; the line was left out",)
+
+
 def test_resuming_cuts_the_torn_tail_and_appends(results: Path) -> None:
     """The next record does not stick to half of one."""
     path = _written(results)
