@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from dlbench.analysis import sessions
 from dlbench.analysis.contests import PROPER_NAMES, contests
 from dlbench.analysis.surroundings import differences
-from dlbench.core import stats
+from dlbench.core import drift, stats
 from dlbench.core.errors import GateError
 from dlbench.core.metrics import seconds_per_sample
 from dlbench.core.stats import RatioEstimate, SessionSpread, Verdict
@@ -129,11 +129,12 @@ def within(run: Run) -> tuple[Comparison, ...]:
     if run.plan.pairings:
         return _of_pairs(run)
     found = []
+    flags = drift.flags(run)
     results = sorted(run.results, key=lambda r: r.case.label)
     for a, b in itertools.combinations(results, 2):
         varied = _only_difference(a.case, b.case)
         if varied is not None and a.measured and b.measured:
-            found.append(_paired(a, b, varied, run))
+            found.append(_paired(a, b, varied, run, flags))
     return tuple(found)
 
 
@@ -174,7 +175,9 @@ def _only_difference(a: Case, b: Case) -> str | None:
     return name if same == b else None
 
 
-def _paired(a: CaseResult, b: CaseResult, varied: str, run: Run) -> Comparison:
+def _paired(
+    a: CaseResult, b: CaseResult, varied: str, run: Run, flags: Sequence[str]
+) -> Comparison:
     a_s, b_s = seconds_per_sample(a), seconds_per_sample(b)
     rounds = sorted(set(a_s) & set(b_s))
     # Both cases stop at looks, so what stands at the end pays for the looks here too.
@@ -197,7 +200,7 @@ def _paired(a: CaseResult, b: CaseResult, varied: str, run: Run) -> Comparison:
         estimate=estimate,
         verdict=stats.verdict(estimate),
         basis=basis,
-        flags=tuple(sorted({*a.flags, *b.flags, *run.flags})),
+        flags=tuple(sorted({*a.flags, *b.flags, *flags})),
     )
 
 
@@ -241,6 +244,7 @@ def across(
         GateError: there is nothing that may be compared; the first reason is named.
     """
     spreads = sessions.spread(a, known), sessions.spread(b, known)
+    flags = {*drift.flags(a), *drift.flags(b)}
     comparisons: list[Comparison] = []
     refusals: list[Refusal] = []
     matches = list(_matches(a, b))
@@ -253,7 +257,7 @@ def across(
             words = barred[0] if barred else next(iter(reasons.values()))
             refusals.append(Refusal(a=left.case, b=right.case, reason=words))
         else:
-            found = _unpaired(a, b, left, right, spreads)
+            found = _unpaired(a, b, left, right, spreads, flags)
             comparisons.append(replace(found, allowed=tuple(reasons.values())))
     if not comparisons:
         raise GateError(
@@ -343,6 +347,7 @@ def _unpaired(
     left: CaseResult,
     right: CaseResult,
     spreads: tuple[SessionSpread, SessionSpread],
+    flags: set[str],
 ) -> Comparison:
     estimate = stats.between_session_ratio(
         list(seconds_per_sample(left).values()),
@@ -358,7 +363,7 @@ def _unpaired(
         estimate=estimate,
         verdict=stats.verdict(estimate, stats.BETWEEN_SESSION_ZONE),
         basis=f"other sessions, no verdict under 10 %; {_basis(*spreads)}",
-        flags=tuple(sorted({*left.flags, *right.flags, *a.flags, *b.flags})),
+        flags=tuple(sorted({*left.flags, *right.flags, *flags})),
     )
 
 

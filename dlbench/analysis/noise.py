@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dlbench import paired
-from dlbench.core import stats
-from dlbench.core.metrics import seconds_per_sample, trial_seconds_per_sample
-from dlbench.core.types import Absent, Run
+from dlbench.core import drift, stats
+from dlbench.core.metrics import seconds_per_sample
+from dlbench.core.types import Absent, Estimated, Run
 from dlbench.core.units import percent
 
 
@@ -22,14 +22,14 @@ class Noise:
     ``resolves`` is the difference between two cases with ``n`` trials each that an interval of the
     run's own level finds 95 times in 100; ``ab_resolves`` the same for ``dlbench ab`` with all its
     pairs. Both take two trials of one round as independent, which is the worst that they can be.
-    ``sentinel_moved`` is how far the sentinel moved meanwhile.
+    ``sentinel_moved`` is by how much the sentinel's time changed meanwhile.
     """
 
     trial_spread: float
     n: int
     resolves: float
     ab_resolves: float
-    sentinel_moved: float | Absent
+    sentinel_moved: Estimated | Absent
 
 
 def noise(run: Run) -> Noise | Absent:
@@ -54,7 +54,7 @@ def noise(run: Run) -> Noise | Absent:
         n=n,
         resolves=_resolves(sd, n, level),
         ab_resolves=_resolves(sd, paired.LOOKS[-1], stats.paid_level(len(paired.LOOKS))),
-        sentinel_moved=_sentinel_moved(run),
+        sentinel_moved=drift.of(run),
     )
 
 
@@ -72,15 +72,6 @@ def _resolves(sd: float, n: int, level: float) -> float:
     return math.expm1((test + statistics.NormalDist().inv_cdf(paired.POWER)) * error)
 
 
-def _sentinel_moved(run: Run) -> float | Absent:
-    """Largest over smallest median of the sentinel's trials, minus one."""
-    trials = [t for r in run.results for t in r.trials if t.role == "sentinel" and t.outcome.ok]
-    if len(trials) < 2:  # noqa: PLR2004 - moving takes two
-        return Absent(reason="the sentinel ran less than twice")
-    medians = [trial_seconds_per_sample(t) for t in trials]
-    return max(medians) / min(medians) - 1
-
-
 NOTHING = 10.0
 """1,000 % and more is seen without statistics: to resolve no less is to resolve nothing."""
 
@@ -90,9 +81,7 @@ def sentence(found: Noise | Absent) -> str:
     if isinstance(found, Absent):
         return f"what this run resolves is not known: {found.reason}"
     sentinel = (
-        ""
-        if isinstance(found.sentinel_moved, Absent)
-        else f", the sentinel moved by {percent(found.sentinel_moved)}"
+        "" if isinstance(found.sentinel_moved, Absent) else f", {drift.words(found.sentinel_moved)}"
     )
     trials = f"{found.n} trial{'s' * (found.n != 1)} each"
     if found.resolves > NOTHING:

@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from dlbench.core import metrics, stats, units
+from dlbench.core import drift, metrics, stats, units
 from dlbench.core.errors import DlbenchError
 from dlbench.core.types import (
     Absent,
@@ -164,12 +164,11 @@ def run_table(run: Run) -> None:
         if not result.outcome.ok:
             _failure(result)
     skips(run.plan.skips)
-    if "drift" in run.flags:
-        moved = run.notes.get("sentinel_drift")
-        by = f" by {moved:.1%}" if isinstance(moved, float) else ""
+    moved = drift.of(run)
+    if not isinstance(moved, Absent) and drift.drifted(moved):
+        words = f"the machine itself changed during the run ({drift.words(moved)})"
         out.print(
-            f"[yellow]drift[/]: the machine itself changed during the run (sentinel moved{by}); "
-            "intervals include what fell between trials",
+            f"[yellow]drift[/]: {clean(words)}; intervals include what fell between trials",
             soft_wrap=True,
         )
 
@@ -413,7 +412,7 @@ def run_summary(run: Run) -> dict[str, Any]:
     return {
         "run_id": run.run_id,
         "machine": run.environment.machine,
-        "flags": list(run.flags),
+        "flags": list(drift.flags(run)),
         "cases": [
             {
                 "case_id": result.case.case_id,

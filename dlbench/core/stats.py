@@ -158,6 +158,26 @@ def centre_and_interval(xs: Sequence[float], level: float) -> tuple[float, Inter
     return statistics.fmean(xs), student_interval(xs, level)
 
 
+def linear_change(
+    xs: Sequence[float], ys: Sequence[float], level: float
+) -> tuple[float, Interval | None]:
+    """By how much the straight line through points rises from the first x to the last.
+
+    With Student's t interval of its slope; None for two points. The xs must not all be the same.
+    """
+    slope, intercept = statistics.linear_regression(xs, ys)
+    span, n = max(xs) - min(xs), len(xs)
+    if n < LEAST_TRIALS_FOR_INTERVAL:
+        return slope * span, None
+    centre = statistics.fmean(xs)
+    spread_x = sum((x - centre) ** 2 for x in xs)
+    residual = sum((y - intercept - slope * x) ** 2 for x, y in zip(xs, ys, strict=True))
+    error = math.sqrt(residual / (n - 2) / spread_x)
+    half = student_t_quantile((1 + level) / 2, n - 2) * error * span
+    change = slope * span
+    return change, Interval(low=change - half, high=change + half, level=level)
+
+
 def case_centre(medians_s: Sequence[float]) -> float:
     """The typical duration over trials, given each trial's median duration in seconds."""
     centre, _ = centre_and_interval([math.log(m) for m in medians_s], LEVEL)

@@ -19,10 +19,11 @@ import dlbench
 from dlbench import environment as environments
 from dlbench import own_models
 from dlbench import plan as planning
+from dlbench.core import drift
 from dlbench.core.errors import DocumentError, GateError, InterruptedSearchError, UsageError
 from dlbench.core.types import (
-    Absent,
     DAMAGE,
+    Absent,
     BatchProbe,
     Case,
     CaseResult,
@@ -35,7 +36,7 @@ from dlbench.core.types import (
 )
 from dlbench.session import batch_search, counting
 from dlbench.session.lock import await_free, device_lock
-from dlbench.session.schedule import SENTINEL_DRIFT, Next, drift, next_trial, stop_reason
+from dlbench.session.schedule import Next, next_trial, stop_reason
 from dlbench.session.signals import StopSignal, stop_on_signals
 from dlbench.session.workers import UTC_FORMAT, Settings, Workers
 from dlbench.store import journal, runs
@@ -103,7 +104,6 @@ class Silent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Before:
     """What the journal of a resumed session already holds; of a new one nothing."""
 
@@ -112,6 +112,7 @@ class _Before:
     problems: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """What a session leaves: the run, and where it lies (a journal if it was interrupted)."""
 
@@ -280,8 +281,8 @@ def _conduct(
         notes=dict(before.notes),
     )
     with book, stop_on_signals() as stop:
-        session.notes |= _overhead(header.plan, devices)
         observer.begin(header.plan, header.run_id, session.trials, before.problems)
+        session.notes |= _overhead(header.plan, devices)
         session.measure(stop)
     run = session.run(interrupted=stop.asked)
     if stop.asked:
@@ -351,7 +352,6 @@ class _Session:
 
     def run(self, *, interrupted: bool) -> Run:
         """The document of all that was measured."""
-        moved = drift(self.trials)
         plan = counting.counted(self.header.plan, self.trials)
         return Run(
             run_id=self.header.run_id,
@@ -361,8 +361,8 @@ class _Session:
             plan=plan,
             environment=self.header.environment,
             results=tuple(self.result(case, interrupted=interrupted) for case in plan.cases),
-            flags=("drift",) if moved is not None and moved > SENTINEL_DRIFT else (),
-            notes=self.notes | ({} if moved is None else {"sentinel_drift": moved}),
+            flags=(drift.FLAG,) if drift.drifted(drift.drift(self.trials)) else (),
+            notes=self.notes,
         )
 
     def result(self, case: Case, *, interrupted: bool) -> CaseResult:

@@ -23,10 +23,6 @@ from dlbench.paired.standing import standings
 from dlbench.session.pairs import next_of_pairs, next_round, pairs_stop_reason
 
 
-SENTINEL_DRIFT = 0.03
-"""A sentinel that moves by more than 3 % says that the machine changed during the session."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Next:
     """The trial to run now."""
@@ -147,17 +143,6 @@ def out_of_time(
         return False
     needed_s = sum(spans_s.get(case_id, 0.0) for case_id, n in rounds.items() if n == current)
     return elapsed_s + needed_s > plan.time_budget_s
-
-
-def drift(trials: Sequence[Trial]) -> float | None:
-    """By how much the sentinel (or an only case) moved: largest over smallest median, minus one."""
-    watched = [t for t in trials if t.role == "sentinel" and t.outcome.ok]
-    if not watched and len({t.case_id for t in trials}) == 1:
-        watched = [t for t in trials if t.outcome.ok]
-    if len(watched) < 2:  # noqa: PLR2004 - drift needs two points
-        return None
-    medians_s = [trial_seconds_per_sample(t) for t in watched]
-    return max(medians_s) / min(medians_s) - 1
 
 
 def _measured_so_far(case: Case, trials: Sequence[Trial]) -> list[Trial]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from dlbench.core import units
-from dlbench.core.types import DAMAGE, Run
+from dlbench.core import drift, units
+from dlbench.core.types import DAMAGE, Absent, Run
 from dlbench.measure.sampler import HARNESS_SHARE, harness_share
 from dlbench.report.content import Content
 from dlbench.report.render import render
@@ -34,8 +34,7 @@ fp32 reference; a trial that fails a rule has no speed.</li>
 {% for run in runs %}
 <li>Run {{ run.run_id }}: profile {{ run.plan.profile.name }} (target ±{{ '%.0f' | format(100 *
 run.plan.profile.target_half_width) }} %), seed {{ run.plan.seed }}
-{%- if drift(run) %}; the sentinel moved by {{ drift(run) }} during the run
-{%- if 'drift' in run.flags %}, more than 3 %: the machine itself changed{% endif %}{% endif %}.
+{{- drift(run) }}.
 {{- overhead(run) }}{{ resumed(run) }}</li>
 {% endfor %}
 <li>A result holds for this machine, these versions and these settings. Another day on the same kind of
@@ -61,8 +60,11 @@ def _synthetic(content: Content) -> bool:
 
 
 def _drift(run: Run) -> str:
-    moved = run.notes.get("sentinel_drift")
-    return f"{moved:.1%}" if isinstance(moved, float) else ""
+    found = drift.of(run)
+    if isinstance(found, Absent):
+        return ""
+    changed = f", surely more than {100 * drift.LIMIT:g} %: the machine itself changed"
+    return f"; {drift.words(found)} during the run{changed if drift.drifted(found) else ''}"
 
 
 def _resumed(run: Run) -> str:

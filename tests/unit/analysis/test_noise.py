@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
 from dlbench.analysis import noise
 from dlbench.core import stats
-from dlbench.core.types import Absent, Run
+from dlbench.core.types import Absent, Estimated, Run
 from tests import builders
 
 A = builders.case(framework="pytorch")
@@ -64,15 +65,18 @@ def test_one_trial_resolves_nothing_that_is_known() -> None:
 
 
 def test_the_sentinels_movement_is_told() -> None:
-    """From its own trials only."""
-    result = builders.result(A, [0.01, 0.0101, 0.0099])
-    watched = tuple(builders.trial(A, r, s, role="sentinel") for r, s in enumerate((0.01, 0.0103)))
-    run = builders.run([builders.result(B, [0.01] * 3), builders.result(A, [])])
-    run = builders.run([run.results[0], builders.result(A, [], trials=result.trials + watched)])
-    found = noise.noise(run)
+    """From all trials of its case, with its interval."""
+    watched = builders.result(A, [0.01, 0.0102, 0.0101, 0.0103])
+    found = noise.noise(builders.run([watched, builders.result(B, [0.01] * 3)]))
     assert isinstance(found, noise.Noise)
-    assert found.sentinel_moved == pytest.approx(0.03)
-    assert "the sentinel moved by 3.0 %" in noise.sentence(found)
+    assert isinstance(found.sentinel_moved, Absent)
+    trials = tuple(replace(t, role="sentinel") for t in watched.trials[::2])
+    mixed = replace(watched, trials=trials + watched.trials[1::2])
+    found = noise.noise(builders.run([mixed, builders.result(B, [0.01] * 3)]))
+    assert isinstance(found, noise.Noise)
+    assert isinstance(found.sentinel_moved, Estimated)
+    assert found.sentinel_moved.value == pytest.approx(0.0239, abs=1e-4)
+    assert "the sentinel's time moved by +2.4 % [-3.0 %, +8.1 %]" in noise.sentence(found)
 
 
 @pytest.mark.parametrize(("df", "factor"), [(2, 4.415), (4, 2.372), (10, 1.593)])

@@ -6,6 +6,8 @@ import importlib.util
 import re
 from pathlib import Path
 
+import pytest
+
 from dlbench.report import content
 from dlbench.report.sections import method
 from tests import builders, documents
@@ -28,6 +30,24 @@ def test_the_section_in_the_docs_is_a_section(tmp_path: Path) -> None:
     assert isinstance(section.ORDER, int)
     assert section.html(found).count("<tr data-r=") == len(found.rows) - 1  # the fake was skipped
     assert section.html(content.of([documents.empty_run()])) is None
+
+
+@pytest.mark.parametrize(
+    ("last_s", "words"),
+    [
+        (0.01, "+0 % [+0 %, +0 %] during the run."),
+        (
+            0.013,
+            "+30 % [+30 %, +30 %] during the run, surely more than 3 %: the machine itself changed.",
+        ),
+    ],
+)
+def test_the_method_says_by_how_much_the_machine_drifted(last_s: float, words: str) -> None:
+    """By the trials, whatever flag an older document bears."""
+    medians_s = [0.01, (0.01 * last_s) ** 0.5, last_s]
+    run = builders.run([builders.result(builders.case(), medians_s)], flags=("drift",))
+    page = str(method.html(content.of([run])))
+    assert f"; the sentinel&#39;s time moved by {words}</li>" in page
 
 
 def test_the_method_says_what_a_resumed_run_has_lost() -> None:

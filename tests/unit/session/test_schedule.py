@@ -219,19 +219,3 @@ def test_after_the_budget_the_sentinel_closes_the_session() -> None:
     assert upcoming.role == "sentinel"
     trials.append(builders.trial(A, 1, role="sentinel"))
     assert schedule.next_trial(plan, trials, elapsed_s=6.0) is None
-
-
-@pytest.mark.parametrize(("last_s", "expected"), [(0.0100, 0.0), (0.0105, 0.05)])
-def test_drift_is_what_the_sentinel_moved(last_s: float, expected: float) -> None:
-    """Largest over smallest of its medians."""
-    trials = [
-        builders.trial(A, 0, 0.01, role="sentinel"),
-        builders.trial(B, 0, 0.5),
-        builders.trial(A, 1, last_s, role="sentinel"),
-    ]
-    assert schedule.drift(trials) == pytest.approx(expected)
-
-
-def test_one_sentinel_trial_tells_no_drift() -> None:
-    """A single point has no drift, which is not a drift of zero."""
-    assert schedule.drift([builders.trial(A, 0, role="sentinel"), builders.trial(B, 0)]) is None
