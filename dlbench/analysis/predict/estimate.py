@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dlbench.analysis.predict import calibration, leave_out, predictor
 from dlbench.analysis.predict.calibration import Calibration
-from dlbench.analysis.predict.cells import NEUTRAL_TDP_W, Encoder, usable
+from dlbench.analysis.predict.cells import NEUTRAL_TDP_W, Encoder, Floats, usable
 from dlbench.analysis.predict.devices import DeviceTable, is_slice, peak_tflops
 from dlbench.analysis.predict.kernel import Scales
 from dlbench.analysis.predict.predictor import Predictor
@@ -25,6 +25,12 @@ SD_OF_POLICY = 0.2
 """Of ln of what an expert's settings gain where nobody tried them on the architecture.
 
 Twice the 0.10 by which the compiler's gains of 1,159 models of timm's differ between Ada and Blackwell.
+"""
+GAIN_EXPONENT = 0.25
+"""Of the ratio of peaks, to which power ln of a policy's gain carries from the card that was tried.
+
+Experts' settings save traffic and launches; the slower a card's units, the less of its time these are.
+By ResNet-50's training in half precision: docs/decisions/0069.
 """
 LARGE_PANEL = 3000
 """Panels above this give the calibration a part of their models only."""
@@ -53,8 +59,8 @@ class Estimator:
     ranges: dict[str, Range]
     provenance: str
     widest_ratio: float = WIDEST_RATIO
-    tuned_on: frozenset[tuple[str, str | None]] | None = None
-    """Policies and the architectures on which they are known; None where policies say nothing."""
+    tried: tuple[tuple[DeviceSpec, Workload], ...] | None = None
+    """Devices and their work in which policies are known; None where policies say nothing."""
 
     def estimate(self, device: DeviceSpec, workload: Workload) -> Estimated | Absent:
         """The rate of all of ``workload.n_devices`` devices together, in ``workload.unit``."""
@@ -73,12 +79,13 @@ class Estimator:
             return answers
         said = self.predictor.forecast([pairs[i] for i in fit_for])
         asked = self.predictor.encoded([pairs[i] for i in fit_for])
+        ln_rate = self._ln_rate([pairs[i] for i in fit_for], said.ln_rate)
         tiers = calibration.tiers(said, asked)
         widths = self.calibration.half_width(asked, tiers)
         for k, i in enumerate(fit_for):
             device, workload = pairs[i]
             octaves = self._octaves(device, workload)
-            strange = self._strange_policy(device, workload)
+            strange = self._is_strange(device, workload)
             sd = math.hypot(float(said.sd[k]), SD_PER_OCTAVE * octaves, SD_OF_POLICY * strange)
             half = float(widths[k]) * sd
             n_device = int(said.n_same_device[k])
@@ -90,14 +97,41 @@ class Estimator:
                 )
                 continue
             evidence = (tiers[k], n_device, octaves)
-            answers[i] = _answer(workload, device, float(said.ln_rate[k]), half, evidence)
+            answers[i] = _answer(workload, device, float(ln_rate[k]), half, evidence)
         return answers
 
-    def _strange_policy(self, device: DeviceSpec, workload: Workload) -> bool:
+    def _ln_rate(self, pairs: Sequence[tuple[DeviceSpec, Workload]], said: Floats) -> Floats:
+        """What is said, less the part of a policy's gain that other cards do not vouch for here."""
+        told = [i for i, (device, w) in enumerate(pairs) if self._carried(device, w) < 1.0]
+        if not told:
+            return said
+        plain = self.predictor.forecast(
+            [(pairs[i][0], replace(pairs[i][1], policy=Policy.BASE)) for i in told]
+        )
+        found = said.copy()
+        for i, base in zip(told, plain.ln_rate, strict=True):
+            found[i] = base + self._carried(*pairs[i]) * (said[i] - base)
+        return found
+
+    def _carried(self, device: DeviceSpec, workload: Workload) -> float:
+        """The share of ln of a policy's gain that is believed here: 1 on cards as fast as one tried."""
+        here = peak_tflops(device, workload.arithmetic) or 0.0
+        peaks = [peak_tflops(d, w.arithmetic) or 0.0 for d, w in self._trials(workload)]
+        ratios = [min(here, there) / max(here, there) for there in peaks if here and there]
+        return float(max(ratios, default=1.0) ** GAIN_EXPONENT)
+
+    def _is_strange(self, device: DeviceSpec, workload: Workload) -> bool:
         """Whether what an expert turns on was tried on other architectures only."""
-        if self.tuned_on is None or workload.policy == Policy.BASE:
+        if self.tried is None or workload.policy == Policy.BASE:
             return False
-        return (workload.policy, device.arch) not in self.tuned_on
+        return device.arch not in {d.arch for d, _ in self._trials(workload)}
+
+    def _trials(self, workload: Workload) -> list[tuple[DeviceSpec, Workload]]:
+        """Where the model ran in the workload's policy, which is not the plain one."""
+        if workload.policy == Policy.BASE:
+            return []
+        asked = (workload.model, workload.task, workload.policy)
+        return [(d, w) for d, w in self.tried or () if (w.model, w.task, w.policy) == asked]
 
     def _octaves(self, device: DeviceSpec, workload: Workload) -> float:
         rates = self._rates(device, workload)

@@ -305,9 +305,7 @@ def estimator(
         calibration=Calibration(half_widths=known.half_widths),
         ranges={name: Range(low=low, high=high) for name, (low, high) in known.ranges.items()},
         provenance=f"shipped coefficients of {known.provenance.get('date', 'unknown date')}",
-        tuned_on=frozenset(
-            (w.policy, d.arch) for d, w in zip(own.devices, own.workloads, strict=True)
-        ),
+        tried=tuple(zip(own.devices, own.workloads, strict=True)),
     )
 
 

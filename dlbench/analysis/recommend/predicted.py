@@ -48,7 +48,10 @@ class Predicting:
         )
 
     def throughputs(self, questions: Sequence[Question]) -> Sequence[Estimated | Absent]:
-        """Samples a second of one accelerator each; all are asked at once."""
+        """Samples a second of one accelerator each; all are asked at once.
+
+        The predictor knows bf16 and fp16 as one kind of arithmetic; a data sheet does not.
+        """
         asked = [self._asked(q) for q in questions]
         specs = [catalog_specs.spec_of(q.accelerator) for q in questions]
         answers = self.estimator.estimate_many(
@@ -56,7 +59,9 @@ class Predicting:
         )
         return [
             _named(answer, per_sample, self.estimator.provenance)
-            for answer, (_, per_sample) in zip(answers, asked, strict=True)
+            if q.precision in q.accelerator.peak_tflops
+            else Absent(reason=f"the data sheet of {q.accelerator.name} has no {q.precision} peak")
+            for q, answer, (_, per_sample) in zip(questions, answers, asked, strict=True)
         ]
 
     def _asked(self, question: Question) -> tuple[Workload, float]:
