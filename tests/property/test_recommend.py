@@ -8,9 +8,10 @@ from typing import Any
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from dlbench.analysis.recommend import job, memory
 from dlbench.core.catalog import Offer
 from dlbench.core.recommendation import Recommendation
-from dlbench.core.types import Absent
+from dlbench.core.types import Absent, Policy, Run
 from tests import recommending as r
 
 PRICES = st.one_of(st.none(), st.floats(0.01, 50.0))
@@ -84,6 +85,29 @@ def answerable(draw: st.DrawFn) -> tuple[tuple[Offer, ...], dict[str, Any]]:
     return (*draw(offers()), r.offer(instance_type="ordinary")), fields
 
 
+GPUS = ("NVIDIA L4", "NVIDIA A100-SXM4-80GB", "NVIDIA GeForce RTX 3060")
+CPU = replace(r.GPU, id="cpu", kind="cpu", name="AMD EPYC", facts={"physical_cores": 8})
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> tuple[Run, ...]:
+    """Up to four documents of ``mine``: any device, policy, batches, peaks and rates."""
+    found = []
+    for i in range(draw(st.integers(0, 4))):
+        name = draw(st.sampled_from([*GPUS, ""]))
+        batches = draw(st.lists(st.sampled_from([1, 8, 32, 512]), min_size=1, unique=True))
+        fixed, each = draw(st.floats(200, 9000)), draw(st.floats(0.5, 60))
+        run = r.measured(
+            draw(st.floats(1.0, 5000.0)),
+            batches=tuple(batches),
+            peaks_mib=tuple((fixed + each * b) * draw(st.floats(0.8, 1.2)) for b in batches),
+            device=replace(r.GPU, name=name) if name else CPU,
+            policy=draw(st.sampled_from(list(Policy))),
+        )
+        found.append(replace(run, run_id=f"2026010{i + 1}T000000Z-test-2c-abcdef"))
+    return tuple(found)
+
+
 def chosen(answer: Recommendation) -> tuple[Any, ...]:
     """Everything that an answer puts forward."""
     pick = () if answer.pick is None else (answer.pick,)
@@ -91,19 +115,24 @@ def chosen(answer: Recommendation) -> tuple[Any, ...]:
 
 
 @settings(max_examples=40, deadline=None)
-@given(offered=offers(), fields=limits())
+@given(offered=offers(), fields=limits(), runs=documents(), own=st.booleans())
 def test_nothing_infeasible_is_ever_put_forward(
-    offered: tuple[Offer, ...], fields: dict[str, Any]
+    offered: tuple[Offer, ...], fields: dict[str, Any], runs: tuple[Run, ...], own: bool
 ) -> None:
-    """Pick, alternatives and front keep every limit with the need's confidence."""
+    """Pick, alternatives and front keep every limit with the need's confidence, after any documents."""
     assume(fields["exclude_providers"] is None or any(o.provider == "runpod" for o in offered))
+    if own and runs:
+        fields = {**fields, "workload": "mine", "parameters": None, "flops_per_sample": None}
     asked = r.need(**fields)
-    answer = r.ask(asked, r.of(*offered))
+    answer = r.ask(asked, r.of(*offered), *runs)
     for candidate in chosen(answer):
         assert not isinstance(candidate.price_usd_per_h, Absent)
         assert candidate.price_usd_per_h > 0
         assert candidate.offer.provider not in asked.exclude_providers
         assert candidate.offer.accelerator_count <= asked.max_devices
+        for metric in (candidate.memory_mib, candidate.throughput_samples_per_s):
+            ends = metric.interval
+            assert 0 < ends.low <= metric.value <= ends.high
         assert candidate.memory_mib.interval.high <= candidate.usable_memory_mib
         assert candidate.p_deadline is None or candidate.p_deadline >= asked.confidence - 1e-3
         assert candidate.p_budget is None or candidate.p_budget >= asked.confidence - 1e-3
@@ -115,6 +144,24 @@ def test_nothing_infeasible_is_ever_put_forward(
         if asked.batch_size is not None:
             assert candidate.batch_size == asked.batch_size
     assert (answer.pick is None) == bool(answer.binding)
+
+
+@settings(max_examples=60, deadline=None)
+@given(runs=documents(), policy=st.sampled_from(list(Policy)), kind=st.sampled_from(["cpu", "gpu"]))
+def test_a_peak_lies_within_its_ends_and_grows_with_the_batch(
+    runs: tuple[Run, ...], policy: Policy, kind: str
+) -> None:
+    """Below, at, between and beyond the batches that were measured; never less than is held."""
+    asked = r.need()
+    work = replace(job.read(asked, ()), workload="mine")
+    model = memory.peak_models(work, asked, runs, kind)[policy]
+    before = (0.0, 0.0, 0.0)
+    for batch in (1, 2, 7, 8, 9, 20, 32, 33, 500, 512, 2000):
+        at = model.at(batch)
+        ends = (at.interval.low, at.value, at.interval.high)
+        assert model.least <= ends[0] <= ends[1] <= ends[2]
+        assert all(now >= then - 1e-6 for now, then in zip(ends, before, strict=True))
+        before = ends
 
 
 @settings(max_examples=30, deadline=None)

@@ -2,7 +2,8 @@
 
 need, documents, catalog
   memory gate        which batch fits, else a reason          memory.py
-  throughput         by the best evidence there is            evidence.py
+  throughput         by the best evidence there is            evidence.py measured.py roofline.py
+  several devices    what they do together                    scaling.py
   distributions      time, cost, energy, carbon               simulate.py estimate.py serving.py
   limits and pick    kept with the need's confidence          solve.py
   words              reasons, flips, binding limit, launch    words.py buying.py launch.py
@@ -11,7 +12,7 @@ Recommendation
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -23,17 +24,20 @@ from dlbench.analysis.recommend import (
     evidence,
     job,
     launch,
+    measured,
     memory,
     needs,
+    scaling,
     serving,
     simulate,
     solve,
     words,
 )
 from dlbench.analysis.recommend.estimate import Choice, Simulated
-from dlbench.analysis.recommend.evidence import Rate, Seen
+from dlbench.analysis.recommend.evidence import Rate
 from dlbench.analysis.recommend.job import Job
-from dlbench.analysis.recommend.memory import PeakModel
+from dlbench.analysis.recommend.measured import Seen
+from dlbench.analysis.recommend.memory import PeakModel, Room
 from dlbench.analysis.recommend.simulate import Draws
 from dlbench.analysis.recommend.solve import Judged
 from dlbench.catalog import ages, lint
@@ -48,7 +52,7 @@ from dlbench.core.recommendation import (
     Refusal,
     Rejection,
 )
-from dlbench.core.types import Absent, Estimated, Run
+from dlbench.core.types import Absent, Policy, Run
 from dlbench.core.units import compact
 
 __all__ = ["predictor", "recommend"]
@@ -71,9 +75,9 @@ class Known:
     catalog: Catalog
     devices: dict[str, Accelerator]
     places: dict[tuple[str, str], Region | None]
-    models: dict[str, PeakModel]
+    models: dict[str, dict[Policy, PeakModel]]
     found: tuple[Seen, ...]
-    predicted: dict[float, dict[str, evidence.Told]]
+    predicted: dict[float, Mapping[str, evidence.Told]]
     draws: Draws
     suspicious: dict[str, str]
     today: date
@@ -139,8 +143,8 @@ def _known(
     need: Need, runs: Sequence[Run], catalog: Catalog, predictor: Predictor | None, today: date
 ) -> Known:
     work = job.read(need, runs)
-    found = evidence.seen(work, need, runs, catalog)
-    models = {kind: memory.peak_model(work, need, runs, kind) for kind in ("cpu", "gpu")}
+    found = measured.seen(work, need, runs, catalog)
+    models = {kind: memory.peak_models(work, need, runs, kind) for kind in ("cpu", "gpu")}
     devices = {device.name: device for device in catalog.accelerators}
     return Known(
         need=need,
@@ -179,26 +183,31 @@ def _predictions(
     work: Job,
     need: Need,
     catalog: Catalog,
-    model: PeakModel,
+    models: dict[Policy, PeakModel],
     predictor: Predictor | None,
     found: Sequence[Seen],
-) -> dict[str, evidence.Told]:
+) -> Mapping[str, evidence.Told]:
     """What the predictor says of each NVIDIA GPU, at the batch that one of ``n`` takes and can hold."""
     wanted = work.wanted_batch(need, "nvidia", n)
     if predictor is None or isinstance(wanted, Refusal):
         return {}
-    fits = {
-        device.name: memory.gate(model, _usable(device), wanted, fixed=_fixed(need)).batch
+    rooms = [
+        (device, _space(models, usable, wanted, need))
         for device in catalog.accelerators
-        if device.kind == "gpu" and device.vendor == "NVIDIA"
-    }
-    batches = {name: batch for name, batch in fits.items() if batch is not None}
-    return evidence.predictions(work, need, catalog, batches, predictor, found)
+        if device.kind == "gpu"
+        and device.vendor == "NVIDIA"
+        and not isinstance(usable := _usable(device), Absent)
+    ]
+    return evidence.predictions(work, need, rooms, predictor, found)
 
 
-def _fixed(need: Need) -> bool:
-    """Whether a device must take a whole batch; a share of a step's may come in parts."""
-    return need.batch_size is not None and need.steps is None
+def _space(models: dict[Policy, PeakModel], usable_mib: float, wanted: int, need: Need) -> Room:
+    """Which batches may be: the one that was given alone; of a step's, a share or parts of it."""
+    given = need.batch_size is not None and need.steps is None
+    most = wanted if given or need.steps is not None else None
+    return Room(
+        models=models, usable_mib=usable_mib, wanted=wanted, least=wanted if given else 1, most=most
+    )
 
 
 def _usable(device: Accelerator) -> float | Absent:
@@ -319,19 +328,12 @@ def _try(choice: Choice, known: Known) -> Simulated | Refusal:
     room = _room(choice, known)
     if isinstance(room, Refusal):
         return room
-    need, work, predicted = known.need, known.job, known.predicted
+    told = known.predicted[_spread_over(choice.devices, known.need)]
     rate = evidence.rate(
-        choice.offer,
-        work,
-        need,
-        room.batch,
-        known.found,
-        predicted[_spread_over(choice.devices, need)],
-        known.catalog,
+        choice.offer, known.job, known.need, room, known.found, told, known.catalog
     )
-    if isinstance(rate, Absent):
-        precision = "precision" in rate.remedy or "computes in" in rate.reason
-        return Refusal(Constraint.PRECISION if precision else Constraint.THROUGHPUT, rate.reason)
+    if isinstance(rate, Refusal):
+        return rate
     simulated = _simulated(choice, known, room, rate)
     if isinstance(simulated, Refusal):
         return simulated
@@ -344,15 +346,6 @@ def _unpaid(simulated: Simulated) -> Refusal | None:
     if machine is None or machine.tariff_usd_per_kwh == 0 or not isinstance(energy, Absent):
         return None
     return Refusal(Constraint.PRICE, f"its energy cannot be priced: {energy.reason}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
-    """The batch of one device, the peak that it takes, and the MiB that there are."""
-
-    batch: int
-    peak: Estimated
-    usable_mib: float
 
 
 NO_SHARDING = "sharding a model over several is not considered"
@@ -368,22 +361,24 @@ def _room(choice: Choice, known: Known) -> Room | Refusal:
     wanted = known.job.wanted_batch(need, kind, _spread_over(choice.devices, need))
     if isinstance(wanted, Refusal):
         return wanted
-    fit = memory.gate(known.models["gpu" if on_gpu else "cpu"], usable, wanted, fixed=_fixed(need))
-    if fit.batch is None:
+    room = _space(known.models["gpu" if on_gpu else "cpu"], usable, wanted, need)
+    if not room.batches:
+        fit = room.fit(Policy.BASE)
         each = f", on each device: {NO_SHARDING}" if choice.devices > 1 else ""
         return Refusal(Constraint.MEMORY, f"{fit.reason}{each}", fit.times)
-    return Room(batch=fit.batch, peak=fit.peak, usable_mib=usable)
+    return room
 
 
 def _simulated(choice: Choice, known: Known, room: Room, rate: Rate) -> Simulated | Refusal:
     need, work = known.need, known.job
-    scale = evidence.scaling(choice.offer, work, known.found, known.catalog)
+    scale = scaling.together(choice.offer, work, known.found, known.catalog)
+    peak = room.models[rate.policy].at(rate.batch)
     if need.serving:
         return serving.serving(
             choice,
             rate=rate,
             scale=scale,
-            memory=room.peak,
+            memory=peak,
             usable=room.usable_mib,
             job=work,
             need=need,
@@ -394,7 +389,7 @@ def _simulated(choice: Choice, known: Known, room: Room, rate: Rate) -> Simulate
         choice,
         rate=rate,
         scale=scale,
-        memory=room.peak,
+        memory=peak,
         usable=room.usable_mib,
         job=work,
         need=need,
@@ -575,8 +570,8 @@ def _notes(
         + (f", on {', '.join(measured_on)}." if measured_on else "."),
     ]
     found += _old_prices(known)
-    if not isinstance(known.models["gpu"], Absent):
-        found.append(f"Memory on a GPU: {known.models['gpu'].method}.")
+    methods = dict.fromkeys(model.method for model in known.models["gpu"].values())
+    found.append(f"Memory on a GPU: {'; or '.join(methods)}.")
     if known.need.steps is not None:
         found += [f"Work: {step.formula}." for step in known.job.steps if step.name == "work"]
     if any(NO_SHARDING in r.reason for r in rejected):

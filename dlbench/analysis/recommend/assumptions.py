@@ -44,6 +44,10 @@ ROOFLINE_SHARE = Range(
 )
 """Of the peak of its precision, that a model reaches; the model's FLOPs over time."""
 
+BANDWIDTH_SHARE = Range(
+    low=0.4, mid=0.75, high=0.95, source="share of the data sheet's bandwidth that kernels reach"
+)
+
 HOST_STEP_S = {
     "training": Range(low=0.004, mid=0.015, high=0.06, source="launching a model's kernels"),
     "inference": Range(low=0.001, mid=0.004, high=0.02, source="launching a model's kernels"),
@@ -52,6 +56,13 @@ HOST_STEP_S = {
 
 UNKNOWN_CORE_GFLOPS = Range(
     low=40, mid=80, high=160, source="2.5 GHz x 32 fp32 operations a cycle; a processor not named"
+)
+
+UNKNOWN_CORE_GB_PER_S = Range(
+    low=1.6,
+    mid=4.8,
+    high=6.4,
+    source="bandwidth of a socket over its cores: the catalog's processors",
 )
 
 CPU_SCALING = Range(
@@ -63,6 +74,30 @@ CPU_SCALING = Range(
 CPU_CORE_RATIO = Range(
     low=0.6, mid=1.0, high=1.6, source="speed of a core over that of the core that was measured"
 )
+
+
+BATCH_GAIN = Range(
+    low=0.0,
+    mid=0.2,
+    high=0.8,
+    source="exponent of throughput over batch: 0 of a full device, 1 where the host sets the pace",
+)
+
+
+def core_times(times: float) -> Range:
+    """The rate of ``times`` as many cores over that of one set of them."""
+    return _power(times, CPU_SCALING)
+
+
+def batch_times(times: float) -> Range:
+    """The rate at a batch of ``times`` the size over that at the batch that was measured."""
+    return _power(times, BATCH_GAIN)
+
+
+def _power(times: float, exponent: Range) -> Range:
+    low, high = sorted((times**exponent.low, times**exponent.high))
+    return Range(low=low, mid=times**exponent.mid, high=high, source=exponent.source)
+
 
 BANDWIDTH_RATIO = Range(
     low=0.6,
@@ -134,12 +169,14 @@ BILLING_UNKNOWN_S = (3600, 3600)
 
 STATED = (
     (ROOFLINE_SHARE, "share of peak (roofline)", ""),
+    (BANDWIDTH_SHARE, "share of bandwidth (roofline)", ""),
     (HOST_STEP_S["training"], "host time a step, training", "s"),
     (HOST_STEP_S["inference"], "host time a batch, inference", "s"),
     (SCALING_NVLINK, "scaling, NVLink", "a doubling"),
     (SCALING_PCIE, "scaling, PCIe", "a doubling"),
     (SCALING_REPLICAS, "scaling, inference replicas", "a doubling"),
     (CPU_SCALING, "scaling over cores", "exponent"),
+    (BATCH_GAIN, "scaling over batch, another one measured", "exponent"),
     (UPLOAD_SLOWDOWN, "upload", "x nominal"),
     (RESTART_MIN, "restart after an interruption", "min"),
     (ACCELERATOR_LOAD, "accelerator power", "x TDP"),

@@ -1,13 +1,15 @@
 """The memory gate: how the peak grows with the batch, and which batch fits before anyone rents.
 
-measured at two or more batches      peak = a + b x batch, least squares, with its largest residual
-measured at one                      the same b, bounded by the analytical one, through that point
+measured at three batches or more    peak = a + b x batch, least squares, with its largest residual
+measured at one or two               lines through these points, their growth bounded by activations
 not measured                         weights, gradients, optimizer state, activations: a bound
+
+Policies differ in what they keep, so each has a model of its own where it was measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dlbench.analysis.recommend import assumptions
@@ -21,6 +23,7 @@ from dlbench.core.types import (
     Estimated,
     Interval,
     Mode,
+    Policy,
     Precision,
     Run,
 )
@@ -43,21 +46,36 @@ fp32, 2.1 times its 11.1 million outputs. Inference frees all but the largest fe
 FIT_MARGIN = 0.05
 """Peaks of two trials differ by a few percent: caches, fragmentation."""
 
-LEAST_POINTS = 2
+LEAST_BATCHES = 3
+"""A line through two points leaves nothing over that could say how far it is off."""
+
+Three = tuple[float, float, float]
+"""A low end, the middle, a high end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeakModel:
-    """Peak memory in MiB over the batch size: ``fixed + each x batch``, with low and high ends."""
+    """Peak memory in MiB over the batch size: a known ``anchor``, and what ``each`` sample more takes.
 
-    fixed: tuple[float, float, float]
-    each: tuple[float, float, float]
+    Of several anchors (batch, MiB) each bounds the peak at every batch, and the tightest counts.
+    ``least`` MiB are held at any batch.
+    """
+
+    anchors: tuple[tuple[int, Three], ...]
+    each: Three
     method: str
     sources: tuple[str, ...]
+    least: float = 0.0
 
     def at(self, batch: int) -> Estimated:
-        """The peak at a batch, with its interval."""
-        low, mid, high = (f + e * batch for f, e in zip(self.fixed, self.each, strict=True))
+        """The peak at a batch, with its interval: low end <= value <= high end at every batch."""
+        lines = [
+            [[peak + e * (batch - at) for e in self.each] for peak in peaks]
+            for at, peaks in self.anchors
+        ]
+        low = max(self.least, *(min(lows) for lows, _, _ in lines))
+        mid = max(low, *(mids[1] for _, mids, _ in lines))
+        high = max(mid, min(max(highs) for _, _, highs in lines))
         return Estimated(
             value=mid,
             interval=Interval(low=low, high=high, level=0.9),
@@ -66,32 +84,50 @@ class PeakModel:
         )
 
 
-def peak_model(job: Job, need: Need, runs: Sequence[Run], kind: str) -> PeakModel:
-    """The peak on a kind of device, ``cpu`` or ``gpu``, from what was measured of it, else a bound."""
-    points = _points(job, need, runs, kind)
+def peak_models(job: Job, need: Need, runs: Sequence[Run], kind: str) -> dict[Policy, PeakModel]:
+    """The peak on a kind of device, ``cpu`` or ``gpu``, in each policy.
+
+    From what was measured in it, else in another one, else a bound.
+    """
+    points = {policy: _points(job, need, runs, kind, policy) for policy in Policy}
+    measured = max(points.values(), key=lambda found: len({batch for batch, _, _ in found}))
     bound = _bound(job, need, kind)
+    return {
+        policy: _model(found or measured, bound, _held_mib(job, need))
+        for policy, found in points.items()
+    }
+
+
+def _model(
+    points: Sequence[tuple[int, float, str]], bound: PeakModel, held_mib: float
+) -> PeakModel:
     if not points:
         return bound
     sources = tuple(sorted({source for _, _, source in points}))
-    batches = sorted({batch for batch, _, _ in points})
-    if len(batches) < LEAST_POINTS:
-        return _through_point(points, bound, sources)
-    return _fitted([(b, p) for b, p, _ in points], sources)
+    # A framework that holds less than all of it, of frozen or sparse weights, was seen to.
+    least = min(held_mib, *(peak for _, peak, _ in points))
+    if len({batch for batch, _, _ in points}) < LEAST_BATCHES:
+        return _through_points(points, bound, sources, least)
+    return _fitted([(b, p) for b, p, _ in points], sources, least)
 
 
-def _points(job: Job, need: Need, runs: Sequence[Run], kind: str) -> list[tuple[int, float, str]]:
-    """(batch, MiB, run) of each measured case of this job on this kind of device."""
+def _points(
+    job: Job, need: Need, runs: Sequence[Run], kind: str, policy: Policy
+) -> list[tuple[int, float, str]]:
+    """(batch, MiB, run) of each measured case of this job on this kind of device, in a policy."""
     found = []
     for run in runs:
         kinds = {d.id: d.kind for d in run.environment.devices}
         for result in run.results:
             case = result.case
-            same = (case.workload, case.variant, case.mode, case.framework, case.precision) == (
+            work = (case.workload, case.variant, case.mode, case.framework, case.precision)
+            same = (*work, case.policy) == (
                 job.workload,
                 job.variant,
                 job.mode,
                 need.framework,
                 need.precision,
+                policy,
             )
             on = "gpu" if kinds.get(case.device) == "nvidia" else kinds.get(case.device, "")
             if same and on == kind and (peak := _peak_mib(result, run, kind)) is not None:
@@ -112,7 +148,9 @@ def _peak_mib(result: CaseResult, run: Run, kind: str) -> float | None:
     return None
 
 
-def _fitted(points: Sequence[tuple[int, float]], sources: tuple[str, ...]) -> PeakModel:
+def _fitted(
+    points: Sequence[tuple[int, float]], sources: tuple[str, ...], least: float
+) -> PeakModel:
     """Least squares; the interval is the largest residual and a margin, and no term is negative."""
     n = len(points)
     mean_x = sum(b for b, _ in points) / n
@@ -123,47 +161,62 @@ def _fitted(points: Sequence[tuple[int, float]], sources: tuple[str, ...]) -> Pe
     off = max(abs(p - fixed - slope * b) for b, p in points)
     sizes = sorted({b for b, _ in points})
     return PeakModel(
-        fixed=(
-            max(0.0, fixed * (1 - FIT_MARGIN) - off),
-            fixed,
-            fixed * (1 + FIT_MARGIN) + off,
-        ),
+        anchors=((0, (fixed * (1 - FIT_MARGIN) - off, fixed, fixed * (1 + FIT_MARGIN) + off)),),
         each=(slope * (1 - FIT_MARGIN), slope, slope * (1 + FIT_MARGIN)),
         method=f"{fixed:.0f} MiB + {slope:.4g} MiB x batch, fitted to batches {sizes}",
         sources=sources,
+        least=least,
     )
 
 
-def _through_point(
-    points: Sequence[tuple[int, float, str]], bound: PeakModel, sources: tuple[str, ...]
+def _through_points(
+    points: Sequence[tuple[int, float, str]],
+    bound: PeakModel,
+    sources: tuple[str, ...],
+    least: float,
 ) -> PeakModel:
-    """One batch was measured: the growth is the bound's, but not above what the point allows."""
-    batch = points[0][0]
-    peak = max(p for _, p, _ in points)
-    each = tuple(min(e, peak / batch) for e in bound.each)
-    low, mid, high = each
-    # A larger growth leaves less that is fixed: all three lines meet in the measured point.
+    """One batch or two were measured: the growth is the bound's, and not above what a point allows.
+
+    Of two the middle is the line through both, and what others may do stays the bound's.
+    """
+    peaks = {batch: max(p for b, p, _ in points if b == batch) for batch, _, _ in sorted(points)}
+    most = min((peak - least) / batch for batch, peak in peaks.items())
+    low, mid, high = (min(e, most) for e in bound.each)
+    (first, small), (last, large) = min(peaks.items()), max(peaks.items())
+    if last > first:
+        mid = max(0.0, (large - small) / (last - first))
+        low, high = min(low, mid), max(high, mid)
+    measured = " and ".join(f"{peak:.0f} MiB measured at batch {b}" for b, peak in peaks.items())
     return PeakModel(
-        fixed=(
-            peak * (1 - FIT_MARGIN) - low * batch,
-            peak - mid * batch,
-            peak * (1 + FIT_MARGIN) - high * batch,
+        anchors=tuple(
+            (batch, (peak * (1 - FIT_MARGIN), peak, peak * (1 + FIT_MARGIN)))
+            for batch, peak in peaks.items()
         ),
         each=(low, mid, high),
-        method=f"{peak:.0f} MiB measured at batch {batch}; growth bounded by activations",
+        method=f"{measured}; growth bounded by activations",
         sources=sources,
+        least=least,
     )
+
+
+def _weight_bytes(job: Job, need: Need) -> float:
+    """Of a parameter, held at any batch: in training with its gradient and optimizer state, fp32."""
+    if job.mode is Mode.TRAINING:
+        return 8.0 + OPTIMIZER_BYTES.get(job.optimizer, 8.0)
+    if need.precision is Precision.INT8:
+        return 1.0
+    return 2.0 if need.precision in HALF else 4.0
+
+
+def _held_mib(job: Job, need: Need) -> float:
+    return job.parameters * _weight_bytes(job, need) / MIB
 
 
 def _bound(job: Job, need: Need, kind: str) -> PeakModel:
     half = need.precision in HALF
     training = job.mode is Mode.TRAINING
-    weight_bytes = 4.0 if training or not half else 2.0
-    if need.precision is Precision.INT8:
-        weight_bytes = 1.0
-    if training:
-        # Weights, gradients and optimizer state in fp32; a half-precision copy beside them.
-        weight_bytes += 4.0 + OPTIMIZER_BYTES.get(job.optimizer, 8.0) + (2.0 if half else 0.0)
+    # In training a half-precision copy of the weights stands beside them.
+    weight_bytes = _weight_bytes(job, need) + (2.0 if training and half else 0.0)
     weights = job.parameters * weight_bytes / MIB
     number_bytes = 2.0 if half else 4.0
     kept = (1.0, 1.0, 1.2) if job.activations_known else KEPT[job.mode]
@@ -173,7 +226,7 @@ def _bound(job: Job, need: Need, kind: str) -> PeakModel:
     base = CONTEXT_MIB if kind == "gpu" else PROCESS_MIB
     low, mid, top = (b + weights * f for b, f in zip(base, (1.0, 1.1, 1.3), strict=True))
     return PeakModel(
-        fixed=(low, mid, top),
+        anchors=((0, (low, mid, top)),),
         each=(low_each, each, high_each),
         method=(
             f"analytical bound: {weight_bytes:g} bytes a parameter"
@@ -213,10 +266,8 @@ class Fit:
     times: float | None = None
 
 
-def gate(model: PeakModel, usable: Amount, wanted: int, *, fixed: bool) -> Fit:
+def gate(model: PeakModel, usable: float, wanted: int, *, fixed: bool) -> Fit:
     """The largest batch up to ``wanted`` of which even the high end fits; ``fixed`` allows no other."""
-    if isinstance(usable, Absent):
-        return Fit(batch=None, peak=model.at(wanted), reason=usable.reason)
     batch = wanted
     while model.at(batch).interval.high > usable and batch > 1 and not fixed:
         batch //= 2
@@ -234,3 +285,34 @@ def gate(model: PeakModel, usable: Amount, wanted: int, *, fixed: bool) -> Fit:
         ),
         times=peak.interval.high / usable if usable > 0 else None,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """The memory of one device, and which batches may be worked with there.
+
+    ``wanted`` is the largest that is looked for; from ``least`` to ``most`` what was measured counts.
+    """
+
+    models: Mapping[Policy, PeakModel]
+    usable_mib: float
+    wanted: int
+    least: int = 1
+    most: int | None = None
+
+    def fit(self, policy: Policy) -> Fit:
+        """The largest batch up to the wanted one that surely fits."""
+        fixed = self.least == self.wanted
+        return gate(self.models[policy], self.usable_mib, self.wanted, fixed=fixed)
+
+    @property
+    def batches(self) -> dict[Policy, int]:
+        """The batch of each policy in which one fits."""
+        found = {policy: self.fit(policy).batch for policy in Policy}
+        return {policy: batch for policy, batch in found.items() if batch is not None}
+
+    def holds(self, policy: Policy, batch: int) -> bool:
+        """Whether a batch may be worked with, and surely fits."""
+        if batch < self.least or (self.most is not None and batch > self.most):
+            return False
+        return self.models[policy].at(batch).interval.high <= self.usable_mib

@@ -15,8 +15,9 @@ import numpy as np
 from dlbench.analysis.recommend import assumptions, estimate, simulate
 from dlbench.analysis.recommend.assumptions import Range
 from dlbench.analysis.recommend.estimate import Choice, Simulated
-from dlbench.analysis.recommend.evidence import Rate, Seen, rented_as
+from dlbench.analysis.recommend.evidence import REPEAT_ON_ACCELERATOR, Rate
 from dlbench.analysis.recommend.job import Job
+from dlbench.analysis.recommend.measured import Seen, agreed, rented_as
 from dlbench.analysis.recommend.simulate import Draws, Floats, summary
 from dlbench.core import metrics
 from dlbench.core.catalog import Amount
@@ -146,15 +147,17 @@ def _measured(
     limit_ms = need.p99_ms or 0.0
     cases = [s for s in found if s.case.scenario is Scenario.SERVER and _on(choice, s)]
     cases = [s for s in cases if _limit_ms(s) <= limit_ms]
+    cases = [s for s in cases if need.batch_size in {None, s.case.batch_size}]
     if not cases:
         return None
-    best = max(cases, key=lambda s: s.rate.value)
-    low, high = (
-        (best.rate.interval.low, best.rate.interval.high)
-        if best.rate.interval
-        else (best.rate.value, best.rate.value)
-    )
-    per_s = draws.spread("rate", low * 0.9, best.rate.value, high * 1.1)
+    alike: dict[tuple[object, ...], list[Seen]] = {}
+    for case in cases:
+        key = (case.case.policy, case.case.batch_size, _limit_ms(case))
+        alike.setdefault(key, []).append(case)
+    repeats = [agreed(group, REPEAT_ON_ACCELERATOR) for group in alike.values()]
+    likely = max(repeats, key=lambda group: group.middle.each_per_s)
+    best = likely.middle
+    per_s = draws.spread("rate", likely.low, best.each_per_s, likely.high)
     return Capacity(
         per_s=per_s * draws.of("scaling", scale[0]),
         latency=metrics.compute("latency_p99_s", best.result, best.run),
@@ -165,7 +168,7 @@ def _measured(
             Step(
                 name="rate within the limit",
                 value=f"{compact(best.rate.value, 4)} requests/s within {_limit_ms(best):g} ms",
-                formula="measured, server scenario, MLCommons LoadGen",
+                formula=f"measured, server scenario, MLCommons LoadGen{likely.of_several}",
                 source=f"document {best.run.run_id}",
                 as_of=best.run.created_utc[:10],
             ),
@@ -194,7 +197,7 @@ def _derived(
     speed = draws.spread("rate", rate.low, rate.value, rate.high)
     host = CPU_HOST_S if choice.offer.accelerator is None else assumptions.HOST_STEP_S["inference"]
     # A measured or a predicted rate has the host's time in it already, at its own batch.
-    host_s = draws.of("latency", host)
+    host_s = draws.of("latency", host) + rate.step_s
     if rate.tier is not Evidence.ROOFLINE:
         host_s = np.minimum(host_s, 0.5 * rate.batch / speed)
     per_sample_s = np.maximum(1 / speed - host_s / rate.batch, 0.1 / speed)
@@ -203,14 +206,15 @@ def _derived(
         service_s = host_s + batch * per_sample_s
         latency_s = SERVICES_A_LATENCY * service_s
         sure_s = simulate.quantiles(latency_s, (need.confidence,))[0]
-        if sure_s <= limit_s or batch == 1:
+        if sure_s <= limit_s or batch == 1 or need.batch_size is not None:
             break
         batch = max(1, batch // 2)
     if sure_s > limit_s:
+        what = "one request at a time" if batch == 1 else f"batches of {batch}"
         return Refusal(
             Constraint.LATENCY,
-            f"p99 of one request at a time may reach {compact(sure_s * 1e3)} ms, p99_ms is "
-            f"{need.p99_ms:g} (median {compact(float(np.median(latency_s)) * 1e3)} ms)",
+            f"p99 of {what} may reach {compact(sure_s * 1e3)} ms, p99_ms is {need.p99_ms:g} "
+            f"(median {compact(float(np.median(latency_s)) * 1e3)} ms)",
             sure_s / limit_s,
         )
     latency = summary(latency_s, f"{SERVICES_A_LATENCY:g} x (host + {batch} / rate)")

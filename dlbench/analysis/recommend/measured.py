@@ -1,0 +1,150 @@
+"""What documents say of a job: its measured cases, and what repeats of one agree on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dlbench.analysis.recommend.job import Job
+from dlbench.core import metrics
+from dlbench.core.catalog import Accelerator, Catalog, Offer
+from dlbench.core.recommendation import Need
+from dlbench.core.types import (
+    Case,
+    CaseResult,
+    DataMode,
+    DeviceInfo,
+    Measured,
+    Run,
+    Scenario,
+)
+from dlbench.core.units import compact
+
+REPEAT_OF_NOISY = 0.30
+"""A case whose trials were flagged: a neighbour took part of the machine, or it never was steady."""
+
+NOISE_FLAGS = frozenset({"contended", "not_steady"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One measured case of the job, and the device it ran on."""
+
+    result: CaseResult
+    run: Run
+    device: DeviceInfo
+    rate: Measured
+    accelerator: Accelerator | None
+
+    @property
+    def case(self) -> Case:
+        """Its case."""
+        return self.result.case
+
+    @property
+    def each_per_s(self) -> float:
+        """Samples a second of one device, of several that were measured together an equal share."""
+        return self.rate.value / self.case.n_devices
+
+
+def seen(job: Job, need: Need, runs: Sequence[Run], catalog: Catalog) -> tuple[Seen, ...]:
+    """Every measured case of this job with this framework and precision, the newest last."""
+    found = []
+    for run in sorted(runs, key=lambda r: r.created_utc):
+        devices = {d.id: d for d in run.environment.devices}
+        for result in run.results:
+            case = result.case
+            if case.device not in devices or not _same(case, job, need):
+                continue
+            rate = metrics.compute("throughput_samples_per_s", result, run)
+            if isinstance(rate, Measured):
+                device = devices[case.device]
+                found.append(
+                    Seen(
+                        result=result,
+                        run=run,
+                        device=device,
+                        rate=rate,
+                        accelerator=catalog.accelerator(device.name),
+                    )
+                )
+    return tuple(found)
+
+
+def _same(case: Case, job: Job, need: Need) -> bool:
+    return (case.workload, case.variant, case.mode, case.framework, case.precision) == (
+        job.workload,
+        job.variant,
+        job.mode,
+        need.framework,
+        need.precision,
+    )
+
+
+def rented_as(found: Seen, offer: Offer) -> bool:
+    """Whether a document's machine was of an offer's type, and of its provider where that is known."""
+    facts = found.run.environment.facts
+    provider = facts.get("cloud_provider")
+    same_provider = not isinstance(provider, str) or provider == offer.provider
+    return same_provider and facts.get("cloud_instance") == offer.instance_type
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreed:
+    """What documents of one piece of work on one device say: the middle one, and the ends of all."""
+
+    middle: Seen
+    low: float
+    high: float
+    n: int
+
+    @property
+    def of_several(self) -> str:
+        """The number's way, in words."""
+        if self.n == 1:
+            return ""
+        return f", the middle of {self.n} documents ({compact(self.low, 4)} to {compact(self.high, 4)})"
+
+
+def agreed(repeats: Sequence[Seen], margin: float = 0.0) -> Agreed:
+    """The median of documents that measured alike, with the ends of all of them.
+
+    The fastest would be the luckiest. Of two in the middle the slower counts.
+    """
+    in_order = sorted(repeats, key=lambda s: (s.each_per_s, s.run.created_utc))
+    ends = [_ends(s, margin) for s in repeats]
+    return Agreed(
+        middle=in_order[(len(in_order) - 1) // 2],
+        low=min(low for low, _ in ends),
+        high=max(high for _, high in ends),
+        n=len(in_order),
+    )
+
+
+def noisy(found: Seen) -> bool:
+    """Whether its trials were flagged."""
+    flags = {flag for trial in found.result.measured for flag in trial.flags}
+    return bool(NOISE_FLAGS & (flags | set(found.result.flags)))
+
+
+def nearest(found: Sequence[Seen], batch: int) -> list[Seen]:
+    """Of one device and policy: with resident inputs, offline, on the fewest devices, at one batch.
+
+    The largest up to the batch, else the smallest above.
+    """
+    few = min(s.case.n_devices for s in found)
+    single = [s for s in found if s.case.n_devices == few]
+    resident = [s for s in single if s.case.data_mode is DataMode.SYNTHETIC] or single
+    offline = [s for s in resident if s.case.scenario in {None, Scenario.OFFLINE}] or resident
+    sizes = {s.case.batch_size for s in offline}
+    size = max((x for x in sizes if x <= batch), default=min(sizes))
+    return [s for s in offline if s.case.batch_size == size]
+
+
+def _ends(found: Seen, margin: float) -> tuple[float, float]:
+    """Of one device's rate; a noisy document is believed less."""
+    if noisy(found):
+        margin = max(margin, REPEAT_OF_NOISY)
+    rate_, n = found.rate, found.case.n_devices
+    low, high = (rate_.interval.low, rate_.interval.high) if rate_.interval else (rate_.value,) * 2
+    return low * (1 - margin) / n, high * (1 + margin) / n
