@@ -18,19 +18,19 @@ from scripts import docs_tables
 DOCS = Path(__file__).parent.parent.parent / "docs"
 
 ANSWERS = {
-    "hobbyist": ("azure Standard_NC4as_T4_v3 (eastus) spot", 0.22),
-    "clinic": ("verda 1x RTX-6000-Ada (eu)", 4.16),
-    "startup": ("vast 1x-RTX_6000Ada-32-65536 (Japan, JP, AS)", 1.21),
+    "hobbyist": ("azure Standard_NC4as_T4_v3 (eastus) spot", 0.27),
+    "clinic": ("verda 1x A100-SXM4-40GB (eu)", 5.04),
+    "startup": ("vast 1x-RTX_PRO_6000_S-32-65536 (New York, US, NA)", 3.52),
     "bert-service": ("vast 1x-RTX_4090-32-65536 (Germany, DE, EU)", 292.00),
     "nightly-forecasts": ("aws c7g.large (us-east-1)", 0.02),
 }
 
 HALVED = {
     "hobbyist": ("aws g5g.xlarge (us-east-1) spot", "azure Standard_NC4as_T4_v3 (eastus) spot"),
-    "clinic": ("verda 1x A100-SXM4-40GB (eu)", "verda 1x RTX-6000-Ada (eu)"),
+    "clinic": ("verda 1x RTX-A6000 (eu)", "verda 1x A100-SXM4-40GB (eu)"),
     "startup": (
-        "vast 1x-L40S-32-65536 (Taichung City, TW, AS)",
-        "vast 1x-RTX_PRO_6000_S-32-65536 (New York, US, NA)",
+        "vast 1x-H100_NVL-32-65536 (Bulgaria, BG, EU)",
+        "vast 1x-H200-32-65536 (France, FR, EU)",
     ),
     "bert-service": ("verda 1x RTX-A6000 (eu)", None),
     "nightly-forecasts": ("aws c7g.large (us-east-1)", "aws c7g.large (us-east-1)"),
