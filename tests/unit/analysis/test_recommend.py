@@ -1709,6 +1709,46 @@ def test_a_cost_without_a_range_is_said_once() -> None:
     assert "4,088 USD a month for 900 requests/s within 50 ms" in reasons[0]
 
 
+def test_of_repeated_server_cases_the_middle_counts() -> None:
+    """400 once and 200 twice at one limit: 200, and the range says that 400 was seen."""
+    runs = [
+        replace(server_case(rate, 50.0), run_id=f"2026010{i}T000000Z-test-2c-abcdef")
+        for i, rate in enumerate((400.0, 200.0, 201.0), 1)
+    ]
+    pick = picked(r.ask(served(), r.of(r.offer()), *runs))
+    (rate,) = [s for s in pick.trail if s.name == "rate within the limit"]
+    assert rate.value == "201 requests/s within 50 ms"
+    assert "the middle of 3 documents (180 to 440)" in rate.formula
+    assert pick.n_instances == 7
+
+
+def test_a_batch_that_is_insisted_on_serves_no_smaller_one() -> None:
+    """Batches of 64 do not end in time, where smaller ones do; a server case of 1 says nothing."""
+    fields = {"p99_ms": 60.0}
+    small = picked(r.ask(r.serve(**fields), r.of(r.offer())))
+    assert small.batch_size < 64
+    answer = r.ask(r.serve(**fields, batch_size=64), r.of(r.offer()))
+    (rejection,) = answer.rejected
+    assert rejection.constraint is Constraint.LATENCY
+    assert rejection.reason.startswith("p99 of batches of 64 may reach")
+    given = served(batch_size=8, requests_per_s=50.0, p99_ms=200.0)
+    pick = picked(r.ask(given, r.of(r.offer()), server_case(200.0, 50.0)))
+    assert pick.batch_size == 8
+    (rate,) = [s for s in pick.trail if s.name == "rate within the limit"]
+    assert "estimated, no server case" in rate.formula
+
+
+def test_a_small_batch_reads_all_parameters_too() -> None:
+    """A billion of them in fp16, of which an L4 reads 225 GB a second: 8.9 ms, however few requests."""
+    fields: dict[str, Any] = {"parameters": 1e9, "flops_per_sample": 2e9, "precision": "fp16"}
+    (rejection,) = r.ask(r.serve(**fields, p99_ms=20.0), r.of(r.offer())).rejected
+    assert rejection.constraint is Constraint.LATENCY
+    slow = picked(r.ask(r.serve(**fields, p99_ms=100.0), r.of(r.offer())))
+    latency = slow.latency_p99_s
+    assert isinstance(latency, Estimated)
+    assert latency.interval.low > 2 * 2e9 / (300e9 * 0.75)
+
+
 def test_a_server_case_of_a_looser_limit_does_not_count() -> None:
     """200 a second within 200 ms says nothing of 50 ms: the rate is derived, and labelled."""
     pick = picked(r.ask(served(), r.of(r.offer()), server_case(200.0, 200.0)))
