@@ -55,6 +55,7 @@ TOP_KEYS = {
     "latency_is": str,
     "files": str,
     "data_modes": list,
+    "in_place": bool,
     "optimizer": dict,
     "tolerance": dict,
     "dataset": dict,
@@ -68,6 +69,7 @@ OPTIONAL_KEYS = {
     "latency_is",
     "files",
     "data_modes",
+    "in_place",
     "optimizer",
 }
 
@@ -150,12 +152,22 @@ class Workload:
             content_hash=self.content_hash,
             latency_is=self.table.get("latency_is"),
             own=self.table["own"]["options"] if "own" in self.table else None,
+            in_place=self.table.get("in_place", False),
         )
 
     def spec(self, variant: str) -> dict[str, Any]:
         """What an adapter builds from: model settings, inputs, targets, weights, optimizer, seed."""
         chosen = self.table["variants"][variant]
-        keys = ("name", "seed", "weights", "optimizer", "distinct_samples", "files", "own")
+        keys = (
+            "name",
+            "seed",
+            "weights",
+            "optimizer",
+            "distinct_samples",
+            "files",
+            "in_place",
+            "own",
+        )
         shared = {key: self.table.get(key) for key in keys}
         return {
             **shared,
@@ -344,6 +356,9 @@ def _validate(table: dict[str, Any], folder: Path) -> None:
     _dataset(path, table["dataset"])
     for i, rule in enumerate(table["weights"]):
         _weights(path, f"weights[{i}]", rule)
+    if table.get("in_place"):
+        resident = table.get("data_modes") == [DataMode.SYNTHETIC]
+        _require(path, "in_place", resident and not trained, "is for inference on synthetic data")
     _require(path, "variants", "full" in table["variants"], "must have a variant full")
     for name, variant in table["variants"].items():
         _variant(path, f"variants.{name}", variant, table["modes"])
@@ -466,7 +481,7 @@ def _keys(
         if key not in table:
             _require(path, prefix + key, key in optional, "is missing")
             continue
-        good = isinstance(table[key], kind) and not isinstance(table[key], bool)
+        good = isinstance(table[key], kind) and isinstance(table[key], bool) == (kind is bool)
         finite = not isinstance(table[key], float) or math.isfinite(table[key])
         _require(path, prefix + key, good and finite, "has the wrong type")
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import statistics
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from dlbench import environment, workloads
 from dlbench.core import registry
@@ -85,7 +86,7 @@ def _inference(workload: workloads.Workload, variant: str) -> dict[str, Any]:
         )
     )
     values = [[float(row[p]) for p in positions] for row in outputs]
-    spread = statistics.pstdev([float(x) for row in outputs for x in row])
+    spread = float(np.concatenate(outputs).std(dtype=np.float64))
     return {"positions": positions, "spread": spread, "values": values}
 
 

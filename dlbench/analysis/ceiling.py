@@ -89,7 +89,7 @@ def find(rows: Sequence[Row]) -> dict[Key, Ceiling]:
 def rooflines(rows: Sequence[Row]) -> dict[Key, Roofline]:
     """The roofline of each machine, device and precision that has both ceilings.
 
-    Bytes a second are the same in every precision, and the triad counts its bytes in fp32: so the
+    Bytes a second are the same in every precision, and the triad counts what each of them moves: so the
     fastest on a machine and device is the ceiling for all of its precisions.
     """
     triads = [row for row in rows if row.case.workload == TRIAD and row.case.variant == "full"]

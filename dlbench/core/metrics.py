@@ -138,7 +138,7 @@ def throughput_tokens_per_s(result: CaseResult, run: Run) -> Metric:
 @metric(unit="GB/s", direction="higher")
 def bandwidth_gb_per_s(result: CaseResult, run: Run) -> Metric:
     """Memory traffic: the bytes that a sample must move, in units of 10^9, over seconds a sample."""
-    moved = run.workload(result.case).bytes_per_sample
+    moved = run.workload(result.case).moved_bytes(result.case.precision)
     if moved is None:
         return Absent(reason="the workload does not say how many bytes a sample moves")
     return _per_trial(result, run, lambda s: moved / s / 1e9, "host clock and the workload's bytes")

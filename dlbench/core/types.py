@@ -307,6 +307,8 @@ class WorkloadInfo:
     user's own (``own`` holds the options that name it) is counted when it has been built.
     ``latency_is`` is the name under which a query's latency is known in this task, where it has one.
     ``training_flops`` is the forward in training, where a model then computes more than in inference.
+    ``bytes_per_sample`` are those of fp32; a workload that is ``in_place`` holds its numbers in the
+    precision under test, and moves fewer in 16 bits.
     """
 
     name: str
@@ -322,12 +324,20 @@ class WorkloadInfo:
     own: str | None = None
     latency_is: str | None = None
     training_flops: float | None = None
+    in_place: bool = False
 
     def forward_flops(self, mode: Mode) -> float | Absent:
         """Operations of one sample's forward in a mode, in FLOP."""
         if mode is Mode.TRAINING and self.training_flops is not None:
             return self.training_flops
         return self.flops
+
+    def moved_bytes(self, precision: Precision) -> float | None:
+        """Bytes that a sample must move in a precision, if the workload says so."""
+        if self.bytes_per_sample is None:
+            return None
+        narrow = self.in_place and precision in (Precision.BF16, Precision.FP16)
+        return self.bytes_per_sample / 2 if narrow else float(self.bytes_per_sample)
 
 
 class OutcomeKind(StrEnum):

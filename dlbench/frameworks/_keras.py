@@ -17,7 +17,7 @@ import numpy as np
 
 from dlbench.core.errors import UnsupportedError
 from dlbench.core.protocols import SubjectRequest
-from dlbench.core.types import Precision
+from dlbench.core.types import Mode, Policy, Precision
 from dlbench.frameworks import _own, _own_keras, _seeded
 
 Array = np.ndarray[Any, Any]
@@ -55,14 +55,42 @@ def prepare(keras: Any, request: SubjectRequest) -> _own.Prepared:  # noqa: ANN4
 
     It has its seeded weights; a model of the user's own has its own.
     """
-    policy = MIXED.get(request.case.precision, "float32")
-    keras.mixed_precision.set_dtype_policy(policy)
+    keras.mixed_precision.set_dtype_policy(MIXED.get(request.case.precision, "float32"))
     if request.spec.get("own"):
         return _own_keras.prepare(keras, request)
     model_file = request.load_model()
     model = model_file.build(request.spec)
     set_weights(model, request.spec)
+    tuned = request.case.policy is Policy.TUNED and request.case.mode is Mode.INFERENCE
+    if tuned or request.spec.get("in_place"):
+        narrow(keras, model)
     return _own.Prepared(model=model, loss=getattr(model_file, "loss", None), spec=request.spec)
+
+
+def narrow(keras: Any, model: Any) -> None:  # noqa: ANN401 - the module, a keras.Model
+    """Hold in 16 bits the weights that Keras would round to them in every call (decision 67).
+
+    Those are what layers of such arithmetic read under autocasting; norms read theirs as they are.
+    There is nothing public that changes the format of a variable that has a value.
+    """
+    for layer in model._flatten_layers():  # noqa: SLF001 - as below
+        if layer.compute_dtype not in NARROW:
+            continue
+        for variable in (*layer._trainable_variables, *layer._non_trainable_variables):  # noqa: SLF001
+            if variable._autocast and variable.dtype == "float32":  # noqa: SLF001
+                value = keras.ops.cast(variable.value, layer.compute_dtype)
+                variable._dtype = layer.compute_dtype  # noqa: SLF001
+                variable._initialize(value)  # noqa: SLF001
+
+
+NARROW = ("bfloat16", "float16")
+
+
+def input_dtype(request: SubjectRequest) -> str | None:
+    """The format in which inputs lie on the device where a query is to cast none, else None."""
+    if not request.spec.get("in_place"):
+        return None
+    return {Precision.BF16: "bfloat16", Precision.FP16: "float16"}.get(request.case.precision)
 
 
 def optimizer(keras: Any, settings: Mapping[str, Any], precision: Precision) -> Any:  # noqa: ANN401

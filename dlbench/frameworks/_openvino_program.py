@@ -14,8 +14,11 @@ from dlbench.core.types import Absent, Precision
 from dlbench.frameworks import onnxruntime, pytorch
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from dlbench.frameworks._own import Fact
 
+    Array = np.ndarray[Any, Any]
     Facts = dict[str, Fact]
 
 HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16", Precision.INT8: "f32"}
@@ -132,21 +135,39 @@ def _read(ov: Any, request: SubjectRequest) -> tuple[Any, Any, Facts]:  # noqa: 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """A compiled model and what runs it: a request for each stream, each with its part of a batch."""
+    """A compiled model and what runs it: a request for each stream, each with its part of a batch.
+
+    ``narrow`` is whether it takes and gives bf16, for which NumPy has no type: such arrays are of bits.
+    """
 
     compiled: Any
     requests: Sequence[Any]
     spec: Mapping[str, Any]
     facts: Facts
     drift: float | Absent
+    narrow: bool
 
-    def parts(self, ov: Any, arrays: Sequence[Any]) -> list[list[Any]]:  # noqa: ANN401
-        """A batch's inputs for each request, in place."""
-        n = len(arrays[0]) // len(self.requests)
+    def held(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
+        """A batch's inputs in the format in which the program takes them."""
+        return tuple(_bf16_bits(a) if self.narrow else a for a in arrays)
+
+    def parts(self, ov: Any, held: Sequence[Array]) -> list[list[Any]]:  # noqa: ANN401
+        """A batch's inputs for each request, in place: they must live as long."""
+        n = len(held[0]) // len(self.requests)
         return [
-            [ov.Tensor(a[i * n : (i + 1) * n], shared_memory=True) for a in arrays]
+            [self._tensor(ov, a[i * n : (i + 1) * n]) for a in held]
             for i in range(len(self.requests))
         ]
+
+    def _tensor(self, ov: Any, part: Array) -> Any:  # noqa: ANN401
+        if self.narrow:
+            return ov.Tensor(part, list(part.shape), ov.Type.bf16)
+        return ov.Tensor(part, shared_memory=True)
+
+    def numbers(self, tensor: Any) -> Array:  # noqa: ANN401
+        """What a tensor holds, as NumPy knows it."""
+        data: Array = tensor.data
+        return _of_bf16_bits(data.view("uint16")) if self.narrow else data
 
     def run(self, parts: Sequence[Sequence[Any]]) -> list[Any]:
         """All outputs, in order; finished when this returns."""
@@ -160,6 +181,28 @@ class Program:
         for request in others:
             request.wait()
         return [request.get_output_tensor(0) for request in self.requests]
+
+
+def _bf16_bits(array: Array) -> Array:
+    """The upper halves of float32 numbers, rounded to the nearest, ties to even."""
+    bits = array.view("uint32")
+    halves: Array = (bits + (0x7FFF + ((bits >> 16) & 1))) >> 16
+    return halves.astype("uint16")
+
+
+def _of_bf16_bits(bits: Array) -> Array:
+    numbers: Array = (bits.astype("uint32") << 16).view("float32")
+    return numbers
+
+
+def _taking_bf16(ov: Any, converted: Any) -> Any:  # noqa: ANN401
+    """The model with inputs and outputs in bf16: the program then has no layer that casts them."""
+    steps = ov.preprocess.PrePostProcessor(converted)
+    for i in range(len(converted.inputs)):
+        steps.input(i).tensor().set_element_type(ov.Type.bf16)
+    for i in range(len(converted.outputs)):
+        steps.output(i).tensor().set_element_type(ov.Type.bf16)
+    return steps.build()
 
 
 def compiled_for(ov: Any, torch: Any, request: SubjectRequest, n_streams: int) -> Program:  # noqa: ANN401
@@ -180,6 +223,7 @@ def compiled_for(ov: Any, torch: Any, request: SubjectRequest, n_streams: int) -
     if n_streams > 1:
         settings["PERFORMANCE_HINT"] = "THROUGHPUT"
     drift: float | Absent = Absent(reason="only int8 changes the model's numbers")
+    narrow = bool(request.spec.get("in_place")) and request.case.precision is Precision.BF16
     with tempfile.TemporaryDirectory(dir=request.scratch) as private:
         exact = request.model_path or Path(private) / "model.onnx"
         if request.model_path is None:
@@ -199,9 +243,12 @@ def compiled_for(ov: Any, torch: Any, request: SubjectRequest, n_streams: int) -
                     ov, converted, exact, calibration, settings, Path(private)
                 )
         else:
-            compiled = ov.Core().compile_model(converted, "CPU", settings)
+            model = _taking_bf16(ov, converted) if narrow else converted
+            compiled = ov.Core().compile_model(model, "CPU", settings)
     requests = [compiled.create_infer_request() for _ in range(n_streams)]
-    return Program(compiled=compiled, requests=requests, spec=spec, facts=found, drift=drift)
+    return Program(
+        compiled=compiled, requests=requests, spec=spec, facts=found, drift=drift, narrow=narrow
+    )
 
 
 def most_streams(batch_size: int, threads: int) -> int:
@@ -213,7 +260,8 @@ def _fastest_s(ov: Any, program: Program, batch_size: int) -> float:  # noqa: AN
     """Seconds of the fastest of a few queries."""
     from dlbench.frameworks import _seeded, _subject
 
-    parts = program.parts(ov, _seeded.batch(program.spec, "inputs", 0, batch_size))
+    held = program.held(_seeded.batch(program.spec, "inputs", 0, batch_size))
+    parts = program.parts(ov, held)
     return _subject.fastest_s(lambda: program.run(parts))
 
 

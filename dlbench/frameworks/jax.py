@@ -3,7 +3,8 @@
 JAX is used compiled or not at all: ``base`` and ``tuned`` are one ``jax.jit`` of the whole step. What
 the step replaces (weights, statistics, optimiser state) is donated to it. On a CPU ``tuned`` has layers
 in the form that XLA compiles well there (docs/decisions/0057), and everywhere it trains embedding
-tables row by row where the optimiser allows it (0065); else both are the same program.
+tables row by row where the optimiser allows it (0065) and holds weights in 16 bits where inference
+computes so (0067); else both are the same program.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ POLICIES = {
     "uncompiled",
     Policy.TUNED: "on a CPU depthwise convolutions as sums of shifted products, and in training LSTM "
     "and GRU with one product for the weights' gradient of all steps; everywhere tables that plain SGD "
-    "trains row by row; else the same program",
+    "trains row by row, and in inference in 16 bits weights that are held so; else the same program",
 }
 """What each policy turns on, for `dlbench list` and the docs."""
 
@@ -162,6 +163,7 @@ class JaxSubject(_subject.Clockless):
         self._trained = self._on_device(self._model.trainable_variables)
         self._untrained = self._on_device(self._model.non_trainable_variables)
         self._run_query = jax.jit(self._infer)
+        self._place: Any = self._reserved() if request.spec.get("in_place") else None
         if case.mode is Mode.TRAINING:
             self._optimizer = _keras.optimizer(keras, request.spec["optimizer"], case.precision)
             variables = self._model.trainable_variables
@@ -220,10 +222,26 @@ class JaxSubject(_subject.Clockless):
     def _resident(self, request: SubjectRequest, side: str, buffer: int) -> list[Any]:
         from dlbench.frameworks import _keras, _seeded
 
+        dtype = _keras.input_dtype(request)
         arrays = _seeded.batch(request.spec, side, buffer, request.case.batch_size)
-        return [
+        lying = [
             self._jax.device_put(_keras.to_keras(a, request.spec), self._device) for a in arrays
         ]
+        return lying if dtype is None else [x.astype(dtype) for x in lying]
+
+    def _reserved(self) -> Any:  # noqa: ANN401
+        """Outputs to be written over: XLA gives those of a query to the next one, which donates them.
+
+        On a CPU new memory of their size comes from the system page by page (decision 66).
+        """
+        jax = self._jax
+
+        def infer(trained: Any, untrained: Any, inputs: Any, place: Any) -> Any:  # noqa: ANN401, ARG001
+            return self._infer(trained, untrained, inputs)
+
+        self._run_query = jax.jit(infer, donate_argnums=3, keep_unused=True)
+        outputs = jax.eval_shape(self._infer, self._trained, self._untrained, self.inputs[0])
+        return jax.device_put(jax.numpy.zeros(outputs.shape, outputs.dtype), self._device)
 
     def refill(self, buffer: int) -> None:
         """Copy a batch to the device."""
@@ -308,7 +326,11 @@ class JaxSubject(_subject.Clockless):
     def query(self, buffer: int) -> object:
         """One inference; its outputs."""
         with translated(self._jax, cuda=self._cuda):
-            outputs = self._run_query(self._trained, self._untrained, self.inputs[buffer])
+            given = (self._trained, self._untrained, self.inputs[buffer])
+            if self._place is None:
+                outputs = self._run_query(*given)
+            else:
+                outputs = self._place = self._run_query(*given, self._place)
         self._last = [outputs]
         return outputs
 
@@ -319,6 +341,9 @@ class JaxSubject(_subject.Clockless):
         from dlbench.frameworks import _keras
 
         with translated(self._jax, cuda=self._cuda):
+            if self._place is not None:
+                # What shows the host its own memory could not be written over.
+                handle = self._jax.numpy.array(handle, copy=True)
             return _keras.from_keras(np.asarray(handle, dtype=np.float32), self._spec)
 
     def read_inputs(self, buffer: int) -> tuple[np.ndarray[Any, Any], ...]:
@@ -327,7 +352,12 @@ class JaxSubject(_subject.Clockless):
 
         from dlbench.frameworks import _keras
 
-        return tuple(_keras.from_keras(np.asarray(x), self._spec) for x in self.inputs[buffer])
+        jnp = self._jax.numpy
+        wide = (
+            x.astype("float32") if jnp.issubdtype(x.dtype, jnp.floating) else x
+            for x in self.inputs[buffer]
+        )
+        return tuple(_keras.from_keras(np.asarray(x), self._spec) for x in wide)
 
     def copy_inputs(self, source: int, target: int) -> None:
         """As new arrays: JAX's cannot be written to."""

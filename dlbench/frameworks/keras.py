@@ -27,8 +27,11 @@ INSTALL = "pip install 'dlbench[keras]'"
 CPU_PRECISIONS = (Precision.FP32, Precision.BF16)
 CUDA_PRECISIONS = (Precision.FP32, Precision.TF32, Precision.BF16, Precision.FP16)
 
-POLICIES = {Policy.BASE: "Keras on PyTorch, eager, Keras's own optimiser"}
-"""What each policy turns on, for `dlbench list` and the docs."""
+POLICIES = {
+    Policy.BASE: "Keras on PyTorch, eager, Keras's own optimiser; gradients of embedding tables are "
+    "whole tables, since Keras has no sparse ones there"
+}
+"""What each policy turns on, for `dlbench list` and the docs (docs/decisions/0067)."""
 
 UNTUNED = (
     "`torch.compile` breaks Keras's layers into a graph for every few operations and is not faster "
@@ -127,8 +130,12 @@ class KerasSubject:
     def _resident(self, request: SubjectRequest, side: str, buffer: int) -> list[Any]:
         from dlbench.frameworks import _keras, _seeded
 
+        dtype = _keras.input_dtype(request)
         arrays = _seeded.batch(request.spec, side, buffer, request.case.batch_size)
-        return [self._keras.ops.convert_to_tensor(_keras.to_keras(a, request.spec)) for a in arrays]
+        return [
+            self._keras.ops.convert_to_tensor(_keras.to_keras(a, request.spec), dtype=dtype)
+            for a in arrays
+        ]
 
     def _prepare_refills(self, request: SubjectRequest) -> None:
         """Batches in host memory, pinned where a copy to a GPU is faster from there."""
@@ -201,7 +208,8 @@ class KerasSubject:
         """A buffer's inputs as they lie on the device."""
         from dlbench.frameworks import _keras
 
-        return tuple(_keras.from_keras(x.cpu().numpy(), self._spec) for x in self.inputs[buffer])
+        wide = (x.float() if x.is_floating_point() else x for x in self.inputs[buffer])
+        return tuple(_keras.from_keras(x.cpu().numpy(), self._spec) for x in wide)
 
     def copy_inputs(self, source: int, target: int) -> None:
         """Into the same memory, so that nothing that remembers a tensor is fooled."""

@@ -116,9 +116,10 @@ class OpenVinoSubject(_subject.Runtime):
         request = replace(request, spec=program.spec)
         # Tensors share these arrays' memory, so that they must live as long.
         self._kept = [
-            _seeded.batch(program.spec, "inputs", i, case.batch_size) for i in range(self.n_buffers)
+            program.held(_seeded.batch(program.spec, "inputs", i, case.batch_size))
+            for i in range(self.n_buffers)
         ]
-        self.inputs = [program.parts(ov, arrays) for arrays in self._kept]
+        self.inputs = [program.parts(ov, held) for held in self._kept]
         self._feed = _files.Feed(request)
         if case.data_mode is DataMode.PIPELINE:
             self.inputs.append(self.inputs[0])
@@ -142,8 +143,8 @@ class OpenVinoSubject(_subject.Runtime):
         self._fill(buffer, self._feed.batch(buffer))
 
     def _fill(self, buffer: int, arrays: Any) -> None:  # noqa: ANN401
-        self._kept[buffer] = arrays
-        self.inputs[buffer] = self._program.parts(self._ov, arrays)
+        self._kept[buffer] = self._program.held(arrays)
+        self.inputs[buffer] = self._program.parts(self._ov, self._kept[buffer])
 
     def query(self, buffer: int) -> object:
         """One inference, finished when this returns; a handle to its outputs."""
@@ -155,14 +156,16 @@ class OpenVinoSubject(_subject.Runtime):
         import numpy as np
 
         tensors: Any = handle
-        return np.concatenate([np.array(x.data, dtype=np.float32) for x in tensors])
+        return np.concatenate([np.array(self._program.numbers(x), np.float32) for x in tensors])
 
     def read_inputs(self, buffer: int) -> tuple[np.ndarray[Any, Any], ...]:
         """A buffer's inputs: copies of what the request reads in place."""
         import numpy as np
 
         by_input = zip(*self.inputs[buffer], strict=True)
-        return tuple(np.concatenate([x.data for x in parts]) for parts in by_input)
+        return tuple(
+            np.concatenate([self._program.numbers(x) for x in parts]) for parts in by_input
+        )
 
     def copy_inputs(self, source: int, target: int) -> None:
         """As new arrays, which the request is pointed at."""

@@ -252,9 +252,9 @@ class TorchSubject:
         self._device = self._open_device(request)
         set_numerics(torch, case.precision, request.threads)
         torch.backends.cudnn.benchmark = self._tuned
-        self._autocast_dtype = {Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}.get(
-            case.precision
-        )
+        narrow = {Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}.get(case.precision)
+        in_place = bool(request.spec.get("in_place"))
+        self._autocast_dtype = None if in_place else narrow
         # Built on the CPU and then moved: the peak on the device is the model's, not the builder's.
         prepared = prepare(torch, request, self._device)
         request = replace(request, spec=prepared.spec)
@@ -265,6 +265,8 @@ class TorchSubject:
         self.targets = [
             self._resident(request, "targets", i, _seeded) for i in range(self.n_buffers)
         ]
+        if in_place:
+            self._to_place(narrow)
         if self._tuned:
             self._to_channels_last()
             self._to_narrow(case)
@@ -378,6 +380,21 @@ class TorchSubject:
                 for buffer in self.inputs
             ]
 
+    def _to_place(self, dtype: torch.dtype | None) -> None:
+        """Everything as a query computes with it, and memory for what it writes (decision 66)."""
+        if dtype is not None:
+            self.model.to(dtype)
+            self._narrow_inputs(dtype)
+        reserve = getattr(self.model, "reserve", None)
+        if reserve is not None:
+            reserve(*self.inputs[0])
+
+    def _narrow_inputs(self, dtype: torch.dtype) -> None:
+        self.inputs = [
+            tuple(x.to(dtype) if x.is_floating_point() else x for x in buffer)
+            for buffer in self.inputs
+        ]
+
     def _to_narrow(self, case: Case) -> None:
         """In inference in 16 bits: the weights that autocast would round in every query, rounded once.
 
@@ -395,10 +412,7 @@ class TorchSubject:
                 if parameter.ndim > 1 and parameter.is_floating_point():
                     parameter.data = parameter.data.to(dtype)
         if case.data_mode is DataMode.SYNTHETIC:
-            self.inputs = [
-                tuple(x.to(dtype) if x.is_floating_point() else x for x in buffer)
-                for buffer in self.inputs
-            ]
+            self._narrow_inputs(dtype)
 
     def _prepare_training(self, settings: Any, precision: Precision) -> None:  # noqa: ANN401
         torch = self._torch
@@ -490,10 +504,14 @@ class TorchSubject:
             return float(self._loss(outputs, *self.targets[buffer]))
 
     def fetch(self, handle: object) -> np.ndarray[Any, Any]:
-        """Outputs (batch first) or a loss, on the host as float32."""
+        """Outputs (batch first) or a loss, on the host as float32.
+
+        It is a copy, since the next query may write where this one did.
+        """
         with translated(self._torch):
             tensor: Any = handle
-            return tensor.detach().float().cpu().numpy()  # type: ignore[no-any-return]
+            copied = tensor.detach().to("cpu", self._torch.float32, copy=True)
+            return copied.numpy()  # type: ignore[no-any-return]
 
     def read_inputs(self, buffer: int) -> tuple[np.ndarray[Any, Any], ...]:
         """A buffer's inputs as they lie on the device."""

@@ -2,7 +2,8 @@
 
 ``base``: graph mode, no XLA. ``tuned``: the step is compiled by XLA (``jit_compile=True``), unless the
 model has layers that XLA slows down (docs/decisions/0055); inference on a CPU by XLA or with frozen
-weights, whichever is faster (docs/decisions/0068).
+weights, whichever is faster (docs/decisions/0068); weights are held in 16 bits where inference computes
+so (0067).
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ POLICIES = {
     Policy.TUNED: "XLA (`jit_compile=True`), but `base`'s graph where XLA is slower: on a CPU with "
     "grouped convolutions, or in training with recurrent layers; on a GPU with recurrent layers. "
     "Inference on a CPU: a graph of frozen weights, if it is faster than XLA's: both are tried at "
-    "loading",
+    "loading; in 16 bits weights that are held so",
 }
 """What each policy turns on, for `dlbench list` and the docs."""
 
@@ -194,10 +195,10 @@ class TensorFlowSubject(_subject.Clockless):
     def _resident(self, request: SubjectRequest, side: str, buffer: int) -> Any:  # noqa: ANN401
         from dlbench.frameworks import _keras, _seeded
 
+        tf, dtype = self._tf, _keras.input_dtype(request)
         arrays = _seeded.batch(request.spec, side, buffer, request.case.batch_size)
-        return [
-            self._tf.identity(self._tf.constant(_keras.to_keras(a, request.spec))) for a in arrays
-        ]
+        lying = [tf.identity(tf.constant(_keras.to_keras(a, request.spec))) for a in arrays]
+        return lying if dtype is None else [tf.cast(x, dtype) for x in lying]
 
     def _prepare_refills(self, request: SubjectRequest) -> None:
         """Batches in host memory, as NumPy's or as tf.data makes them."""
@@ -319,7 +320,10 @@ class TensorFlowSubject(_subject.Clockless):
         """A buffer's inputs as they lie on the device."""
         from dlbench.frameworks import _keras
 
-        return tuple(_keras.from_keras(x.numpy(), self._spec) for x in self.inputs[buffer])
+        wide = (
+            self._tf.cast(x, "float32") if x.dtype.is_floating else x for x in self.inputs[buffer]
+        )
+        return tuple(_keras.from_keras(x.numpy(), self._spec) for x in wide)
 
     def copy_inputs(self, source: int, target: int) -> None:
         """As new tensors: TensorFlow's cannot be written to."""

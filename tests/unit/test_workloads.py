@@ -64,6 +64,8 @@ SIZED = 'name = "x"\nepochs = 3\n'
         ("std = 1.0", "std = 0", r"inputs\.\w+\.std must be positive"),
         ("[variants.full]", "[variants.fuller]", "variants"),
         ("version = 1", 'version = 1\nlatency_is = "ttft"', "latency_is has 'ttft', known are"),
+        ("version = 1", "version = 1\nin_place = 1", "in_place has the wrong type"),
+        ("version = 1", "version = 1\nin_place = true", "in_place is for inference on synthetic"),
         ('name = "none"', "", "dataset.name is missing"),
         ('name = "none"', "name = 3", "dataset.name has the wrong type"),
         ('name = "none"', 'name = " "', "dataset.name must not be empty"),
@@ -103,7 +105,7 @@ STRANGE: tuple[Any, ...] = (True, 0, -1, 1.5, math.nan, "x", [], [[]], {}, {"a":
 """What a stranger may write where something else belongs."""
 
 
-@pytest.mark.parametrize("name", ["bert_base", "gpt2_decode", "resnet50"])
+@pytest.mark.parametrize("name", ["bert_base", "gpt2_decode", "memory_bandwidth", "resnet50"])
 def test_whatever_stands_in_a_field_it_is_refused_or_planned(name: str, tmp_path: Path) -> None:
     """Each value of the file in turn, taken out or replaced: never a traceback, no impossible size."""
     table = tomllib.loads((workloads.folders()[name] / "workload.toml").read_text(encoding="utf-8"))

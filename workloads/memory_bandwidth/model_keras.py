@@ -24,5 +24,6 @@ class Triad(layers.Layer):
 
 def build(spec: Mapping[str, Any]) -> keras.Model:
     """The triad of a variant."""
-    b, c = (keras.Input(tuple(table["shape"])) for table in spec["inputs"].values())
+    dtype = keras.config.dtype_policy().compute_dtype
+    b, c = (keras.Input(tuple(t["shape"]), dtype=dtype) for t in spec["inputs"].values())
     return keras.Model([b, c], Triad(name="triad")([b, c]), name=spec["name"])

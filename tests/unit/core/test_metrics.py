@@ -18,6 +18,7 @@ from dlbench.core.types import (
     Measured,
     Mode,
     PeakMemory,
+    Precision,
     Run,
     Trial,
 )
@@ -234,6 +235,31 @@ def test_flops_per_s_counts_training_three_times() -> None:
     assert isinstance(training, Measured)
     assert inference.value == pytest.approx(1e8)
     assert training.value == pytest.approx(3e8)
+
+
+@pytest.mark.parametrize(
+    ("precision", "in_place", "found"),
+    [
+        (Precision.FP32, True, 20.0),
+        (Precision.TF32, True, 20.0),
+        (Precision.BF16, True, 10.0),
+        (Precision.FP16, True, 10.0),
+        # Its numbers stay in float32, whatever is computed with.
+        (Precision.BF16, False, 20.0),
+    ],
+)
+def test_a_triad_in_16_bits_moves_half_the_bytes(
+    precision: Precision, in_place: bool, found: float
+) -> None:
+    """200 MB of fp32 a sample at 10 ms a sample are 20 GB/s."""
+    case = builders.case(precision=precision)
+    result = builders.result(case, [0.01] * 3)
+    moving = replace(builders.WORKLOAD, bytes_per_sample=200_000_000, in_place=in_place)
+    run = _run(result)
+    run = replace(run, plan=replace(run.plan, workloads=(moving,)))
+    value = metrics.compute("bandwidth_gb_per_s", result, run)
+    assert isinstance(value, Measured)
+    assert value.value == pytest.approx(found)
 
 
 def test_peak_memory_is_the_largest_or_the_reason() -> None:
