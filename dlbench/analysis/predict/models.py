@@ -79,6 +79,8 @@ UNITS = {
     "bert_base": Unit(name="samples/s", flops=70_666_816_512),
     # Tokens of both languages: 25 and 25 in one of dlbench's samples.
     "gnmt": Unit(name="tokens/s", flops=10_553_856_000 / 50),
+    # 512 rows by 4,096 by 4,096; in its first version a sample was 1,024 rows by 1,024 by 1,024.
+    "gemm": Unit(name="samples/s", flops=17_179_869_184),
 }
 """By canonical model, where it is no sample of dlbench's size.
 
