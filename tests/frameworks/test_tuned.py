@@ -470,6 +470,87 @@ def test_pytorch_holds_weights_in_16_bits_where_inference_computes_so() -> None:
     assert found["resnet50"]["inputs"] == ["float32"]
 
 
+def held_by_keras(framework: str, workload: str, mode: str) -> dict[str, Any]:
+    """Runs beside: by policy, in bf16, the weights' format and what the first two batches give."""
+    found: dict[str, Any] = {}
+    for policy in Policy:
+        request = request_for(
+            framework, workload, policy=policy, mode=Mode(mode), precision=Precision.BF16
+        )
+        subject: Any = registry.framework(framework).open_subject(request)
+        infers = request.case.mode is Mode.INFERENCE
+        given = [subject.fetch(subject.query(i) if infers else subject.step(i)) for i in range(2)]
+        found[policy] = {
+            "dtype": subject.info["parameter_dtype"],
+            "compute": subject.info["compute_dtype"],
+            "answers": [float(x) for answer in given for x in answer.ravel()[:50]],
+        }
+    return found
+
+
+@pytest.mark.parametrize("framework", ["jax", "tensorflow"])
+@pytest.mark.parametrize(
+    ("workload", "mode", "dtype"),
+    [
+        ("dlrm_small", "inference", "bfloat16"),
+        ("lstm_forecast", "inference", "bfloat16"),
+        ("dlrm_small", "training", "float32"),
+    ],
+)
+def test_keras_models_hold_weights_in_16_bits_where_they_are_not_trained(
+    framework: str, workload: str, mode: str, dtype: str
+) -> None:
+    """The same rounding as in every query of ``base``, once: recurrent layers too."""
+    if framework not in subjects.installed():
+        pytest.skip(f"{framework} is not installed")
+    found = subjects.ask(framework, held_by_keras, workload, mode)
+    base, tuned = found["base"], found["tuned"]
+    assert (base["dtype"], tuned["dtype"]) == ("float32", dtype)
+    assert base["compute"] == tuned["compute"] == "bfloat16"
+    # XLA orders sums otherwise, and rounds to 16 bits elsewhere.
+    near = 3e-2 * max(map(abs, base["answers"]))
+    assert tuned["answers"] == pytest.approx(base["answers"], abs=near)
+
+
+def formats_of_variables(framework: str) -> dict[str, str]:
+    """Runs beside: what becomes of a mixed model's variables, by layer and name."""
+    import os
+
+    os.environ["KERAS_BACKEND"] = framework
+    import keras
+
+    from dlbench.frameworks import _keras
+
+    layers, given = keras.layers, keras.Input((3, 4))
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+    x = layers.LSTM(3, return_sequences=True, name="lstm")(given)
+    x = layers.LayerNormalization(name="layer_norm")(x)
+    x = layers.BatchNormalization(name="batch_norm")(layers.Dense(2, name="dense")(x))
+    model = keras.Model(given, layers.Dense(2, dtype="float32", name="logits")(x))
+    before = model.get_weights()
+    _keras.narrow(keras, model)
+    keras.mixed_precision.set_dtype_policy("float32")
+    for ours, theirs in zip(model.get_weights(), before, strict=True):
+        assert abs(ours.astype("float32") - theirs).max() <= 2**-8 * abs(theirs).max()
+    return {v.path: str(v.dtype) for v in model.variables if "float" in str(v.dtype)}
+
+
+@pytest.mark.parametrize("framework", ["jax", "tensorflow"])
+def test_norms_and_layers_in_float32_are_not_narrowed(framework: str) -> None:
+    """Only what Keras itself would round."""
+    if framework not in subjects.installed():
+        pytest.skip(f"{framework} is not installed")
+    found = subjects.ask(framework, formats_of_variables)
+    narrow = {path for path, dtype in found.items() if dtype == "bfloat16"}
+    assert narrow == {
+        *(f"lstm/lstm_cell/{name}" for name in ("kernel", "recurrent_kernel", "bias")),
+        "dense/kernel",
+        "dense/bias",
+    }
+    assert {found[path] for path in set(found) - narrow} == {"float32"}
+    assert len(found) - len(narrow) == 2 + 4 + 2
+
+
 def losses_by_row(framework: str, workload: str, precision: str) -> dict[str, Any]:
     """Runs beside: by policy, a dozen losses over all buffers, and how many tables go row by row."""
     found: dict[str, Any] = {}
