@@ -147,11 +147,12 @@ def _measure(request: TrialRequest, trial: Trial, emit: Emit) -> Trial:
         else workloads.read(Path(request.workload_folder))
     )
     emit({"event": "phase", "phase": "load", "pid": os.getpid()})
+    # Before any framework binds this thread to a core of its own.
+    watch = _Watch(emit)
     load_start_s = time.monotonic()
     subject = _open(request, workload, emit)
     loaded = Window(name="load", start_s=load_start_s, end_s=time.monotonic())
     try:
-        watch = _Watch(emit)
         samples = _sample(subject, request, watch.progress)
         watch.end()
         memory = _peak_memory(subject, request.device)
@@ -302,6 +303,7 @@ class _Watch:
 
     def __init__(self, emit: Emit) -> None:
         self.emit = emit
+        self._cpus = os.sched_getaffinity(0)
         self._before: conditions.Snapshot | None = None
         self._after: conditions.Snapshot | None = None
         self._clocks: list[tuple[float, float] | None] = [None, None]
@@ -315,12 +317,12 @@ class _Watch:
         self.emit({"event": "phase", "phase": phase})
         if phase == "steady":
             # A steady part that did not hold is run again; only the last one counts.
-            self._before = conditions.snapshot()
+            self._before = conditions.snapshot(self._cpus)
             self._clocks[0] = conditions.clock_pair(sampler.now_s)
 
     def end(self) -> None:
         self._clocks[1] = conditions.clock_pair(sampler.now_s)
-        self._after = conditions.snapshot()
+        self._after = conditions.snapshot(self._cpus)
 
     @property
     def edges(self) -> tuple[conditions.Snapshot, conditions.Snapshot]:
@@ -336,7 +338,7 @@ class _Watch:
         return ours_later - ours, boot_later - boot
 
     def foreign_share(self) -> float | Absent:
-        share = conditions.foreign_share(*self.edges, os.cpu_count() or 1)
+        share = conditions.foreign_share(*self.edges)
         return (
             Absent(reason="/proc/stat does not say, or not for so short a time")
             if share is None
@@ -402,7 +404,7 @@ def _flags(
     found += [
         FLAGGED_CHECKS[c.rule] for c in checks if c.passed is False and c.rule in FLAGGED_CHECKS
     ]
-    found += conditions.flags(*watch.edges, os.cpu_count() or 1)
+    found += conditions.flags(*watch.edges)
     return tuple(found)
 
 

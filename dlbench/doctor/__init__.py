@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -93,9 +94,10 @@ def examine_here() -> tuple[Finding, ...]:
 
 
 def _watch() -> tuple[conditions.Snapshot, conditions.Snapshot]:
-    before = conditions.snapshot()
+    cpus = os.sched_getaffinity(0)
+    before = conditions.snapshot(cpus)
     time.sleep(WATCH_S)
-    return before, conditions.snapshot()
+    return before, conditions.snapshot(cpus)
 
 
 def _devices(devices: Sequence[DeviceInfo], absent: Mapping[str, Absent]) -> Iterator[Finding]:

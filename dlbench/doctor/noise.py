@@ -39,8 +39,8 @@ def contention(
     """Whether others are at work: just now, and over the last minute."""
     cores, load = facts["logical_cores"], facts["load_1min"]
     n_cores = cores if isinstance(cores, int) else os.cpu_count() or 1
-    share = conditions.foreign_share(*watched, n_cores)
-    stolen = _stolen_share(*watched, n_cores)
+    share = conditions.foreign_share(*watched)
+    stolen = _stolen_share(*watched)
     if share is not None and share > conditions.CONTENDED_SHARE:
         yield _noisy(
             "problem",
@@ -68,13 +68,11 @@ def contention(
 NO_PROC_STAT = "Watch the host with top."
 
 
-def _stolen_share(
-    before: conditions.Snapshot, after: conditions.Snapshot, n_cores: int
-) -> float | None:
+def _stolen_share(before: conditions.Snapshot, after: conditions.Snapshot) -> float | None:
     if before.steal_s is None or after.steal_s is None:
         return None
     span_s = after.monotonic_s - before.monotonic_s
-    return (after.steal_s - before.steal_s) / (span_s * n_cores) if span_s > 0 else None
+    return (after.steal_s - before.steal_s) / (span_s * before.n_cpus) if span_s > 0 else None
 
 
 def of_gpus(

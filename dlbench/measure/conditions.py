@@ -6,14 +6,15 @@ Two snapshots, one at each edge of the steady window, and what their difference 
 from __future__ import annotations
 
 import os
-import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from dlbench.measure.family import used_cpu_s
+
 CONTENDED_SHARE = 0.05
-"""Other processes taking 5 % of the machine's cores can move a result by as much."""
+"""Others taking 5 % of the cores that the trial may use can move a result by as much."""
 
 CLOCK_STEP_S = 1.0
 """The wall clock moved against the monotonic one: somebody set it. Durations are not affected."""
@@ -27,13 +28,17 @@ SUSPENDED_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Clocks and CPU time at one moment; CPU times in seconds, None where /proc does not say."""
+    """Clocks and CPU time at one moment; CPU times in seconds, None where /proc does not say.
+
+    ``busy_cpu_s`` and ``steal_s`` are of the ``n_cpus`` cores that this process may use and no others,
+    ``own_cpu_s`` of the process with its descendants.
+    """
 
     monotonic_s: float
     wall_s: float
     boot_s: float | None
+    n_cpus: int
     own_cpu_s: float
-    involuntary_switches: int
     busy_cpu_s: float | None
     steal_s: float | None
 
@@ -58,28 +63,36 @@ def clock_pair(clock: Callable[[], float]) -> tuple[float, float] | None:
     return ours_s, boot_s
 
 
-def snapshot(root: Path = Path("/")) -> Snapshot:
-    """Take one now; a few tens of microseconds."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    busy_s, steal_s = _machine_cpu_s(root)
+def snapshot(cpus: Collection[int], root: Path = Path("/")) -> Snapshot:
+    """Take one now, of these cores; it may take some milliseconds, by threads and cores."""
+    busy_s, steal_s = _cores_cpu_s(cpus, root)
     return Snapshot(
         monotonic_s=time.monotonic(),
         wall_s=time.time(),
         boot_s=time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else None,
-        own_cpu_s=usage.ru_utime + usage.ru_stime,
-        involuntary_switches=usage.ru_nivcsw,
+        n_cpus=len(cpus),
+        own_cpu_s=used_cpu_s(),
         busy_cpu_s=busy_s,
         steal_s=steal_s,
     )
 
 
-def _machine_cpu_s(root: Path) -> tuple[float | None, float | None]:
-    """Seconds that all cores together were busy, and were stolen by the hypervisor."""
+def _cores_cpu_s(cpus: Collection[int], root: Path) -> tuple[float | None, float | None]:
+    """Seconds that these cores together were busy, and were stolen by the hypervisor.
+
+    Unknown too where some of them have no line: some containers number their cores anew.
+    """
+    names = {f"cpu{cpu}" for cpu in cpus}
     try:
-        first = (root / "proc/stat").read_text().split("\n", 1)[0].split()
+        lines = [line.split() for line in (root / "proc/stat").read_text().splitlines()]
     except OSError:
         return None, None
-    user, nice, system, _idle, _iowait, irq, softirq, steal = (int(x) for x in first[1:9])
+    ticks = [
+        [int(word) for word in words[1:9]] for words in lines if words[:1] and words[0] in names
+    ]
+    if len(ticks) < len(names):
+        return None, None
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(sum, zip(*ticks, strict=True))
     tick_s = 1 / os.sysconf("SC_CLK_TCK")
     return (user + nice + system + irq + softirq) * tick_s, steal * tick_s
 
@@ -92,20 +105,20 @@ def suspended(before: Snapshot, after: Snapshot) -> bool:
     return slept_s > SUSPENDED_S
 
 
-def flags(before: Snapshot, after: Snapshot, n_cpus: int) -> tuple[str, ...]:
+def flags(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
     """``contended`` and ``clock_step``, as far as they can be known."""
     span_s = after.monotonic_s - before.monotonic_s
     found = []
     if abs((after.wall_s - before.wall_s) - span_s) > CLOCK_STEP_S:
         found.append("clock_step")
-    share = foreign_share(before, after, n_cpus)
+    share = foreign_share(before, after)
     if share is not None and share > CONTENDED_SHARE:
         found.append("contended")
     return tuple(found)
 
 
-def foreign_share(before: Snapshot, after: Snapshot, n_cpus: int) -> float | None:
-    """Share of the cores' time that others took or the hypervisor kept; None if unknown."""
+def foreign_share(before: Snapshot, after: Snapshot) -> float | None:
+    """Share of our cores' time that others took or the hypervisor kept; None if unknown."""
     if before.busy_cpu_s is None or after.busy_cpu_s is None:
         return None
     span_s = after.monotonic_s - before.monotonic_s
@@ -114,4 +127,4 @@ def foreign_share(before: Snapshot, after: Snapshot, n_cpus: int) -> float | Non
     busy_s = after.busy_cpu_s - before.busy_cpu_s
     steal_s = (after.steal_s or 0.0) - (before.steal_s or 0.0)
     own_s = after.own_cpu_s - before.own_cpu_s
-    return max(0.0, (busy_s + steal_s - own_s) / (span_s * n_cpus))
+    return max(0.0, (busy_s + steal_s - own_s) / (span_s * before.n_cpus))

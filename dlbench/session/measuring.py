@@ -10,7 +10,6 @@ The sampler is another process; what is measured is disturbed by no thread of ou
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +29,7 @@ from dlbench.core.types import (
     Run,
     TelemetryLevel,
 )
+from dlbench.measure.family import used_cpu_s
 from dlbench.session import monitor
 from dlbench.session.workers import UTC_FORMAT
 from dlbench.telemetry.watch import Watch
@@ -74,7 +74,7 @@ class measure:  # noqa: N801 - it is used as a function is
         self._watch.prepare(os.getpid(), IDLE_S)
         self._watch.begin()
         self._started = datetime.now(UTC)
-        self._cpu_s = _cpu_s()
+        self._cpu_s = self._used_cpu_s()
         return self
 
     def __exit__(
@@ -83,15 +83,23 @@ class measure:  # noqa: N801 - it is used as a function is
         error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        if error is None:
-            self._synchronize()
-        used_s = _cpu_s() - self._cpu_s
+        ended = False
+        try:
+            if error is None:
+                self._synchronize()
+                ended = True
+        finally:
+            self._end(exit_code=0 if ended else 1)
+
+    def _end(self, exit_code: int) -> None:
+        """Stop watching, and write down what was seen."""
+        used_s = self._used_cpu_s() - self._cpu_s
         watched = self._watch.end()
         found = Monitored(
             name=self._name,
             command=(),
             started_utc=self._started.strftime(UTC_FORMAT),
-            exit_code=0 if error is None else 1,
+            exit_code=exit_code,
             cpu_s=used_s,
             windows=watched.windows,
             host=watched.host,
@@ -99,6 +107,11 @@ class measure:  # noqa: N801 - it is used as a function is
         )
         here = environments.gather(self._devices, [])
         self._run = monitor.document(found, here, self._level, self._started)
+
+    def _used_cpu_s(self) -> float:
+        """Of this process and its children, but for the samplers beside them."""
+        pids = (sampler.pid for sampler in self._watch.samplers)
+        return used_cpu_s(exclude=frozenset(pid for pid in pids if pid is not None))
 
     @property
     def run(self) -> Run:
@@ -160,13 +173,6 @@ def _words(value: Metric) -> str:
     if isinstance(value, Absent):
         return f"absent: {value.reason}"
     return f"{'~' if isinstance(value, Estimated) else ''}{units.significant(value.value)}"
-
-
-def _cpu_s() -> float:
-    own, children = (
-        resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
 def _nothing() -> None:

@@ -8,50 +8,9 @@ from pathlib import Path
 
 from dlbench.core.reasons import Reason
 from dlbench.core.types import Absent, Reading
+from dlbench.measure.family import Family
 
 MIB = 1024 * 1024
-
-FAMILY_EVERY_S = 1.0
-"""How often children are looked for; reading each process of the machine ten times a second would cost
-more than all other readings together."""
-
-
-class Family:
-    """A process and its living descendants, looked up now and then.
-
-    Children are found through the kernel's lists of each thread's (CONFIG_PROC_CHILDREN); where it
-    keeps none only the process itself is known. ``exclude`` are descendants that do not belong to it.
-    """
-
-    def __init__(
-        self, pid: int, root: Path = Path("/proc"), exclude: frozenset[int] = frozenset()
-    ) -> None:
-        self._pid = pid
-        self._exclude = exclude
-        self._root = root
-        self._pids = frozenset((pid,))
-        self._due_s = 0.0
-
-    def pids(self) -> frozenset[int]:
-        """Of all members."""
-        now_s = time.monotonic()
-        if now_s >= self._due_s:
-            self._due_s = now_s + FAMILY_EVERY_S
-            self._pids = frozenset(self._descend(self._pid))
-        return self._pids
-
-    def _descend(self, pid: int) -> set[int]:
-        found = {pid}
-        waiting = [pid]
-        while waiting:
-            for path in (self._root / str(waiting.pop()) / "task").glob("*/children"):
-                try:
-                    children = {int(word) for word in path.read_text().split()}
-                except (OSError, ValueError):
-                    continue
-                waiting += children - found - self._exclude
-                found |= children - self._exclude
-        return found
 
 
 class HostMeter:

@@ -31,8 +31,9 @@ from dlbench.core.protocols import Meter
 from dlbench.core.reasons import Reason
 from dlbench.core.trial_energy import COUNTER
 from dlbench.core.types import Absent, DeviceInfo, Reading
+from dlbench.measure.family import Family
 from dlbench.measure.schedule import POWER_EVERY_S, SAMPLE_EVERY_S, due_s
-from dlbench.telemetry.host import CgroupMeter, Family, HostMeter
+from dlbench.telemetry.host import CgroupMeter, HostMeter
 
 PR_SET_PDEATHSIG = 1
 """linux/prctl.h: the signal this process gets when its parent dies."""

@@ -58,8 +58,8 @@ def _snapshot(at_s: float, busy_s: float | None, steal_s: float | None = 0.0) ->
         monotonic_s=at_s,
         wall_s=at_s,
         boot_s=at_s,
+        n_cpus=4,
         own_cpu_s=0.0,
-        involuntary_switches=0,
         busy_cpu_s=busy_s,
         steal_s=steal_s,
     )

@@ -1,0 +1,72 @@
+"""A process and its living descendants, and the CPU time that they used."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from pathlib import Path
+
+FAMILY_EVERY_S = 1.0
+"""How often children are looked for; reading each process of the machine ten times a second would cost
+more than all other readings together."""
+
+
+class Family:
+    """A process and its living descendants, looked up now and then.
+
+    Children are found through the kernel's lists of each thread's (CONFIG_PROC_CHILDREN); where it
+    keeps none only the process itself is known. ``exclude`` are descendants that do not belong to it.
+    """
+
+    def __init__(
+        self, pid: int, root: Path = Path("/proc"), exclude: frozenset[int] = frozenset()
+    ) -> None:
+        self._pid = pid
+        self._exclude = exclude
+        self._root = root
+        self._pids = frozenset((pid,))
+        self._due_s = 0.0
+
+    def pids(self) -> frozenset[int]:
+        """Of all members."""
+        now_s = time.monotonic()
+        if now_s >= self._due_s:
+            self._due_s = now_s + FAMILY_EVERY_S
+            self._pids = frozenset(self._descend(self._pid))
+        return self._pids
+
+    def _descend(self, pid: int) -> set[int]:
+        found = {pid}
+        waiting = [pid]
+        while waiting:
+            for path in (self._root / str(waiting.pop()) / "task").glob("*/children"):
+                try:
+                    children = {int(word) for word in path.read_text().split()}
+                except (OSError, ValueError):
+                    continue
+                waiting += children - found - self._exclude
+                found |= children - self._exclude
+        return found
+
+
+def used_cpu_s(exclude: frozenset[int] = frozenset()) -> float:
+    """CPU seconds of this process and its descendants until now, those that have ended included.
+
+    Processes that work for this one (a loader's) are its own work. ``exclude`` are living ones that do
+    not belong to it.
+    """
+    ended = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    own_s = sum(usage.ru_utime + usage.ru_stime for usage in ended)
+    living = Family(os.getpid(), exclude=exclude).pids() - {os.getpid()}
+    return own_s + sum(_cpu_s(pid) for pid in living)
+
+
+def _cpu_s(pid: int, root: Path = Path("/proc")) -> float:
+    """Of a process and of its children that it has waited for; none of one that is gone."""
+    try:
+        # The name in parentheses may hold anything; after it utime is the twelfth (proc(5)).
+        words = (root / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, words[11:15])) / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,55 @@
+"""A block that is measured: whose work counts, and what an end that fails leaves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import dlbench
+from dlbench.telemetry.watch import Watch, Watched
+
+SPIN = "import time\nwhile time.process_time() < 0.3: pass\nprint('done', flush=True)\ninput()"
+
+
+def test_what_a_living_child_uses_is_the_blocks() -> None:
+    """Nobody has waited for it yet when the block ends."""
+    with dlbench.measure(level="off") as m:
+        child = subprocess.Popen(
+            [sys.executable, "-c", SPIN], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"done\n"
+    child.communicate(b"\n")
+    (found,) = m.run.monitored
+    assert isinstance(found.cpu_s, float)
+    assert 0.28 <= found.cpu_s < 10.0
+
+
+def test_a_synchronisation_that_fails_ends_the_block_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Watching ends once, the error comes out, and what was read is kept as a block that failed."""
+    ended: list[Watched] = []
+    end = Watch.end
+
+    def counted(watch: Watch) -> Watched:
+        ended.append(end(watch))
+        return ended[-1]
+
+    monkeypatch.setattr(Watch, "end", counted)
+    calls: list[None] = []
+
+    def synchronize() -> None:
+        calls.append(None)
+        if len(calls) == 2:
+            raise RuntimeError("the device is gone")
+
+    m = dlbench.measure(level="off", synchronize=synchronize)
+    with pytest.raises(RuntimeError, match="the device is gone"), m:
+        pass
+    assert len(ended) == 1
+    (found,) = m.run.monitored
+    assert found.exit_code == 1
+    assert [w.name for w in found.windows] == ["energy"]
