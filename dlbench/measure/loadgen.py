@@ -133,11 +133,11 @@ def drive(subject: Subject, case: Case, profile: Profile, progress: Progress, se
     enough = True
     if case.scenario is Scenario.OFFLINE:
         station.run(_offline(loadgen, case, profile, begun.alone_s, seed), trace=False)
-        answers = station.answers
     else:
-        record = station.run(_single_stream(loadgen, profile, begun.alone_s, seed), trace=True)
-        answers, queries_s, enough = record.answers, record.latencies_s, record.enough
-    values = as_values(answers, station.began_s, profile)
+        alone_s = begun.alone_s * case.batch_size
+        record = station.run(_single_stream(loadgen, profile, alone_s, seed), trace=True)
+        queries_s, enough = record.latencies_s, record.enough
+    values = as_values(station.answers, station.began_s, profile)
     return Samples(
         first_step_s=begun.first_step_s,
         warm_up=begun.warm_up,
@@ -272,10 +272,13 @@ class Station:
         for i in range(0, len(samples), size):
             batch = samples[i : i + size]
             self._answer(batch[0].index % self.subject.n_buffers)
-            self.answers.append((time.monotonic() - self.began_s, len(batch)))
+            # In single_stream LoadGen issues one sample and means a query: ours is of a whole batch.
+            single = self.case.scenario is Scenario.SINGLE_STREAM
+            n_samples = size if single else len(batch)
+            self.answers.append((time.monotonic() - self.began_s, n_samples))
             response = self.loadgen.QuerySampleResponse
             self.loadgen.QuerySamplesComplete([response(s.id, 0, 0) for s in batch])
-            self.n_answered += len(batch)
+            self.n_answered += n_samples
             self._tell()
 
     def _answer(self, buffer: int) -> None:
@@ -291,8 +294,8 @@ class Station:
         now_s = time.monotonic()
         if now_s >= self.progress_due_s:
             self.progress_due_s = now_s + PROGRESS_EVERY_S
-            per_query_s = (now_s - self.began_s) / self.n_answered
-            self.progress(self.phase, self.n_answered, per_query_s)
+            per_sample_s = (now_s - self.began_s) / self.n_answered
+            self.progress(self.phase, self.n_answered, per_sample_s)
 
 
 def _nothing(_: object) -> None:

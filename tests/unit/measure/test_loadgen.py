@@ -109,3 +109,13 @@ def test_a_subject_that_fails_under_loadgen_ends_the_trial() -> None:
     pytest.importorskip("mlperf_loadgen")
     with pytest.raises(DeviceOutOfMemoryError, match="gone"):
         _drive(Sleeper(0.0005, fails_after=300), _case(Scenario.SINGLE_STREAM))
+
+
+def test_a_query_of_four_samples_counts_as_four_whoever_asks_it() -> None:
+    """LoadGen issues one sample and is answered by a whole batch: what our own loop counts too."""
+    pytest.importorskip("mlperf_loadgen")
+    subject = Sleeper(0.002)
+    samples = _drive(subject, _case(Scenario.SINGLE_STREAM, batch_size=4))
+    assert sum(v.n_samples for v in samples.values) == 4 * len(samples.queries_s)
+    per_sample_s = statistics.median(v.duration_s / v.n_samples for v in samples.values)
+    assert 0.0005 <= per_sample_s < 0.002
