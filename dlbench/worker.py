@@ -10,9 +10,11 @@ framework does to itself (crash, hang, leak) ends with it.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import faulthandler
 import json
+import math
 import os
 import signal
 import statistics
@@ -52,6 +54,8 @@ from dlbench.measure import conditions, energy, evidence, gate, loadgen, sampler
 
 Emit = Callable[[dict[str, Any]], None]
 
+Fact = str | int | float | bool | Absent
+
 PR_SET_PDEATHSIG = 1
 """linux/prctl.h: the signal this process gets when its parent dies."""
 
@@ -70,7 +74,7 @@ def main() -> None:
         def emit(event: dict[str, Any]) -> None:
             pipe.write(json.dumps(event, allow_nan=False) + "\n")
 
-        emit({"event": "trial", "trial": asdict(run_trial(request, emit))})
+        run_trial(request, emit)
     # Frameworks' own exit handlers have crashed and hung; the result is out, so leave at once.
     sys.stdout.flush()
     sys.stderr.flush()
@@ -86,7 +90,15 @@ def _die_with(parent_pid: int) -> None:
 
 
 def run_trial(request: TrialRequest, emit: Emit) -> Trial:
-    """Measure; whatever goes wrong in the subject becomes the trial's outcome."""
+    """Measure, and send the trial; whatever goes wrong in the subject becomes its outcome.
+
+    The subject is closed when the trial is out: what hangs or crashes there takes nothing.
+    """
+    with contextlib.ExitStack() as closing:
+        return _tried(request, emit, closing)
+
+
+def _tried(request: TrialRequest, emit: Emit, closing: contextlib.ExitStack) -> Trial:
     trial = Trial(
         case_id=request.case.case_id,
         round=request.round,
@@ -96,15 +108,14 @@ def run_trial(request: TrialRequest, emit: Emit) -> Trial:
         outcome=Outcome(kind=OutcomeKind.OK),
     )
     try:
-        return _measure(request, trial, emit)
+        return _sent(_measure(request, trial, emit, closing), emit)
     except ModelError as error:
-        log = traceback.format_exc()[-LOG_CHARACTERS:]
-        return replace(trial, outcome=_of_subject_error(error), log=log)
+        failed = replace(trial, outcome=_of_subject_error(error), log=_traceback())
     except SubjectError as error:
-        return replace(trial, outcome=_of_subject_error(error))
+        failed = replace(trial, outcome=_of_subject_error(error))
     except MemoryError as error:
         message = f"the process could not allocate memory: {error}".removesuffix(": ")
-        return replace(
+        failed = replace(
             trial,
             outcome=Outcome(
                 kind=OutcomeKind.OOM_HOST, message=message, advice="Use a smaller --batch-size."
@@ -118,7 +129,18 @@ def run_trial(request: TrialRequest, emit: Emit) -> Trial:
             message=message[:MESSAGE_CHARACTERS],
             advice="The traceback is in the trial's log." + _without_compiler(request.case),
         )
-        return replace(trial, outcome=outcome, log=traceback.format_exc()[-LOG_CHARACTERS:])
+        failed = replace(trial, outcome=outcome, log=_traceback())
+    return _sent(failed, emit)
+
+
+def _sent(trial: Trial, emit: Emit) -> Trial:
+    """The trial, once it is out; raises where it holds a NaN, or else what JSON has no word for."""
+    emit({"event": "trial", "trial": asdict(trial)})
+    return trial
+
+
+def _traceback() -> str:
+    return traceback.format_exc()[-LOG_CHARACTERS:]
 
 
 def _without_compiler(case: Case) -> str:
@@ -139,7 +161,9 @@ def _of_subject_error(error: SubjectError) -> Outcome:
     )
 
 
-def _measure(request: TrialRequest, trial: Trial, emit: Emit) -> Trial:
+def _measure(
+    request: TrialRequest, trial: Trial, emit: Emit, closing: contextlib.ExitStack
+) -> Trial:
     case = request.case
     workload = (
         own_models.read(request.model)
@@ -151,43 +175,54 @@ def _measure(request: TrialRequest, trial: Trial, emit: Emit) -> Trial:
     watch = _Watch(emit)
     load_start_s = time.monotonic()
     subject = _open(request, workload, emit)
+    closing.callback(_close, subject)
     loaded = Window(name="load", start_s=load_start_s, end_s=time.monotonic())
+    samples = _sample(subject, request, watch.progress)
+    watch.end()
+    memory = _peak_memory(subject, request.device)
+    emit({"event": "phase", "phase": "gate"})
+    gate_start_s = time.monotonic()
+    stated = _stated(workload, request)
+    found = evidence.gather(subject, samples, stated, watch.steady_clocks_s(), watch.progress)
+    digest, checks = gate.digest(found), gate.judge(found)
+    overhead_s = sampler.harness_overhead_s(subject, case, request.profile, samples.steps_per_value)
+    gated = Window(name="gate", start_s=gate_start_s, end_s=time.monotonic())
+    facts = dict(subject.info) | {
+        "harness_overhead_s_per_step": overhead_s,
+        "steps_per_value": samples.steps_per_value,
+        "foreign_cpu_share": watch.foreign_share(),
+        **samples.facts,
+    }
+    done = replace(
+        trial,
+        outcome=_verdict(checks, watch),
+        values=samples.values,
+        warm_up=samples.warm_up,
+        windows=(loaded, *samples.windows, gated),
+        first_step_s=samples.first_step_s,
+        queries_s=_timeable(samples.queries_s),
+        memory=memory,
+        digest=digest,
+        checks=checks,
+        flags=(*_flags(samples, checks, watch), *_costly(case, samples, overhead_s)),
+        subject={name: _known(fact) for name, fact in facts.items()},
+    )
+    return _with_energy(done, subject, request, samples, watch)
+
+
+def _known(fact: Fact) -> Fact:
+    """A fact that a document can hold: what is no finite number is not known."""
+    if isinstance(fact, float) and not math.isfinite(fact):
+        return Absent(reason=f"it was found to be {fact}")
+    return fact
+
+
+def _close(subject: Subject) -> None:
+    """Release the device; the trial is out, and the process ends next whatever happens here."""
     try:
-        samples = _sample(subject, request, watch.progress)
-        watch.end()
-        memory = _peak_memory(subject, request.device)
-        emit({"event": "phase", "phase": "gate"})
-        gate_start_s = time.monotonic()
-        stated = _stated(workload, request)
-        found = evidence.gather(subject, samples, stated, watch.steady_clocks_s())
-        digest, checks = gate.digest(found), gate.judge(found)
-        overhead_s = sampler.harness_overhead_s(
-            subject, case, request.profile, samples.steps_per_value
-        )
-        gated = Window(name="gate", start_s=gate_start_s, end_s=time.monotonic())
-        facts = dict(subject.info) | {
-            "harness_overhead_s_per_step": overhead_s,
-            "steps_per_value": samples.steps_per_value,
-            "foreign_cpu_share": watch.foreign_share(),
-            **samples.facts,
-        }
-        done = replace(
-            trial,
-            outcome=_verdict(checks, watch),
-            values=samples.values,
-            warm_up=samples.warm_up,
-            windows=(loaded, *samples.windows, gated),
-            first_step_s=samples.first_step_s,
-            queries_s=_timeable(samples.queries_s),
-            memory=memory,
-            digest=digest,
-            checks=checks,
-            flags=_flags(samples, checks, watch),
-            subject=facts,
-        )
-        return _with_energy(done, subject, request, samples, watch)
-    finally:
         subject.close()
+    except Exception:  # noqa: BLE001 - a framework's own
+        traceback.print_exc()
 
 
 def _with_energy(
@@ -197,19 +232,21 @@ def _with_energy(
     samples: sampler.Samples,
     watch: _Watch,
 ) -> Trial:
-    """The trial with its energy windows.
+    """The trial with its energy windows, or with the reason why it has none.
 
     What is measured already is sent first: a driver that hangs or crashes now takes only the energy.
     """
     if not _wants_energy(request):
         return done
-    unended = replace(
-        done,
-        readings=(energy.UNENDED,),
-        flags=tuple(dict.fromkeys((*done.flags, "telemetry_lost"))),
-    )
-    watch.emit({"event": "trial", "trial": asdict(unended)})
-    record, facts = _energy(subject, request, samples, watch.progress)
+    flags = tuple(dict.fromkeys((*done.flags, "telemetry_lost")))
+    why = energy.unended("the worker did not get to the end of its energy windows")
+    _sent(replace(done, readings=(why,), flags=flags), watch.emit)
+    try:
+        record, facts = _energy(subject, request, samples, watch.progress)
+    except Exception as error:  # noqa: BLE001 - the timing stands, whatever ends the energy
+        raised = f"its energy windows raised {type(error).__name__}: {error}"
+        why = energy.unended(raised[:MESSAGE_CHARACTERS])
+        return replace(done, readings=(why,), flags=flags, log=_traceback())
     lost = ("telemetry_lost",) if tracks.telemetry_lost(record.readings) else ()
     return replace(
         done,

@@ -347,7 +347,8 @@ def rms_drift(exact: Any, quantised: Any) -> float | Absent:  # noqa: ANN401
     spread = float(np.std(exact))
     if not 0 < spread < math.inf:
         return Absent(reason="the exact outputs have no spread to compare with")
-    return float(np.sqrt(np.mean((quantised - exact) ** 2)) / spread)
+    drift = float(np.sqrt(np.mean((quantised - exact) ** 2)) / spread)
+    return drift if math.isfinite(drift) else Absent(reason="an int8 output is no finite number")
 
 
 def _masking(model: Path) -> list[str]:

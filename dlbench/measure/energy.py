@@ -69,17 +69,18 @@ NOTHING = EnergyRecord(values=(), windows=(), readings=())
 """Of a trial whose energy is not measured."""
 
 
-UNENDED = Reading(
-    t_s=0.0,
-    source="energy",
-    quantity=COUNTER,
-    value=Absent(
-        reason="the worker did not get to the end of its energy windows",
-        remedy="The trial's log says what happened; --telemetry off leaves them out.",
-        code=Reason.LOST_IN_WINDOW,
-    ),
-)
-"""Stands for the energy of a trial until that is measured."""
+def unended(why: str) -> Reading:
+    """What stands for the energy of a trial whose energy windows did not end."""
+    return Reading(
+        t_s=0.0,
+        source="energy",
+        quantity=COUNTER,
+        value=Absent(
+            reason=why,
+            remedy="The trial's log says what happened; --telemetry off leaves them out.",
+            code=Reason.LOST_IN_WINDOW,
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

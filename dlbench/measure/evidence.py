@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlbench.core.protocols import Subject
 from dlbench.core.types import Absent, Case, DataMode, DeviceInfo, Mode, Value, WorkloadInfo
-from dlbench.measure.sampler import Samples
+from dlbench.measure.sampler import Progress, Samples
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +91,9 @@ STEPS_ALONE = 12
 """Enough for every optimiser of ours to lower the loss of one batch that it sees again and again."""
 
 
-def _alone(subject: Subject, losses: Sequence[float], data_mode: DataMode) -> tuple[float, ...]:
+def _alone(
+    subject: Subject, losses: Sequence[float], data_mode: DataMode, tell: Callable[[], None]
+) -> tuple[float, ...]:
     """Losses of further steps on the first batch alone, where the run did not lower its loss.
 
     After a few steps on small batches in turn, each of them may have been made worse by the others.
@@ -99,7 +101,11 @@ def _alone(subject: Subject, losses: Sequence[float], data_mode: DataMode) -> tu
     first, last = losses
     if data_mode is DataMode.PIPELINE or last < first:
         return ()
-    return tuple(float(subject.fetch(subject.step(0)).mean()) for _ in range(STEPS_ALONE))
+    found = []
+    for _ in range(STEPS_ALONE):
+        found.append(float(subject.fetch(subject.step(0)).mean()))
+        tell()
+    return tuple(found)
 
 
 def gather(
@@ -107,6 +113,7 @@ def gather(
     samples: Samples,
     stated: Stated,
     steady_clocks_s: tuple[float, float] | None,
+    progress: Progress,
 ) -> Evidence:
     """Ask the subject for its results, and for how it came by them.
 
@@ -115,7 +122,12 @@ def gather(
         samples: what the sampler saw.
         stated: what the trial claims.
         steady_clocks_s: length of the steady window by the clock of the values and the boot clock.
+        progress: is called between steps: a sign of life, where each may take minutes.
     """
+
+    def tell() -> None:
+        progress("gate", 1, None)
+
     training = stated.case.mode is Mode.TRAINING
     timed = samples.last_buffer if samples.last_buffer < subject.n_buffers else 0
     outputs: dict[int, Array] = {}
@@ -124,11 +136,11 @@ def gather(
     if training:
         handles = (samples.first_loss, samples.last_loss)
         losses = tuple(float(subject.fetch(x).mean()) for x in handles)
-        alone = _alone(subject, losses, stated.case.data_mode)
+        alone = _alone(subject, losses, stated.case.data_mode, tell)
     else:
-        outputs = _outputs(subject, samples)
+        outputs = _outputs(subject, samples, tell)
     begin = subject.step if training else subject.query
-    share, handle = late_share(subject, lambda: begin(timed))
+    share, handle = late_share(subject, lambda: begin(timed), tell)
     again = None if training else subject.fetch(handle)
     places = subject.places(handle)
     # A copy of our own: what an adapter shows may be a view of what is exchanged next.
@@ -154,7 +166,7 @@ def gather(
     )
 
 
-def _outputs(subject: Subject, samples: Samples) -> dict[int, Array]:
+def _outputs(subject: Subject, samples: Samples, tell: Callable[[], None]) -> dict[int, Array]:
     """The last timed query's first; what a loader brought has no reference, so those are seeded."""
     found = {}
     if samples.last_buffer < subject.n_buffers:
@@ -162,6 +174,7 @@ def _outputs(subject: Subject, samples: Samples) -> dict[int, Array]:
     for buffer in range(subject.n_buffers):
         if buffer not in found:
             found[buffer] = subject.fetch(subject.query(buffer))
+            tell()
     return dict(sorted(found.items()))
 
 
@@ -177,7 +190,9 @@ def _exchanged(subject: Subject, source: int, target: int) -> Array:
     return subject.fetch(subject.query(target))
 
 
-def late_share(subject: Subject, begin: Callable[[], object]) -> tuple[float, object]:
+def late_share(
+    subject: Subject, begin: Callable[[], object], tell: Callable[[], None]
+) -> tuple[float, object]:
     """The smallest share of a burst that came after its synchronisation, and the last handle.
 
     A result that is there can be fetched as fast the first time as the second. Whatever the first
@@ -194,6 +209,7 @@ def late_share(subject: Subject, begin: Callable[[], object]) -> tuple[float, ob
         fetched = time.perf_counter()
         subject.fetch(handle)
         again = time.perf_counter()
+        tell()
         late_s = (fetched - synchronised) - (again - fetched)
         smallest = min(smallest, max(0.0, late_s) / (fetched - start))
         if smallest <= LATE_SHARE:

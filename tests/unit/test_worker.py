@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
 import pytest
 
-from dlbench import worker
+from dlbench import worker, workloads
 from dlbench.core import tracks
-from dlbench.core.types import Absent, Policy, Reading
-from tests import builders
+from dlbench.core.requests import TrialRequest
+from dlbench.core.types import Absent, Case, OutcomeKind, Policy, Reading, TelemetryLevel, Trial
+from dlbench.frameworks import fake
+from dlbench.measure import energy
+from tests import builders, sessions
 
 GONE = Absent(reason="GPU is lost")
 
@@ -40,3 +49,125 @@ def test_where_a_compiler_may_have_failed_the_way_without_it_is_told() -> None:
     assert worker._without_compiler(builders.case()) == ""
     told = worker._without_compiler(builders.case(policy=Policy.TUNED))
     assert told == " --policy base compiles nothing."
+
+
+# --- one trial of the fake framework, in this process ---------------------------------------------
+
+
+def _request(case: Case, **changes: Any) -> TrialRequest:
+    base: dict[str, Any] = {
+        "case": case,
+        "device": sessions.devices()[0],
+        "profile": sessions.PROFILE,
+        "workload_folder": str(workloads.folders()["fake"]),
+        "threads": 1,
+        "seed": 0,
+        "round": 0,
+        "role": "measure",
+        "position": 0,
+        "parent_pid": 0,
+    }
+    return TrialRequest(**{**base, **changes})
+
+
+def _tried(request: TrialRequest) -> tuple[Trial, list[dict[str, Any]]]:
+    """A trial, and those that were sent, each as a line that JSON can hold."""
+    sent: list[dict[str, Any]] = []
+
+    def emit(event: dict[str, Any]) -> None:
+        whole = json.loads(json.dumps(event, allow_nan=False))
+        if whole["event"] == "trial":
+            sent.append(whole["trial"])
+
+    return worker.run_trial(request, emit), sent
+
+
+@pytest.mark.parametrize(("step_ms", "flagged"), [("0", True), ("20", False)])
+def test_a_loop_that_shows_in_the_result_is_flagged(step_ms: str, flagged: bool) -> None:
+    """Beside a step that does nothing the harness is most of it; beside 20 ms it is nothing."""
+    trial, _ = _tried(_request(sessions.fake_case(step_ms=step_ms)))
+    assert trial.outcome.ok, trial.outcome
+    assert ("harness_cost" in trial.flags) is flagged
+
+
+@pytest.fixture
+def stating(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], None]:
+    """Makes the fake framework state further facts."""
+
+    def state(facts: dict[str, Any]) -> None:
+        def opened(request: Any) -> fake.FakeSubject:
+            subject = fake.FakeSubject(request)
+            subject.info |= facts
+            return subject
+
+        monkeypatch.setattr(fake, "open_subject", opened)
+
+    return state
+
+
+def test_a_fact_that_is_no_number_is_absent_and_the_verdict_stands(
+    stating: Callable[[dict[str, Any]], None],
+) -> None:
+    """NaN and infinity have no word in JSON: the gate's refusal is told all the same."""
+    stating({"int8_drift": float("nan"), "scale": float("-inf"), "bits": 8})
+    trial, sent = _tried(_request(sessions.fake_case(fault="nan")))
+    assert str(trial.outcome) == "invalid(outputs_finite)"
+    assert trial.subject["int8_drift"] == Absent(reason="it was found to be nan")
+    assert trial.subject["scale"] == Absent(reason="it was found to be -inf")
+    assert trial.subject["bits"] == 8
+    assert [t["outcome"]["kind"] for t in sent] == ["invalid"]
+
+
+def test_a_trial_that_cannot_be_sent_is_an_error_that_can(
+    stating: Callable[[dict[str, Any]], None],
+) -> None:
+    """NumPy's numbers are not JSON's."""
+    stating({"scale": np.float32(1.0)})
+    trial, sent = _tried(_request(sessions.fake_case()))
+    assert (trial.outcome.kind, trial.outcome.detail) == (OutcomeKind.ERROR, "TypeError")
+    assert "float32" in trial.log
+    assert [t["outcome"]["detail"] for t in sent] == ["TypeError"]
+
+
+def test_an_error_in_the_energy_phase_takes_the_energy_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Values, checks and the outcome stay; the reason is where the energy would be."""
+
+    def find_meters(_: object) -> None:
+        raise OSError("the driver hung up")
+
+    monkeypatch.setattr(energy, "find_meters", find_meters)
+    profile = replace(sessions.PROFILE, energy_windows=1, energy_window_s=0.1)
+    request = _request(sessions.fake_case(), profile=profile, telemetry=TelemetryLevel.BASIC)
+    trial, sent = _tried(request)
+    assert trial.outcome.ok
+    assert len(trial.values) >= 3
+    assert "telemetry_lost" in trial.flags
+    (reading,) = trial.readings
+    assert isinstance(reading.value, Absent)
+    assert reading.value.reason == "its energy windows raised OSError: the driver hung up"
+    assert "the driver hung up" in trial.log
+    assert [t["outcome"]["kind"] for t in sent] == ["ok", "ok"]
+    assert [len(t["values"]) for t in sent] == [len(trial.values)] * 2
+
+
+def test_a_subject_that_does_not_close_takes_nothing(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its trial is out before, and the error is in what the worker prints."""
+    sent: list[dict[str, Any]] = []
+    n_sent: list[int] = []
+
+    def close(_: fake.FakeSubject) -> None:
+        n_sent.append(len(sent))
+        raise RuntimeError("the context is destroyed already")
+
+    monkeypatch.setattr(fake.FakeSubject, "close", close)
+    trial = worker.run_trial(
+        _request(sessions.fake_case()), lambda e: sent.append(e) if e["event"] == "trial" else None
+    )
+    assert trial.outcome.ok
+    assert n_sent == [1]
+    assert sent[0]["trial"]["values"]
+    assert "the context is destroyed already" in capfd.readouterr().err
