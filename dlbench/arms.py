@@ -19,6 +19,7 @@ from typing import Any
 
 from dlbench import own_models, paired
 from dlbench import plan as planning
+from dlbench.core import registry
 from dlbench.core.errors import MissingError, NothingToRunError, UsageError
 from dlbench.core.stats import EQUIVALENCE_ZONE
 from dlbench.core.types import (
@@ -316,15 +317,9 @@ print(json.dumps({"python": platform.python_version(), **found}))
 """
 """Runs in the other Python: what is installed there, and that dlbench's worker can be started."""
 
-TOLD = (
-    "python", "dlbench", "numpy", "torch", "tensorflow", "keras", "jax", "jaxlib", "onnxruntime",
-    "openvino",
-)  # fmt: skip
-"""Packages whose versions are told."""
-
 
 def _versions(python: str) -> dict[str, str | Absent]:
-    """What a Python has installed.
+    """What a Python has installed of all that decides what a framework does.
 
     Raises:
         MissingError: it is not there, or cannot run dlbench's worker.
@@ -336,7 +331,7 @@ def _versions(python: str) -> dict[str, str | Absent]:
         )
     try:
         ended = subprocess.run(
-            [found, "-c", PROBE],
+            [found, "-P", "-c", PROBE],
             capture_output=True,
             text=True,
             timeout=PROBE_TIMEOUT_S,
@@ -352,4 +347,8 @@ def _versions(python: str) -> dict[str, str | Absent]:
         )
     there = json.loads(ended.stdout.splitlines()[-1])
     absent = Absent(reason="not installed there")
-    return {name: str(there[name]) if name in there else absent for name in TOLD}
+    decisive = itertools.chain.from_iterable(
+        registry.distributions(name) for name in registry.names("frameworks")
+    )
+    names = dict.fromkeys(("python", "dlbench", "numpy", *decisive))
+    return {name: str(there[name]) if name in there else absent for name in names}

@@ -25,13 +25,6 @@ from dlbench.measure import sampler
 
 Fact = str | int | float | bool | Absent
 
-DISTRIBUTIONS = {
-    "pytorch": ("torch",),
-    "tensorflow": ("tensorflow", "keras"),
-    "fake": (),
-}
-"""The packages whose versions decide what a framework does; others are their own distribution."""
-
 SLUG_WORDS = {
     "amd",
     "intel",
@@ -106,6 +99,15 @@ def changed(then: Environment, now: Environment) -> list[str]:
 
 def _worded(value: object) -> str:
     return f"absent ({value.reason})" if isinstance(value, Absent) else str(value)
+
+
+def flags(facts: Mapping[str, Fact]) -> tuple[str, ...]:
+    """What holds this machine's clocks down: ``on_battery``, ``cpu_limited`` by its governor."""
+    found = {
+        "on_battery": facts.get("power_source") == "battery",
+        "cpu_limited": facts.get("governor") == "powersave",
+    }
+    return tuple(name for name, true in found.items() if true)
 
 
 def usable_threads(requested: int | None, root: Path = Path("/")) -> int:
@@ -253,7 +255,7 @@ def git_commit() -> str | Absent:
 
 def software_versions(frameworks: Sequence[str]) -> dict[str, str | Absent]:
     """Versions of dlbench, Python, numpy and whatever the frameworks are made of."""
-    names = ["numpy", *(d for f in frameworks for d in DISTRIBUTIONS.get(f, (f,)))]
+    names = ["numpy", *(d for f in frameworks for d in registry.distributions(f))]
     versions: dict[str, str | Absent] = {
         "dlbench": dlbench.__version__,
         "python": platform.python_version(),

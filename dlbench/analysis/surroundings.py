@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dlbench.core import registry
 from dlbench.core.types import Absent, Run
 
 IGNORED_FACTS = {"load_1min", "memory_available_mib", "clock_resolution_s", "git_commit"}
@@ -46,21 +47,10 @@ def differences(a: Run, b: Run) -> tuple[Difference, ...]:
     return tuple(sorted(found, key=lambda d: weight(d[0], ran)))
 
 
-FRAMEWORK_PACKAGES = {
-    "pytorch": ("torch",),
-    "tensorflow": ("tensorflow", "keras"),
-    "jax": ("jax", "jaxlib", "keras"),
-    "keras": ("keras", "torch"),
-    "onnxruntime": ("onnxruntime",),
-    "openvino": ("openvino",),
-}
-"""Distributions whose versions decide what a framework does."""
-
-
 def weight(name: str, frameworks: set[str]) -> int:
     """The place of a difference in a list: what matters has one below ``len(MATTERS) + 1``."""
     first = name.split(maxsplit=1)[0]
-    if any(first in FRAMEWORK_PACKAGES.get(f, (f,)) for f in frameworks):
+    if any(first in registry.distributions(f) for f in frameworks):
         return 1
     if first in MATTERS:
         return MATTERS.index(first) + (first != "device")

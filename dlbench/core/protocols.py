@@ -142,6 +142,11 @@ class Framework(Protocol):
         ...
 
     @property
+    def DISTRIBUTIONS(self) -> tuple[str, ...]:  # noqa: N802 - a module's constant
+        """Packages whose versions decide what it does, those that make its model included."""
+        ...
+
+    @property
     def INSTALL(self) -> str:  # noqa: N802 - a module's constant
         """The command that installs it."""
         ...

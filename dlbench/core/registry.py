@@ -86,6 +86,7 @@ class BrokenFramework:
     """An adapter whose module raises: it runs no workload, and says why."""
 
     MODEL_FILES = ()
+    DISTRIBUTIONS = ()
 
     def __init__(self, absent: Absent) -> None:
         self._absent, self.INSTALL = absent, absent.remedy
@@ -102,6 +103,15 @@ class BrokenFramework:
 def model_stem(name: str, files: Collection[str]) -> str | None:
     """Which of a workload's model files the framework of that name runs, if any."""
     return next((stem for stem in framework(name).MODEL_FILES if stem in files), None)
+
+
+def distributions(name: str) -> tuple[str, ...]:
+    """The packages whose versions decide what a framework does.
+
+    Of one that does not say, or is not known here (in another's document), the package of its name.
+    """
+    known = framework(name) if name in names("frameworks") else None
+    return getattr(known, "DISTRIBUTIONS", (name,))
 
 
 def device_kind(name: str) -> Device:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 MODEL_FILES = ("model_fake",)
+DISTRIBUTIONS = ()
 
 INSTALL = "pip install dlbench"
 

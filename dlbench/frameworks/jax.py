@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from dlbench.frameworks import _jax_rows
 
 MODEL_FILES = ("model_keras",)
+DISTRIBUTIONS = ("jax", "jaxlib", "keras")
 
 INSTALL = "pip install 'dlbench[jax]'"
 INSTALL_CUDA = "pip install 'jax[cuda13]'"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 MODEL_FILES = ("model_keras",)
+DISTRIBUTIONS = ("keras", "torch")
 
 INSTALL = "pip install 'dlbench[keras]'"
 

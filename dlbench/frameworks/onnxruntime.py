@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     Facts = dict[str, Fact]
 
 MODEL_FILES = ("model_onnx", "model_pytorch")
+DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu", "onnx", "torch")
 
 INSTALL = "pip install 'dlbench[onnx]'"
 INSTALL_CUDA = "pip uninstall onnxruntime && pip install onnxruntime-gpu"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 
 MODEL_FILES = ("model_onnx", "model_pytorch")
+DISTRIBUTIONS = ("openvino", "onnx", "onnxruntime", "torch")
 
 INSTALL = "pip install 'dlbench[openvino]'"
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from dlbench.frameworks._own import Prepared
 
 MODEL_FILES = ("model_pytorch",)
+DISTRIBUTIONS = ("torch",)
 
 INSTALL = "pip install 'dlbench[torch]'"
 INSTALL_CUDA = "install PyTorch's CUDA build: pip install --force-reinstall torch"

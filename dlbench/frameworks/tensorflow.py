@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 MODEL_FILES = ("model_keras",)
+DISTRIBUTIONS = ("tensorflow", "keras")
 
 INSTALL = "pip install 'dlbench[tensorflow]'"
 INSTALL_CUDA = "pip install 'tensorflow[and-cuda]'"

@@ -71,6 +71,7 @@ class MyFramework:
     """Neither does a framework; a module with these names does as well."""
 
     MODEL_FILES = ("model_mine",)
+    DISTRIBUTIONS = ("mine",)
     INSTALL = "pip install mine"
 
     def probe(self) -> Capability | Absent:

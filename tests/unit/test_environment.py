@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dlbench import environment
+from dlbench.analysis import surroundings
 from dlbench.core.types import Absent
 from tests import builders
 
@@ -247,3 +248,43 @@ def test_versions_of_what_is_not_installed_are_absent() -> None:
     versions = environment.software_versions(["no_such_framework"])
     assert versions["no_such_framework"] == Absent(reason="no_such_framework is not installed")
     assert versions["dlbench"] == "0.1.0"
+
+
+@pytest.mark.parametrize(
+    ("framework", "packages"),
+    [
+        ("pytorch", {"torch"}),
+        ("tensorflow", {"tensorflow", "keras"}),
+        ("jax", {"jax", "jaxlib", "keras"}),
+        ("keras", {"keras", "torch"}),
+        ("onnxruntime", {"onnxruntime", "onnxruntime-gpu", "onnx", "torch"}),
+        ("openvino", {"openvino", "onnx", "onnxruntime", "torch"}),
+        ("fake", set()),
+    ],
+)
+def test_versions_of_all_that_decides_results_are_recorded(
+    framework: str, packages: set[str]
+) -> None:
+    """A backend, a compiler, and what a model is derived from; the lists of differences agree."""
+    versions = environment.software_versions([framework])
+    assert set(versions) == {"dlbench", "python", "numpy", *packages}
+    assert all(surroundings.weight(name, {framework}) == 1 for name in packages)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"sys/class/power_supply/BAT0/type": "Battery"}, ("on_battery",)),
+        (
+            {"sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "powersave\n"},
+            ("cpu_limited",),
+        ),
+        ({"sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "performance\n"}, ()),
+        ({}, ()),
+    ],
+)
+def test_what_holds_clocks_down_is_flagged(
+    tmp_path: Path, files: dict[str, str], expected: tuple[str, ...]
+) -> None:
+    """A battery, a governor that saves power; what is not known is no flag."""
+    assert environment.flags(environment.machine_facts(_tree(tmp_path, files))) == expected
