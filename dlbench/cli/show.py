@@ -171,6 +171,15 @@ def run_table(run: Run) -> None:
             f"[yellow]drift[/]: {clean(words)}; intervals include what fell between trials",
             soft_wrap=True,
         )
+    for flag in filter(HELD_DOWN.get, run.flags):
+        out.print(f"[yellow]{flag}[/]: {HELD_DOWN[flag]}", soft_wrap=True)
+
+
+HELD_DOWN = {
+    "on_battery": "the machine ran on battery, which holds clocks down: plug it in",
+    "cpu_limited": "the CPU's governor is powersave: clocks follow the load (dlbench doctor)",
+}
+"""Flags of a whole run that say what held the machine's clocks down."""
 
 
 def _token_time(result: CaseResult, run: Run) -> None:

@@ -98,7 +98,8 @@ def launch(
     read_fd, write_fd = os.pipe()
     try:
         process = subprocess.Popen(
-            [python, "-m", "dlbench.worker", "--events", str(write_fd)],
+            # Not from the folder that we are called in: a stranger's statistics.py would run there.
+            [python, "-P", "-m", "dlbench.worker", "--events", str(write_fd)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -361,9 +361,14 @@ class _Session:
             plan=plan,
             environment=self.header.environment,
             results=tuple(self.result(case, interrupted=interrupted) for case in plan.cases),
-            flags=(drift.FLAG,) if drift.drifted(drift.drift(self.trials)) else (),
+            flags=self.flags(),
             notes=self.notes,
         )
+
+    def flags(self) -> tuple[str, ...]:
+        """What the whole run must be read with: the machine drifted, or its clocks were held down."""
+        drifted = (drift.FLAG,) if drift.drifted(drift.drift(self.trials)) else ()
+        return (*drifted, *environments.flags(self.header.environment.facts))
 
     def result(self, case: Case, *, interrupted: bool) -> CaseResult:
         own = tuple(t for t in self.trials if t.case_id == case.case_id)

@@ -84,7 +84,8 @@ class Sampler:
         try:
             self._lines = tempfile.TemporaryFile()  # noqa: SIM115 - closed when it is stopped
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "dlbench.telemetry.process"],
+                # Not from the folder that we are called in: a stranger's module would run there.
+                [sys.executable, "-P", "-m", "dlbench.telemetry.process"],
                 stdin=subprocess.PIPE,
                 stdout=self._lines,
                 stderr=subprocess.DEVNULL,

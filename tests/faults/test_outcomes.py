@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import itertools
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from dlbench import arms, session
 from dlbench.core.requests import WorkerExit
 from dlbench.core.types import Absent, Mode, OutcomeKind, TelemetryLevel
 from dlbench.launchers import local
@@ -187,3 +189,37 @@ def test_the_worker_dies_with_its_parent(results: Path) -> None:
             runner.send_signal(signal.SIGKILL)
     gone, alive = psutil.wait_procs([worker], timeout=waiting.LIMIT_S)
     assert (len(gone), len(alive)) == (1, 0)
+
+
+def test_a_strangers_folder_runs_no_code_of_its_own(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither worker nor sampler nor the look at another Python import from where we are called."""
+    folder = results.parent / "strangers"
+    folder.mkdir()
+    for name in ("statistics", "json", "platform", "dlbench"):
+        (folder / f"{name}.py").write_text(
+            "import os, sys\nopen(os.path.join(os.path.dirname(__file__), 'ran'), 'w')\n"
+            "raise ImportError('a stranger')\n"
+        )
+    monkeypatch.chdir(folder)
+    case = sessions.fake_case()
+    planned = sessions.plan([case], telemetry=TelemetryLevel.BASIC)
+    (result,) = sessions.run(planned, results).run.results
+    assert result.outcome.ok, result.outcome
+    assert result.trials[0].tracks
+    assert arms._versions(sys.executable)["numpy"] == importlib.metadata.version("numpy")
+    assert not (folder / "ran").exists()
+
+
+def test_a_machine_whose_clocks_are_held_down_flags_its_run(results: Path) -> None:
+    """On battery, with a governor that saves power: by the environment, whatever the trials say."""
+    here = sessions.surroundings()
+    facts = {**here.facts, "power_source": "battery", "governor": "powersave"}
+    finished = session.run_plan(
+        sessions.plan([sessions.fake_case()]),
+        replace(here, facts=facts),
+        sessions.devices(),
+        session.Settings(folder=results),
+    )
+    assert finished.run.flags == ("on_battery", "cpu_limited")

@@ -55,8 +55,9 @@ def _run(planned: Plan, folder: Path) -> CaseResult:
 
 def _program(process: psutil.Process) -> str:
     """The module that a child of ours runs."""
-    with contextlib.suppress(psutil.Error, IndexError):
-        return process.cmdline()[2]
+    with contextlib.suppress(psutil.Error, ValueError):
+        command = process.cmdline()
+        return command[command.index("-m") + 1]
     return ""
 
 

@@ -34,7 +34,8 @@ fp32 reference; a trial that fails a rule has no speed.</li>
 {% for run in runs %}
 <li>Run {{ run.run_id }}: profile {{ run.plan.profile.name }} (target ±{{ '%.0f' | format(100 *
 run.plan.profile.target_half_width) }} %), seed {{ run.plan.seed }}
-{{- drift(run) }}.
+{{- drift(run) }}
+{%- for flag in run.flags if flag != 'drift' %}; flagged {{ flag }}{% endfor %}.
 {{- overhead(run) }}{{ resumed(run) }}</li>
 {% endfor %}
 <li>A result holds for this machine, these versions and these settings. Another day on the same kind of
