@@ -108,7 +108,7 @@ def _tried(request: TrialRequest, emit: Emit, closing: contextlib.ExitStack) -> 
         outcome=Outcome(kind=OutcomeKind.OK),
     )
     try:
-        return _sent(_measure(request, trial, emit, closing), emit)
+        return _measure(request, trial, emit, closing)
     except ModelError as error:
         failed = replace(trial, outcome=_of_subject_error(error), log=_traceback())
     except SubjectError as error:
@@ -207,7 +207,7 @@ def _measure(
         flags=(*_flags(samples, checks, watch), *_costly(case, samples, overhead_s)),
         subject={name: _known(fact) for name, fact in facts.items()},
     )
-    return _with_energy(done, subject, request, samples, watch)
+    return _sent_with_energy(done, subject, request, samples, watch)
 
 
 def _known(fact: Fact) -> Fact:
@@ -225,7 +225,7 @@ def _close(subject: Subject) -> None:
         traceback.print_exc()
 
 
-def _with_energy(
+def _sent_with_energy(
     done: Trial,
     subject: Subject,
     request: TrialRequest,
@@ -234,28 +234,32 @@ def _with_energy(
 ) -> Trial:
     """The trial with its energy windows, or with the reason why it has none.
 
-    What is measured already is sent first: a driver that hangs or crashes now takes only the energy.
+    What is measured already is sent first: whatever goes wrong now takes only the energy.
     """
     if not _wants_energy(request):
-        return done
-    flags = tuple(dict.fromkeys((*done.flags, "telemetry_lost")))
-    why = energy.unended("the worker did not get to the end of its energy windows")
-    _sent(replace(done, readings=(why,), flags=flags), watch.emit)
+        return _sent(done, watch.emit)
+    why = "the worker did not get to the end of its energy windows"
+    _sent(_without_energy(done, why), watch.emit)
     try:
         record, facts = _energy(subject, request, samples, watch.progress)
+        lost = ("telemetry_lost",) if tracks.telemetry_lost(record.readings) else ()
+        whole = replace(
+            done,
+            subject={**done.subject, **facts},
+            windows=(*done.windows, *record.windows),
+            readings=record.readings,
+            energy=record.values,
+            flags=(*done.flags, *lost),
+        )
+        return _sent(whole, watch.emit)
     except Exception as error:  # noqa: BLE001 - the timing stands, whatever ends the energy
-        raised = f"its energy windows raised {type(error).__name__}: {error}"
-        why = energy.unended(raised[:MESSAGE_CHARACTERS])
-        return replace(done, readings=(why,), flags=flags, log=_traceback())
-    lost = ("telemetry_lost",) if tracks.telemetry_lost(record.readings) else ()
-    return replace(
-        done,
-        subject={**done.subject, **facts},
-        windows=(*done.windows, *record.windows),
-        readings=record.readings,
-        energy=record.values,
-        flags=(*done.flags, *lost),
-    )
+        why = f"its energy windows raised {type(error).__name__}: {error}"[:MESSAGE_CHARACTERS]
+        return _sent(replace(_without_energy(done, why), log=_traceback()), watch.emit)
+
+
+def _without_energy(done: Trial, why: str) -> Trial:
+    flags = tuple(dict.fromkeys((*done.flags, "telemetry_lost")))
+    return replace(done, readings=(energy.unended(why),), flags=flags)
 
 
 def _wants_energy(request: TrialRequest) -> bool:

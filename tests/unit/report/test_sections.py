@@ -1,13 +1,15 @@
-"""What the page on adding a section says works as it stands there."""
+"""Sections one by one: the one that the docs print, and the method's own figures."""
 
 from __future__ import annotations
 
 import importlib.util
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from dlbench.cli import show
 from dlbench.report import content
 from dlbench.report.sections import method
 from tests import builders, documents
@@ -59,3 +61,18 @@ def test_the_method_says_what_a_resumed_run_has_lost() -> None:
         " Resumed 2026-01-01T00:05:00Z. Its journal was damaged: line &lt;4&gt; was left out."
         in page
     )
+
+
+def test_what_held_the_clocks_down_is_told_in_report_and_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """By the name of its flag, and in the terminal with what it means."""
+    run = replace(documents.rich_run(), flags=("cpu_limited", "on_battery"))
+    page = str(method.html(content.of([run])))
+    assert "; flagged cpu_limited; flagged on_battery." in page
+    show.run_table(run)
+    told = capsys.readouterr().out
+    assert "cpu_limited: the CPU's governor is powersave" in told
+    assert "on_battery: the machine ran on battery" in told
+    show.run_table(replace(run, flags=()))
+    assert "cpu_limited" not in capsys.readouterr().out
