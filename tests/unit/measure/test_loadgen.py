@@ -69,12 +69,19 @@ def _drive(subject: Sleeper, case: Case, profile: Profile = QUICK) -> sampler.Sa
     return loadgen.drive(subject, case, profile, lambda *_: None, seed=3)
 
 
+ATTEMPTS = 3
+
+
 def test_single_stream_has_a_latency_of_each_query() -> None:
     """One after the other, each at least as long as it takes, and the values are of the same time."""
     pytest.importorskip("mlperf_loadgen")
     # As long as enough of them take, whatever a millisecond is on this machine.
     patient = replace(QUICK, max_steady_s=120.0)
-    samples = _drive(Sleeper(0.001), _case(Scenario.SINGLE_STREAM), patient)
+    # On a machine that stops at times, LoadGen's early stopping may want more queries than there were.
+    for _ in range(ATTEMPTS):
+        samples = _drive(Sleeper(0.001), _case(Scenario.SINGLE_STREAM), patient)
+        if not samples.flags:
+            break
     assert len(samples.queries_s) >= loadgen.LEAST_QUERIES
     assert min(samples.queries_s) >= 0.001
     n = sum(v.n_samples for v in samples.values)
