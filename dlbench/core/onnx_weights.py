@@ -3,6 +3,9 @@
 An ONNX file is a protobuf message (onnx/onnx.proto3), and each tensor in it may say that its numbers
 lie in another file (``external_data``, with a ``location``). A file comes from a stranger: only its
 own folder, and those in it, may be named.
+
+No name may hold a ``*``: ONNX Runtime and OpenVINO take ``*/_ORT_MEM_ADDR_/*`` and
+``*/_ORT_NATIVE_ENDIAN_MEM_ADDR_/*`` for memory of the process, at the address of the tensor's offset.
 """
 
 from __future__ import annotations
@@ -69,7 +72,7 @@ def _inside(path: Path, location: str) -> Path:
     ways = (PurePosixPath(location), PureWindowsPath(location))
     if any(way.is_absolute() or way.drive or ".." in way.parts for way in ways):
         raise ModelError(f"{told}, which is outside its folder", HOW)
-    if not location.isprintable():
+    if "*" in location or not location.isprintable():
         raise ModelError(f"{told}, which is no name of a file", HOW)
     folder = path.parent.resolve()
     found = folder / location

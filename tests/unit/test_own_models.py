@@ -244,18 +244,27 @@ def test_weights_beside_an_onnx_file_are_hashed_wherever_they_lie(tmp_path: Path
         ("pipe", "no plain file"),
         ("", "no plain file"),
         ("x\0y", "no name of a file"),
+        ("*/_ORT_MEM_ADDR_/*", "no name of a file"),
+        ("*/_ORT_NATIVE_ENDIAN_MEM_ADDR_/*", "no name of a file"),
+        ("*", "no name of a file"),
     ],
 )
 def test_an_onnx_file_may_not_name_files_elsewhere(
     tmp_path: Path, location: str, sentence: str
 ) -> None:
-    """Absolute, upwards, by a link, or of a kind that never ends; told before anything runs."""
+    """Absolute, upwards, by a link, or of a kind that never ends; told before anything runs.
+
+    So is a name that libraries take for an address in memory, though there be such a file.
+    """
     (tmp_path / "secret").write_bytes(b"not the model's")
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "out").symlink_to("../secret")
     (folder / "up").symlink_to("..")
     os.mkfifo(folder / "pipe")
+    for tag in ("_ORT_MEM_ADDR_", "_ORT_NATIVE_ENDIAN_MEM_ADDR_"):
+        (folder / "*" / tag).mkdir(parents=True)
+        (folder / "*" / tag / "*").write_bytes(b"weights")
     path = folder / "m.onnx"
     for locations in ((location,), ("inside", location)):
         path.write_bytes(_onnx(*locations))
