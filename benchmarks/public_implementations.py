@@ -5,15 +5,16 @@
 
 | framework | model | the public side |
 | --- | --- | --- |
-| pytorch | resnet50 | transformers' ResNetForImageClassification (v1.5, as ours), SGD with momentum |
+| pytorch | resnet50 | transformers' ResNetForImageClassification (v1.5, as ours) |
 | pytorch | lstm_lm | nn.Embedding, nn.LSTM, nn.Linear, as in PyTorch's word language model example |
 | tensorflow | resnet50 | keras.applications.ResNet50 (v1: 7.7 GFLOP a sample for our 8.2) |
 | tensorflow | lstm_lm | keras.Sequential of Embedding, LSTM, LSTM, Dense |
 
 Each side is stepped as its documentation does: eager or ``torch.compile``; ``tf.function`` around the
-model and ``train_on_batch`` (``jit_compile`` in ``tuned``). Same batch, precision and threads. Within a
-process values of both are taken in turn, in seeded random order; which one is built first alternates.
-One ratio a process, throughput of dlbench over the public side's; the interval is over processes.
+model and ``train_on_batch`` (``jit_compile`` in ``tuned``). Same batch, precision, threads and settings
+of SGD. Within a process values of both are taken in turn, in seeded random order; which one is built
+first alternates. One ratio a process, throughput of dlbench over the public side's; the interval is
+over processes.
 """
 
 from __future__ import annotations
@@ -130,8 +131,18 @@ def _one_process(case: Case, seed: int) -> dict[str, float]:
     return {name: statistics.median(found) for name, found in taken.items()}
 
 
+def _workload(case: Case) -> workloads.Workload:
+    return workloads.read(workloads.folders()[case.workload])
+
+
+def _optimizer(case: Case) -> dict[str, Any]:
+    """What both sides train with: SGD with this momentum, and this clipping or none."""
+    settings: dict[str, Any] = _workload(case).table["optimizer"]
+    return settings
+
+
 def _ours(case: Case, threads: int) -> Step:
-    workload = workloads.read(workloads.folders()[case.workload])
+    workload = _workload(case)
     adapter = registry.framework(case.framework)
     (device,), _ = environment.find_devices()
     subject = adapter.open_subject(
@@ -201,16 +212,19 @@ def _torch_steps(
                 return logits(forward(inputs[next(counter) % 4]))
 
         return infer
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
-    clipped = case.workload == "lstm_lm"
+    settings = _optimizer(case)
+    clip_norm = settings.get("clip_norm")
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=settings["learning_rate"], momentum=settings["momentum"]
+    )
 
     def train() -> object:
         i = next(counter) % 4
         optimizer.zero_grad(set_to_none=True)
         loss = torch.nn.functional.cross_entropy(logits(forward(inputs[i])), targets[i])
         loss.backward()
-        if clipped:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        if clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
         return optimizer.step()
 
     return train
@@ -255,9 +269,13 @@ def _keras_steps(case: Case, model: Any, inputs: Any, targets: Any) -> Step:
     if case.mode is Mode.INFERENCE:
         forward = tf.function(lambda x: model(x, training=False), jit_compile=tuned)
         return lambda: forward(inputs[next(counter) % 4])
-    clip = {"global_clipnorm": 1.0} if case.workload == "lstm_lm" else {}
+    settings = _optimizer(case)
     model.compile(
-        optimizer=keras.optimizers.SGD(1e-3, momentum=0.9, **clip),
+        optimizer=keras.optimizers.SGD(
+            settings["learning_rate"],
+            momentum=settings["momentum"],
+            global_clipnorm=settings.get("clip_norm"),
+        ),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=tuned,
     )
