@@ -394,11 +394,15 @@ class BatchProbe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchSearch:
-    """How the batch size of a case was found: ``case_id`` is the case's before it was resized."""
+    """How the batch size of a case was found: ``case_id`` is the case's before it was resized.
+
+    ``capped``: throughput still grew at the largest size that is tried, and memory was not full.
+    """
 
     case_id: str
     batch_size: int
     probes: tuple[BatchProbe, ...]
+    capped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,9 @@
     start/2, ...        down, if up did not pay or start did not fit
     bisection           between the largest that fits and the smallest that does not
 
+Only a lack of memory sends it to smaller sizes. Any other failure ends it: the case keeps the best size
+so far, or its own, and its trials tell the failure.
+
 Each size is one worker process, so that one which dies of memory takes nothing with it. What counts as
 largest: sizes within ``WORTH`` of the best are as good, and the smallest of them is taken, since it
 has the lower latency and leaves memory free.
@@ -23,7 +26,8 @@ from dlbench.session.workers import Workers
 WORTH = 0.02
 """A larger batch must gain this much: a short trial cannot tell less, and it costs memory."""
 
-MOST = 65536
+MOST = 2**20
+"""Far above every default. A search that pays up to here has not found its end, and says so."""
 
 LONGEST_STEP_S = 10.0
 """Larger batches than take this long are not searched: a trial of them would take minutes."""
@@ -63,7 +67,10 @@ def search(case: Case, workers: Workers, stop: StopSignal, told: Told) -> BatchS
     ladder = Ladder(measure=measure, stopped=lambda: stop.asked)
     best = ladder.climb(case.batch_size)
     return BatchSearch(
-        case_id=case.case_id, batch_size=best or case.batch_size, probes=ladder.in_order()
+        case_id=case.case_id,
+        batch_size=best or case.batch_size,
+        probes=ladder.in_order(),
+        capped=ladder.capped,
     )
 
 
@@ -82,6 +89,7 @@ class Ladder:
     measure: Callable[[int], BatchProbe]
     stopped: Callable[[], bool] = lambda: False
     probes: dict[int, BatchProbe] = field(default_factory=dict)
+    capped: bool = False
 
     def climb(self, start: int) -> int | None:
         """The best size, or None if not even one sample could be run."""
@@ -109,9 +117,10 @@ class Ladder:
         if first is None and up:
             return False
         last, gained, size = first or 0.0, False, start
-        while not self.stopped():
+        while not self._ended():
             size = size * 2 if up else size // 2
             if not 1 <= size <= MOST:
+                self.capped = up
                 return gained
             speed = self._speed(size)
             if speed is None:
@@ -128,7 +137,7 @@ class Ladder:
 
     def _bisect(self) -> None:
         """Close in on the edge of memory, if the best size lies at it."""
-        while not self.stopped():
+        while not self._ended():
             best = self.best()
             failed = [n for n, p in self.probes.items() if p.outcome in OUT_OF_MEMORY]
             if best is None or not failed:
@@ -138,6 +147,11 @@ class Ladder:
             if fits != best or edge - fits <= max(1, fits // FINENESS):
                 return
             self._speed((fits + edge) // 2)
+
+    def _ended(self) -> bool:
+        """Whether a stop was asked for, or a size failed of what no other size would mend."""
+        mended = (OutcomeKind.OK, *OUT_OF_MEMORY)
+        return self.stopped() or any(p.outcome not in mended for p in self.probes.values())
 
     def _speed(self, size: int) -> float | None:
         if size not in self.probes:

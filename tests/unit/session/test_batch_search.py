@@ -72,6 +72,39 @@ def test_where_not_even_one_sample_fits_there_is_no_answer() -> None:
     assert [p.batch_size for p in ladder.in_order()] == [1, 2, 4, 8]
 
 
+def test_the_search_goes_beyond_every_default_and_says_where_it_was_cut() -> None:
+    """A machine without an end, begun at the largest default; and one that is full above the cap."""
+    ladder = batch_search.Ladder(measure=_machine(2**30, lambda n: float(n) ** 2))
+    assert ladder.climb(65536) == 2**20
+    assert ladder.capped
+    assert [p.batch_size for p in ladder.in_order()] == [2**n for n in range(16, 21)]
+    full = batch_search.Ladder(measure=_machine(2**19, lambda n: float(n) ** 2))
+    assert full.climb(65536) == 2**19
+    assert not full.capped
+
+
+@pytest.mark.parametrize(
+    ("fits", "kind", "tried", "best"),
+    [
+        (0, OutcomeKind.MISSING_DEPENDENCY, [64], None),
+        (64, OutcomeKind.CRASHED, [64, 128], 64),
+        (128, OutcomeKind.TIMEOUT, [64, 128, 256], 128),
+        (0, OutcomeKind.OOM_HOST, [1, 2, 4, 8, 16, 32, 64], None),
+        (5, OutcomeKind.OOM_DEVICE, [2, 4, 5, 6, 8, 16, 32, 64], 5),
+    ],
+)
+def test_only_a_lack_of_memory_is_a_reason_to_try_smaller_batches(
+    fits: int, kind: OutcomeKind, tried: list[int], best: int | None
+) -> None:
+    """Whatever else fails would fail at any size, and each try is a worker process."""
+    machine = _machine(fits, float)
+    ladder = batch_search.Ladder(
+        measure=lambda n: machine(n) if n <= fits else replace(machine(n), outcome=kind)
+    )
+    assert ladder.climb(64) == best
+    assert [p.batch_size for p in ladder.in_order()] == tried
+
+
 def test_a_session_searches_with_real_workers_that_run_out_of_memory(
     results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +119,7 @@ def test_a_session_searches_with_real_workers_that_run_out_of_memory(
     outcomes = {p.batch_size: p.outcome for p in search.probes}
     assert outcomes[8] is OutcomeKind.OOM_DEVICE
     assert outcomes[6] is OutcomeKind.OK
+    assert not search.capped
 
 
 def test_a_sweep_is_powers_of_two_beyond_the_default() -> None:
