@@ -2,13 +2,49 @@
 
 from __future__ import annotations
 
+import collections
+from dataclasses import replace
+
 import pytest
 
 from dlbench.core import registry
 from dlbench.core.types import Absent, Precision
+from tests import subjects
 from tests.gpu import parity
 
 pytestmark = pytest.mark.frameworks
+
+
+def test_what_a_card_computes_is_tried_in_tuned_by_every_framework_that_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Four workloads in each precision; all where PyTorch's compiler has been seen on a card."""
+    precisions = (Precision.FP32, Precision.TF32, Precision.BF16, Precision.FP16)
+    found = registry.device_kind("cpu").find()
+    assert not isinstance(found, Absent)
+    card = replace(found[0], id="nvidia:0", kind="nvidia", precisions=precisions)
+    there = subjects.installed()
+    if not {"pytorch", "tensorflow", "keras"} <= set(there):
+        pytest.skip("not every framework is installed")
+    able = {n: replace(c, precisions={"nvidia": precisions}) for n, c in there.items()}
+    monkeypatch.setattr(parity, "installed", lambda: able)
+    every = parity.cells(["pytorch", "tensorflow", "keras"], card)
+    n_tuned = collections.Counter(
+        (c.framework, str(c.precision)) for c in every if c.policy == "tuned"
+    )
+    n_base = collections.Counter(
+        (c.framework, str(c.precision)) for c in every if c.policy == "base"
+    )
+    assert n_tuned["pytorch", "fp32"] == n_base["pytorch", "fp32"] > len(parity.KINDS)
+    assert n_tuned["pytorch", "bf16"] == n_base["pytorch", "bf16"] > len(parity.KINDS)
+    few = {key: n for key, n in n_tuned.items() if n == len(parity.KINDS)}
+    assert set(few) == {
+        ("pytorch", "tf32"),
+        ("pytorch", "fp16"),
+        *(("tensorflow", precision) for precision in precisions),
+    }
+    assert "keras" not in {framework for framework, _ in n_tuned}
+    assert [c.policy for c in every] == sorted(c.policy for c in every)
 
 
 def test_cells_are_compared_in_processes_of_their_framework(

@@ -26,8 +26,12 @@ that does not overflow."""
 REPEATING = ("32", "16", "8", "4", "2")
 """Sizes of a training batch, the first that has a reference loss."""
 
-COMPILING = {"pytorch": (Precision.FP32, Precision.BF16)}
-"""What is tried in ``tuned`` too; the others compute on a GPU as they do in ``base``, or nearly."""
+KINDS = ("resnet50", "lstm_lm", "bert_base", "dlrm_small")
+"""Convolutions, recurrence, attention and tables: what ``tuned`` is tried on in each precision, by
+every framework that has it. A cell compiles for up to a minute: all of them would take an hour."""
+
+WHOLE = {"pytorch": (Precision.FP32, Precision.BF16)}
+"""What is tried in ``tuned`` on every workload."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +48,8 @@ def cells(frameworks: Sequence[str], device: DeviceInfo) -> tuple[Cell, ...]:
     """Whatever discovery finds and the card can compute, the plain cells of every framework first."""
     found = []
     for framework in frameworks:
-        able = set(installed()[framework].precisions.get(device.kind, ()))
+        capability = installed()[framework]
+        able = set(capability.precisions.get(device.kind, ()))
         for name, folder in workloads.folders().items():
             workload = workloads.read(folder)
             if name == "fake" or not registry.model_stem(framework, workload.model_files):
@@ -53,7 +58,8 @@ def cells(frameworks: Sequence[str], device: DeviceInfo) -> tuple[Cell, ...]:
                 if precision in able and precision in workload.table["tolerance"]:
                     cell = Cell(framework=framework, workload=name, precision=precision)
                     found.append(cell)
-                    if precision in COMPILING.get(framework, ()):
+                    asked = name in KINDS or precision in WHOLE.get(framework, ())
+                    if asked and Policy.TUNED in capability.policies:
                         found.append(replace(cell, policy=Policy.TUNED))
     return tuple(sorted(found, key=lambda c: (c.policy, c.precision != "fp32", c.workload)))
 
