@@ -49,6 +49,11 @@ UUID_DIGITS = 16
 HYPERVISORS = ("virtual", "kvm", "vmware", "qemu", "xen")
 """Words by which a virtual machine's firmware names itself."""
 
+CLOCKED_BY_LOAD = ("intel_pstate", "amd-pstate-epp")
+"""Drivers that call their default ``powersave``: the processor clocks itself, up to its highest. All
+others hold the lowest clock under that name, the same two in their passive mode, ``intel_cpufreq`` and
+``amd-pstate``, too."""
+
 NO_LIMIT_BYTES = 2**60
 """Version 1 of cgroups writes "no limit" as the largest multiple of a page."""
 
@@ -103,9 +108,12 @@ def _worded(value: object) -> str:
 
 def flags(facts: Mapping[str, Fact]) -> tuple[str, ...]:
     """What holds this machine's clocks down: ``on_battery``, ``cpu_limited`` by its governor."""
+    driver = facts.get("scaling_driver")
     found = {
         "on_battery": facts.get("power_source") == "battery",
-        "cpu_limited": facts.get("governor") == "powersave",
+        "cpu_limited": facts.get("governor") == "powersave"
+        and isinstance(driver, str)
+        and driver not in CLOCKED_BY_LOAD,
     }
     return tuple(name for name, true in found.items() if true)
 
@@ -150,6 +158,7 @@ def machine_facts(root: Path = Path("/"), rented: cloud.Cloud | None = None) -> 
         "container": container(root),
         **(rented or cloud.on_disk(root)).facts(),
         "governor": _first_line(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "scaling_driver": _first_line(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_driver"),
         "turbo": turbo(root),
         "smt": _first_line(root / "sys/devices/system/cpu/smt/active"),
         "power_source": power_source(root),

@@ -17,6 +17,7 @@ MATTERS = (
     "logical_cores",
     "cloud_instance",
     "governor",
+    "scaling_driver",
     "turbo",
     "power_source",
     "virtual_machine",

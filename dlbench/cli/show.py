@@ -177,7 +177,7 @@ def run_table(run: Run) -> None:
 
 HELD_DOWN = {
     "on_battery": "the machine ran on battery, which holds clocks down: plug it in",
-    "cpu_limited": "the CPU's governor is powersave: clocks follow the load (dlbench doctor)",
+    "cpu_limited": "the CPU's governor is powersave, which holds clocks down (dlbench doctor)",
 }
 """Flags of a whole run that say what held the machine's clocks down."""
 

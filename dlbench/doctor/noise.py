@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
+from dlbench import environment
 from dlbench.core.types import Absent, DeviceInfo
 from dlbench.devices import nvidia
 from dlbench.doctor.finding import Finding, Status
@@ -107,12 +108,13 @@ def of_gpus(
 
 def settings(facts: Facts) -> Iterator[Finding]:
     """Settings and circumstances that disturb measuring, the worst first."""
-    if facts["power_source"] == "battery":
+    flagged = environment.flags(facts)
+    if "on_battery" in flagged:
         yield _noisy("problem", "running on battery: clocks are held down", "Plug it in.")
-    if facts["governor"] == "powersave":
+    if "cpu_limited" in flagged:
         yield _noisy(
             "problem",
-            "the CPU governor is powersave: clocks follow the load",
+            f"the CPU governor is powersave, by which {facts['scaling_driver']} holds clocks down",
             "sudo cpupower frequency-set -g performance",
         )
     if facts["virtual_machine"] is True:

@@ -201,12 +201,14 @@ def test_a_governor_and_turbo_are_read_or_absent(tmp_path: Path) -> None:
     assert isinstance(facts["turbo"], Absent)
     tree = {
         "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "powersave\n",
+        "sys/devices/system/cpu/cpu0/cpufreq/scaling_driver": "intel_pstate\n",
         "sys/devices/system/cpu/intel_pstate/no_turbo": "0\n",
         "sys/kernel/mm/transparent_hugepage/enabled": "always [madvise] never\n",
         "proc/loadavg": "0.50 0.4 0.3 1/2 3\n",
     }
     facts = environment.machine_facts(_tree(tmp_path, tree))
     assert facts["governor"] == "powersave"
+    assert facts["scaling_driver"] == "intel_pstate"
     assert facts["turbo"] is True
     assert facts["transparent_hugepages"] == "madvise"
     assert facts["load_1min"] == 0.5
@@ -271,20 +273,32 @@ def test_versions_of_all_that_decides_results_are_recorded(
     assert all(surroundings.weight(name, {framework}) == 1 for name in packages)
 
 
+CPUFREQ = "sys/devices/system/cpu/cpu0/cpufreq"
+
+
+def _governed(governor: str, driver: str) -> dict[str, str]:
+    return {
+        f"{CPUFREQ}/scaling_governor": f"{governor}\n",
+        f"{CPUFREQ}/scaling_driver": f"{driver}\n",
+    }
+
+
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
         ({"sys/class/power_supply/BAT0/type": "Battery"}, ("on_battery",)),
-        (
-            {"sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "powersave\n"},
-            ("cpu_limited",),
-        ),
-        ({"sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "performance\n"}, ()),
+        (_governed("powersave", "acpi-cpufreq"), ("cpu_limited",)),
+        (_governed("powersave", "intel_cpufreq"), ("cpu_limited",)),
+        (_governed("powersave", "amd-pstate"), ("cpu_limited",)),
+        (_governed("powersave", "intel_pstate"), ()),
+        (_governed("powersave", "amd-pstate-epp"), ()),
+        (_governed("performance", "acpi-cpufreq"), ()),
+        ({f"{CPUFREQ}/scaling_governor": "powersave\n"}, ()),
         ({}, ()),
     ],
 )
 def test_what_holds_clocks_down_is_flagged(
     tmp_path: Path, files: dict[str, str], expected: tuple[str, ...]
 ) -> None:
-    """A battery, a governor that saves power; what is not known is no flag."""
+    """A battery, a governor by which the driver saves power; what is not known is no flag."""
     assert environment.flags(environment.machine_facts(_tree(tmp_path, files))) == expected
