@@ -73,6 +73,24 @@ def test_a_fetched_table_has_the_catalogs_names(
     assert "has no receipt, and is left out" in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_country_that_fetched_rows_would_lose_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Residency hangs on it; one that the catalog knows already loses nothing."""
+    table = tmp_path / "mine.csv"
+    update = ("update", "--source", "file", "--from", str(table))
+    head = HEADER.replace("\n", ",country\n")
+    table.write_text(f"{head}me,box,cellar,RTX 3090,1,0.2,2026-11-24,DE\n")
+    assert call(monkeypatch, *update) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "that me cellar is in DE would be lost" in told
+    assert "dlbench catalog add" in told
+    assert not stored.fetched_files()
+    table.write_text(f"{head}aws,box,us-east-1,RTX 3090,1,0.2,2026-11-24,US\n")
+    assert call(monkeypatch, *update) == 0
+    assert [path.name for path in stored.fetched_files()] == ["mine.csv"]
+
+
 def test_show_of_an_accelerator_has_all_its_offers(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
