@@ -58,6 +58,7 @@ TOP_KEYS = {
     "in_place": bool,
     "optimizer": dict,
     "tolerance": dict,
+    "loss_tolerance": dict,
     "dataset": dict,
     "weights": list,
     "variants": dict,
@@ -71,7 +72,22 @@ OPTIONAL_KEYS = {
     "data_modes",
     "in_place",
     "optimizer",
+    "loss_tolerance",
 }
+
+LOSS_TOLERANCE = {
+    Precision.FP32: 1e-4,
+    Precision.TF32: 2e-3,
+    Precision.BF16: 5e-3,
+    Precision.FP16: 2e-3,
+}
+"""Largest deviation of the first training loss, over the loss, unless a workload states its own.
+
+Much less than an output's: a loss is a mean of many, and before training it is mostly the logarithm of
+the number of classes, which a model without its layers has too (decision 70)."""
+
+AVERAGED = 16
+"""Targets of a batch from which on a loss is a mean of many: rounding averages out less over fewer."""
 
 FILES = ("jpeg", "wav")
 """What the pipeline data mode decodes: pictures, or sound into spectrograms."""
@@ -196,7 +212,12 @@ class Workload:
             loss = stored["training"]["first_loss"].get(str(case.batch_size))
             if loss is None:
                 return Absent(reason=f"no reference loss for batches of {case.batch_size}")
-            return Reference(values=((loss,),), positions=(), tolerance=tolerance, spread=abs(loss))
+            return Reference(
+                values=((loss,),),
+                positions=(),
+                tolerance=self._loss_tolerance(case),
+                spread=abs(loss),
+            )
         outputs = stored["inference"]
         return Reference(
             values=tuple(tuple(row) for row in outputs["values"]),
@@ -204,6 +225,12 @@ class Workload:
             tolerance=tolerance,
             spread=outputs["spread"],
         )
+
+    def _loss_tolerance(self, case: Case) -> float:
+        limits = {**LOSS_TOLERANCE, **self.table.get("loss_tolerance", {})}
+        targets = self.table["variants"][case.variant]["targets"].values()
+        n_targets = case.batch_size * max(math.prod(t["shape"]) for t in targets)
+        return float(limits[case.precision]) * math.sqrt(max(1, AVERAGED / n_targets))
 
 
 # --- finding --------------------------------------------------------------------------------
@@ -342,6 +369,8 @@ def _validate(table: dict[str, Any], folder: Path) -> None:
     _members(path, "modes", table["modes"], [m.value for m in Mode])
     _members(path, "scenarios", table["scenarios"], [s.value for s in Scenario])
     _numbers(path, "tolerance", table["tolerance"], [p.value for p in Precision])
+    trainable = [p.value for p in LOSS_TOLERANCE]
+    _numbers(path, "loss_tolerance", table.get("loss_tolerance", {}), trainable)
     _positive(path, "", table)
     if "data_modes" in table:
         _members(path, "data_modes", table["data_modes"], [m.value for m in DataMode])
@@ -351,6 +380,7 @@ def _validate(table: dict[str, Any], folder: Path) -> None:
         _members(path, "files", [table["files"]], list(FILES))
     trained = Mode.TRAINING in table["modes"]
     _require(path, "optimizer", ("optimizer" in table) == trained, "goes with training")
+    _require(path, "loss_tolerance", trained or "loss_tolerance" not in table, "goes with training")
     if trained:
         _optimizer(path, table["optimizer"])
     _dataset(path, table["dataset"])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlbench.core.protocols import SubjectRequest
-from dlbench.core.types import Absent, PeakMemory
+from dlbench.core.types import Absent, PeakMemory, Precision
 from dlbench.frameworks import _seeded
 
 MODEL_FILES = ("model_small",)
@@ -17,6 +17,12 @@ MODEL_FILES = ("model_small",)
 Array = np.ndarray[Any, Any]
 
 UNCOUNTED = Absent(reason="NumPy does not count memory")
+
+
+def _bf16(array: Array) -> Array:
+    """Rounded to eight bits, half up."""
+    bits = array.astype(np.float32).view(np.uint32)
+    return ((bits + np.uint32(0x8000)) & np.uint32(0xFFFF0000)).view(np.float32)
 
 
 class Stream:
@@ -50,6 +56,7 @@ class Subject:
     def __init__(self, request: SubjectRequest) -> None:
         spec, size = request.spec, request.case.batch_size
         self.request = request
+        self.in_bf16 = request.case.precision is Precision.BF16
         self.model: Any = request.load_model()
         self.weights = [
             _seeded.weight(spec, f"{name}.weight", shape)
@@ -61,7 +68,7 @@ class Subject:
         self.stream = Stream(self.place)
         self.info: dict[str, Any] = {
             "parameters": sum(w.size for w in self.weights),
-            "compute_dtype": "float32",
+            "compute_dtype": "bfloat16" if self.in_bf16 else "float32",
         }
 
     @property
@@ -82,7 +89,9 @@ class Subject:
 
     def train(self, inputs: Array, targets: Array) -> Array:
         """Loss, gradients, update."""
-        loss, gradients = self.model.loss_and_gradients(self.weights, inputs, targets)
+        weights = [_bf16(w) for w in self.weights] if self.in_bf16 else self.weights
+        x = _bf16(inputs) if self.in_bf16 else inputs
+        loss, gradients = self.model.loss_and_gradients(weights, x, targets)
         self.update(gradients)
         return np.asarray(loss)
 

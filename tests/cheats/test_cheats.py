@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +16,17 @@ from dlbench import worker, workloads
 from dlbench.analysis import check
 from dlbench.core import registry
 from dlbench.core.requests import TrialRequest
-from dlbench.core.types import Absent, CaseResult, DeviceInfo, Mode, Profile, Scenario, Trial
+from dlbench.core.types import (
+    Absent,
+    Case,
+    CaseResult,
+    DeviceInfo,
+    Mode,
+    Precision,
+    Profile,
+    Scenario,
+    Trial,
+)
 from dlbench.frameworks import _seeded
 from dlbench.measure import gate
 from tests import builders
@@ -39,8 +48,6 @@ PROFILE = Profile(
 
 BATCH = 16
 POSITIONS = (0, 3, 5, 11, 17, 22, 29, 31)
-
-Try = Callable[[type[Cheat], str | None], list[str]]
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +85,17 @@ def _device() -> DeviceInfo:
     return replace(found[0], peak_flops={})
 
 
-def _trial(folder: Path, subject: type[honest.Subject], mode: Mode, patch: Any) -> Trial:
+def _case(mode: Mode, precision: Precision) -> Case:
+    return builders.case(
+        workload="small",
+        mode=mode,
+        scenario=Scenario.OFFLINE if mode is Mode.INFERENCE else None,
+        precision=precision,
+        batch_size=BATCH,
+    )
+
+
+def _trial(folder: Path, subject: type[honest.Subject], case: Case, patch: Any) -> Trial:
     """One trial by the worker's own path."""
 
     def opened(request: Any) -> honest.Subject:
@@ -88,12 +105,6 @@ def _trial(folder: Path, subject: type[honest.Subject], mode: Mode, patch: Any) 
 
     adapter = SimpleNamespace(MODEL_FILES=honest.MODEL_FILES, open_subject=opened)
     patch.setattr(registry, "framework", lambda _: adapter)
-    case = builders.case(
-        workload="small",
-        mode=mode,
-        scenario=Scenario.OFFLINE if mode is Mode.INFERENCE else None,
-        batch_size=BATCH,
-    )
     request = TrialRequest(
         case=case,
         device=_device(),
@@ -109,17 +120,11 @@ def _trial(folder: Path, subject: type[honest.Subject], mode: Mode, patch: Any) 
     return worker.run_trial(request, lambda _: None)
 
 
-def _refusals(folder: Path, trial: Trial, mode: Mode) -> list[str]:
+def _refusals(folder: Path, trial: Trial, case: Case) -> list[str]:
     """The rules that refuse a trial, or the document that holds it; an empty list is a pass."""
     if not trial.outcome.ok:
         assert trial.outcome.kind == "invalid", trial.log
         return [c.rule for c in trial.checks if c.passed is False]
-    case = builders.case(
-        workload="small",
-        mode=mode,
-        scenario=Scenario.OFFLINE if mode is Mode.INFERENCE else None,
-        batch_size=BATCH,
-    )
     info = workloads.read(folder).info("full")
     run = builders.run(
         [CaseResult(case=case, trials=(trial,), stop_reason="one trial")],
@@ -129,18 +134,18 @@ def _refusals(folder: Path, trial: Trial, mode: Mode) -> list[str]:
     return [c.rule for c in check.check_run(run) if c.passed is False]
 
 
-def _try(folder: Path, subject: type[honest.Subject], mode: Mode, off: str | None) -> list[str]:
+def _try(folder: Path, subject: type[honest.Subject], case: Case, off: str | None) -> list[str]:
     with pytest.MonkeyPatch.context() as patch:
         if off is not None:
             # A copy without it: a rule put back into the dictionary itself would stand last there.
             home: Any = gate if off in gate.RULES else check
             patch.setattr(home, "RULES", {n: r for n, r in home.RULES.items() if n != off})
-        return _refusals(folder, _trial(folder, subject, mode, patch), mode)
+        return _refusals(folder, _trial(folder, subject, case, patch), case)
 
 
-def test_there_are_twelve_and_each_has_a_rule_that_exists() -> None:
+def test_there_are_thirteen_and_each_has_a_rule_that_exists() -> None:
     """In the worker's gate or in the document's rules."""
-    assert len(CHEATS) == 12
+    assert len(CHEATS) == 13
     assert set(CHEATS) <= gate.RULES.keys() | check.RULES.keys()
 
 
@@ -149,25 +154,28 @@ def test_the_docs_say_which_rule_refuses_each() -> None:
     page = Path(__file__).parents[2] / "docs/how-it-measures.md"
     _, _, section = page.read_text(encoding="utf-8").partition("## What is refused")
     rows = [line.split("|") for line in section.splitlines() if line.startswith("| ")]
-    assert {row[2].strip(" `") for row in rows[2:14]} == set(CHEATS)
+    assert {row[2].strip(" `") for row in rows[2:15]} == set(CHEATS)
 
 
-@pytest.mark.parametrize("mode", list(Mode))
-def test_the_honest_subject_passes(folder: Path, mode: Mode) -> None:
+@pytest.mark.parametrize(
+    ("mode", "precision"), sorted({(c.mode, c.precision) for c in CHEATS.values()})
+)
+def test_the_honest_subject_passes(folder: Path, mode: Mode, precision: Precision) -> None:
     """Every rule that the cheats fail was applied to it."""
-    assert _try(folder, honest.Subject, mode, None) == []
+    assert _try(folder, honest.Subject, _case(mode, precision), None) == []
 
 
 @pytest.mark.parametrize("rule", CHEATS)
 def test_a_cheat_is_refused_by_its_rule_and_by_no_other(folder: Path, rule: str) -> None:
     """So that the name of the rule says what was wrong."""
     cheat = CHEATS[rule]
-    assert _try(folder, cheat, cheat.mode, None) == [rule]
+    assert _try(folder, cheat, _case(cheat.mode, cheat.precision), None) == [rule]
 
 
 @pytest.mark.parametrize("off", CHEATS)
 @pytest.mark.parametrize("rule", CHEATS)
 def test_with_one_rule_off_exactly_its_cheat_passes(folder: Path, rule: str, off: str) -> None:
-    """Twelve rules by twelve cheats: none is caught by accident, none leans on another rule."""
+    """Thirteen rules by thirteen cheats: none is caught by accident, none leans on another rule."""
     cheat = CHEATS[rule]
-    assert _try(folder, cheat, cheat.mode, off) == ([] if rule == off else [rule])
+    case = _case(cheat.mode, cheat.precision)
+    assert _try(folder, cheat, case, off) == ([] if rule == off else [rule])

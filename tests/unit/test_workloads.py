@@ -16,7 +16,7 @@ import pytest
 
 from dlbench import workloads
 from dlbench.core.errors import UsageError
-from dlbench.core.types import Absent, Mode
+from dlbench.core.types import Absent, Mode, Precision
 from tests import builders
 
 
@@ -50,6 +50,12 @@ SIZED = 'name = "x"\nepochs = 3\n'
         ('"inference"]', '"serving"]', "modes has 'serving'"),
         ("fp32 = 1e-6", "fp32 = 2.0", "tolerance.fp32 must be a number between 0 and 1"),
         ("fp32 = 1e-6", "fp33 = 1e-6", "tolerance.fp33 known are"),
+        (
+            "[dataset]",
+            "[loss_tolerance]\nbf16 = 2\n[dataset]",
+            "loss_tolerance.bf16 must be a number",
+        ),
+        ("[dataset]", "[loss_tolerance]\nint8 = 0.1\n[dataset]", "loss_tolerance.int8 known are"),
         ("learning_rate = 0.1", "learning_rate = nan", "optimizer.learning_rate"),
         ("learning_rate = 0.1", "learning_rate = -1.0", "optimizer.learning_rate must be positive"),
         ('kind = "constant"', 'kind = "exec"', r"weights\[0\]\.kind must be one of"),
@@ -192,6 +198,41 @@ def test_a_batch_without_a_reference_says_so() -> None:
     workload = workloads.read(workloads.folders()["fake"])
     case = builders.case(mode=Mode.TRAINING, scenario=None, batch_size=3)
     assert workload.reference(case) == Absent(reason="no reference loss for batches of 3")
+
+
+@pytest.mark.parametrize(
+    ("precision", "allowed"),
+    [
+        (Precision.FP32, 1e-4),
+        (Precision.TF32, 2e-3),
+        (Precision.BF16, 5e-3),
+        (Precision.FP16, 2e-3),
+    ],
+)
+def test_a_loss_has_a_tolerance_of_its_own(precision: Precision, allowed: float) -> None:
+    """GPT-2 without its twelve layers moves the first loss by 1.2e-2, and outputs may by 0.1."""
+    case = builders.case(
+        workload="gpt2_small",
+        variant="tiny",
+        mode=Mode.TRAINING,
+        scenario=None,
+        batch_size=4,
+        precision=precision,
+    )
+    found = workloads.read(workloads.folders()["gpt2_small"]).reference(case)
+    assert not isinstance(found, Absent)
+    assert found.tolerance == allowed
+    assert found.spread == abs(found.values[0][0])
+
+
+def test_a_workload_may_state_how_far_a_loss_may_be(folder: Path) -> None:
+    """In the precisions that it names; the mean of one number may be four times farther away."""
+    _edit(folder, "[dataset]", "[loss_tolerance]\nfp32 = 0.02\n[dataset]")
+    for batch_size, allowed in ((1, 0.08), (4, 0.04)):
+        case = builders.case(mode=Mode.TRAINING, scenario=None, batch_size=batch_size)
+        found = workloads.read(folder).reference(case)
+        assert not isinstance(found, Absent)
+        assert found.tolerance == pytest.approx(allowed)
 
 
 def test_a_folder_that_is_none_is_said(tmp_path: Path) -> None:
