@@ -172,7 +172,7 @@ class JaxSubject(_subject.Clockless):
             self._optimizer_state = self._on_device(self._optimizer.variables)
             self._run_step = jax.jit(self._train, donate_argnums=(0, 1, 2))
         self._last: list[Any] = []
-        self.info: dict[str, str | int | float | bool | Absent] = {
+        self._told: dict[str, str | int | float | bool | Absent] = {
             "parameters": _keras.n_parameters(self._model),
             "threads": request.threads,
             "framework_version": jax.__version__,
@@ -184,10 +184,15 @@ class JaxSubject(_subject.Clockless):
             "tables_by_row": len(self._tables.positions) if self._tables else 0,
             "input_shape": _keras.shapes(self.inputs[0]),
             "device": str(self._device.device_kind),
-            "tf32": case.precision is Precision.TF32,
-            "matmul_precision": MATMUL_PRECISIONS[case.precision],
             **prepared.facts,
         }
+
+    @property
+    def info(self) -> dict[str, str | int | float | bool | Absent]:
+        """Facts; what products are computed in, as JAX tells it now."""
+        found = str(self._jax.config.jax_default_matmul_precision)
+        tf32 = found == MATMUL_PRECISIONS[Precision.TF32]
+        return {**self._told, "tf32": tf32, "matmul_precision": found}
 
     # --- building ---------------------------------------------------------------------------
 

@@ -96,7 +96,7 @@ class KerasSubject:
                 f"PyTorch {torch.__version__} sees no CUDA device, though the driver does",
                 pytorch.INSTALL_CUDA,
             )
-        pytorch.set_numerics(torch, case.precision, request.threads)
+        pytorch.set_numerics(torch, case, request.threads)
         self._place = "gpu:0" if self._cuda else "cpu"
         with keras.device(self._place):
             prepared = _keras.prepare(keras, request)
@@ -104,7 +104,7 @@ class KerasSubject:
             self._model, self._loss = prepared.model, prepared.loss
             self._spec = prepared.spec
             # The user's file may have set its own; what is measured is what was asked for.
-            pytorch.set_numerics(torch, case.precision, request.threads)
+            pytorch.set_numerics(torch, case, request.threads)
             self.inputs = [self._resident(request, "inputs", i) for i in range(self.n_buffers)]
             self.targets = [self._resident(request, "targets", i) for i in range(self.n_buffers)]
             if case.mode is Mode.TRAINING:
@@ -114,7 +114,7 @@ class KerasSubject:
         self._trained = self._model.trainable_variables
         if self._cuda:
             torch.cuda.reset_peak_memory_stats()
-        self.info: dict[str, str | int | float | bool | Absent] = {
+        self._told: dict[str, str | int | float | bool | Absent] = {
             "parameters": _keras.n_parameters(self._model),
             "threads": torch.get_num_threads(),
             "framework_version": keras.__version__,
@@ -124,9 +124,13 @@ class KerasSubject:
             "compiled": False,
             "input_shape": _keras.shapes(self.inputs[0]),
             "device": torch.cuda.get_device_name(0) if self._cuda else "cpu",
-            "tf32": case.precision is Precision.TF32,
             **prepared.facts,
         }
+
+    @property
+    def info(self) -> dict[str, str | int | float | bool | Absent]:
+        """Facts; whether TF32 is on, as PyTorch tells it now."""
+        return {**self._told, "tf32": pytorch.tf32(self._torch)}
 
     def _resident(self, request: SubjectRequest, side: str, buffer: int) -> list[Any]:
         from dlbench.frameworks import _keras, _seeded

@@ -196,7 +196,7 @@ class OnnxSubject(_subject.Runtime):
             "compiled": True,
             "input_shape": " ".join("x".join(map(str, a.shape)) for a in batches[0]),
             "device": self._session.get_providers()[0],
-            "tf32": case.precision is Precision.TF32,
+            "tf32": self._tf32(),
             "int8_drift": drift,
             **found,
         }
@@ -271,6 +271,12 @@ class OnnxSubject(_subject.Runtime):
                 f"ONNX Runtime {ort.__version__} could not open its CUDA provider", INSTALL_CUDA
             )
         return session
+
+    def _tf32(self) -> bool:
+        """Whether the session's first provider computes in TF32, as it tells; the CPU's has none."""
+        provider = self._session.get_providers()[0]
+        options = self._session.get_provider_options()[provider]
+        return str(options.get("use_tf32", "0")) == "1"
 
     def _resident(self, arrays: Sequence[Any]) -> list[Any]:
         place = "cuda" if self._cuda else "cpu"

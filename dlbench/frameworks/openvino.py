@@ -134,7 +134,6 @@ class OpenVinoSubject(_subject.Runtime):
             "streams": len(program.requests),
             "input_shape": " ".join("x".join(map(str, a.shape)) for a in self._kept[0]),
             "device": "cpu",
-            "tf32": False,
             "int8_drift": program.drift,
             **program.facts,
         }

@@ -152,7 +152,7 @@ def prepare(torch: Any, request: SubjectRequest, device: Any = None) -> Prepared
         with translated(torch):
             prepared = _own_torch.prepare(torch, request, device)
         # The user's file may have set its own; what is measured is what was asked for.
-        set_numerics(torch, request.case.precision, request.threads)
+        set_numerics(torch, request.case, request.threads)
         return prepared
     model_file = request.load_model()
     model = seeded_model(torch, model_file, request.spec)
@@ -196,12 +196,40 @@ def n_parameters(model: Any) -> int:  # noqa: ANN401
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def set_numerics(torch: Any, precision: Precision, threads: int) -> None:  # noqa: ANN401
-    """Threads, and TF32 explicitly on or off."""
+def set_numerics(torch: Any, case: Case, threads: int) -> None:  # noqa: ANN401
+    """Threads, float32 products in TF32 or not at all, cudnn's search: whatever was set before."""
     torch.set_num_threads(threads)
-    tf32 = precision is Precision.TF32
-    torch.backends.cuda.matmul.allow_tf32 = tf32
-    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cudnn.benchmark = case.policy is Policy.TUNED
+    wanted = case.precision is Precision.TF32
+    # The older switches first: what they set, the newer ones set too, and PyTorch wants both to agree.
+    torch.set_float32_matmul_precision("high" if wanted else "highest")
+    torch.backends.cuda.matmul.allow_tf32 = wanted
+    torch.backends.cudnn.allow_tf32 = wanted
+    for switch in _float32_switches(torch):
+        switch.fp32_precision = "tf32" if wanted else "ieee"
+
+
+def _float32_switches(torch: Any) -> list[Any]:  # noqa: ANN401
+    """What holds an ``fp32_precision``; PyTorch has them since 2.9.
+
+    Those of single operations: one for all of a library's is asked where these say nothing.
+    """
+    backends = torch.backends
+    libraries = (backends.cudnn, backends.mkldnn)
+    operations = [getattr(x, n, None) for x in libraries for n in ("matmul", "conv", "rnn")]
+    switches = [backends, backends.cuda.matmul, backends.cudnn, *operations]
+    return [switch for switch in switches if hasattr(switch, "fp32_precision")]
+
+
+def tf32(torch: Any) -> bool | str:  # noqa: ANN401
+    """Whether PyTorch is set to compute float32 in TF32, as it tells; in words where it is neither."""
+    found = {str(switch.fp32_precision) for switch in _float32_switches(torch)}
+    if not found:
+        older = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
+        found = {"tf32" if allowed else "ieee" for allowed in older}
+    if len(found) == 1:
+        return found == {"tf32"}
+    return " and ".join(sorted(found))
 
 
 def mark(torch: Any) -> object:  # noqa: ANN401
@@ -251,8 +279,7 @@ class TorchSubject:
         self._tuned = case.policy is Policy.TUNED
         self.n_buffers = _seeded.N_BUFFERS
         self._device = self._open_device(request)
-        set_numerics(torch, case.precision, request.threads)
-        torch.backends.cudnn.benchmark = self._tuned
+        set_numerics(torch, case, request.threads)
         narrow = {Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}.get(case.precision)
         in_place = bool(request.spec.get("in_place"))
         self._autocast_dtype = None if in_place else narrow
@@ -291,10 +318,11 @@ class TorchSubject:
 
         It passes over a model that is one recurrent layer after another, without a word.
         """
+        told = {**self._told, "tf32": tf32(self._torch)}
         if not self._tuned:
-            return self._told
+            return told
         n_graphs = _n_graphs(self._torch) - self._graphs_before
-        return {**self._told, "compiled": n_graphs > 0, "compiled_graphs": n_graphs}
+        return {**told, "compiled": n_graphs > 0, "compiled_graphs": n_graphs}
 
     # --- building ---------------------------------------------------------------------------
 
@@ -444,13 +472,12 @@ class TorchSubject:
         torch = self._torch
         parameters = list(self.model.parameters())
         held = max(parameters, key=lambda p: p.numel()).dtype if parameters else torch.float32
-        compute = self._autocast_dtype or held
         return {
             "parameters": n_parameters(self.model),
             "threads": torch.get_num_threads(),
             "framework_version": torch.__version__,
             "parameter_dtype": str(held).removeprefix("torch."),
-            "compute_dtype": str(compute).removeprefix("torch."),
+            "compute_dtype": str(self._product_dtype(held)).removeprefix("torch."),
             "compiled": False,
             "frozen_weights": self._freezes(request.case),
             "compile_mode": compile_mode(request.case)
@@ -458,8 +485,16 @@ class TorchSubject:
             else Absent(reason="nothing is compiled in base"),
             "input_shape": _shapes(self.inputs[0]),
             "device": torch.cuda.get_device_name(0) if self._cuda else "cpu",
-            "tf32": request.case.precision is Precision.TF32,
         }
+
+    def _product_dtype(self, held: torch.dtype) -> torch.dtype:
+        """The number format of a product, as a step would make it, of what the model holds."""
+        torch = self._torch
+        if held not in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
+            return self._autocast_dtype or held
+        one = torch.ones(1, 1, dtype=held, device=self._device)
+        with self._autocast():
+            return (one @ one).dtype
 
     # --- running ----------------------------------------------------------------------------
 

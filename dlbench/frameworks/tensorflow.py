@@ -153,7 +153,7 @@ class TensorFlowSubject(_subject.Clockless):
                 self._needs_sums = settings["name"] == "adam" or "clip_norm" in settings
                 self._run_step = self._compiled(self._train)
         self._last: object = None
-        self.info: dict[str, str | int | float | bool | Absent] = {
+        self._told: dict[str, str | int | float | bool | Absent] = {
             "parameters": _keras.n_parameters(self._model),
             "threads": tf.config.threading.get_intra_op_parallelism_threads(),
             "framework_version": tf.__version__,
@@ -164,9 +164,14 @@ class TensorFlowSubject(_subject.Clockless):
             "frozen_weights": self._frozen,
             "input_shape": _keras.shapes(self.inputs[0]),
             "device": self._place,
-            "tf32": case.precision is Precision.TF32,
             **prepared.facts,
         }
+
+    @property
+    def info(self) -> dict[str, str | int | float | bool | Absent]:
+        """Facts; whether TF32 is on, as TensorFlow tells it now."""
+        tf32 = self._tf.config.experimental.tensor_float_32_execution_enabled()
+        return {**self._told, "tf32": tf32}
 
     # --- building ---------------------------------------------------------------------------
 

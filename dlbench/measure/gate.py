@@ -356,8 +356,9 @@ def precision_as_asked(evidence: Evidence) -> Answer:
     precision, expected = evidence.stated.case.precision, evidence.stated.expected
     wanted = DTYPES[precision]
     said = evidence.facts.get("compute_dtype", "nothing")
-    if said != wanted or evidence.facts.get("tf32", False) is not (precision is Precision.TF32):
-        return False, f"{precision} asked, the subject says {said}"
+    tf32 = evidence.facts.get("tf32", False)
+    if said != wanted or tf32 is not (precision is Precision.TF32):
+        return False, f"{precision} asked, the subject says {said}, TF32: {tf32}"
     if evidence.stated.case.mode is Mode.TRAINING or isinstance(expected, Absent):
         return True, f"the subject says {said}; a loss has no fingerprint of its precision"
     rows = _rows(evidence, expected)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import operator
 import resource
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import tempfile
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,6 +35,7 @@ from dlbench.core.types import (
 )
 from scripts import make_references
 from tests import sessions
+from tests.subjects import request_for
 
 pytestmark = pytest.mark.frameworks
 
@@ -411,20 +415,67 @@ def test_bf16_is_autocast_for_own_models_too(tmp_path: Path) -> None:
     assert 1e-6 < abs(rounded - exact).max() / exact.std() < 0.1
 
 
-def test_settings_of_the_file_do_not_change_what_was_asked_for(tmp_path: Path) -> None:
-    """A file that turns TF32 on and takes more threads is measured in fp32, with the threads given."""
+SWITCHES = (
+    "torch.backends",
+    "torch.backends.cuda.matmul",
+    "torch.backends.cudnn",
+    "torch.backends.cudnn.conv",
+    "torch.backends.cudnn.rnn",
+    "torch.backends.mkldnn.matmul",
+    "torch.backends.mkldnn.conv",
+    "torch.backends.mkldnn.rnn",
+)
+"""Whatever in PyTorch has an ``fp32_precision`` of its own."""
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "torch.set_float32_matmul_precision('high'); torch.backends.cudnn.allow_tf32 = True",
+        "torch.set_float32_matmul_precision('medium')",
+        *(f"{switch}.fp32_precision = 'tf32'" for switch in SWITCHES),
+        "torch.backends.mkldnn.set_flags(_fp32_precision='bf16')",
+    ],
+)
+def test_settings_of_the_file_do_not_change_what_was_asked_for(
+    tmp_path: Path, setting: str
+) -> None:
+    """TF32, bf16 in float32's place, more threads, a search for algorithms: measured as asked."""
     torch = pytest.importorskip("torch")
     source = (
         "import torch\n"
-        "torch.set_float32_matmul_precision('high')\n"
-        "torch.backends.cudnn.allow_tf32 = True\n"
+        f"{setting}\n"
         "torch.set_num_threads(7)\n"
+        "torch.backends.cudnn.benchmark = True\n"
         "def build():\n    return torch.nn.Linear(4, 2)\n"
     )
     subject = _open("pytorch", _own(tmp_path, source, "build", "4"))
+    found = {s: operator.attrgetter(s)(SimpleNamespace(torch=torch)) for s in SWITCHES}
+    assert {s: x.fp32_precision for s, x in found.items()} == dict.fromkeys(SWITCHES, "ieee")
     assert torch.backends.cuda.matmul.allow_tf32 is False
     assert torch.backends.cudnn.allow_tf32 is False
+    assert torch.backends.cudnn.benchmark is False
+    assert subject.info["tf32"] is False
     assert subject.info["threads"] == torch.get_num_threads() == 1
+
+
+def test_what_pytorch_computes_in_is_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not what was asked for: a switch that was turned, TF32 that is on, an autocast that is not."""
+    torch = pytest.importorskip("torch")
+    from dlbench.frameworks import pytorch
+
+    model = _own(tmp_path, TORCH, "image", "3x16x16")
+    subject = _open("pytorch", model)
+    torch.backends.cudnn.conv.fp32_precision = "tf32"
+    told = [subject.info["tf32"]]
+    case = replace(request_for("pytorch", "gemm").case, precision=Precision.TF32)
+    pytorch.set_numerics(torch, case, 1)
+    assert [*told, subject.info["tf32"]] == ["ieee and tf32", True]
+    assert _open("pytorch", model, precision=Precision.BF16).info["compute_dtype"] == "bfloat16"
+    monkeypatch.setattr(pytorch.TorchSubject, "_autocast", lambda _: contextlib.nullcontext())
+    assert _open("pytorch", model, precision=Precision.BF16).info["compute_dtype"] == "float32"
 
 
 BIG = """

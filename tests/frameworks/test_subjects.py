@@ -59,7 +59,7 @@ def in_precisions(framework: str, precisions: list[str]) -> dict[str, Any]:
         request = request_for(framework, "resnet50", precision=Precision(precision))
         subject = registry.framework(framework).open_subject(request)
         outputs = subject.fetch(subject.query(0)).ravel().tolist()
-        found[precision] = [subject.info["compute_dtype"], subject.info["tf32"], outputs]
+        found[precision] = [subject.info["compute_dtype"], subject.info.get("tf32", False), outputs]
     return found
 
 
@@ -80,6 +80,36 @@ def test_each_precision_is_set_and_shows_in_the_outputs(framework: str) -> None:
         apart = max(abs(x - y) for x, y in zip(outputs, exact, strict=True)) / scale
         assert (apart > 1e-5) is (precision != "fp32"), precision
         assert apart < 0.5
+
+
+def turned_on(framework: str) -> list[Any]:
+    """What a subject of fp32 says of TF32, before and after somebody turns it on."""
+    subject = registry.framework(framework).open_subject(request_for(framework, "ncf"))
+    before = subject.info["tf32"]
+    if framework == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_tensor_float_32_execution(True)
+    elif framework == "jax":
+        import jax
+
+        jax.config.update("jax_default_matmul_precision", "tensorfloat32")
+    else:
+        import torch
+
+        from dlbench.frameworks import pytorch
+
+        case = request_for(framework, "ncf", precision=Precision.TF32).case
+        pytorch.set_numerics(torch, case, 1)
+    return [before, subject.info["tf32"]]
+
+
+@pytest.mark.parametrize(
+    "framework", sorted(INSTALLED.keys() & {"pytorch", "keras", "tensorflow", "jax"})
+)
+def test_tf32_is_what_the_framework_says_and_not_what_was_asked_for(framework: str) -> None:
+    """A setting that the measured code changed is told, and the gate refuses it."""
+    assert subjects.ask(framework, turned_on) == [False, True]
 
 
 def compilations(framework: str) -> int:

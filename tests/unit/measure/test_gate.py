@@ -300,6 +300,17 @@ def test_a_precision_has_a_fingerprint(
     assert _refused(evidence) == (["precision_as_asked"] if refused else [])
 
 
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.TF32])
+@pytest.mark.parametrize("told", ["ieee and tf32", 1, 0])
+def test_tf32_for_some_operations_is_refused(precision: Precision, told: str | int) -> None:
+    """Neither what fp32 nor what TF32 asks for; nothing but a truth value is either."""
+    stated = replace(STATED, case=replace(STATED.case, precision=precision))
+    facts = {"parameters": 10, "compute_dtype": "float32", "tf32": told}
+    passed, said = _of(_evidence(stated, facts=facts), "precision_as_asked")
+    assert passed is False
+    assert said == f"{precision} asked, the subject says float32, TF32: {told}"
+
+
 def test_outputs_that_do_not_match_have_no_fingerprint() -> None:
     """They are refused for what they are, once."""
     outputs = _off_by(0.1)
