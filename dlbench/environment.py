@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -54,6 +55,34 @@ CLOCKED_BY_LOAD = ("intel_pstate", "amd-pstate-epp")
 others hold the lowest clock under that name, the same two in their passive mode, ``intel_cpufreq`` and
 ``amd-pstate``, too."""
 
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+)
+"""Each worker's are set to the threads of its plan."""
+
+OVERRIDES = frozenset(
+    {
+        "NVIDIA_TF32_OVERRIDE",
+        "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+        "ONEDNN_DEFAULT_FPMATH_MODE",
+        "DNNL_DEFAULT_FPMATH_MODE",
+        "TF_SET_ONEDNN_FPMATH_MODE",
+    }
+)
+"""Variables that change arithmetic below every framework, unseen by it: no worker gets them."""
+
+RECORDED = re.compile(r"(TF|XLA|JAX|ONEDNN|DNNL|TORCH\w*|NVIDIA|CUDA|OMP|KMP|MKL)_")
+"""The beginnings of names of variables that frameworks and their libraries read."""
+
+PRIVATE = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH|VISIBLE_DEVICES|^TF_VAR_")
+"""In names of variables: what may be a secret (Terraform's begin with TF too), or whose a GPU is."""
+
+VARIABLE_LENGTH = 200
+"""Characters of a variable's value that a document keeps."""
+
 NO_LIMIT_BYTES = 2**60
 """Version 1 of cgroups writes "no limit" as the largest multiple of a page."""
 
@@ -78,9 +107,14 @@ def gather(
     frameworks: Sequence[str],
     root: Path = Path("/"),
     rented: cloud.Cloud | None = None,
+    inherited: Mapping[str, str] | None = None,
 ) -> Environment:
-    """Describe this machine and the software that will be measured on it."""
+    """Describe this machine and the software that will be measured on it.
+
+    ``inherited`` are the variables of what is measured; None are those that a worker gets of ours.
+    """
     facts = machine_facts(root, rented)
+    facts |= variables(handed_on() if inherited is None else inherited)
     versions = software_versions(frameworks)
     published = tuple(_without_identity(device) for device in devices)
     return Environment(
@@ -97,9 +131,30 @@ def changed(then: Environment, now: Environment) -> list[str]:
     pairs: list[tuple[str, object, object]] = [
         (name, then.facts.get(name), now.facts.get(name)) for name in (*FINGERPRINT_FACTS, *LIMITS)
     ]
+    set_ = [n for n in dict.fromkeys([*then.facts, *now.facts]) if n.startswith(VARIABLE)]
+    pairs += [(n, then.facts.get(n, UNSET), now.facts.get(n, UNSET)) for n in set_]
     names = dict.fromkeys([*then.versions, *now.versions])
     pairs += [(name, then.versions.get(name), now.versions.get(name)) for name in names]
     return [f"{name} was {_worded(x)} and is {_worded(y)}" for name, x, y in pairs if x != y]
+
+
+VARIABLE, UNSET = "variable ", "not set"
+"""What the facts that are environment variables begin with, and the value of one that there is not."""
+
+
+def handed_on() -> dict[str, str]:
+    """Our environment as a worker gets it, but for what its device and its threads set."""
+    return {n: x for n, x in os.environ.items() if n not in OVERRIDES and n not in THREAD_VARIABLES}
+
+
+def variables(inherited: Mapping[str, str]) -> dict[str, Fact]:
+    """Those that frameworks read, as facts; a home folder's name is none of them."""
+    home = os.path.expanduser("~").rstrip("/") or "~"  # noqa: PTH111 - Path.home() may raise
+    return {
+        f"{VARIABLE}{name}": value.replace(home, "~")[:VARIABLE_LENGTH]
+        for name, value in sorted(inherited.items())
+        if RECORDED.match(name) and not PRIVATE.search(name)
+    }
 
 
 def _worded(value: object) -> str:

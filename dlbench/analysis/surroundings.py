@@ -24,6 +24,7 @@ MATTERS = (
     "smt",
     "memory_limit_mib",
     "memory_mib",
+    "variable",
     "dlbench",
 )
 """Facts that move results, the heaviest first; versions of frameworks that ran come after devices."""
@@ -44,7 +45,8 @@ def differences(a: Run, b: Run) -> tuple[Difference, ...]:
         pairs += [(n, left.get(n), right.get(n)) for n in names if n not in IGNORED_FACTS]
     pairs += [("threads", a.plan.threads, b.plan.threads)]
     ran = {r.case.framework for run in (a, b) for r in run.results}
-    found = [(name, _shown(x), _shown(y)) for name, x, y in pairs if _shown(x) != _shown(y)]
+    shown = [(name, _shown(name, x), _shown(name, y)) for name, x, y in pairs]
+    found = [(name, x, y) for name, x, y in shown if x != y]
     return tuple(sorted(found, key=lambda d: weight(d[0], ran)))
 
 
@@ -68,7 +70,7 @@ def _devices(run: Run) -> dict[str, object]:
     return {f"device {d.id}": d.name for d in run.environment.devices}
 
 
-def _shown(value: object) -> str:
+def _shown(name: str, value: object) -> str:
     if value is None:
-        return "not recorded"
+        return "not set, or not recorded" if name.startswith("variable ") else "not recorded"
     return f"absent ({value.reason})" if isinstance(value, Absent) else str(value)

@@ -105,7 +105,7 @@ class measure:  # noqa: N801 - it is used as a function is
             host=watched.host,
             devices=watched.devices,
         )
-        here = environments.gather(self._devices, [])
+        here = environments.gather(self._devices, [], inherited=os.environ)
         self._run = monitor.document(found, here, self._level, self._started)
 
     def _used_cpu_s(self) -> float:

@@ -116,7 +116,9 @@ def monitor(
         host=watched.host,
         devices=watched.devices,
     )
-    run = document(monitored, environments.gather(devices, []), level, started)
+    run = document(
+        monitored, environments.gather(devices, [], inherited=os.environ), level, started
+    )
     path = None if folder is None else sealed(run, folder)
     return Finished(run=run, path=path, exit_code=monitored.exit_code)
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dlbench import environment as environments
 from dlbench import workloads
 from dlbench.core import registry
 from dlbench.core.errors import DocumentError
@@ -137,19 +138,11 @@ def _received(upcoming: Next, ended: WorkerExit) -> Trial:
     )
 
 
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "TF_NUM_INTRAOP_THREADS",
-)
-
-
 def child_environment(device: DeviceInfo, threads: int) -> dict[str, str]:
     """The worker's environment: ours, one device visible, and the thread policy."""
     return {
-        **os.environ,
+        **environments.handed_on(),
         **registry.device_kind(device.kind).child_environment(device),
-        **dict.fromkeys(THREAD_VARIABLES, str(threads)),
+        **dict.fromkeys(environments.THREAD_VARIABLES, str(threads)),
         "PYTHONUNBUFFERED": "1",
     }

@@ -302,3 +302,62 @@ def test_what_holds_clocks_down_is_flagged(
 ) -> None:
     """A battery, a governor by which the driver saves power; what is not known is no flag."""
     assert environment.flags(environment.machine_facts(_tree(tmp_path, files))) == expected
+
+
+def test_variables_that_frameworks_read_are_facts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names and values, bounded; none that may be a secret, none that a worker does not get."""
+    given = {
+        "XLA_FLAGS": "--xla_gpu_autotune_level=0",
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+        "TORCHINDUCTOR_CACHE_DIR": "/home/ada/cache",
+        "KMP_AFFINITY": "x" * 300,
+        "NVIDIA_API_KEY": "s3cret",
+        "TF_VAR_db": "s3cret",
+        "TF_TOKEN_app_terraform_io": "s3cret",
+        "NVIDIA_VISIBLE_DEVICES": "GPU-1234",
+        "HOME": "/home/ada",
+        "MYTF_X": "1",
+        "NVIDIA_TF32_OVERRIDE": "1",
+        "OMP_NUM_THREADS": "9",
+    }
+    monkeypatch.setattr(os, "environ", given)
+    handed = environment.handed_on()
+    assert set(given) - set(handed) == {"NVIDIA_TF32_OVERRIDE", "OMP_NUM_THREADS"}
+    assert environment.variables(handed) == {
+        "variable KMP_AFFINITY": "x" * 200,
+        "variable TF_ENABLE_ONEDNN_OPTS": "0",
+        "variable TORCHINDUCTOR_CACHE_DIR": "~/cache",
+        "variable XLA_FLAGS": "--xla_gpu_autotune_level=0",
+    }
+
+
+def test_a_variable_that_was_set_since_forbids_to_go_on() -> None:
+    """And one that is gone, by name; in a comparison it is a difference that moves results."""
+    then = replace(builders.ENVIRONMENT, facts={"variable XLA_FLAGS": "--a"})
+    now = replace(builders.ENVIRONMENT, facts={"variable KMP_AFFINITY": "compact"})
+    assert environment.changed(then, then) == []
+    assert environment.changed(then, now) == [
+        "variable XLA_FLAGS was --a and is not set",
+        "variable KMP_AFFINITY was not set and is compact",
+    ]
+    a, b = (builders.run([], environment=x) for x in (then, now))
+    found = surroundings.differences(a, b)
+    assert found == (
+        ("variable XLA_FLAGS", "--a", "not set, or not recorded"),
+        ("variable KMP_AFFINITY", "not set, or not recorded", "compact"),
+    )
+    assert surroundings.matter(found, a, b) == 2
+
+
+def test_gathered_facts_have_the_variables_of_what_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A worker's, or those that somebody names: of a command that runs as it is."""
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+    monkeypatch.setenv("XLA_FLAGS", "--a")
+    facts = environment.gather([], []).facts
+    assert facts["variable XLA_FLAGS"] == "--a"
+    assert "variable NVIDIA_TF32_OVERRIDE" not in facts
+    own = environment.gather([], [], inherited={"NVIDIA_TF32_OVERRIDE": "1"}).facts
+    assert own["variable NVIDIA_TF32_OVERRIDE"] == "1"
+    assert "variable XLA_FLAGS" not in own

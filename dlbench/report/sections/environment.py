@@ -32,7 +32,7 @@ TEMPLATE = """
 <tr><th scope="row">{{ name }}</th><td>{{ show(value) }}</td></tr>
 {% endfor %}
 {% for name, value in run.environment.facts.items() %}
-<tr><th scope="row">{{ name.replace('_', ' ') }}</th><td>{{ show(value) }}</td></tr>
+<tr><th scope="row">{{ name if name.startswith('variable ') else name.replace('_', ' ') }}</th><td>{{ show(value) }}</td></tr>
 {% endfor %}
 </tbody></table></div></details>
 {% endfor %}
