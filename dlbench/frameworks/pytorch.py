@@ -232,6 +232,18 @@ def tf32(torch: Any) -> bool | str:  # noqa: ANN401
     return " and ".join(sorted(found))
 
 
+def narrow(torch: Any, model: Any, dtype: torch.dtype) -> None:  # noqa: ANN401
+    """Hold the weights of products in 16 bits, and the tables whose rows go into them (decision 64).
+
+    What else has parameters keeps them in float32: norms, which autocast computes so, and recurrent
+    layers, whose parameters must lie in one piece.
+    """
+    products = (torch.nn.Linear, torch.nn.modules.conv._ConvNd, torch.nn.Embedding)  # noqa: SLF001 - of all convolutions
+    for module in model.modules():
+        if isinstance(module, products):
+            module.weight.data = module.weight.data.to(dtype)
+
+
 def mark(torch: Any) -> object:  # noqa: ANN401
     """A CUDA event in the current stream."""
     event = torch.cuda.Event(enable_timing=True)
@@ -297,7 +309,8 @@ class TorchSubject:
             self._to_place(narrow)
         if self._tuned:
             self._to_channels_last()
-            self._to_narrow(case)
+            if not request.spec.get("own"):
+                self._to_narrow(case)
         self._prepare_refills(request)
         self._forward = self.model
         if case.mode is Mode.TRAINING:
@@ -425,21 +438,14 @@ class TorchSubject:
         ]
 
     def _to_narrow(self, case: Case) -> None:
-        """In inference in 16 bits: the weights that autocast would round in every query, rounded once.
+        """In inference in 16 bits: weights that autocast would round in every query, rounded once.
 
-        Norms keep theirs in float32, as under autocast, and recurrent layers all of theirs, which must
-        lie in one piece. Inputs lie on the device as the first product takes them, unless they come
-        anew from the host.
+        Inputs lie on the device as the first product takes them, unless they come anew from the host.
         """
         dtype = self._autocast_dtype
         if dtype is None or case.mode is Mode.TRAINING:
             return
-        for module in self.model.modules():
-            if isinstance(module, self._torch.nn.RNNBase):
-                continue
-            for parameter in module.parameters(recurse=False):
-                if parameter.ndim > 1 and parameter.is_floating_point():
-                    parameter.data = parameter.data.to(dtype)
+        narrow(self._torch, self.model, dtype)
         if case.data_mode is DataMode.SYNTHETIC:
             self._narrow_inputs(dtype)
 

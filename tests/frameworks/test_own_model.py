@@ -415,6 +415,29 @@ def test_bf16_is_autocast_for_own_models_too(tmp_path: Path) -> None:
     assert 1e-6 < abs(rounded - exact).max() / exact.std() < 0.1
 
 
+def test_tuned_leaves_the_weights_of_an_own_model_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Autocast does not round what goes into a bilinear form, so that rounded weights would not fit."""
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch, "compile", lambda model, **_: model)
+    source = (
+        "import torch\n"
+        "class Pairs(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.linear = torch.nn.Linear(4, 4)\n"
+        "        self.form = torch.nn.Bilinear(4, 4, 2)\n"
+        "    def forward(self, x):\n"
+        "        return self.form(x, self.linear(x).float())\n"
+    )
+    model = _own(tmp_path, source, "Pairs", "4")
+    subject = _open("pytorch", model, precision=Precision.BF16, policy=Policy.TUNED)
+    assert subject.fetch(subject.query(0)).shape == (4, 2)
+    assert subject.info["parameter_dtype"] == "float32"
+    assert subject.info["compute_dtype"] == "bfloat16"
+
+
 SWITCHES = (
     "torch.backends",
     "torch.backends.cuda.matmul",

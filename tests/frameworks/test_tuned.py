@@ -470,6 +470,33 @@ def test_pytorch_holds_weights_in_16_bits_where_inference_computes_so() -> None:
     assert found["resnet50"]["inputs"] == ["float32"]
 
 
+def test_pytorch_rounds_once_only_the_weights_of_products_and_tables() -> None:
+    """Norms of any shape, cells and bilinear forms keep theirs: autocast does not round them all."""
+    torch = pytest.importorskip("torch")
+    from dlbench.frameworks import pytorch
+
+    nn = torch.nn
+    model = nn.ModuleDict(
+        {
+            "linear": nn.Linear(4, 4),
+            "convolution": nn.Conv1d(4, 4, 3),
+            "transposed": nn.ConvTranspose2d(4, 4, 3),
+            "table": nn.Embedding(5, 4),
+            "layer_norm": nn.LayerNorm([4, 16]),
+            "rms_norm": nn.RMSNorm([4, 16]),
+            "batch_norm": nn.BatchNorm1d(4),
+            "lstm": nn.LSTM(4, 4),
+            "lstm_cell": nn.LSTMCell(4, 4),
+            "gru_cell": nn.GRUCell(4, 4),
+            "bilinear": nn.Bilinear(4, 4, 4),
+        }
+    )
+    pytorch.narrow(torch, model, torch.bfloat16)
+    held = {name for name, p in model.named_parameters() if p.dtype is torch.bfloat16}
+    assert held == {f"{x}.weight" for x in ("linear", "convolution", "transposed", "table")}
+    assert {p.dtype for n, p in model.named_parameters() if n not in held} == {torch.float32}
+
+
 def held_by_keras(framework: str, workload: str, mode: str) -> dict[str, Any]:
     """Runs beside: by policy, in bf16, the weights' format and what the first two batches give."""
     found: dict[str, Any] = {}
