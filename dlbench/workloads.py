@@ -83,8 +83,8 @@ LOSS_TOLERANCE = {
 }
 """Largest deviation of the first training loss, over the loss, unless a workload states its own.
 
-Much less than an output's: a loss is a mean of many, and before training it is mostly the logarithm of
-the number of classes, which a model without its layers has too (decision 70)."""
+Much less than an output's: a loss is a mean of many, and before training it lies near the
+logarithm of the number of classes, which a model that does nothing has too (decision 70)."""
 
 AVERAGED = 16
 """Targets of a batch from which on a loss is a mean of many: rounding averages out less over fewer."""

@@ -210,7 +210,7 @@ def test_a_batch_without_a_reference_says_so() -> None:
     ],
 )
 def test_a_loss_has_a_tolerance_of_its_own(precision: Precision, allowed: float) -> None:
-    """GPT-2 without its twelve layers moves the first loss by 1.2e-2, and outputs may by 0.1."""
+    """The tiny GPT-2 without its layers moves the first loss by 1.2e-2, and outputs may by 0.1."""
     case = builders.case(
         workload="gpt2_small",
         variant="tiny",
