@@ -77,7 +77,7 @@ OVERRIDES = frozenset(
 RECORDED = re.compile(r"(TF|XLA|JAX|ONEDNN|DNNL|TORCH\w*|NVIDIA|CUDA|OMP|KMP|MKL)_")
 """The beginnings of names of variables that frameworks and their libraries read."""
 
-PRIVATE = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH|VISIBLE_DEVICES|^TF_VAR_")
+PRIVATE = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH|VISIBLE_DEVICES|^TF_(VAR|CLI)_")
 """In names of variables: what may be a secret (Terraform's begin with TF too), or whose a GPU is."""
 
 VARIABLE_LENGTH = 200

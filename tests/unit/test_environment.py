@@ -313,6 +313,7 @@ def test_variables_that_frameworks_read_are_facts(monkeypatch: pytest.MonkeyPatc
         "KMP_AFFINITY": "x" * 300,
         "NVIDIA_API_KEY": "s3cret",
         "TF_VAR_db": "s3cret",
+        "TF_CLI_CONFIG_FILE": "/home/ada/.terraformrc",
         "TF_TOKEN_app_terraform_io": "s3cret",
         "NVIDIA_VISIBLE_DEVICES": "GPU-1234",
         "HOME": "/home/ada",
