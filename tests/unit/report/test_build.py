@@ -19,7 +19,7 @@ from dlbench.core.errors import UsageError
 from dlbench.core.stats import Verdict
 from dlbench.core.types import Absent, Estimated, Interval, Measured, Pairing, Run
 from dlbench.report import build, content, render
-from dlbench.report.sections import all_sections, verdict
+from dlbench.report.sections import all_sections, environment, verdict
 from dlbench.store import codec
 from tests import builders, documents
 
@@ -454,3 +454,15 @@ def test_winners_that_cannot_be_told_apart_are_one_name_in_any_order() -> None:
     orders = itertools.permutations(found.compared)
     headlines = {build.headline(replace(found, compared=order)) for order in orders}
     assert headlines == {"JAX or Keras is fastest for fake inference"}
+
+
+def test_variables_keep_their_names_among_the_facts() -> None:
+    """Facts are written as words; what is to be set in a shell is not."""
+    facts: dict[str, str | int | float | bool | Absent] = {
+        "logical_cores": 2,
+        "variable XLA_FLAGS": "--a_b",
+    }
+    run = builders.run([], environment=replace(builders.ENVIRONMENT, facts=facts))
+    page = str(environment.html(content.of([run])))
+    assert '<th scope="row">logical cores</th><td>2</td>' in page
+    assert '<th scope="row">variable XLA_FLAGS</th><td>--a_b</td>' in page
