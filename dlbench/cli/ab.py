@@ -319,7 +319,7 @@ def _close(
     else:
         show_ab.contests(found)
         show_ab.conditions(broken)
-        show.where(finished.path, None, interrupted=finished.interrupted)
+        show.where(finished.path, interrupted=finished.interrupted)
     code = exit_code(finished.run, found, broken, interrupted=finished.interrupted)
     if code:
         raise typer.Exit(code)

@@ -34,7 +34,8 @@ def monitor(
     """Run a program and say what it took: energy, power, utilisation, memory, time.
 
     The program keeps its input, output and terminal; figures go to stderr (JSON to stdout). The exit
-    code is the program's own, 128 and the signal's number if one ended it.
+    code is the program's own, 128 and the signal's number if one ended it; 7 if the folder cannot be
+    written, which is found before the program begins.
 
     Example: dlbench monitor -- python train.py --epochs 3
     """
@@ -60,5 +61,7 @@ def monitor(
         show.as_json(show_telemetry.monitored_as_plain(finished))
     else:
         show_telemetry.monitored(finished)
+    if finished.lost is not None:
+        show.error(finished.lost, as_json=json)
     if finished.exit_code:
         raise typer.Exit(finished.exit_code)

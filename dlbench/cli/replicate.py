@@ -96,7 +96,7 @@ def replicate(  # noqa: PLR0913, PLR0917 - a command line is its options
         )  # fmt: skip
     else:
         show_replicate.agreement(there, finished.run, result)
-        show.where(finished.path, None, interrupted=finished.interrupted)
+        show.where(finished.path, interrupted=finished.interrupted)
     code = _exit_code(finished, found, result, strict=strict)
     if code:
         raise typer.Exit(code)

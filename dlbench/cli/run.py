@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +22,7 @@ from dlbench.core.errors import (
     EXIT_NOTHING_RAN,
     EXIT_SOME_FAILED,
     MissingError,
+    StoreError,
     UsageError,
 )
 from dlbench.core.types import (
@@ -209,7 +210,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(help="CPU threads; default all that may be used.", rich_help_panel=HOW),
+        typer.Option(min=1, help="CPU threads; default all that may be used.", rich_help_panel=HOW),
     ] = None,
     telemetry: Annotated[
         str,
@@ -285,6 +286,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
     from dlbench import plan as planning
     from dlbench.cli import show
     from dlbench.cli.progress import Progress
+    from dlbench.store import journal
 
     # What is resumed has its frameworks in its journal.
     own = own_model(model, model_input, name, loss, frameworks_given=bool(framework or resume))
@@ -318,6 +320,8 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
         workload_folder=workloads_folder,
         model=own,
     )
+    if report is not None and not dry_run:
+        journal.check_writable(report, "--report")
     if resume is not None:
         finished = resume_session(resume, settings, Progress(show.console(stderr=json)))
         _close(finished, selection, report, as_json=json)
@@ -358,35 +362,69 @@ def resume_session(journal_or_last: str, settings: Settings, progress: Progress)
 
 
 def _close(finished: Finished, selection: Selection, report: Path | None, *, as_json: bool) -> None:
-    """Show what was measured, and end with the exit code that says how it went."""
-    from dlbench.analysis import bottleneck, noise, policies
-    from dlbench.analysis import compare as comparing
-    from dlbench.cli import show, show_telemetry
-    from dlbench.cli.report import write
+    """Show what was measured, and end with the exit code that says how it went.
+
+    Raises:
+        StoreError: the report cannot be written; all else has been shown.
+    """
+    from dlbench.cli import show
 
     run_ = finished.run
     page = report / f"{run_.run_id}.html" if report and not finished.interrupted else None
-    if page is not None:
-        write([run_], page)
-    compared = comparing.within(run_)
+    if not as_json:
+        _show(finished, reported=page is not None)
+    # After what was measured is shown: nothing that befalls a report takes that away.
+    unwritten = None if page is None else _write(run_, page, finished.path)
     if as_json:
-        slower = [policies.sentence(c) for c in policies.slower_tuned(compared)]
-        found = {"noise": noise.plain(noise.noise(run_)), "slower_tuned": slower}
-        summary = {**show.run_summary(run_), **found}
-        paths = {"path": str(finished.path), "report": str(page) if page else None}
-        show.as_json({**summary, **paths, "interrupted": finished.interrupted})
-    else:
-        show.run_table(run_)
-        show_telemetry.devices(run_)
-        show_telemetry.overhead(run_)
-        show.comparisons(compared)
-        show.slower_tuned(compared)
-        show.bottlenecks(bottleneck.find(run_))
-        show.line(noise.sentence(noise.noise(run_)))
-        show.where(finished.path, page, interrupted=finished.interrupted)
+        show.as_json(_summary(finished, None if unwritten else page))
+    elif page is not None and unwritten is None:
+        show.line(f"report    {page}")
+    if unwritten is not None:
+        raise unwritten
     code = exit_code(run_, selection, interrupted=finished.interrupted)
     if code:
         raise typer.Exit(code)
+
+
+def _show(finished: Finished, *, reported: bool) -> None:
+    from dlbench.analysis import bottleneck, noise
+    from dlbench.analysis import compare as comparing
+    from dlbench.cli import show, show_telemetry
+
+    run_ = finished.run
+    compared = comparing.within(run_)
+    show.run_table(run_)
+    show_telemetry.devices(run_)
+    show_telemetry.overhead(run_)
+    show.comparisons(compared)
+    show.slower_tuned(compared)
+    show.bottlenecks(bottleneck.find(run_))
+    show.line(noise.sentence(noise.noise(run_)))
+    show.where(finished.path, interrupted=finished.interrupted, reported=reported)
+
+
+def _summary(finished: Finished, page: Path | None) -> dict[str, Any]:
+    """What was measured, as ``--json`` prints it."""
+    from dlbench.analysis import compare as comparing
+    from dlbench.analysis import noise, policies
+    from dlbench.cli import show
+
+    run_ = finished.run
+    slower = [policies.sentence(c) for c in policies.slower_tuned(comparing.within(run_))]
+    found = {"noise": noise.plain(noise.noise(run_)), "slower_tuned": slower}
+    paths = {"path": str(finished.path), "report": None if page is None else str(page)}
+    return {**show.run_summary(run_), **found, **paths, "interrupted": finished.interrupted}
+
+
+def _write(run_: Run, page: Path, document: Path) -> StoreError | None:
+    """Write the report; why it cannot be, if so."""
+    from dlbench.cli.report import write
+
+    try:
+        write([run_], page)
+    except StoreError as error:
+        return StoreError(error.message, f"dlbench report {document} --out FILE")
+    return None
 
 
 def exit_code(run_: Run, selection: Selection, *, interrupted: bool) -> int:

@@ -193,17 +193,15 @@ def _token_time(result: CaseResult, run: Run) -> None:
     console().print(clean(words), soft_wrap=True)
 
 
-def where(path: Path, page: Path | None, *, interrupted: bool) -> None:
-    """What was found, where the document lies, and what to do with it next."""
+def where(path: Path, *, interrupted: bool, reported: bool = False) -> None:
+    """Where the document lies, and what to do with it next; ``reported``: a report of it follows."""
     out = console()
     if interrupted:
         out.print(f"[yellow]interrupted[/]; finished trials are in {clean(path)}", soft_wrap=True)
         out.print(f"  go on with: dlbench run --resume {clean(path)}", soft_wrap=True)
         return
     out.print(f"document  [bold]{clean(path)}[/]", soft_wrap=True)
-    if page is not None:
-        out.print(f"report    [bold]{clean(page)}[/]", soft_wrap=True)
-    else:
+    if not reported:
         out.print(f"  next: dlbench report {clean(path)}", soft_wrap=True)
 
 

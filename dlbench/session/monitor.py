@@ -15,6 +15,7 @@ from types import FrameType
 
 import dlbench
 from dlbench import environment as environments
+from dlbench.core.errors import StoreError
 from dlbench.core.types import (
     Absent,
     DeviceInfo,
@@ -26,7 +27,7 @@ from dlbench.core.types import (
     TelemetryLevel,
 )
 from dlbench.session.workers import UTC_FORMAT
-from dlbench.store import runs
+from dlbench.store import journal, runs
 from dlbench.telemetry.host import core_s
 from dlbench.telemetry.watch import Watch
 
@@ -55,11 +56,15 @@ it ends where nobody watches any more: a pipe that was closed without a word."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """A monitored program: its document, where that lies (None: not kept), and its exit code."""
+    """A monitored program: its document, where that lies (None: not kept), and its exit code.
+
+    ``lost`` says why a document that was to be kept is not.
+    """
 
     run: Run
     path: Path | None
     exit_code: int
+    lost: StoreError | None = None
 
 
 def monitor(
@@ -80,8 +85,10 @@ def monitor(
         idle_s: how long to watch the devices before.
 
     Raises:
-        StoreError: the document cannot be written; the program has run all the same.
+        StoreError: nothing can be written into the folder; the program has not run.
     """
+    if folder is not None:
+        journal.check_writable(folder)
     started = datetime.now(UTC)
     watch = Watch(devices=devices, level=level)
     with _signals_are_the_programs() as forwarding:
@@ -119,8 +126,14 @@ def monitor(
     run = document(
         monitored, environments.gather(devices, [], inherited=os.environ), level, started
     )
-    path = None if folder is None else sealed(run, folder)
-    return Finished(run=run, path=path, exit_code=monitored.exit_code)
+    path = lost = None
+    if folder is not None:
+        # What was read is shown whatever became of the folder meanwhile.
+        try:
+            path = sealed(run, folder)
+        except StoreError as error:
+            lost = error
+    return Finished(run=run, path=path, exit_code=monitored.exit_code, lost=lost)
 
 
 def document(
@@ -166,8 +179,6 @@ def sealed(run: Run, folder: Path) -> Path:
     Raises:
         StoreError: it cannot be written.
     """
-    from dlbench.store import journal
-
     journal.check_writable(folder)
     return runs.seal(run, folder)
 

@@ -25,6 +25,12 @@ from dlbench.store import codec
 SUFFIX = ".journal"
 CRC_DIGITS = 8
 
+NOTHING_STAYS = "Free some space or choose another folder."
+RESUMABLE = (
+    "Free some space or choose another folder with --out; what was written before is whole, and "
+    "dlbench run --resume goes on with it."
+)
+
 Remark = str | int | float | bool
 """A note's value."""
 
@@ -213,14 +219,18 @@ def _header(record: dict[str, Any], path: Path) -> JournalHeader:
     return codec.convert(JournalHeader, plain, path.name)
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, option: str = "--out") -> None:
     """Make the folder if it is not there, and see that a file can be written in it.
 
+    Args:
+        folder: where something is to be kept.
+        option: what names another folder.
+
     Raises:
-        StoreError: results could not be kept there; raised before anything is measured.
+        StoreError: nothing could be kept there; raised before anything is measured.
     """
     probe = folder / f".dlbench-{os.getpid()}"
-    with translated(folder):
+    with translated(folder, advice=f"Choose another folder with {option}."):
         folder.mkdir(parents=True, exist_ok=True)
         try:
             with probe.open("wb") as file:
@@ -232,16 +242,14 @@ def check_writable(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def translated(path: Path, n_bytes: int | None = None) -> Iterator[None]:
+def translated(path: Path, n_bytes: int | None = None, advice: str = RESUMABLE) -> Iterator[None]:
     """Turn the system's refusal into ours, with the path and what was to be written."""
     try:
         yield
     except OSError as error:
         what = "" if n_bytes is None else f" ({n_bytes:,} bytes)"
         raise StoreError(
-            f"{path} cannot be written{what}: {error.strerror or error}",
-            "Free some space or choose another folder with --out; what was written before is "
-            "whole, and dlbench run --resume goes on with it.",
+            f"{path} cannot be written{what}: {error.strerror or error}", advice
         ) from error
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from dlbench.core.errors import DocumentError, StoreError
 from dlbench.core.types import Run
 from dlbench.store import codec
-from dlbench.store.journal import SUFFIX, sync_folder, translated
+from dlbench.store.journal import NOTHING_STAYS, RESUMABLE, SUFFIX, sync_folder, translated
 
 
 def new_run_id(machine: str, now: datetime) -> str:
@@ -36,7 +36,7 @@ def seal(run: Run, folder: Path, journal: Path | None = None) -> Path:
     temporary = folder / f".{run.run_id}.{os.getpid()}.tmp"
     data = codec.encode_run(run)
     try:
-        with translated(path, n_bytes=len(data)):
+        with translated(path, len(data), NOTHING_STAYS if journal is None else RESUMABLE):
             with temporary.open("xb") as file:
                 file.write(data)
                 file.flush()

@@ -167,6 +167,18 @@ def test_an_unwritable_folder_ends_with_7_before_measuring(tmp_path: Path) -> No
     assert "samples/s" not in done.stdout
 
 
+def test_an_unwritable_folder_of_reports_ends_with_7_before_measuring(
+    results: Path, tmp_path: Path
+) -> None:
+    """It is known beforehand, and costs no measurement."""
+    (tmp_path / "file").write_text("x")
+    where = ("--out", str(results), "--report", str(tmp_path / "file"))
+    done = dlbench("run", "fake", "-f", "fake", *where)
+    assert done.returncode == 7
+    assert "Choose another folder with --report." in done.stderr
+    assert not list(results.iterdir())
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"{}", b'{"schema": "dlbench/run", "schema_version": 99}', b"\x00\xff"]
 )

@@ -91,6 +91,37 @@ def test_the_exit_code_is_the_programs(tmp_path: Path, command: list[str], code:
     assert list(monitored.command) == command
 
 
+def test_a_folder_that_cannot_be_written_is_refused_before_the_program_runs(
+    tmp_path: Path,
+) -> None:
+    """Hours of a program's work would have no document."""
+    (tmp_path / "file").touch()
+    done = _monitor("touch", str(tmp_path / "ran"), folder=tmp_path / "file" / "results")
+    assert done.returncode == 7
+    assert "cannot be written" in done.stderr
+    assert "Choose another folder with --out." in done.stderr
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_folder_that_is_lost_meanwhile_takes_neither_figures_nor_exit_code(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """The program puts a file in the folder's place; there is no run to resume."""
+    folder = tmp_path / "results"
+    program = f"rmdir {folder}; touch {folder}; exit 42"
+    done = _monitor("sh", "-c", program, folder=folder, options=options)
+    assert done.returncode == 42
+    if options:
+        answer = json.loads(done.stdout)
+        assert answer["path"] is None
+        assert answer["host"]["duration_s"]["value"] > 0
+    else:
+        assert "processor time" in done.stderr
+    assert f"{folder} cannot be written" in done.stderr
+    assert "--resume" not in done.stderr
+
+
 def test_the_programs_input_and_output_are_its_own(tmp_path: Path) -> None:
     """Nothing of ours on stdout."""
     done = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,11 @@ from pathlib import Path
 import pytest
 
 from dlbench.cli import main
+from dlbench.cli import run as run_command
+from dlbench.core.errors import StoreError
+from dlbench.core.types import Selection
+from dlbench.session import Finished
+from tests import builders
 
 
 @pytest.mark.parametrize("name", main.COMMANDS)
@@ -45,3 +51,23 @@ def test_a_recommendation_imports_no_scipy(tmp_path: Path) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path
     )
     assert done.stdout.splitlines()[-1] == "loaded: ['numpy']", done.stderr
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_report_that_cannot_be_written_takes_nothing_else_away(
+    as_json: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Table and document's path are shown; the advice makes the report from that document."""
+    (tmp_path / "file").touch()
+    finished = Finished(run=builders.sealed_run(), path=Path("r/x.json"), interrupted=False)
+    with pytest.raises(StoreError, match="cannot be written") as refused:
+        run_command._close(finished, Selection(), tmp_path / "file", as_json=as_json)
+    assert refused.value.advice == "dlbench report r/x.json --out FILE"
+    shown = capsys.readouterr().out
+    if as_json:
+        answer = json.loads(shown)
+        assert (answer["path"], answer["report"]) == ("r/x.json", None)
+    else:
+        assert "samples/s" in shown
+        assert "document  r/x.json" in shown
+        assert "report " not in shown
