@@ -174,7 +174,7 @@ def flags(facts: Mapping[str, Fact]) -> tuple[str, ...]:
 
 
 def usable_threads(requested: int | None, root: Path = Path("/")) -> int:
-    """The smallest of CPU affinity, cgroup quota and what was asked for; at least 1.
+    """The smallest of CPU affinity, cgroup quota and what was asked for (1 or more); at least 1.
 
     A quota of 1.5 CPUs is one thread: two would be stopped for a quarter of each period, at another
     moment each, and every step would wait for the one that stands still.
@@ -184,7 +184,7 @@ def usable_threads(requested: int | None, root: Path = Path("/")) -> int:
     if not isinstance(quota, Absent):
         limits.append(max(1, int(quota)))
     if requested is not None:
-        limits.append(max(1, requested))
+        limits.append(requested)
     return min(limits)
 
 

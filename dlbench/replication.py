@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from dlbench import plan as planning
 from dlbench.arms import Machine
+from dlbench.core import units
 from dlbench.core.errors import DlbenchError, NothingToRunError
 from dlbench.core.types import Case, Plan, Run, Selection, WorkloadInfo
 
@@ -144,5 +145,6 @@ def _together(
 
 def _changed(run: Run, machine: Machine) -> tuple[str, ...]:
     if machine.threads < run.plan.threads:
-        return (f"{machine.threads} CPU threads instead of {run.plan.threads}: no more are here",)
+        here = units.counted(machine.threads, "CPU thread")
+        return (f"{here} instead of {run.plan.threads}: no more are here",)
     return ()

@@ -114,7 +114,9 @@ def ab(  # noqa: PLR0913, PLR0917 - a command line is its options
         str | None,
         typer.Option(help="Begin no pair that ends after it: 10m, 2h.", rich_help_panel=HOW),
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads.", rich_help_panel=HOW)] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads.", rich_help_panel=HOW)
+    ] = None,
     seed: Annotated[
         int, typer.Option(help="Of the lot that says who is first.", rich_help_panel=HOW)
     ] = 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
@@ -75,15 +76,18 @@ def seconds(text: str | None) -> float | None:
     """A span such as 90s, 10m or 2h, in seconds.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is none: no number, none above 0, or without end.
     """
     if text is None:
         return None
     number, unit = (text[:-1], text[-1]) if text[-1:] in TIME_UNITS_S else (text, "s")
     try:
-        return float(number) * TIME_UNITS_S[unit]
+        span_s = float(number) * TIME_UNITS_S[unit]
     except ValueError:
-        raise UsageError(f"--time-budget {text!r} is not a time", "Write 90s, 10m or 2h.") from None
+        span_s = math.nan
+    if not 0 < span_s < math.inf:
+        raise UsageError(f"--time-budget {text!r} is not a time", "Write 90s, 10m or 2h.")
+    return span_s
 
 
 def asks_for_fake(selection: Selection) -> bool:

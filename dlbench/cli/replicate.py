@@ -25,7 +25,8 @@ def replicate(  # noqa: PLR0913, PLR0917 - a command line is its options
         str | None, typer.Option(help="Measure no longer than this; default the document's.")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(help="CPU threads; default the document's, as far as there are.")
+        int | None,
+        typer.Option(min=1, help="CPU threads; default the document's, as far as there are."),
     ] = None,
     sessions: Annotated[
         Path | None,

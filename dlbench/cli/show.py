@@ -104,7 +104,7 @@ def plan(planned: Plan, estimate: TimeEstimate) -> None:
     target = planned.profile.target_half_width
     out.print(
         f"profile [bold]{planned.profile.name}[/]: until each interval is within +-{target:.0%}, "
-        f"{planned.threads} CPU threads, seed {planned.seed}"
+        f"{units.counted(planned.threads, 'CPU thread')}, seed {planned.seed}"
     )
     out.print(
         f"estimated [bold]{units.duration(estimate.low_s)} to {units.duration(estimate.high_s)}[/]"

@@ -30,7 +30,7 @@ def plan(planned: Plan, estimate: TimeEstimate) -> None:
     looks = ", ".join(str(n) for n in planned.profile.looks)
     out.print(
         f"looks at {looks} pairs · equal within {100 * planned.pairings[0].zone:g} % · "
-        f"{planned.threads} CPU threads · seed {planned.seed}"
+        f"{units.counted(planned.threads, 'CPU thread')} · seed {planned.seed}"
     )
     out.print(
         f"estimated [bold]{units.duration(estimate.low_s)} to {units.duration(estimate.high_s)}[/]"

@@ -51,6 +51,11 @@ def duration(seconds: float) -> str:
     return f"{hours} h {rest_min:02d} min"
 
 
+def counted(n: int, word: str) -> str:
+    """A number of things: 1 case, 1,280 cases."""
+    return f"{n:,} {word}{'s' * (n != 1)}"
+
+
 def percent(share: float) -> str:
     """A share with two significant digits: 0.66 %, 3.1 %, 120 %."""
     return f"{significant(100 * share, 2)} %"

@@ -111,13 +111,15 @@ def _headline(content: Content) -> str:
         return _recommended(content.recommendation)
     if content.collection:
         c = content.collection
-        return f"{c.n_measured:,} results of {_number(c.n_machines, 'machine')}, medians by case"
+        return (
+            f"{c.n_measured:,} results of {units.counted(c.n_machines, 'machine')}, medians by case"
+        )
     if content.compared:
         return _compared(content, _subject(content))
     if content.contested:
         return f"No verdict on {pair_of(content.contested[0].contest)}"
     measured = sum(row.n_trials > 0 for row in content.rows)
-    return f"{_number(measured, 'case')} measured" if measured else "Nothing was measured"
+    return f"{units.counted(measured, 'case')} measured" if measured else "Nothing was measured"
 
 
 def _subject(content: Content) -> Sequence[Compared]:
@@ -189,11 +191,11 @@ def _winners(content: Content, compared: Sequence[Compared]) -> str:
         wins = dict(sorted(wins.items(), key=lambda item: -len(item[1])))
     parts = [
         f"{winner} {_verb(winner, two=two) if i == 0 else ''}for "
-        f"{_joined(_tasks(won)) if few else _number(len(won), 'task')}"
+        f"{_joined(_tasks(won)) if few else units.counted(len(won), 'task')}"
         for i, (winner, won) in enumerate(list(wins.items())[:MOST_WINNERS])
     ]
     more = sum(len(won) for won in list(wins.values())[MOST_WINNERS:])
-    below = f"; {_number(more, 'more task')} below" if more else ""
+    below = f"; {units.counted(more, 'more task')} below" if more else ""
     undecided = len(tasks) - sum(len(won) for won in wins.values())
     rest = f"; {undecided} of {len(tasks)} undecided" if undecided else ""
     return "; ".join(parts) + below + rest if wins else ""
@@ -262,17 +264,13 @@ def _collection_facts(c: Collection) -> str:
     days = dict.fromkeys([c.first_utc[:10], c.last_utc[:10]])
     return " · ".join(
         [
-            _number(c.n_documents, "document"),
+            units.counted(c.n_documents, "document"),
             " to ".join(days),
-            _number(c.n_results, "case"),
+            units.counted(c.n_results, "case"),
             f"{c.n_results - c.n_measured:,} not measured",
-            _number(len(c.groups), "group"),
+            units.counted(len(c.groups), "group"),
         ]
     )
-
-
-def _number(n: int, word: str) -> str:
-    return f"{n:,} {word}{'s' * (n != 1)}"
 
 
 def _counted(names: Sequence[str], word: str) -> str:

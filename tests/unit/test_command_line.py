@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from dlbench.cli import main
+from dlbench.cli import main, parsing
 from dlbench.cli import run as run_command
-from dlbench.core.errors import StoreError
+from dlbench.core.errors import StoreError, UsageError
 from dlbench.core.types import Selection
 from dlbench.session import Finished
 from tests import builders
@@ -71,3 +71,18 @@ def test_a_report_that_cannot_be_written_takes_nothing_else_away(
         assert "samples/s" in shown
         assert "document  r/x.json" in shown
         assert "report " not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "span_s"), [("90s", 90.0), ("10m", 600.0), ("2h", 7200.0), ("1.5", 1.5)]
+)
+def test_a_span_of_time_in_seconds(text: str, span_s: float) -> None:
+    """By its unit; without one in seconds."""
+    assert parsing.seconds(text) == span_s
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "infs", "nanm", "1e308h", "0", "-5m", "m", ""])
+def test_what_is_no_span_of_time_is_refused(text: str) -> None:
+    """A budget that is no number would be found in the document, after all was measured."""
+    with pytest.raises(UsageError, match="is not a time"):
+        parsing.seconds(text)

@@ -85,7 +85,7 @@ def test_fewer_threads_are_said() -> None:
     there = replace(there, plan=replace(there.plan, threads=8))
     found = replication.replication(there, MACHINE)
     assert found.plan.threads == 1
-    assert found.changed == ("1 CPU threads instead of 8: no more are here",)
+    assert found.changed == ("1 CPU thread instead of 8: no more are here",)
 
 
 def test_the_same_figures_agree_and_a_third_of_the_speed_does_not() -> None:

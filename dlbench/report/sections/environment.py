@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
+from dlbench.core import units
 from dlbench.core.types import Absent
 from dlbench.report.content import Content
 from dlbench.report.render import render
@@ -17,7 +18,7 @@ MOST = 20
 TEMPLATE = """
 {% for run in runs %}
 <h3>{{ run.environment.machine }}</h3>
-<p>{{ run.created_utc }} to {{ run.finished_utc }}, {{ run.plan.threads }} CPU threads, run {{ run.run_id }}
+<p>{{ run.created_utc }} to {{ run.finished_utc }}, {{ counted(run.plan.threads, 'CPU thread') }}, run {{ run.run_id }}
 {%- if run.plan.tags %}, tags {{ run.plan.tags | join(', ') }}{% endif %}</p>
 <div class="scroll" tabindex="0" role="region" aria-label="Table: devices of {{ run.environment.machine }}, document {{ loop.index }}"><table>
 <thead><tr><th scope="col">Device</th><th scope="col">Name</th><th scope="col">Native precisions</th></tr></thead>
@@ -44,7 +45,8 @@ def html(content: Content) -> Markup | None:
     """Devices in view, the rest folded."""
     if not content.runs:
         return None
-    return render(TEMPLATE, runs=content.runs[:MOST], n_more=len(content.runs) - MOST, show=_show)
+    shown, n_more = content.runs[:MOST], len(content.runs) - MOST
+    return render(TEMPLATE, runs=shown, n_more=n_more, show=_show, counted=units.counted)
 
 
 def _show(value: object) -> Markup:

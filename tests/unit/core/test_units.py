@@ -35,3 +35,10 @@ def test_sentences_have_no_zeros_that_say_nothing() -> None:
     given = (31.25, 13200.0, 1.0, 0.5, 1e-5, 1.25e-7, 0.0, float("inf"))
     told = ["31.2", "13,200", "1", "0.5", "1e-5", "1.25e-7", "0", "unlimited"]
     assert [units.compact(x) for x in given] == told
+
+
+def test_one_thing_is_singular() -> None:
+    """Any other number is plural, with commas."""
+    assert units.counted(1, "CPU thread") == "1 CPU thread"
+    assert units.counted(0, "case") == "0 cases"
+    assert units.counted(1280, "case") == "1,280 cases"
