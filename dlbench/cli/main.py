@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import sys
 from typing import Annotated, Any
 
@@ -10,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import dlbench
-from dlbench.core.errors import DlbenchError
+from dlbench.core.errors import EXIT_OK, DlbenchError
 
 COMMANDS = {
     "run": "Measure workloads on this machine and write a result document.",
@@ -83,14 +85,47 @@ def _options(
 
 def main() -> None:
     """Run the command line; end with the exit code of core/errors.py."""
+    _write_what_the_terminal_can()
+    try:
+        code = _exit_code()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader left (`dlbench list | head`); that is no error of ours or of theirs.
+        code = EXIT_OK
+        _write_to_nobody()
+    sys.exit(code)
+
+
+def _exit_code() -> str | int | None:
+    """Run the command; what it ends with.
+
+    Raises:
+        BrokenPipeError: nobody reads any more. Typer and Rich each make exit code 1 of it, and leave
+            it as that exit's context.
+    """
     try:
         app()
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
+        return end.code
     except DlbenchError as error:
         from dlbench.cli import show
 
         show.error(error, as_json="--json" in sys.argv)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader left (`dlbench list | head`); that is no error of ours or of theirs.
-        sys.stderr.close()
-        sys.exit(0)
+        return error.exit_code
+    return EXIT_OK
+
+
+def _write_what_the_terminal_can() -> None:
+    """A character that a terminal's encoding lacks becomes a question mark, and no traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
+            stream.reconfigure(errors="replace")
+
+
+def _write_to_nobody() -> None:
+    """What is still in buffers goes nowhere, instead of into the closed pipe when Python ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(nowhere, descriptor)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dlbench.cli import show
 from dlbench.core import stats, units
+from dlbench.core.errors import EXIT_INTERRUPTED
 from dlbench.core.metrics import trial_seconds_per_sample
 from dlbench.core.types import Absent, BatchProbe, Case, Plan, Trial
 from dlbench.session.schedule import Next, stop_reason
@@ -44,9 +45,12 @@ class Progress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if self._live is not None:
             self._live.stop()
+        if isinstance(error, SystemExit):
+            # The console's reader left (`dlbench run | head`): its journal is left to be resumed.
+            raise SystemExit(EXIT_INTERRUPTED) from error
 
     def probed(self, case: Case, batch_size: int, found: BatchProbe) -> None:
         """One line for each batch size that was tried."""

@@ -80,8 +80,9 @@ def error(failure: DlbenchError, *, as_json: bool = False) -> None:
 
 
 def as_json(data: Any) -> None:  # noqa: ANN401 - any plain data
-    """Data as JSON on stdout."""
-    print(json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False))  # noqa: T201
+    """Data as JSON on stdout; escaped where the terminal's encoding has not every character."""
+    escaped = not (sys.stdout.encoding or "").lower().startswith("utf")
+    print(json.dumps(data, indent=1, allow_nan=False, ensure_ascii=escaped))  # noqa: T201
 
 
 # --- plan -----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -362,13 +363,37 @@ def test_devices_and_doctor_say_what_is_missing(tmp_path: Path) -> None:
     assert missing
 
 
-def test_a_reader_that_leaves_is_no_error() -> None:
-    """``dlbench list | head -1`` ends quietly."""
-    command = f"{sys.executable} -m dlbench list --json | head -1"
+def _before_a_reader_that_leaves(*arguments: str) -> tuple[int, str]:
+    """The exit code of dlbench before ``| head -1``, and what it said on stderr."""
+    command = (
+        f"{sys.executable} -m dlbench {shlex.join(arguments)} | head -1; exit ${{PIPESTATUS[0]}}"
+    )
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
-    assert done.stdout == "{\n"
-    assert "Traceback" not in done.stderr
-    assert "BrokenPipe" not in done.stderr
+    assert len(done.stdout.splitlines()) == 1
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["list", "--json"], ["catalog", "list"]])
+def test_a_reader_that_leaves_is_no_error(arguments: list[str]) -> None:
+    """``dlbench list | head -1`` ends quietly and well, whoever printed: we, or Rich."""
+    assert _before_a_reader_that_leaves(*arguments) == (0, "")
+
+
+def test_a_run_whose_reader_leaves_can_be_resumed(results: Path) -> None:
+    """Not all that was asked for was measured, so it is not all well."""
+    code, _ = _before_a_reader_that_leaves("run", "fake", "-f", "fake", "--out", str(results))
+    assert code == 130
+    (journal,) = results.iterdir()
+    assert journal.suffix == ".journal"
+
+
+def test_what_the_terminals_encoding_lacks_is_replaced() -> None:
+    """In tables by a question mark; JSON loses nothing."""
+    asked = ("catalog", "list", "regions")
+    table = dlbench(*asked, PYTHONIOENCODING="ascii", COLUMNS="200")
+    assert (table.returncode, table.stderr) == (0, "")
+    assert "Montr?al" in table.stdout
+    assert "Montr\\u00e9al" in dlbench(*asked, "--json", PYTHONIOENCODING="ascii").stdout
 
 
 def test_control_characters_of_a_document_do_not_reach_the_terminal(results: Path) -> None:
