@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dlbench.analysis import frame
 from dlbench.core import metrics
 from dlbench.core.errors import DocumentError, MissingError, StoreError
+from dlbench.store import files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,13 +31,8 @@ def write(table: pd.DataFrame, path: Path) -> None:
         StoreError: the file cannot be written.
     """
     _need_pyarrow()
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with files.replacing(path) as temporary:
         table.to_parquet(temporary, engine="pyarrow", index=False, compression="zstd")
-        temporary.replace(path)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror}", "Choose --out.") from error
 
 
 def read(path: Path) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import typer
 
 from dlbench.cli import site
 from dlbench.cli.site import Intensity, Pue, Region, Tariff
-from dlbench.core.errors import StoreError, UsageError
+from dlbench.core.errors import UsageError
 
 if TYPE_CHECKING:
     from dlbench.analysis.footprint import Given
@@ -45,7 +45,9 @@ def report(  # noqa: PLR0913, PLR0917 - a command line is its options
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The file; default reports/<run>.<format>."),
+        typer.Option(
+            "--out", "-o", help="The file; default reports/<last run>[-and-<others>].<format>."
+        ),
     ] = None,
     format_: Annotated[
         Format | None,
@@ -75,13 +77,13 @@ def report(  # noqa: PLR0913, PLR0917 - a command line is its options
     """
     from dlbench.cli import show
 
+    kind = format_ or _by_suffix(out)
     given = site.given(region, intensity, pue, tariff)
     content = _content(files, compare=compare, given=given)
     if need is not None:
         content = _with_answer(content, need, catalog_files or [])
-    kind = format_ or _by_suffix(out)
     path = out or Path("reports") / f"{_name(content)}.{kind}"
-    _write(content, path, kind)
+    _write(_data(content, kind), path)
     if json:
         show.as_json({"report": str(path), "format": str(kind)})
     else:
@@ -131,55 +133,47 @@ def _without_limits(need: Need) -> Need:
 
 def _by_suffix(out: Path | None) -> Format:
     suffix = out.suffix.removeprefix(".").lower() if out else ""
-    return Format(suffix) if suffix in set(Format) else Format.HTML
+    if suffix and suffix not in set(Format):
+        known = ", ".join(f".{form}" for form in Format)
+        raise UsageError(
+            f"{out} does not say what to write: .{suffix} is no form of a report",
+            f"Known: {known}; or say it with --format.",
+        )
+    return Format(suffix) if suffix else Format.HTML
 
 
 def _name(content: Content) -> str:
-    return content.runs[-1].run_id if content.runs else "collection"
+    """After the last document; of several also how many others, since that one has its own report."""
+    if not content.runs:
+        return "collection"
+    others = content.n_documents - 1
+    return content.runs[-1].run_id + (f"-and-{others}" if others else "")
 
 
-def _write(content: Content, path: Path, kind: Format) -> None:
+def _data(content: Content, kind: Format) -> bytes:
     import json
 
     from dlbench.report import build, formats, pdf
 
     if kind is Format.PDF:
-        _folder(path)
-        pdf.print_page(build.page(content), path)
-    elif kind is Format.MD:
-        _write_text(formats.markdown(content), path)
-    elif kind is Format.JSON:
+        return pdf.printed(build.page(content))
+    if kind is Format.MD:
+        return formats.markdown(content).encode()
+    if kind is Format.JSON:
         plain = formats.plain(content)
-        _write_text(json.dumps(plain, indent=1, allow_nan=False, default=str) + "\n", path)
-    else:
-        _write_text(build.page(content), path)
+        return (json.dumps(plain, indent=1, allow_nan=False, default=str) + "\n").encode()
+    return build.page(content).encode()
 
 
 def write(runs: Sequence[Run], path: Path) -> None:
     """Build the page of some documents and write it, all or nothing."""
     from dlbench.report import build
 
-    _write_text(build.build(runs), path)
+    _write(build.build(runs).encode(), path)
 
 
-def _folder(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(path, error) from error
+def _write(data: bytes, path: Path) -> None:
+    from dlbench.store import files
 
-
-def _write_text(text: str, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    _folder(path)
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"{path} cannot be written: {error.strerror}", "Choose another file with --out."
-    )
+    with files.replacing(path) as temporary:
+        temporary.write_bytes(data)

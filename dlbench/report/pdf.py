@@ -14,8 +14,8 @@ from dlbench.report import browser
 MOST_S = 180.0
 
 
-def print_page(page: str, path: Path) -> None:
-    """Print an HTML page to ``path``.
+def printed(page: str) -> bytes:
+    """An HTML page as a PDF.
 
     The browser has a profile of its own that is thrown away, and may open nothing but this page.
 
@@ -35,11 +35,7 @@ def print_page(page: str, path: Path) -> None:
         _run(_command(found, source, target))
         if not target.is_file():
             raise StoreError(f"{found} printed nothing", "dlbench report --format html")
-        data = target.read_bytes()
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror}", "Choose --out.") from error
+        return target.read_bytes()
 
 
 def _command(found: str, source: Path, target: Path) -> list[str]:

@@ -78,6 +78,8 @@ def test_every_command_explains_itself_and_has_json(command: str) -> None:
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
 
 
+DOCUMENT = str(Path(__file__).parents[1] / "golden" / "documents" / "v1-two-frameworks.json")
+
 BAD = {
     "an unknown workload": (["run", "resnet5", "-n"], 2, "no workload or suite named 'resnet5'"),
     "an unknown framework": (["run", "-f", "torchh", "-n"], 2, "no framework named 'torchh'"),
@@ -103,6 +105,10 @@ BAD = {
     "a report of nothing": (["report", "."], 7, "no result document in ."),
     "a report without files": (["report"], 2, "Missing argument"),
     "a report in colour": (["report", "x.json", "--format", "docx"], 2, "'docx' is not one of"),
+    "a report into a folder": (["report", DOCUMENT, "-o", "."], 7, "error: . is a folder"),
+    "a report into the root": (["report", DOCUMENT, "-o", "/"], 7, "error: / is a folder"),
+    "a report into no name": (["report", DOCUMENT, "-o", ""], 7, "error: . is a folder"),
+    "packing into a folder": (["pack", DOCUMENT, "-o", "."], 7, "error: . is a folder"),
     "packing nothing": (["pack", "."], 7, "no result document in ."),
     "comparing nothing": (["compare", "nothing.json"], 7, "nothing.json cannot be read"),
     "resuming nothing": (["run", "--resume", "last", "--out", "."], 7, "no unfinished run in ."),
@@ -254,6 +260,11 @@ def test_report_formats(document: Path, tmp_path: Path) -> None:
     odd = tmp_path / "odd.txt"
     assert dlbench("report", str(document), "-o", str(odd), "--format", "md").returncode == 0
     assert odd.read_bytes() == markdown.read_bytes()
+    odd.unlink()
+    refused = dlbench("report", str(document), "-o", str(odd))
+    assert refused.returncode == 2
+    assert ".txt is no form of a report" in refused.stderr
+    assert not odd.exists()
 
 
 def test_report_of_a_need_opens_with_what_to_use(document: Path, tmp_path: Path) -> None:

@@ -528,11 +528,9 @@ def test_print_is_light_without_controls(visit: Opened) -> None:
     assert v.page.pdf(format="A4").startswith(b"%PDF-")
 
 
-def test_the_command_prints_a_pdf(tmp_path: Path) -> None:
+def test_the_command_prints_a_pdf() -> None:
     """Of several pages, from the same page as HTML."""
-    path = tmp_path / "report.pdf"
-    pdf.print_page(build.build([documents.rich_run()]), path)
-    data = path.read_bytes()
+    data = pdf.printed(build.build([documents.rich_run()]))
     assert data.startswith(b"%PDF-")
     assert len(re.findall(rb"/Type\s*/Page\b", data)) >= 3
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dlbench.analysis import frame, rows
-from dlbench.core.errors import MissingError
+from dlbench.cli import report
+from dlbench.core.errors import MissingError, StoreError
 from dlbench.report import browser, build, content, formats, pdf, table
 from tests import documents
 
@@ -44,14 +47,13 @@ def test_json_is_strict_and_says_the_same() -> None:
 
 
 def test_without_a_browser_a_pdf_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Not a traceback, and no empty file."""
+    """Not a traceback."""
     monkeypatch.setattr(browser, "NAMES", ("no-such-browser",))
     with pytest.raises(MissingError, match="neither is on this machine") as error:
-        pdf.print_page("<p>", tmp_path / "x.pdf")
+        pdf.printed("<p>")
     assert "apt install chromium" in error.value.advice
-    assert not (tmp_path / "x.pdf").exists()
 
 
 def test_too_many_results_are_shown_as_groups(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,3 +96,33 @@ def test_a_collection_of_strange_strings_is_escaped(monkeypatch: pytest.MonkeyPa
     page = build.page(content.of([documents.hostile_run(), replace(RUN, run_id="b")]))
     assert "<script>document" not in page
     assert "<img" not in page
+
+
+def test_a_report_of_several_documents_has_not_the_name_of_one() -> None:
+    """It would overwrite that document's own report."""
+    other = documents.other_machine()
+    assert report._name(content.of([RUN])) == RUN.run_id
+    assert report._name(content.of([other, RUN])) == f"{RUN.run_id}-and-1"
+    assert report._name(content.of([])) == "collection"
+
+
+def test_a_report_is_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk leaves the report of before, in each form; nothing stays beside it."""
+    monkeypatch.setattr(pdf, "printed", lambda page: page.encode())
+    monkeypatch.setattr(Path, "write_bytes", _half_then_full)
+    for kind in report.Format:
+        path = tmp_path / f"report.{kind}"
+        path.write_text("before")
+        with pytest.raises(StoreError, match="No space left") as refused:
+            report._write(report._data(content.of([RUN]), kind), path)
+        assert refused.value.advice == "Choose another file with --out."
+        assert path.read_text() == "before"
+    assert len(list(tmp_path.iterdir())) == len(report.Format)
+
+
+def _half_then_full(path: Path, data: bytes) -> int:
+    with path.open("wb") as file:
+        file.write(data[: len(data) // 2])
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
