@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from dlbench.core.errors import EXIT_REFUSED, DocumentError
+from dlbench.core.errors import EXIT_REFUSED, DocumentError, StoreError
 from dlbench.core.types import Check
 
 
 def check(
-    files: Annotated[list[Path], typer.Argument(help="Result documents.")],
+    files: Annotated[list[Path], typer.Argument(help="Result documents, or folders of them.")],
     json: Annotated[bool, typer.Option("--json", help="Print the rules as JSON.")] = False,
 ) -> None:
     """Validate documents: each rule by name, passed or failed. Ends with 5 if any failed.
@@ -22,8 +22,9 @@ def check(
     cannot see; they have no speed, and do not count as failures of the document.
     """
     from dlbench.cli import show
+    from dlbench.store import runs
 
-    found = {str(path): _checks(path) for path in files}
+    found = {str(path): _checks(path) for path in runs.document_files(files)}
     if json:
         show.as_json({name: [asdict(c) for c in checks] for name, checks in found.items()})
     else:
@@ -38,10 +39,10 @@ def _checks(path: Path) -> tuple[Check, ...]:
     from dlbench.analysis import check as rules
     from dlbench.store import codec
 
-    data = codec.read_bytes(path)
     try:
+        data = codec.read_bytes(path)
         run = codec.decode_run(data, str(path))
-    except DocumentError as error:
+    except (DocumentError, StoreError) as error:
         detail = f"{error.message}. {error.advice}".strip()
         return (Check(rule="readable", passed=False, detail=detail),)
     readable = Check(rule="readable", passed=True, detail="strictly decoded, schema version known")

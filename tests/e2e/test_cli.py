@@ -101,7 +101,7 @@ BAD = {
     "an input without a model": (["run", "--input", "3x224x224"], 2, "go with --model"),
     "a folder that is not there": (["run", "./mine"], 2, "no folder with a workload.toml"),
     "a missing option value": (["run", "--profile"], 2, "requires an argument"),
-    "a missing document": (["check", "nothing.json"], 7, "nothing.json cannot be read"),
+    "checking nothing": (["check", "."], 7, "no result document in ."),
     "a report of nothing": (["report", "."], 7, "no result document in ."),
     "a report without files": (["report"], 2, "Missing argument"),
     "a report in colour": (["report", "x.json", "--format", "docx"], 2, "'docx' is not one of"),
@@ -216,6 +216,19 @@ def test_check_names_every_rule(document: Path) -> None:
     assert done.returncode == 5
     (rules,) = json.loads(done.stdout).values()
     assert [r["rule"] for r in rules if r["passed"] is False] == ["content_unchanged"]
+
+
+def test_check_of_many_says_of_each_what_holds(document: Path) -> None:
+    """A folder is its documents; one that is not there fails by itself and hides no other."""
+    missing = document.with_name("missing.json")
+    done = dlbench("check", str(document.parent), str(missing), "--json")
+    assert done.returncode == 5
+    rules = json.loads(done.stdout)
+    assert list(rules) == [str(document), str(missing)]
+    assert {r["passed"] for r in rules[str(document)]} == {True}
+    (only,) = rules[str(missing)]
+    assert (only["rule"], only["passed"]) == ("readable", False)
+    assert "missing.json cannot be read: No such file" in only["detail"]
 
 
 def test_compare_says_who_is_faster(document: Path) -> None:
