@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-# What `make bench` installs and measures, by the names of `dlbench list frameworks`.
+# What `make bench` installs and measures, by the names that `dlbench list` shows.
 FRAMEWORKS ?= pytorch,tensorflow
 EXTRAS := $(subst pytorch,torch,$(subst onnxruntime,onnx,$(FRAMEWORKS)))
 BIN := $(VENV)/bin
