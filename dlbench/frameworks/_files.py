@@ -133,29 +133,41 @@ def _pillow() -> Any:  # noqa: ANN401 - the module
 class Files:
     """A data set of as many samples as anybody asks for: sample i is of file i modulo their number.
 
-    ``shape`` is a sample's, in canonical layout. It can be sent to another process.
+    ``shape`` is a sample's, in canonical layout, which is that of samples unless ``channels_last``. It
+    can be sent to another process.
     """
 
-    def __init__(self, kind: str, shape: Sequence[int], *, training: bool, seed: int) -> None:
+    def __init__(
+        self,
+        kind: str,
+        shape: Sequence[int],
+        *,
+        training: bool,
+        seed: int,
+        channels_last: bool = False,
+    ) -> None:
         self.kind, self.shape = kind, tuple(shape)
-        self.training, self.seed = training, seed
+        self.training, self.seed, self.channels_last = training, seed, channels_last
         self.paths = [str(path) for path in paths(kind)]
 
     def __len__(self) -> int:
         return 2**31
 
     def __getitem__(self, i: int) -> Array:
-        """Sample i: float32 in canonical layout."""
+        """Sample i, float32: decoders put channels last, canonical layout puts them first."""
         import numpy as np
 
         path = self.paths[i % len(self.paths)]
         if self.kind == "wav":
-            return spectrogram(path, self.shape)
-        return picture(path, self.shape, np.random.default_rng([self.seed, i]), self.training)
+            decoded = spectrogram(path, self.shape)
+        else:
+            generator = np.random.default_rng([self.seed, i])
+            decoded = picture(path, self.shape, generator, self.training)
+        return np.ascontiguousarray(decoded if self.channels_last else decoded.transpose(2, 0, 1))
 
 
 def picture(path: str, shape: Sequence[int], generator: Any, training: bool) -> Array:  # noqa: ANN401
-    """A picture as (3, H, W): a random crop and flip in training, else the centre; normalised."""
+    """A picture as (H, W, 3): a random crop and flip in training, else the centre; normalised."""
     import numpy as np
 
     image = _pillow()
@@ -168,7 +180,7 @@ def picture(path: str, shape: Sequence[int], generator: Any, training: bool) -> 
     if training and generator.random() < 0.5:  # noqa: PLR2004 - a coin
         pixels = pixels[:, ::-1]
     mean, deviation = (np.array(x, dtype=np.float32) for x in (MEAN, DEVIATION))
-    return np.ascontiguousarray(((pixels / 255 - mean) / deviation).transpose(2, 0, 1))
+    return (pixels / 255 - mean) / deviation
 
 
 def random_box(size: tuple[int, int], generator: Any) -> tuple[float, float, float, float]:  # noqa: ANN401
@@ -191,7 +203,7 @@ def centre_box(size: tuple[int, int]) -> tuple[float, float, float, float]:
 
 
 def spectrogram(path: str, shape: Sequence[int]) -> Array:
-    """A sound as (1, bins, frames): log magnitudes of Hann windows that overlap by half."""
+    """A sound as (bins, frames, 1): log magnitudes of Hann windows that overlap by half."""
     import numpy as np
 
     _, n_bins, n_frames = shape
@@ -201,37 +213,49 @@ def spectrogram(path: str, shape: Sequence[int]) -> Array:
     cut = np.lib.stride_tricks.sliding_window_view(samples, window)[::hop][:n_frames]
     hann = np.hanning(window + 1)[:-1].astype(np.float32)
     magnitudes = np.abs(np.fft.rfft(cut * hann, axis=1))
-    return np.ascontiguousarray(np.log1p(magnitudes).astype(np.float32).T[None])
+    return np.log1p(magnitudes).astype(np.float32).T[:, :, None]
 
 
 # --- where refills come from ----------------------------------------------------------------
 
 
-def files_of(spec: Mapping[str, Any], *, training: bool, seed: int) -> Files:
+def files_of(
+    spec: Mapping[str, Any], *, training: bool, seed: int, channels_last: bool = False
+) -> Files:
     """The data set of a workload whose only input is decoded from files."""
     (table,) = spec["inputs"].values()
-    return Files(spec["files"], table["shape"], training=training, seed=seed)
+    kind, shape = spec["files"], table["shape"]
+    return Files(kind, shape, training=training, seed=seed, channels_last=channels_last)
 
 
 class Feed:
-    """Refills for adapters that take arrays: the seeded batches, or a plain loader's."""
+    """Refills for adapters that take arrays: the seeded batches, or a plain loader's.
 
-    def __init__(self, request: SubjectRequest) -> None:
-        from dlbench.frameworks import _seeded
+    They are in canonical layout, or in Keras's (``for_keras``); nothing is laid out while a step waits.
+    """
+
+    def __init__(self, request: SubjectRequest, *, for_keras: bool = False) -> None:
+        from dlbench.frameworks import _keras, _seeded
 
         case = request.case
         if case.data_mode is DataMode.HOST:
-            self._host = [
+            batches_on_host = (
                 _seeded.batch(request.spec, "inputs", i, case.batch_size)
                 for i in range(_seeded.N_BUFFERS)
+            )
+            self._host = [
+                tuple(_keras.to_keras(a, request.spec) for a in batch) if for_keras else batch
+                for batch in batches_on_host
             ]
         elif case.data_mode is DataMode.PIPELINE:
             training = case.mode is Mode.TRAINING
-            files = files_of(request.spec, training=training, seed=request.seed)
+            files = files_of(
+                request.spec, training=training, seed=request.seed, channels_last=for_keras
+            )
             self._loader = batches(files, case.batch_size, request.threads)
 
     def batch(self, buffer: int) -> tuple[Array, ...]:
-        """What goes to that buffer, in canonical layout."""
+        """What goes to that buffer."""
         from dlbench.frameworks import _seeded
 
         if buffer < _seeded.N_BUFFERS:
@@ -240,7 +264,7 @@ class Feed:
 
 
 def batches(files: Files, batch_size: int, threads: int) -> Iterator[Array]:
-    """Endless batches in canonical layout, decoded by threads while others are computed.
+    """Endless batches, decoded by threads while others are computed.
 
     For frameworks without a loader of their own: decoders release the interpreter's lock.
     """

@@ -53,9 +53,9 @@ MATMUL_PRECISIONS = {
 }
 """Of every product, asked for by name: on a GPU JAX computes float32 in TF32 unless told not to.
 
-In 16 bits what Keras leaves in float32 (logits) may then be TF32, which is no coarser than what was
-asked for. ``highest`` would hold for the 16-bit products too, and XLA makes no Triton kernels of
-products that ask for more than its default (``CanTritonHandleGEMM``).
+In 16 bits what a model of the user's own leaves in float32 may then be TF32, which is no coarser than
+what was asked for. ``highest`` would hold for the 16-bit products too, and XLA makes no Triton kernels
+of products that ask for more than its default (``CanTritonHandleGEMM``).
 """
 
 SMALLER = "Use a smaller --batch-size."
@@ -156,7 +156,7 @@ class JaxSubject(_subject.Clockless):
         self.inputs = [self._resident(request, "inputs", i) for i in range(self.n_buffers)]
         self.targets = [self._resident(request, "targets", i) for i in range(self.n_buffers)]
         self._spec = request.spec
-        self._feed = _files.Feed(request)
+        self._feed = _files.Feed(request, for_keras=True)
         if case.data_mode is DataMode.PIPELINE:
             self.inputs.append(self.inputs[0])
             self.targets.append(self.targets[0])
@@ -251,12 +251,9 @@ class JaxSubject(_subject.Clockless):
 
     def refill(self, buffer: int) -> None:
         """Copy a batch to the device."""
-        from dlbench.frameworks import _keras
-
         with translated(self._jax, cuda=self._cuda):
             self.inputs[buffer] = [
-                self._jax.device_put(_keras.to_keras(a, self._spec), self._device)
-                for a in self._feed.batch(buffer)
+                self._jax.device_put(a, self._device) for a in self._feed.batch(buffer)
             ]
 
     # --- running ----------------------------------------------------------------------------

@@ -153,8 +153,9 @@ class KerasSubject:
                 [x.cpu().pin_memory() if pin else x.cpu() for x in b] for b in self.inputs
             ]
         elif case.data_mode is DataMode.PIPELINE:
+            training = case.mode is Mode.TRAINING
             files = _files.files_of(
-                request.spec, training=case.mode is Mode.TRAINING, seed=request.seed
+                request.spec, training=training, seed=request.seed, channels_last=True
             )
             self._loader = _files.torch_loader(
                 self._torch, files, case.batch_size, request.threads, pin=pin
@@ -165,13 +166,9 @@ class KerasSubject:
     def refill(self, buffer: int) -> None:
         """Start the copy of a batch to the device; on the CPU it is there already."""
         with pytorch.translated(self._torch):
-            if buffer < self.n_buffers:
-                given = self._host[buffer]
-            else:
-                batch = next(self._loader)
-                given = [batch.permute(0, 2, 3, 1) if batch.ndim == 4 else batch]  # noqa: PLR2004
+            given = self._host[buffer] if buffer < self.n_buffers else [next(self._loader)]
             device = "cuda" if self._cuda else "cpu"
-            self.inputs[buffer] = [x.to(device, non_blocking=True).contiguous() for x in given]
+            self.inputs[buffer] = [x.to(device, non_blocking=True) for x in given]
 
     # --- running ----------------------------------------------------------------------------
 

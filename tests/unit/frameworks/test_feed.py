@@ -1,0 +1,45 @@
+"""What adapters that take arrays are fed: laid out before the steps that are timed, never in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dlbench.core.types import DataMode
+from dlbench.frameworks import _files, _seeded
+from tests.subjects import request_for
+
+
+@pytest.mark.parametrize("for_keras", [False, True])
+def test_batches_on_the_host_are_laid_out_once(*, for_keras: bool) -> None:
+    """The same memory each time, in the layout asked for."""
+    request = request_for("fake", "resnet50", data_mode=DataMode.HOST)
+    feed = _files.Feed(request, for_keras=for_keras)
+    (first,), (again,) = feed.batch(1), feed.batch(1)
+    assert first is again
+    assert first.flags.c_contiguous
+    (canonical,) = _seeded.batch(request.spec, "inputs", 1, request.case.batch_size)
+    laid_out = canonical.transpose(0, 2, 3, 1) if for_keras else canonical
+    np.testing.assert_array_equal(first, laid_out)
+
+
+@pytest.mark.parametrize(("kind", "shape"), [("wav", (1, 9, 12)), ("jpeg", (3, 6, 10))])
+def test_files_come_with_channels_last_for_those_who_need_it(
+    kind: str, shape: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same numbers, as decoders give them; canonical samples are those transposed."""
+    if kind == "jpeg":
+        pytest.importorskip("PIL")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setitem(_files.N_FILES, kind, 2)
+    canonical, last = (
+        _files.Files(kind, shape, training=True, seed=3, channels_last=x)[5] for x in (False, True)
+    )
+    assert canonical.shape == shape
+    assert canonical.flags.c_contiguous
+    assert last.flags.c_contiguous
+    assert canonical.dtype == last.dtype == np.float32
+    assert canonical.std() > 0
+    np.testing.assert_array_equal(last.transpose(2, 0, 1), canonical)
