@@ -25,7 +25,8 @@ N_BUFFERS = 4
 SAMPLES_BEFORE_REPEAT = 64
 """Distinct samples of a buffer, unless the workload says how many (``distinct_samples``).
 
-A larger batch repeats them, which only a cache of looked-up rows can exploit."""
+A larger batch repeats them, which only a cache of looked-up rows can exploit: workloads that look up
+rows say as many as their largest batch has."""
 
 WORTH_THREADS = 1_000_000
 """Numbers of a batch from which they are drawn side by side: a rented card waits for them."""
@@ -77,29 +78,45 @@ def _tensor(
     table: Mapping[str, Any], seed: int, name: str, batch_size: int, distinct: int
 ) -> Array:
     n_distinct = min(batch_size, distinct)
-    names = [f"{name}:{j}" for j in range(n_distinct)]
-    if n_distinct * math.prod(table["shape"]) < WORTH_THREADS:
-        samples = [_sample(table, seed, sample) for sample in names]
+    if distinct > SAMPLES_BEFORE_REPEAT and len(table["shape"]) <= 1:
+        # Tens of thousands of a few numbers each: a generator for each would take seconds. One
+        # generator's numbers come in order, so that here too sample j depends on no batch size.
+        drawn = _numbers(table, _generator(seed, name), (n_distinct, *table["shape"]))
+        samples = _scaled(table, drawn)
     else:
-        # numpy's generators let go of the interpreter's lock, and no sample depends on another.
-        with ThreadPoolExecutor() as pool:
-            samples = list(pool.map(lambda sample: _sample(table, seed, sample), names))
+        samples = _one_by_one(table, seed, [f"{name}:{j}" for j in range(n_distinct)])
     repeats = -(-batch_size // n_distinct)
-    return np.concatenate([np.stack(samples)] * repeats)[:batch_size]
+    return np.concatenate([samples] * repeats)[:batch_size]
+
+
+def _one_by_one(table: Mapping[str, Any], seed: int, names: Sequence[str]) -> Array:
+    if len(names) * math.prod(table["shape"]) < WORTH_THREADS:
+        return np.stack([_sample(table, seed, name) for name in names])
+    # numpy's generators let go of the interpreter's lock, and no sample depends on another.
+    with ThreadPoolExecutor() as pool:
+        return np.stack(list(pool.map(lambda name: _sample(table, seed, name), names)))
 
 
 def _sample(table: Mapping[str, Any], seed: int, name: str) -> Array:
     generator = _generator(seed, name)
-    if "below" in table:
-        tokens: Array = generator.integers(0, table["below"], size=table["shape"], dtype=np.int64)
-        return np.asarray(tokens, dtype=table["dtype"])
-    noise: Array = generator.standard_normal(table["shape"], dtype=np.float32)
-    if noise.ndim > 1:
+    drawn = _numbers(table, generator, table["shape"])
+    if "std" in table and drawn.ndim > 1:
         # Pure noise looks the same to a network that ends in a mean; a level of each channel's own
         # makes samples as different as pictures are.
-        levels = generator.standard_normal(noise.shape[0], dtype=np.float32)
-        noise += levels.reshape(-1, *(1,) * (noise.ndim - 1))
-    return np.asarray(noise * np.float32(table["std"]), dtype=table["dtype"])
+        levels = generator.standard_normal(drawn.shape[0], dtype=np.float32)
+        drawn += levels.reshape(-1, *(1,) * (drawn.ndim - 1))
+    return _scaled(table, drawn)
+
+
+def _numbers(table: Mapping[str, Any], generator: np.random.Generator, shape: Any) -> Array:  # noqa: ANN401
+    if "below" in table:
+        return np.asarray(generator.integers(0, table["below"], size=shape, dtype=np.int64))
+    return np.asarray(generator.standard_normal(shape, dtype=np.float32))
+
+
+def _scaled(table: Mapping[str, Any], drawn: Array) -> Array:
+    wide = drawn * np.float32(table["std"]) if "std" in table else drawn
+    return np.asarray(wide, dtype=table["dtype"])
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:

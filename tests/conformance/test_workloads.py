@@ -10,12 +10,18 @@ import pytest
 from dlbench import workloads
 from dlbench.core import registry
 from dlbench.core.types import Absent, Case, Mode, Precision, Scenario, WorkloadInfo
-from dlbench.frameworks import _own_torch
+from dlbench.frameworks import _own_torch, _seeded
 from dlbench.store import codec
 from scripts import make_references
 from tests.subjects import request_for
 
 NAMES = sorted(workloads.folders())
+LOOKED_UP = [
+    name
+    for name in NAMES
+    if _seeded.distinct_samples(workloads.read(workloads.folders()[name]).table)
+    > _seeded.SAMPLES_BEFORE_REPEAT
+]
 MODELS = [
     (name, variant)
     for name in NAMES
@@ -74,6 +80,14 @@ def test_every_default_case_has_a_reference(name: str) -> None:
                 assert not isinstance(reference, Absent), (variant, mode, kind)
                 assert reference.spread > 0
                 assert len(reference.values) == (1 if mode is Mode.TRAINING else 4)
+
+
+@pytest.mark.parametrize("name", LOOKED_UP)
+def test_no_sample_of_a_default_batch_repeats_where_rows_are_looked_up(name: str) -> None:
+    """A workload that asks for more different samples than usual wants no row from a cache."""
+    batches = [x["batch"] for x in _read(name).table["variants"].values()]
+    largest = max(size for batch in batches for sizes in batch.values() for size in sizes.values())
+    assert _seeded.distinct_samples(_read(name).table) >= largest
 
 
 @pytest.mark.parametrize("name", NAMES)
