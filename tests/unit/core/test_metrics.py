@@ -21,6 +21,7 @@ from dlbench.core.types import (
     Precision,
     Run,
     Trial,
+    Window,
 )
 from tests import builders
 
@@ -45,6 +46,26 @@ def _run(result: CaseResult) -> Run:
 def _compute(name: str, *trials: Trial, **case_changes: object) -> object:
     result = CaseResult(case=builders.case(**case_changes), trials=trials, stop_reason="test")
     return metrics.compute(name, result, _run(result))
+
+
+def test_the_first_result_comes_after_loading_and_the_first_step() -> None:
+    """Wherever a framework compiles: at loading or in the first step, the sum is the same."""
+    at_loading, in_step = (
+        replace(
+            builders.trial(builders.case(), 0),
+            windows=(Window(name="load", start_s=10.0, end_s=10.0 + load_s),),
+            first_step_s=first_step_s,
+        )
+        for load_s, first_step_s in ((4.5, 0.5), (1.0, 4.0))
+    )
+    for trial in (at_loading, in_step):
+        found = _compute("time_to_first_result_s", trial)
+        assert isinstance(found, Measured)
+        assert found.value == pytest.approx(5.0)
+        assert found.n == 1
+    for lost in ({"windows": ()}, {"first_step_s": NOT_HERE}):
+        absent = _compute("time_to_first_result_s", replace(in_step, **lost))
+        assert absent == Absent(reason="no trial timed its loading and its first step")
 
 
 def test_every_metric_has_unit_direction_and_doc() -> None:

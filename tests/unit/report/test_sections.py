@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dlbench.cli import show
+from dlbench.core.types import Run, Window
 from dlbench.report import content
 from dlbench.report.sections import method
 from tests import builders, documents
@@ -27,11 +28,21 @@ def test_the_section_in_the_docs_is_a_section(tmp_path: Path) -> None:
     assert spec.loader is not None
     section = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(section)
-    found = content.of([documents.rich_run()])
-    assert section.TITLE == "First step"
+    found = content.of([_loaded(documents.rich_run())])
+    assert section.TITLE == "First result"
     assert isinstance(section.ORDER, int)
     assert section.html(found).count("<tr data-r=") == len(found.rows) - 1  # the fake was skipped
     assert section.html(content.of([documents.empty_run()])) is None
+
+
+def _loaded(run: Run) -> Run:
+    """The same run, of trials that say how long they loaded."""
+    load = Window(name="load", start_s=-4.0, end_s=-2.0)
+    results = (
+        replace(r, trials=tuple(replace(t, windows=(load, *t.windows)) for t in r.trials))
+        for r in run.results
+    )
+    return replace(run, results=tuple(results))
 
 
 @pytest.mark.parametrize(
