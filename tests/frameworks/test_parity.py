@@ -35,14 +35,26 @@ def computed(framework: str, workload: str, precision: str) -> dict[str, Any]:
         "outputs": [subject.fetch(subject.query(i)).ravel()[:2000].tolist() for i in range(4)],
         "shape": list(subject.fetch(subject.query(0)).shape),
         "compute": subject.info["compute_dtype"],
+        "formats": _formats(subject),
     }
     if Mode.TRAINING in _workload(workload).modes and framework in _training():
         common |= {"mode": Mode.TRAINING, "scenario": None, "batch_size": REPEATING}
         subject = adapter.open_subject(request_for(framework, workload, **common))
         steps = SAME + OTHERS if precision == Precision.FP32 else SAME
-        found["losses"] = [float(subject.fetch(subject.step(i))) for i in steps]
+        handles: list[Any] = [subject.step(i) for i in steps]
+        found["wide_loss"] = all("float32" in str(x.dtype) for x in handles)
+        found["losses"] = [float(subject.fetch(x)) for x in handles]
     return found
 
+
+def _formats(subject: Any) -> list[str]:
+    """In which a Keras model's layers compute that have weights, and a tied table's product with it."""
+    layers: list[Any] = getattr(getattr(subject, "_model", None), "_flatten_layers", list)()
+    wide = (getattr(x, "reverse_dtype", None) or x.compute_dtype for x in layers if x.weights)
+    return sorted(set(wide))
+
+
+KERAS = ("jax", "keras", "tensorflow")
 
 LARGEST = {"fp32": 1e-4, "bf16": 0.1}
 """Deviation over the spread of the outputs (inference) or over the loss (training). Later steps
@@ -108,7 +120,11 @@ def test_same_weights_same_outputs_same_losses(
     got = results(framework, workload, precision)
     assert got["parameters"] == wanted["parameters"]
     assert got["shape"] == wanted["shape"]
-    assert got["compute"] == {"fp32": "float32", "bf16": "bfloat16"}[precision]
+    dtype = {"fp32": "float32", "bf16": "bfloat16"}[precision]
+    assert got["compute"] == dtype
+    # Precision is one arithmetic for all of a model, as under PyTorch's autocast: the logits too.
+    assert got["formats"] == ([dtype] if framework in KERAS else [])
+    assert got.get("wide_loss", True)
     limit = LARGEST[precision]
     assert deviation(got["outputs"], wanted["outputs"]) <= limit
     if "losses" in got:

@@ -28,7 +28,7 @@ class Positions(layers.Layer):  # type: ignore[misc]
 
 
 class Bias(layers.Layer):  # type: ignore[misc]
-    """Add one number a word, in float32 as the logits are."""
+    """Add one number a word."""
 
     def build(self, shape: Any) -> None:
         """One number a word."""
@@ -47,8 +47,10 @@ def build(spec: Mapping[str, Any]) -> keras.Model:
         keras.Input(tuple(table["shape"]), dtype="int32") for table in spec["inputs"].values()
     ]
     tokens, segments, *masked = inputs
+    # By itself Keras on PyTorch would multiply by the table as it is held, in float32.
+    computed = keras.mixed_precision.dtype_policy().compute_dtype
     words = layers.ReversibleEmbedding(
-        settings["vocabulary"], width, reverse_dtype="float32", name="words"
+        settings["vocabulary"], width, reverse_dtype=computed, name="words"
     )
     kinds = layers.Embedding(2, width, name="segments")(segments)
     x = Positions(settings["longest"], name="positions")(layers.Add()([words(tokens), kinds]))
@@ -56,14 +58,13 @@ def build(spec: Mapping[str, Any]) -> keras.Model:
     for i in range(settings["depth"]):
         x = _layer(x, settings["inner"], settings["heads"], f"layers-{i}")
     first = layers.Dense(width, activation="tanh", name="pooler")(x[:, 0])
-    # Logits stay in float32 under mixed precision, as the loss wants them.
-    logits = layers.Dense(settings["classes"], name="classifier", dtype="float32")(first)
+    logits = layers.Dense(settings["classes"], name="classifier")(first)
     if masked:
         hidden = ops.take_along_axis(x, ops.expand_dims(masked[0], 2), axis=1)
         hidden = ops.gelu(layers.Dense(width, name="transform")(hidden), approximate=False)
         of_words = words(_normalise(hidden, "norm1"), reverse=True)
-        of_words = Bias(name="decoder", dtype="float32")(of_words)
-        logits = layers.Concatenate(dtype="float32")([layers.Flatten()(of_words), logits])
+        of_words = Bias(name="decoder")(of_words)
+        logits = layers.Concatenate()([layers.Flatten()(of_words), logits])
     return keras.Model(inputs, logits, name=spec["name"])
 
 
@@ -96,6 +97,7 @@ CLASSES = 2
 
 def loss(outputs: Any, *targets: Any) -> Any:
     """Mean cross-entropy of (N, classes) logits and (N,) classes; with (N, M) masked words, of both."""
+    outputs = ops.cast(outputs, "float32")
     if len(targets) == 1:
         return _cross_entropy(targets[0], outputs)
     words, follows = targets

@@ -28,8 +28,7 @@ def build(spec: Mapping[str, Any]) -> keras.Model:
     x = layers.Reshape((steps, channels * bins))(layers.Permute((2, 3, 1))(x))
     for i in range(settings["depth"]):
         x = _both_ways(x, settings["width"], f"rnn-{i}")
-    # Logits stay in float32 under mixed precision, as the loss wants them.
-    x = layers.Dense(settings["characters"], name="fc", dtype="float32")(x)
+    x = layers.Dense(settings["characters"], name="fc")(x)
     return keras.Model(spectrogram, x, name=spec["name"])
 
 
@@ -62,7 +61,7 @@ def loss(outputs: Any, transcript: Any) -> Any:
     n, steps, _ = outputs.shape
     losses = ops.ctc_loss(
         transcript + (BLANK + 1),
-        outputs,
+        ops.cast(outputs, "float32"),
         ops.full((n,), transcript.shape[1], dtype="int32"),
         ops.full((n,), steps, dtype="int32"),
         mask_index=BLANK,

@@ -28,8 +28,7 @@ def build(spec: Mapping[str, Any]) -> keras.Model:
     for i, width in enumerate(settings["top"][:-1]):
         x = layers.Dense(width, activation="relu", name=f"top-{i}")(x)
     last = len(settings["top"]) - 1
-    # Logits stay in float32 under mixed precision, as the loss wants them.
-    x = layers.Dense(settings["top"][-1], name=f"top-{last}", dtype="float32")(x)
+    x = layers.Dense(settings["top"][-1], name=f"top-{last}")(x)
     return keras.Model([dense, sparse], ops.squeeze(x, -1), name=spec["name"])
 
 
@@ -45,5 +44,5 @@ def _interact(vectors: list[Any]) -> Any:
 
 def loss(outputs: Any, targets: Any) -> Any:
     """Mean binary cross-entropy of (N,) logits and (N,) targets of 0 or 1."""
-    wanted = ops.cast(targets, "float32")
-    return ops.mean(ops.binary_crossentropy(wanted, outputs, from_logits=True))
+    logits, wanted = ops.cast(outputs, "float32"), ops.cast(targets, "float32")
+    return ops.mean(ops.binary_crossentropy(wanted, logits, from_logits=True))

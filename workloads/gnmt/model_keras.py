@@ -42,8 +42,7 @@ def build(spec: Mapping[str, Any]) -> keras.Model:
     target = keras.Input(tuple(spec["inputs"]["target"]["shape"]), dtype="int32")
     embedding = layers.Embedding(settings["vocabulary"], width, name="embedding")
     x = _decode(embedding(target), _encode(embedding(source), width, depth), width, depth)
-    # Logits stay in float32 under mixed precision, as the loss wants them.
-    x = layers.Dense(settings["vocabulary"], name="classifier", dtype="float32")(x)
+    x = layers.Dense(settings["vocabulary"], name="classifier")(x)
     return keras.Model([source, target], x, name=spec["name"])
 
 
@@ -89,6 +88,7 @@ def _attend(x: Any, memory: Any, width: int) -> Any:
 
 def loss(outputs: Any, targets: Any) -> Any:
     """Mean smoothed cross-entropy a token of (N, T, vocabulary) logits and (N, T) tokens."""
+    outputs = ops.cast(outputs, "float32")
     sharp = keras.losses.sparse_categorical_crossentropy(targets, outputs, from_logits=True)
     flat = ops.logsumexp(outputs, axis=-1) - ops.mean(outputs, axis=-1)
     return ops.mean((1 - SMOOTHING) * sharp + SMOOTHING * flat)

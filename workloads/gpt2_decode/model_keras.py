@@ -33,9 +33,10 @@ def build(spec: Mapping[str, Any]) -> keras.Model:
     settings = spec["model"]
     token = keras.Input((1,), dtype="int32")
     cache = keras.Input(tuple(spec["inputs"]["cache"]["shape"]))
-    # Logits stay in float32 under mixed precision, as they do in training.
+    # By itself Keras on PyTorch would multiply by the table as it is held, in float32.
+    computed = keras.mixed_precision.dtype_policy().compute_dtype
     embedding = layers.ReversibleEmbedding(
-        settings["vocabulary"], settings["width"], reverse_dtype="float32", name="embedding"
+        settings["vocabulary"], settings["width"], reverse_dtype=computed, name="embedding"
     )
     x = embedding(token)
     x = Positions(settings["longest"], cache.shape[3], name="positions")(x)

@@ -39,9 +39,10 @@ def build(spec: Mapping[str, Any]) -> keras.Model:
     """The model of a variant: (N, T) tokens to logits, as its PyTorch twin."""
     settings = spec["model"]
     tokens = keras.Input(tuple(spec["inputs"]["tokens"]["shape"]), dtype="int32")
-    # Logits stay in float32 under mixed precision, as the loss wants them.
+    # By itself Keras on PyTorch would multiply by the table as it is held, in float32.
+    computed = keras.mixed_precision.dtype_policy().compute_dtype
     embedding = layers.ReversibleEmbedding(
-        settings["vocabulary"], settings["width"], reverse_dtype="float32", name="embedding"
+        settings["vocabulary"], settings["width"], reverse_dtype=computed, name="embedding"
     )
     x = Positions(settings["longest"], name="positions")(embedding(tokens))
     for i in range(settings["depth"]):
@@ -76,6 +77,5 @@ def _attend(x: Any, heads: int, name: str) -> Any:
 
 def loss(outputs: Any, targets: Any) -> Any:
     """Mean cross-entropy a token of (N, T, vocabulary) logits and (N, T) tokens."""
-    return ops.mean(
-        keras.losses.sparse_categorical_crossentropy(targets, outputs, from_logits=True)
-    )
+    logits = ops.cast(outputs, "float32")
+    return ops.mean(keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True))

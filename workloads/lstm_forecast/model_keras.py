@@ -22,8 +22,7 @@ def build(spec: Mapping[str, Any]) -> keras.Model:
     x = layers.Concatenate()([previous, covariates])
     for i in range(settings["depth"]):
         x = layers.LSTM(settings["width"], return_sequences=True, name=f"lstm-{i}")(x)
-    # Means and deviations stay in float32 under mixed precision, as the loss wants them.
-    x = layers.Dense(2, name="head", dtype="float32")(x[:, known:])
+    x = ops.cast(layers.Dense(2, name="head")(x[:, known:]), "float32")
     x = ops.concatenate([x[..., :1], ops.softplus(x[..., 1:])], axis=-1)
     return keras.Model([history, covariates], x, name=spec["name"])
 

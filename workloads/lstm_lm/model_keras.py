@@ -16,13 +16,13 @@ def build(spec: Mapping[str, Any]) -> keras.Model:
     x = layers.Embedding(settings["vocabulary"], settings["width"], name="embedding")(tokens)
     for i in range(settings["depth"]):
         x = layers.LSTM(settings["width"], return_sequences=True, name=f"lstm-{i}")(x)
-    # Logits stay in float32 under mixed precision, as the loss wants them.
-    x = layers.Dense(settings["vocabulary"], name="softmax", dtype="float32")(x)
+    x = layers.Dense(settings["vocabulary"], name="softmax")(x)
     return keras.Model(tokens, x, name=spec["name"])
 
 
 def loss(outputs: Any, targets: Any) -> Any:
     """Mean cross-entropy a token of (N, T, vocabulary) logits and (N, T) tokens."""
+    logits = keras.ops.cast(outputs, "float32")
     return keras.ops.mean(
-        keras.losses.sparse_categorical_crossentropy(targets, outputs, from_logits=True)
+        keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True)
     )

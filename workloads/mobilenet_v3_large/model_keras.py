@@ -29,8 +29,7 @@ def build(spec: Mapping[str, Any]) -> keras.Model:
     x = _convolve(x, 6 * x.shape[-1], 1, "hardswish", "last")
     x = layers.GlobalAveragePooling2D()(x)
     x = ops.hard_swish(layers.Dense(settings["head"], name="fc1")(x))
-    # Logits stay in float32 under mixed precision, as the loss wants them.
-    x = layers.Dense(settings["classes"], name="fc2", dtype="float32")(x)
+    x = layers.Dense(settings["classes"], name="fc2")(x)
     return keras.Model(images, x, name=spec["name"])
 
 
@@ -82,6 +81,5 @@ def _weigh(x: Any, name: str) -> Any:
 
 def loss(outputs: Any, targets: Any) -> Any:
     """Mean cross-entropy of (N, classes) logits and (N,) classes."""
-    return ops.mean(
-        keras.losses.sparse_categorical_crossentropy(targets, outputs, from_logits=True)
-    )
+    logits = ops.cast(outputs, "float32")
+    return ops.mean(keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True))

@@ -30,12 +30,11 @@ def build(spec: Mapping[str, Any]) -> keras.Model:
     for i, width in enumerate(widths[1:]):
         x = layers.Dense(width, activation="relu", name=f"mlp-{i}")(x)
     x = layers.Concatenate()([product, x])
-    # Logits stay in float32 under mixed precision, as the loss wants them.
-    x = layers.Dense(1, name="final", dtype="float32")(x)
+    x = layers.Dense(1, name="final")(x)
     return keras.Model([user, item], ops.squeeze(x, -1), name=spec["name"])
 
 
 def loss(outputs: Any, targets: Any) -> Any:
     """Mean binary cross-entropy of (N,) logits and (N,) targets of 0 or 1."""
-    wanted = ops.cast(targets, "float32")
-    return ops.mean(ops.binary_crossentropy(wanted, outputs, from_logits=True))
+    logits, wanted = ops.cast(outputs, "float32"), ops.cast(targets, "float32")
+    return ops.mean(ops.binary_crossentropy(wanted, logits, from_logits=True))

@@ -28,8 +28,7 @@ def build(spec: Mapping[str, Any]) -> keras.Model:
             stride = 2 if i > 0 and j == 0 else 1
             x = _bottleneck(x, n, stride, f"layer{i + 1}-{j}")
     x = layers.GlobalAveragePooling2D()(x)
-    # Logits stay in float32 under mixed precision, as the loss wants them.
-    x = layers.Dense(settings["classes"], name="fc", dtype="float32")(x)
+    x = layers.Dense(settings["classes"], name="fc")(x)
     return keras.Model(images, x, name=spec["name"])
 
 
@@ -59,6 +58,7 @@ def _convolve(x: Any, n: int, kernel: int, stride: int, name: str, bn_name: str)
 
 def loss(outputs: Any, targets: Any) -> Any:
     """Mean cross-entropy of (N, classes) logits and (N,) classes."""
+    logits = keras.ops.cast(outputs, "float32")
     return keras.ops.mean(
-        keras.losses.sparse_categorical_crossentropy(targets, outputs, from_logits=True)
+        keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True)
     )

@@ -39,8 +39,7 @@ def build(spec: Mapping[str, Any]) -> keras.Model:
         places.append(_head(x, boxes, N_COORDINATES, f"places-{i}"))
         kinds.append(_head(x, boxes, settings["classes"], f"kinds-{i}"))
     placed, named = layers.Concatenate(axis=1)(places), layers.Concatenate(axis=1)(kinds)
-    # Outputs are float32 under mixed precision, as the loss wants them.
-    outputs = layers.Concatenate(axis=2, dtype="float32")([placed, named])
+    outputs = layers.Concatenate(axis=2)([placed, named])
     return keras.Model(images, outputs, name=spec["name"])
 
 

@@ -39,9 +39,10 @@ def build(spec: Mapping[str, Any]) -> keras.Model:
     sizes = (settings["width"], settings["inner"], settings["heads"])
     source = keras.Input(tuple(spec["inputs"]["source"]["shape"]), dtype="int32")
     target = keras.Input(tuple(spec["inputs"]["target"]["shape"]), dtype="int32")
-    # Logits stay in float32 under mixed precision, as the loss wants them.
+    # By itself Keras on PyTorch would multiply by the table as it is held, in float32.
+    computed = keras.mixed_precision.dtype_policy().compute_dtype
     embedding = layers.ReversibleEmbedding(
-        settings["vocabulary"], settings["width"], reverse_dtype="float32", name="embedding"
+        settings["vocabulary"], settings["width"], reverse_dtype=computed, name="embedding"
     )
     memory = Positions()(embedding(source))
     for i in range(settings["depth"]):
@@ -101,6 +102,7 @@ def _attend(query: Any, key: Any, value: Any, heads: int, *, causal: bool) -> An
 
 def loss(outputs: Any, targets: Any) -> Any:
     """Mean smoothed cross-entropy a token of (N, T, vocabulary) logits and (N, T) tokens."""
+    outputs = ops.cast(outputs, "float32")
     sharp = keras.losses.sparse_categorical_crossentropy(targets, outputs, from_logits=True)
     flat = ops.logsumexp(outputs, axis=-1) - ops.mean(outputs, axis=-1)
     return ops.mean((1 - SMOOTHING) * sharp + SMOOTHING * flat)

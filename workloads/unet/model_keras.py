@@ -25,8 +25,7 @@ def build(spec: Mapping[str, Any]) -> keras.Model:
     for i, n in enumerate(reversed(settings["widths"][:-1])):
         x = layers.Conv2DTranspose(n, 2, strides=2, name=f"up-{i}")(x)
         x = _double(layers.Concatenate()([seen.pop(), x]), n, f"merge-{i}")
-    # Logits stay in float32 under mixed precision, as the loss wants them.
-    x = layers.Conv2D(settings["classes"], 1, name="head", dtype="float32")(x)
+    x = layers.Conv2D(settings["classes"], 1, name="head")(x)
     return keras.Model(images, x, name=spec["name"])
 
 
@@ -40,6 +39,7 @@ def _double(x: Any, n: int, name: str) -> Any:
 
 def loss(outputs: Any, targets: Any) -> Any:
     """Mean cross-entropy a pixel of (N, H, W, classes) logits and (N, H, W) classes."""
+    logits = keras.ops.cast(outputs, "float32")
     return keras.ops.mean(
-        keras.losses.sparse_categorical_crossentropy(targets, outputs, from_logits=True)
+        keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True)
     )

@@ -37,8 +37,7 @@ def build(spec: Mapping[str, Any]) -> keras.Model:
     for i in range(settings["depth"]):
         x = _layer(x, settings["inner"], settings["heads"], f"layers-{i}")
     x = _normalise(x[:, 0], "norm")
-    # Logits stay in float32 under mixed precision, as the loss wants them.
-    x = layers.Dense(settings["classes"], name="head", dtype="float32")(x)
+    x = layers.Dense(settings["classes"], name="head")(x)
     return keras.Model(images, x, name=spec["name"])
 
 
@@ -67,6 +66,5 @@ def _attend(x: Any, heads: int, name: str) -> Any:
 
 def loss(outputs: Any, targets: Any) -> Any:
     """Mean cross-entropy of (N, classes) logits and (N,) classes."""
-    return ops.mean(
-        keras.losses.sparse_categorical_crossentropy(targets, outputs, from_logits=True)
-    )
+    logits = ops.cast(outputs, "float32")
+    return ops.mean(keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True))
