@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from dlbench.core import stats
+from dlbench.core import sound, stats
 from dlbench.core.types import (
     DAMAGE,
     DRIVER_OPTION,
@@ -93,7 +93,11 @@ def content_check(stated: str, actual: str) -> Check:
 
 
 def _apply(name: str, function: Rule, what: str, run: Run) -> Check:
-    violations = list(function(run))
+    """A rule that cannot be computed of what the document says has failed; others say more."""
+    try:
+        violations = list(function(run))
+    except (ArithmeticError, LookupError, ValueError) as error:
+        return Check(rule=name, passed=False, detail=f"cannot be applied: {error}")
     if not violations:
         return Check(rule=name, passed=True, detail=what)
     more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
@@ -105,6 +109,16 @@ def _measured(run: Run) -> Iterator[tuple[CaseResult, Trial]]:
         for trial in result.trials:
             if trial.outcome.ok:
                 yield result, trial
+
+
+rule("every value, of warm-up and energy too, took some time for some samples")(
+    sound.durations_positive
+)
+rule("no quantity has more readings than there are times, and times are in order")(
+    sound.columns_fit
+)
+rule("the profile says at how many trials a case may stop")(sound.looks_stated)
+rule("every number is of a size that something can have")(sound.sizes_possible)
 
 
 @rule("every planned case has exactly one result")
@@ -155,20 +169,14 @@ def interleaved(run: Run) -> Iterator[str]:
         yield "a later round began before an earlier one was over"
 
 
-@rule("all values are positive and of whole batches")
+@rule("all values are of whole batches")
 def values_plausible(run: Run) -> Iterator[str]:
-    """A duration above zero, and samples that are a multiple of the batch size.
-
-    A server's batches are of what was due.
-    """
+    """Samples that are a multiple of the batch size; a server's batches are of what was due."""
     for result, trial in _measured(run):
+        if result.case.scenario is Scenario.SERVER:
+            continue
         for value in trial.values:
-            if value.duration_s <= 0 or value.n_samples <= 0:
-                yield f"{result.case.label} has a value of {value.duration_s} s"
-            elif (
-                result.case.scenario is not Scenario.SERVER
-                and value.n_samples % result.case.batch_size
-            ):
+            if value.n_samples % result.case.batch_size:
                 yield (
                     f"{result.case.label} has a value of {value.n_samples} samples in batches of "
                     f"{result.case.batch_size}"
@@ -210,6 +218,8 @@ def warm_up_by_rule(run: Run) -> Iterator[str]:
         if window is None or not values:
             yield f"{label} has a trial without warm-up"
             continue
+        if any(v.n_samples <= 0 for v in values):
+            continue  # durations_positive says so
         seconds = [v.duration_s / v.n_samples for v in values]
         for n in range(1, len(values)):
             # What had passed for sure: the sampler looked at its clock just after this.
@@ -268,16 +278,19 @@ def gate_passed(run: Run) -> Iterator[str]:
 def flops_possible(run: Run) -> Iterator[str]:
     """Implied operations a second stay under the device's bound."""
     devices = {d.id: d for d in run.environment.devices}
+    workloads = {(w.name, w.variant): w for w in run.plan.workloads}
     for result, trial in _measured(run):
         device = devices.get(result.case.device)
         peak = device.peak_flops.get(result.case.precision) if device else None
-        if peak is None or not trial.values:
-            continue
-        forward = run.workload(result.case).forward_flops(result.case.mode)
+        workload = workloads.get((result.case.workload, result.case.variant))
+        values = [v for v in trial.values if v.n_samples > 0]
+        if peak is None or workload is None or not values:
+            continue  # facts_present and durations_positive say what is amiss
+        forward = workload.forward_flops(result.case.mode)
         if isinstance(forward, Absent):
             continue
         factor = gate.LEAST_TRAINING_FACTOR if result.case.mode is Mode.TRAINING else 1
-        seconds = statistics.median(v.duration_s / v.n_samples for v in trial.values)
+        seconds = statistics.median(v.duration_s / v.n_samples for v in values)
         flops = forward * factor / max(seconds, 1e-12)
         if flops > peak:
             yield f"{result.case.label} implies {flops:.3g} FLOP/s of {peak:.3g} possible"
@@ -324,14 +337,11 @@ def digests_finite(run: Run) -> Iterator[str]:
 @rule("every case's workload and device are described")
 def facts_present(run: Run) -> Iterator[str]:
     """A reader needs no other file."""
-    known = {(w.name, w.variant) for w in run.plan.workloads}
+    yield from sound.workloads_described(run)
     devices = {d.id for d in run.environment.devices}
     for result in run.results:
-        case = result.case
-        if (case.workload, case.variant) not in known:
-            yield f"workload {case.workload} ({case.variant}) is not described"
-        if case.device not in devices:
-            yield f"device {case.device} is not described"
+        if result.case.device not in devices:
+            yield f"device {result.case.device} is not described"
 
 
 @rule("times are in order")

@@ -36,7 +36,7 @@ TABLE = """
 <div class="scroll" tabindex="0" role="region" aria-label="Table: what was read"><table>
 <thead><tr><th scope="col">Quantity</th><th scope="col">Source</th><th scope="col" class="number">Readings</th><th scope="col" class="number">Least</th><th scope="col" class="number">Mean</th><th scope="col" class="number">Most</th></tr></thead>
 <tbody>{% for line in lines %}<tr><th scope="row">{{ line.quantity }}</th><td>{{ line.source }}</td>
-{%- if line.absent %}<td colspan="4"><span class="absent">absent</span> {{ line.absent }}</td>{% else %}<td class="number">{{ line.n }}</td><td class="number">{{ line.least }}</td><td class="number">{{ line.mean }}</td><td class="number">{{ line.most }}</td>{% endif %}</tr>
+{%- if line.absent is not none %}<td colspan="4"><span class="absent">absent</span> {{ line.absent }}</td>{% else %}<td class="number">{{ line.n }}</td><td class="number">{{ line.least }}</td><td class="number">{{ line.mean }}</td><td class="number">{{ line.most }}</td>{% endif %}</tr>
 {% endfor %}</tbody></table></div>
 """
 
@@ -149,7 +149,7 @@ def _line(source: str, quantity: str, trial: Trial) -> dict[str, object]:
     values = [value for _, value in found]
     return {
         **line,
-        "absent": "",
+        "absent": None,
         "n": len(values),
         "least": svg.short(min(values)),
         "mean": svg.short(tracks.mean(found)),

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from dlbench.core import sound
 from dlbench.core.errors import DocumentError, StoreError
 from dlbench.core.types import Run
 from dlbench.store import codec
@@ -77,7 +78,11 @@ def read_run(path: Path) -> Run:
         raise DocumentError(
             f"{path} is the journal of an unfinished run", f"dlbench run --resume {path}"
         )
-    return codec.decode_run(codec.read_bytes(path), str(path))
+    run = codec.decode_run(codec.read_bytes(path), str(path))
+    problem = next(sound.problems(run), None)
+    if problem is not None:
+        raise DocumentError(f"{path} cannot be so: {problem}", f"dlbench check {path}")
+    return run
 
 
 def load_runs(paths: Sequence[Path]) -> tuple[Run, ...]:

@@ -13,10 +13,12 @@ from dlbench.core.types import (
     LATENCY_LIMIT_OPTION,
     CaseResult,
     Check,
+    Column,
     Outcome,
     OutcomeKind,
     Run,
     Scenario,
+    Track,
     Trial,
     Value,
     Window,
@@ -55,6 +57,21 @@ def _server(limit_ms: str, n: int = 500, n_late: int = 3, **changes: Any) -> Run
         replace(t, case_id=case.case_id, queries_s=queries_s, **changes)
         for t in RUN.results[0].trials
     )
+    cases = tuple(case if c == old else c for c in RUN.plan.cases)
+    first = replace(RUN.results[0], case=case, trials=trials)
+    return replace(RUN, plan=replace(RUN.plan, cases=cases), results=(first, *RUN.results[1:]))
+
+
+def _track(t_us: tuple[int, ...], values: tuple[float, ...]) -> Track:
+    column = Column(quantity="power_w", values=values)
+    return Track(source="fake", start_s=0.0, t_us=t_us, columns=(column,))
+
+
+def _workload(name: str) -> Run:
+    """The sound document, its first case asking for a workload of that name."""
+    old = RUN.results[0].case
+    case = replace(old, workload=name)
+    trials = tuple(replace(t, case_id=case.case_id) for t in RUN.results[0].trials)
     cases = tuple(case if c == old else c for c in RUN.plan.cases)
     first = replace(RUN.results[0], case=case, trials=trials)
     return replace(RUN, plan=replace(RUN.plan, cases=cases), results=(first, *RUN.results[1:]))
@@ -107,6 +124,12 @@ VIOLATIONS: dict[str, Run] = {
     "times_ordered": replace(RUN, finished_utc="2025-12-31T00:00:00Z"),
     "digests_finite": _trial(digest=(float("nan"),)),
     "latency_limits_hold": _server(limit_ms="1"),
+    "durations_positive": _trial(energy=(Value(start_s=0.0, duration_s=0.0, n_samples=2),)),
+    "looks_stated": replace(
+        RUN, plan=replace(RUN.plan, profile=replace(RUN.plan.profile, looks=()))
+    ),
+    "columns_fit": _trial(tracks=(_track((0, 1), (20.0, 21.0, 22.0)),)),
+    "sizes_possible": _trial(tracks=(_track((0, 1), (20.0, 1e308)),)),
 }
 
 
@@ -190,6 +213,50 @@ def test_a_process_may_be_held_up_now_and_then(pauses: list[int], sound: bool) -
     window = Window(name="steady", start_s=0.0, end_s=start_s)
     run = _trial(values=tuple(values), windows=(FIRST.windows[0], window))
     assert _failed(run) == ([] if sound else ["nothing_left_out"])
+
+
+@pytest.mark.parametrize(
+    ("run", "rules", "says"),
+    [
+        (
+            _values(n_samples=0),
+            ["durations_positive"],
+            "fake pytorch fake fp32 inference b2, trial 0: values[0] is of 0 samples in 0.02 s",
+        ),
+        (
+            _trial(warm_up=(replace(FIRST.warm_up[0], n_samples=0), *FIRST.warm_up[1:])),
+            ["durations_positive"],
+            "fake pytorch fake fp32 inference b2, trial 0: warm_up[0] is of 0 samples in",
+        ),
+        (_workload("other"), ["facts_present"], "workload other (full) is not described"),
+        (
+            _values(start_s=1e308),
+            ["sizes_possible", "values_in_window", "nothing_left_out"],
+            "results[0].trials[0].values[0].start_s is 1e+308, which nothing can be",
+        ),
+    ],
+)
+def test_what_cannot_be_divided_by_or_looked_up_is_a_failed_rule(
+    run: Run, rules: list[str], says: str
+) -> None:
+    """The rule that says what is amiss is shown: no other ends the check before it."""
+    failed = {c.rule: c.detail for c in check.check_run(run) if c.passed is False}
+    assert list(failed) == rules
+    assert failed[rules[0]].startswith(says)
+
+
+def test_a_rule_that_cannot_be_computed_has_failed_and_says_by_what() -> None:
+    """An interval of times that is no number, and a limit that is a word."""
+    failed = {c.rule: c.detail for c in check.check_run(_values(start_s=1e308))}
+    assert failed["nothing_left_out"] == (
+        "cannot be applied: cannot convert float infinity to integer"
+    )
+    first = _server("10").results[0]
+    case = replace(first.case, options=((LATENCY_LIMIT_OPTION, "soon"),))
+    failed = {c.rule: c.detail for c in check.check_run(_first(replace(first, case=case)))}
+    assert failed["latency_limits_hold"] == (
+        "cannot be applied: could not convert string to float: 'soon'"
+    )
 
 
 def test_a_refused_trial_is_explained_by_its_rule() -> None:

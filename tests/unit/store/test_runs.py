@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dlbench.core.errors import DocumentError, StoreError
-from dlbench.store import runs
+from dlbench.store import codec, runs
 from tests import builders
 
 RUN = builders.sealed_run()
@@ -146,3 +146,22 @@ def test_bytes_do_not_depend_on_zone_or_locale(variables: dict[str, str], result
     (there,) = elsewhere.iterdir()
     assert there.read_bytes() == here.read_bytes()
     assert datetime.now(UTC).tzinfo is UTC
+
+
+def test_a_document_of_which_nothing_can_be_computed_is_refused_when_it_is_read(
+    results: Path,
+) -> None:
+    """With its file, what is amiss, and the command that names all of it; check itself may read it."""
+    first = RUN.results[0]
+    values = first.trials[0].values
+    trial = replace(first.trials[0], values=(replace(values[0], duration_s=0.0), *values[1:]))
+    first = replace(first, trials=(trial, *first.trials[1:]))
+    path = results / "x.json"
+    path.write_bytes(codec.encode_run(replace(RUN, results=(first, *RUN.results[1:]))))
+    with pytest.raises(DocumentError) as caught:
+        runs.read_run(path)
+    assert caught.value.message == (
+        f"{path} cannot be so: fake pytorch fake fp32 inference b2, trial 0: "
+        "values[0] is of 2 samples in 0.0 s"
+    )
+    assert caught.value.advice == f"dlbench check {path}"
