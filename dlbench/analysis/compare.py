@@ -18,7 +18,7 @@ from dlbench.core import drift, stats
 from dlbench.core.errors import GateError
 from dlbench.core.metrics import seconds_per_sample
 from dlbench.core.stats import RatioEstimate, SessionSpread, Verdict
-from dlbench.core.types import Case, CaseResult, DataMode, Interval, Run
+from dlbench.core.types import Case, CaseResult, DataMode, Interval, Run, WorkloadInfo
 from dlbench.core.units import percent
 
 VARIED = ("framework", "policy", "precision", "device", "data_mode")
@@ -327,11 +327,16 @@ def _incomparable(a: Run, b: Run, left: CaseResult, right: CaseResult) -> dict[s
             f"{first.workload} was made from another file or other options: {one.own}; {other.own}"
         )
     elif one.content_hash != other.content_hash:
-        found["version"] = (
-            f"workload {first.workload} is not the same (versions {one.version} and "
-            f"{other.version})"
-        )
+        found["version"] = f"workload {first.workload} is not the same: {_told_apart(one, other)}"
     return found
+
+
+def _told_apart(one: WorkloadInfo, other: WorkloadInfo) -> str:
+    """By the version that each says it is, or by what its files hold where that says nothing."""
+    if one.version != other.version:
+        return f"versions {one.version} and {other.version}"
+    digits = (w.content_hash[: sessions.SHOWN_DIGITS] for w in (one, other))
+    return f"its files differ (content {', '.join(digits)}) although both say version {one.version}"
 
 
 def _plainly(value: object) -> str:

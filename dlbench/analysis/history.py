@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dlbench.analysis.sessions import content_of
+from dlbench.analysis.sessions import SHOWN_DIGITS, content_of
 from dlbench.analysis.surroundings import differences
 from dlbench.core import metrics, stats
 from dlbench.core.types import Case, Measured, Run
@@ -78,24 +78,52 @@ def courses(runs: Sequence[Run], wanted: str = "") -> tuple[Course, ...]:
         runs: documents, in any order.
         wanted: only cases whose label holds all of these words.
     """
+    found = [
+        _course(machine, rows)
+        for (machine, _), of_case in _by_content(runs, wanted).items()
+        for rows in of_case.values()
+        if len(rows) > 1
+    ]
+    return tuple(sorted(found, key=lambda c: (c.machine, c.case.label)))
+
+
+def divided(runs: Sequence[Run], wanted: str = "") -> tuple[str, ...]:
+    """Cases that look the same and are not, a sentence each: their workloads' files differ."""
+    found = []
+    for (machine, _), of_case in _by_content(runs, wanted).items():
+        rows = [row for same in of_case.values() for row in same]
+        if len(of_case) > 1:
+            contents = ", ".join(content[:SHOWN_DIGITS] or "not stated" for content in of_case)
+            found.append(
+                f"{rows[0][1].label} is in {len(rows)} documents of {machine}, but its workload's "
+                f"files differ (content {contents})"
+            )
+    return tuple(sorted(found))
+
+
+Row = tuple[Run, Case, Measured]
+
+
+def _by_content(runs: Sequence[Run], wanted: str) -> dict[tuple[str, str], dict[str, list[Row]]]:
+    """By machine and case_id, then by the content of the workload, in order of time."""
     ordered = sorted({r.run_id: r for r in runs}.values(), key=lambda r: (r.created_utc, r.run_id))
-    groups: dict[tuple[str, str, str], list[tuple[Run, Case, Measured]]] = {}
+    found: dict[tuple[str, str], dict[str, list[Row]]] = {}
     for run in ordered:
         for result in run.results:
             value = metrics.compute("throughput_samples_per_s", result, run)
             if isinstance(value, Measured) and _matches(result.case, wanted):
-                content = content_of(run, result.case)
-                key = (run.environment.machine, result.case.case_id, content)
-                groups.setdefault(key, []).append((run, result.case, value))
-    found = [_course(machine, rows) for (machine, _, _), rows in groups.items() if len(rows) > 1]
-    return tuple(sorted(found, key=lambda c: (c.machine, c.case.label)))
+                of_case = found.setdefault((run.environment.machine, result.case.case_id), {})
+                of_case.setdefault(content_of(run, result.case), []).append(
+                    (run, result.case, value)
+                )
+    return found
 
 
 def _matches(case: Case, wanted: str) -> bool:
     return all(word in case.label.split() or word == case.case_id for word in wanted.split())
 
 
-def _course(machine: str, rows: Sequence[tuple[Run, Case, Measured]]) -> Course:
+def _course(machine: str, rows: Sequence[Row]) -> Course:
     ys = [math.log(value.value) for _, _, value in rows]
     scatter, source = scatter_of(ys)
     steps = tuple(

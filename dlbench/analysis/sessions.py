@@ -41,6 +41,10 @@ def spread(of: Run, runs: Sequence[Run]) -> SessionSpread:
     return SessionSpread(sd_ln=math.sqrt(variance), df=n - 1, n_sessions=n)
 
 
+SHOWN_DIGITS = 12
+"""Of a content hash, for people: as many as of a case_id."""
+
+
 def content_of(run: Run, case: Case) -> str:
     """The content hash of a case's workload; empty in a document that does not describe it."""
     found = (w for w in run.plan.workloads if (w.name, w.variant) == (case.workload, case.variant))

@@ -27,6 +27,13 @@ def history(
 
     runs = store.load_runs(files)
     found = over_time.courses(runs, case)
+    divided = over_time.divided(runs, case)
+    if not found and divided:
+        more = f" (and {len(divided) - 1} more)" if len(divided) > 1 else ""
+        raise GateError(
+            f"{divided[0]}{more}",
+            "Only the same work has a course: measure one of them again with the other's files.",
+        )
     if not found:
         named = f" named {case!r}" if case else ""
         raise GateError(
@@ -36,4 +43,4 @@ def history(
     if json:
         show.as_json([over_time.plain(course) for course in found])
     else:
-        show_compare.courses(found)
+        show_compare.courses(found, divided)

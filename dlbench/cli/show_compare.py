@@ -90,8 +90,8 @@ def number(value: Metric) -> str:
     return "-" if isinstance(value, Absent) else units.significant(value.value, 4)
 
 
-def courses(found: Sequence[Course]) -> None:
-    """Each case over time, with its steps and what changed at each."""
+def courses(found: Sequence[Course], divided: Sequence[str] = ()) -> None:
+    """Each case over time, with its steps and what changed at each; then what is no one course."""
     for course in found:
         steps = {step.point: step for step in course.steps}
         rows = [
@@ -113,6 +113,8 @@ def courses(found: Sequence[Course]) -> None:
             f"{course.scatter_source}[/]",
             soft_wrap=True,
         )
+    for sentence in divided:
+        console().print(f"[dim]{clean(sentence)}[/]", soft_wrap=True)
 
 
 def _half_width(value: Measured) -> str:

@@ -202,8 +202,16 @@ def test_another_version_of_a_workload_is_refused() -> None:
     changed = replace(builders.WORKLOAD, content_hash="1" * 64, version=2)
     b = _run(builders.result(A, NOISE))
     b = replace(b, plan=replace(b.plan, workloads=(changed,)))
-    with pytest.raises(GateError, match=r"is not the same \(versions 1 and 2\)"):
+    with pytest.raises(GateError, match="workload fake is not the same: versions 1 and 2"):
         compare.across(a, b)
+    edited = replace(builders.WORKLOAD, content_hash="1" * 64)
+    b = replace(b, plan=replace(b.plan, workloads=(edited,)))
+    with pytest.raises(GateError) as caught:
+        compare.across(a, b)
+    assert caught.value.message.endswith(
+        "workload fake is not the same: its files differ (content 000000000000, 111111111111) "
+        "although both say version 1"
+    )
 
 
 def test_nothing_in_common_is_said() -> None:

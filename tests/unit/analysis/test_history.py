@@ -6,12 +6,16 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from dlbench.analysis import history
+from dlbench.cli.history import history as command
 from dlbench.core import stats
+from dlbench.core.errors import GateError
 from dlbench.core.types import Run
+from dlbench.store.runs import load_runs, seal
 from tests import builders
 
 CASE = builders.case(framework="pytorch")
@@ -44,6 +48,47 @@ def test_a_step_is_named_with_what_changed_at_it() -> None:
     plain = history.plain(course)
     assert plain["steps"][0]["run_id"] == "run-06"
     assert len(plain["points"]) == 10
+
+
+def _edited(run: Run, digit: str) -> Run:
+    """That document of a workload whose files are others, though its version is the same."""
+    workloads = (replace(builders.WORKLOAD, content_hash=digit * 64),)
+    return replace(run, plan=replace(run.plan, workloads=workloads))
+
+
+def test_a_case_whose_workload_was_edited_is_no_course_and_is_named() -> None:
+    """With both contents; where documents agree there is their course, and the sentence too."""
+    runs = [_run(0, 0.01), _edited(_run(1, 0.01), "1")]
+    sentence = (
+        f"{CASE.label} is in 2 documents of test-2c, but its workload's files differ "
+        "(content 000000000000, 111111111111)"
+    )
+    assert history.courses(runs) == ()
+    assert history.divided(runs) == (sentence,)
+    assert history.divided(runs, "no_such_word") == ()
+    assert history.divided([runs[0], _run(1, 0.01)]) == ()
+    other = _edited(_run(2, 0.01, machine="other-4c"), "1")
+    assert history.divided([runs[0], other]) == ()
+    assert len(history.courses([*runs, _run(2, 0.01)])) == 1
+    assert "in 3 documents" in history.divided([*runs, _run(2, 0.01)])[0]
+
+
+def test_the_command_does_not_say_that_a_case_stands_in_one_document_only(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It names what keeps the two apart; where there is a course it is shown first."""
+    seal(_run(0, 0.01), results)
+    seal(_edited(_run(1, 0.01), "1"), results)
+    with pytest.raises(GateError) as caught:
+        command([results])
+    words = "is in 2 documents of test-2c, but its workload's files differ"
+    assert caught.value.message == f"{history.divided(load_runs([results]))[0]}"
+    assert words in caught.value.message
+    seal(_run(2, 0.01), results)
+    command([results])
+    shown = capsys.readouterr().out
+    assert "no step" in shown
+    assert "is in 3 documents of test-2c, but its workload's files differ" in shown
 
 
 def test_few_documents_use_the_prior_and_take_no_small_step() -> None:
