@@ -114,9 +114,10 @@ def _measured(run: Run) -> Iterator[tuple[CaseResult, Trial]]:
 rule("every value, of warm-up and energy too, took some time for some samples")(
     sound.durations_positive
 )
-rule("no quantity has more readings than there are times, and times are in order")(
+rule("every quantity has readings, no more than there are times, and times are in order")(
     sound.columns_fit
 )
+rule("every case has batches of one sample or more")(sound.batches_positive)
 rule("the profile says at how many trials a case may stop")(sound.looks_stated)
 rule("every number is of a size that something can have")(sound.sizes_possible)
 
@@ -173,7 +174,7 @@ def interleaved(run: Run) -> Iterator[str]:
 def values_plausible(run: Run) -> Iterator[str]:
     """Samples that are a multiple of the batch size; a server's batches are of what was due."""
     for result, trial in _measured(run):
-        if result.case.scenario is Scenario.SERVER:
+        if result.case.scenario is Scenario.SERVER or result.case.batch_size < 1:
             continue
         for value in trial.values:
             if value.n_samples % result.case.batch_size:

@@ -26,6 +26,7 @@ def problems(run: Run) -> Iterator[str]:
     """All violations of all rules."""
     for found in (
         workloads_described,
+        batches_positive,
         looks_stated,
         durations_positive,
         columns_fit,
@@ -40,6 +41,13 @@ def workloads_described(run: Run) -> Iterator[str]:
     for result in run.results:
         if (result.case.workload, result.case.variant) not in known:
             yield f"workload {result.case.workload} ({result.case.variant}) is not described"
+
+
+def batches_positive(run: Run) -> Iterator[str]:
+    """A step of every case, planned or reported, is of one sample or more."""
+    for case in (*run.plan.cases, *(result.case for result in run.results)):
+        if case.batch_size < 1:
+            yield f"{case.label} has batches of {case.batch_size} samples"
 
 
 def looks_stated(run: Run) -> Iterator[str]:
@@ -66,10 +74,10 @@ def durations_positive(run: Run) -> Iterator[str]:
 
 
 def columns_fit(run: Run) -> Iterator[str]:
-    """No quantity has more readings than its track has times, and times go forward."""
+    """A quantity has readings, but no more than its track has times, and times go forward."""
     for where, track in _tracks(run):
         for column in track.columns:
-            if len(column.values) > len(track.t_us):
+            if not min(1, len(track.t_us)) <= len(column.values) <= len(track.t_us):
                 yield (
                     f"{where}: {column.quantity} of {track.source} has {len(column.values)} readings "
                     f"at {len(track.t_us)} times"

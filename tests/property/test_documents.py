@@ -115,6 +115,8 @@ TRIAL = ("results", 1, "trials", 1)
     ("path", "other", "read"),
     [
         ((*TRIAL, "tracks", 0, "t_us"), [0, 1], False),
+        ((*TRIAL, "tracks", 0, "columns", 0, "values"), [], False),
+        (("results", 1, "case", "batch_size"), 0, False),
         ((*TRIAL, "warm_up", 1, "duration_s"), 0.0, False),
         ((*TRIAL, "warm_up", 1, "n_samples"), 0, False),
         ((*TRIAL, "energy", 0, "duration_s"), 0.0, False),

@@ -67,10 +67,10 @@ def _track(t_us: tuple[int, ...], values: tuple[float, ...]) -> Track:
     return Track(source="fake", start_s=0.0, t_us=t_us, columns=(column,))
 
 
-def _workload(name: str) -> Run:
-    """The sound document, its first case asking for a workload of that name."""
+def _case(**changes: Any) -> Run:
+    """The sound document with its first case changed, in the plan too."""
     old = RUN.results[0].case
-    case = replace(old, workload=name)
+    case = replace(old, **changes)
     trials = tuple(replace(t, case_id=case.case_id) for t in RUN.results[0].trials)
     cases = tuple(case if c == old else c for c in RUN.plan.cases)
     first = replace(RUN.results[0], case=case, trials=trials)
@@ -125,6 +125,7 @@ VIOLATIONS: dict[str, Run] = {
     "digests_finite": _trial(digest=(float("nan"),)),
     "latency_limits_hold": _server(limit_ms="1"),
     "durations_positive": _trial(energy=(Value(start_s=0.0, duration_s=0.0, n_samples=2),)),
+    "batches_positive": _case(batch_size=0),
     "looks_stated": replace(
         RUN, plan=replace(RUN.plan, profile=replace(RUN.plan.profile, looks=()))
     ),
@@ -228,7 +229,7 @@ def test_a_process_may_be_held_up_now_and_then(pauses: list[int], sound: bool) -
             ["durations_positive"],
             "fake pytorch fake fp32 inference b2, trial 0: warm_up[0] is of 0 samples in",
         ),
-        (_workload("other"), ["facts_present"], "workload other (full) is not described"),
+        (_case(workload="other"), ["facts_present"], "workload other (full) is not described"),
         (
             _values(start_s=1e308),
             ["sizes_possible", "values_in_window", "nothing_left_out"],
