@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -47,6 +48,26 @@ def test_the_wheel_holds_workloads_and_templates(wheel: Path) -> None:
     ):
         assert wanted in names
     assert not any(name.startswith(("tests/", "results/", "benchmarks/")) for name in names)
+
+
+def test_the_source_distribution_holds_all_of_the_wheel_and_no_test_without_its_data(
+    tmp_path: Path,
+) -> None:
+    """Tests read the published results, which are too large for it."""
+    subprocess.run(
+        [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", str(tmp_path), "."],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    (path,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    for wanted in ("dlbench/report/report.js", "workloads/suites.toml", "docs/schema.md", "LICENSE"):
+        assert wanted in names
+    assert {name.partition("/")[0] for name in names}.isdisjoint(
+        {"tests", "results", "reports", "benchmarks", "scripts", "Makefile"}
+    )
 
 
 def test_the_installed_wheel_measures(wheel: Path, tmp_path: Path) -> None:
