@@ -126,12 +126,19 @@
     if (slider.value === slider.defaultValue && offers.limits[name] !== null) return offers.limits[name];
     return position >= offers.steps ? Infinity : low * Math.pow(high / low, position / (offers.steps - 1));
   }
+  // As core.units.duration, so that the slider says what the table says.
   function duration(s) {
     if (s === Infinity) return "no limit";
-    if (s < 1) return (s * 1e3).toPrecision(3) + " ms";
-    if (s < 60) return s.toPrecision(3) + " s";
-    if (s < 3600) return Math.floor(s / 60) + " min";
-    return s < 48 * 3600 ? (s / 3600).toFixed(1) + " h" : (s / 86400).toFixed(1) + " days";
+    const significant = (x) => {
+      const rounded = Number(x.toPrecision(3)), digits = Math.max(0, 2 - Math.floor(Math.log10(rounded)));
+      return rounded.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+    };
+    if (s < 1e-3) return significant(s * 1e6) + " us";
+    if (s < 1) return significant(s * 1e3) + " ms";
+    if (s < 60) return significant(s) + " s";
+    const two = (x) => String(x % 60).padStart(2, "0"), whole = Math.round(s), minutes = Math.floor(whole / 60);
+    if (minutes < 60) return minutes + " min " + two(whole) + " s";
+    return Math.floor(minutes / 60) + " h " + two(minutes) + " min";
   }
   function usd(x) {
     if (x === Infinity) return "no limit";

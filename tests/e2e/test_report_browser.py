@@ -16,6 +16,7 @@ import pytest
 
 from dlbench.analysis.footprint import Given
 from dlbench.analysis.rows import Row
+from dlbench.core import units
 from dlbench.core.footprint import Bounds
 from dlbench.core.recommendation import Recommendation
 from dlbench.core.types import Estimated, Interval, Run
@@ -205,6 +206,19 @@ def test_the_page_begins_with_the_verdicts_pick(visit: Opened) -> None:
     assert v.page.locator("[data-fits='1']").inner_text() == "keeps both"
 
 
+def test_the_page_tells_a_span_of_time_as_everything_else_does(visit: Opened) -> None:
+    """The slider's deadline and the table's times are read side by side: 119 s is not 1 min."""
+    script = Path(build.__file__).with_name("report.js").read_text(encoding="utf-8")
+    function = re.search(r"function duration\(s\) \{.*?\n  \}\n", script, re.DOTALL)
+    assert function is not None
+    spans_s = [5e-5, 0.0123, 0.9996, 4.56, 59.2, 60, 119, 3599.4, 3599.6, 3600, 108_000, 450_060]
+    told = visit(answer=answers.recommendation()).page.evaluate(
+        f"({spans_s}).map({function.group()})"
+    )
+    assert told == [units.duration(s) for s in spans_s]
+    assert told[6] == "1 min 59 s"
+
+
 def test_deadline_and_budget_rank_again(visit: Opened) -> None:
     """Tighter limits put ways behind and grey; the chart's lines follow; a link keeps it."""
     v = visit(answer=answers.recommendation())
@@ -212,7 +226,7 @@ def test_deadline_and_budget_rank_again(visit: Opened) -> None:
     said = v.page.locator("#ranked")
     assert v.page.evaluate(numbers) == "1,2,3,4"
     assert said.inner_text().startswith("4 of 4 ways; best in cost: No. 1, 1 x L4")
-    assert v.page.locator("#deadline-word").inner_text() == "30.0 h"
+    assert v.page.locator("#deadline-word").inner_text() == "30 h 00 min"
     _slide(v, "#deadline", 50)
     assert v.page.evaluate(numbers) == "3,4,1,2"
     assert "late" in v.page.locator("[data-fits='1']").inner_text()
