@@ -104,8 +104,8 @@ def plan(planned: Plan, estimate: TimeEstimate) -> None:
     skips(planned.skips)
     target = planned.profile.target_half_width
     out.print(
-        f"profile [bold]{planned.profile.name}[/]: until each interval is within +-{target:.0%}, "
-        f"{units.counted(planned.threads, 'CPU thread')}, seed {planned.seed}"
+        f"profile [bold]{planned.profile.name}[/]: until each interval is within "
+        f"+-{units.percent(target)}, {units.counted(planned.threads, 'CPU thread')}, seed {planned.seed}"
     )
     out.print(
         f"estimated [bold]{units.duration(estimate.low_s)} to {units.duration(estimate.high_s)}[/]"
@@ -332,7 +332,7 @@ def _half_width(value: Metric) -> str:
         return "[dim]-[/]"
     if value.interval is None:
         return "[dim]?[/]"
-    return f"{stats.relative_half_width(value.interval):.1%}"
+    return units.percent(stats.relative_half_width(value.interval))
 
 
 def _interval(value: Metric) -> str:

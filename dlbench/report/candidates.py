@@ -128,7 +128,7 @@ def share(value: float | None) -> str:
     """A share of simulated outcomes in words."""
     if value is None:
         return "no limit"
-    return "over 99 %" if value > 0.99 else "under 1 %" if value < 0.01 else f"{value:.0%}"  # noqa: PLR2004
+    return "over 99 %" if value > 0.99 else "under 1 %" if value < 0.01 else units.percent(value)  # noqa: PLR2004
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - any value of the recommendation

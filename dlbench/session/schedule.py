@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from dlbench.core import stats
 from dlbench.core.metrics import trial_seconds_per_sample
 from dlbench.core.types import Absent, Case, Plan, Trial
+from dlbench.core.units import percent
 from dlbench.paired.standing import standings
 from dlbench.session.pairs import next_of_pairs, next_round, pairs_stop_reason
 
@@ -105,10 +106,10 @@ def stop_reason(
         half_width = precision(plan, own)
         target = plan.profile.target_half_width
         if half_width is not None and half_width <= target:
-            return f"precise to +-{half_width:.1%} after {n} trials (target {target:.0%})"
+            return f"precise to +-{percent(half_width)} after {n} trials (target {percent(target)})"
     if n >= looks[-1]:
         target = plan.profile.target_half_width
-        return f"all {n} trials done without reaching the target of {target:.0%}"
+        return f"all {n} trials done without reaching the target of {percent(target)}"
     return None
 
 

@@ -349,6 +349,7 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     assert "Plan: 2 cases" in done.stdout
     assert "the fake adapter does not run bf16 on fake" in done.stdout
     assert "estimated" in done.stdout
+    assert "until each interval is within +-5.0 %" in " ".join(done.stdout.split())
     assert not out.exists()
     plan = json.loads(dlbench("run", "fake", "-f", "fake", "-n", "--json").stdout)
     assert len(plan["cases"]) == 2

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dlbench.core.recommendation import Step
+from dlbench.core.units import percent
 
 READ = "2026-11-25"
 
@@ -194,7 +195,8 @@ def steps() -> tuple[Step, ...]:
         *ranges,
         Step(
             name="planned utilisation",
-            value=f"{UTILISATION_SERVED:.0%} of a measured rate, {UTILISATION_DERIVED:.0%} of another",
+            value=f"{percent(UTILISATION_SERVED)} of a measured rate, "
+            f"{percent(UTILISATION_DERIVED)} of another",
             formula="rate / (instances x rate of one)",
             source="head-room for bursts and a failed instance",
             as_of=READ,
@@ -208,7 +210,7 @@ def steps() -> tuple[Step, ...]:
         ),
         Step(
             name="usable memory",
-            value=f"{USABLE_MEMORY:.0%} of a GPU's, {USABLE_HOST_MEMORY:.0%} of a host's",
+            value=f"{percent(USABLE_MEMORY)} of a GPU's, {percent(USABLE_HOST_MEMORY)} of a host's",
             formula="data sheet x share",
             source="what driver and context keep",
             as_of=READ,

@@ -19,7 +19,7 @@ from dlbench.analysis.recommend.simulate import Floats
 from dlbench.analysis.recommend.solve import Judged
 from dlbench.core.recommendation import BuyOrRent, Need, OwnedMachine
 from dlbench.core.types import Absent, Estimated
-from dlbench.core.units import compact
+from dlbench.core.units import compact, percent
 
 RAREST_TOLD = 0.005
 """Of outcomes; less would be told as 0 %."""
@@ -94,5 +94,5 @@ def _hours(hours: Estimated, p_pays: float) -> str:
     """So many, with their ends; beyond the hours that a month has there is none."""
     low, mid, high = map(compact, (hours.interval.low, hours.value, hours.interval.high))
     if hours.interval.high > HOURS_A_MONTH:
-        return f"{mid} hours ({low} or more, and never in {1 - p_pays:.0%} of outcomes)"
+        return f"{mid} hours ({low} or more, and never in {percent(1 - p_pays)} of outcomes)"
     return f"{mid} hours" if low == high else f"{mid} hours ({low} to {high})"

@@ -44,7 +44,7 @@ from dlbench.core.types import (
     Policy,
     Precision,
 )
-from dlbench.core.units import compact
+from dlbench.core.units import compact, percent
 
 REPEAT_ON_SAME = 0.03
 """Two machines of one type differ by a few percent, and a month later too."""
@@ -302,7 +302,7 @@ def _seen_step(found: Agreed, margin: float) -> Step:
         name="throughput",
         value=f"{compact(best.rate.value, 4)} samples/s ({best.case.label})",
         formula=f"measured, {trials}; "
-        f"+-{max(margin, REPEAT_OF_NOISY) if flagged else margin:.0%} for another machine"
+        f"+-{percent(max(margin, REPEAT_OF_NOISY) if flagged else margin)} for another machine"
         + (" and a noisy one" if flagged else ""),
         source=f"document {best.run.run_id}",
         as_of=best.run.created_utc[:10],

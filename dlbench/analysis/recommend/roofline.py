@@ -16,7 +16,7 @@ from dlbench.analysis.recommend.job import OPTIMIZER_BYTES, Job
 from dlbench.core.catalog import Accelerator, Catalog, Offer
 from dlbench.core.recommendation import Constraint, Need, Refusal
 from dlbench.core.types import Absent, Mode, Precision
-from dlbench.core.units import compact
+from dlbench.core.units import compact, percent
 
 ACTIVATION_PASSES = {Mode.TRAINING: 6.0, Mode.INFERENCE: 2.0}
 """An output is written and read at least; a backward pass does so twice more, with its gradients."""
@@ -133,8 +133,8 @@ def _bound(
         step_s=step_s,
         formula=(
             f"batch {batch} / ({batch} x ({compact(job.flops / 1e9, 4)} GFLOP / "
-            f"({compact(tflops.mid, 4)} TFLOPS x {share.mid:.0%}) + {compact(each_mb)} MB / "
-            f"({compact(gb_per_s.mid, 4)} GB/s x {reached.mid:.0%})) + "
+            f"({compact(tflops.mid, 4)} TFLOPS x {percent(share.mid)}) + {compact(each_mb)} MB / "
+            f"({compact(gb_per_s.mid, 4)} GB/s x {percent(reached.mid)})) + "
             f"{compact(step_s * 1e3)} ms of parameters{host_words})"
         ),
         source="; ".join(

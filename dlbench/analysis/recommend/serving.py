@@ -23,7 +23,7 @@ from dlbench.core import metrics
 from dlbench.core.catalog import Amount
 from dlbench.core.recommendation import Constraint, Evidence, Need, Refusal, Step
 from dlbench.core.types import LATENCY_LIMIT_OPTION, Absent, Estimated, Metric, Policy, Scenario
-from dlbench.core.units import compact
+from dlbench.core.units import compact, percent
 
 SERVICES_A_LATENCY = 2.0
 """A request that just missed a batch waits for that one and then for its own."""
@@ -95,7 +95,7 @@ def serving(  # noqa: PLR0913 - the parts of one candidate
         instances,
         energy_words=lambda: (
             f"{instances} x ({estimate.power_words(choice, draws, NOT_METERED)}); "
-            f"{IDLE_SHARE:.0%} of an accelerator's power while it waits"
+            f"{percent(IDLE_SHARE)} of an accelerator's power while it waits"
         ),
     )
 
@@ -109,8 +109,9 @@ def serving(  # noqa: PLR0913 - the parts of one candidate
                 name="instances",
                 value=str(instances),
                 formula=(
-                    f"{wanted:g} requests/s / ({compact(sure, 4)}, which {need.confidence:.0%} of "
-                    f"outcomes reach, x {capacity.utilisation:.0%} planned utilisation), rounded up"
+                    f"{wanted:g} requests/s / ({compact(sure, 4)}, which "
+                    f"{percent(need.confidence)} of outcomes reach, x "
+                    f"{percent(capacity.utilisation)} planned utilisation), rounded up"
                     + (", and a spare for a spot instance that is taken away" if spare else "")
                 ),
                 source="above",

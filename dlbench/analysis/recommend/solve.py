@@ -11,7 +11,7 @@ from dlbench.analysis.recommend.estimate import Simulated
 from dlbench.analysis.recommend.simulate import quantiles
 from dlbench.core.recommendation import Candidate, Constraint, Evidence, Need, Refusal
 from dlbench.core.types import Absent, Objective
-from dlbench.core.units import compact
+from dlbench.core.units import compact, percent
 
 RANK = {tier: i for i, tier in enumerate(Evidence)}
 
@@ -121,7 +121,7 @@ def _over_budget(judged: Judged, need: Need, sure: str) -> Refusal | None:
 
 def broken(judged: Judged, need: Need) -> Refusal | None:
     """The first limit that is not kept with the need's confidence, and by how much."""
-    sure = f"{need.confidence:.0%} of outcomes"
+    sure = f"{percent(need.confidence)} of outcomes"
     if need.deadline_h is not None and judged.sure_h > need.deadline_h:
         return Refusal(
             Constraint.DEADLINE,

@@ -21,7 +21,7 @@ from dlbench.core.recommendation import (
     Step,
 )
 from dlbench.core.types import Absent, Metric, Objective, Policy
-from dlbench.core.units import compact
+from dlbench.core.units import compact, percent
 
 MOST_PRICE_FACTOR = 100.0
 PRICE_STEPS = 40
@@ -61,7 +61,7 @@ CENT = 0.01
 
 def share(value: float) -> str:
     """A share of simulated outcomes, which is never all of what can happen."""
-    return "over 99 %" if value > NEARLY_ALL else f"{value:.0%}"
+    return "over 99 %" if value > NEARLY_ALL else percent(value)
 
 
 NEARLY_ALL = 0.99
@@ -218,7 +218,7 @@ def worse(ratio: float) -> str:
     """As good, 18 % worse, or 9.1 times the pick where percents get long."""
     if ratio < LEVEL:
         return "as good as the pick"
-    return f"{ratio - 1:.0%} worse" if ratio < TWICE else f"{compact(ratio)} times the pick"
+    return f"{percent(ratio - 1)} worse" if ratio < TWICE else f"{compact(ratio)} times the pick"
 
 
 LEVEL, TWICE = 1.005, 2.0
@@ -363,7 +363,8 @@ def _price_rise(pick: Judged, judged: Sequence[Judged], need: Need) -> Flip | No
         value=price * high,
         new_pick=_name(other),
         sentence=(
-            f"Above {compact(price * high, 4)} USD/h ({high - 1:+.1%}) for the pick: {_name(other)}."
+            f"Above {compact(price * high, 4)} USD/h (+{percent(high - 1)}) for the pick: "
+            f"{_name(other)}."
         ),
     )
 
@@ -392,7 +393,8 @@ def _price_fall(pick: Judged, judged: Sequence[Judged], need: Need) -> Flip | No
         value=price * low,
         new_pick=_name(rival),
         sentence=(
-            f"Below {compact(price * low, 4)} USD/h ({low - 1:+.1%}) for {_name(rival)}: that one."
+            f"Below {compact(price * low, 4)} USD/h ({percent(low - 1)}) for {_name(rival)}: "
+            "that one."
         ),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -46,8 +47,9 @@ from dlbench.core.types import (
     Precision,
     Scenario,
 )
-from dlbench.core.units import compact
+from dlbench.core.units import compact, percent
 from dlbench.frameworks import onnxruntime
+from dlbench.store import codec
 from tests import recommending as r
 
 
@@ -1049,14 +1051,14 @@ def test_what_pays_in_some_outcomes_only_says_in_how_many() -> None:
     mid = value(buying(9600.0)[1].break_even_h_per_month)
     _, often = buying(9600.0 * 700 / mid)
     assert 0.5 < (often.p_pays or 0) < 0.95
-    never = f"and never in {1 - (often.p_pays or 0):.0%} of outcomes) of its work"
+    never = f"and never in {percent(1 - (often.p_pays or 0))} of outcomes) of its work"
     assert value(often.break_even_h_per_month) == pytest.approx(700)
     assert "desk pays from about 700 hours (" in often.sentence
     assert never in often.sentence
     _, seldom = buying(9600.0 * 760 / mid)
     assert 0.05 < (seldom.p_pays or 0) < 0.5
     assert isinstance(seldom.break_even_h_per_month, Absent)
-    share = f"{seldom.p_pays:.0%} of outcomes only; in the middle of them 1,216 USD"
+    share = f"{percent(seldom.p_pays or 0)} of outcomes only; in the middle of them 1,216 USD"
     assert f"desk pays against aws l4.small (us-east-1) in {share}" in seldom.sentence
     assert "which 760 hours of work would save, and a month has 730" in seldom.sentence
 
@@ -1066,7 +1068,7 @@ def test_an_hour_that_saves_nothing_in_some_outcomes_has_hours_without_end() -> 
     answer, found = buying(100.0, tariff_usd_per_kwh=5.0)
     assert isinstance(found.break_even_h_per_month, Estimated)
     assert found.break_even_h_per_month.interval.high == math.inf
-    assert "hours (2.23 or more, and never in 17% of outcomes) of its work" in found.sentence
+    assert "hours (2.23 or more, and never in 17 % of outcomes) of its work" in found.sentence
     (plain,) = show_recommend.plain(asdict(answer))["buy_or_rent"]
     assert plain["break_even_h_per_month"]["interval"]["high"] == "unlimited"
     assert plain["p_pays"] == found.p_pays
@@ -1476,13 +1478,28 @@ def test_a_services_cost_is_a_months_wherever_it_is_told() -> None:
     assert answer.binding[0].endswith(" USD a month.")
 
 
+def test_percent_is_written_one_way() -> None:
+    """In every sentence and formula of an answer, as "over 99 %" beside them."""
+    assert [words.share(x) for x in (0.91, 0.995, 0.05)] == ["91 %", "over 99 %", "5.0 %"]
+    asked = r.serve(requests_per_s=2000.0, p99_ms=500.0)
+    for answer in (r.ask(asked, r.of(r.offer())), served_and_told()):
+        told = str(codec.to_plain(answer))
+        assert " %" in told
+        assert re.search(r"\d%", told) is None
+
+
+def served_and_told() -> Recommendation:
+    """Of a measured rate, with its margins."""
+    return r.ask(served(), r.of(r.offer()), server_case(200.0, 50.0))
+
+
 def test_hardware_that_is_level_is_told_so() -> None:
     """Not "0 % worse"."""
     assert [words.worse(x) for x in (1.0, 1.004, 1.006, 1.18, 2.5, 13_000.0)] == [
         "as good as the pick",
         "as good as the pick",
-        "1% worse",
-        "18% worse",
+        "0.60 % worse",
+        "18 % worse",
         "2.5 times the pick",
         "13,000 times the pick",
     ]
@@ -1682,9 +1699,11 @@ def test_a_measured_server_rate_says_how_many_instances() -> None:
     sure = 200 * 0.9 ** (1.2816 / 1.6449)
     assert pick.n_instances == math.ceil(900 / (sure * 0.8)) == 7
     assert value(pick.cost_usd) == pytest.approx(7 * 0.8 * 730, rel=1e-6)
-    assert "80% planned utilisation" in next(s.formula for s in pick.trail if s.name == "instances")
+    assert "80 % planned utilisation" in next(
+        s.formula for s in pick.trail if s.name == "instances"
+    )
     assert any(s.startswith("Instances: 7 = 900 requests/s / (") for s in answer.reasons)
-    assert any("x 80% planned utilisation" in s for s in answer.reasons)
+    assert any("x 80 % planned utilisation" in s for s in answer.reasons)
     assert "measured, server scenario" in next(
         s.formula for s in pick.trail if s.name == "rate within the limit"
     )
@@ -1771,7 +1790,7 @@ def test_derived_capacity_keeps_twice_the_service_time_within_the_limit() -> Non
     assert loose.n_instances < tight.n_instances
     for pick, limit_s in ((loose, 0.5), (tight, 0.12)):
         assert value(pick.latency_p99_s) <= limit_s
-        assert "60% planned utilisation" in next(
+        assert "60 % planned utilisation" in next(
             s.formula for s in pick.trail if s.name == "instances"
         )
     answer = r.ask(r.serve(p99_ms=1.0), r.of(r.offer()))

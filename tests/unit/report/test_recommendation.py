@@ -166,7 +166,7 @@ def test_what_is_not_finite_is_null_in_the_saved_answer() -> None:
 
 @pytest.mark.parametrize(
     ("share", "words"),
-    [(None, "no limit"), (0.93, "93%"), (0.999, "over 99 %"), (0.0, "under 1 %")],
+    [(None, "no limit"), (0.93, "93 %"), (0.999, "over 99 %"), (0.0, "under 1 %")],
 )
 def test_shares_are_not_overstated(share: float | None, words: str) -> None:
     """No simulation shows certainty."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -76,7 +77,10 @@ def test_a_noisy_case_goes_on_to_the_last_look_while_a_quiet_one_rests() -> None
     measured = [t.case_id for t in trials if t.role == "measure"]
     assert (measured.count(A.case_id), measured.count(B.case_id)) == (3, 8)
     reason = schedule.stop_reason(plan, B, trials)
-    assert reason == "all 8 trials done without reaching the target of 5%"
+    assert reason == "all 8 trials done without reaching the target of 5.0 %"
+    quiet = schedule.stop_reason(plan, A, trials)
+    assert quiet is not None
+    assert re.fullmatch(r"precise to \+-[\d.]+ % after 3 trials \(target 5\.0 %\)", quiet)
 
 
 def test_a_failed_trial_ends_its_case_only() -> None:
