@@ -118,6 +118,7 @@ rule("every quantity has readings, no more than there are times, and times are i
     sound.columns_fit
 )
 rule("every case has batches of one sample or more")(sound.batches_positive)
+rule("when each monitored program ran is known")(sound.programs_timed)
 rule("the profile says at how many trials a case may stop")(sound.looks_stated)
 rule("every number is of a size that something can have")(sound.sizes_possible)
 

@@ -28,6 +28,7 @@ def problems(run: Run) -> Iterator[str]:
         workloads_described,
         batches_positive,
         looks_stated,
+        programs_timed,
         durations_positive,
         columns_fit,
         sizes_possible,
@@ -55,6 +56,14 @@ def looks_stated(run: Run) -> Iterator[str]:
     looks = run.plan.profile.looks
     if run.results and (not looks or min(looks) < 1):
         yield f"the profile {run.plan.profile.name} stops at {list(looks) or 'no'} trials"
+
+
+def programs_timed(run: Run) -> Iterator[str]:
+    """When each monitored program ran is known: its window, which ends after it starts."""
+    for program in run.monitored:
+        found = [w for w in program.windows if w.name == "energy"]
+        if len(found) != 1 or found[0].end_s < found[0].start_s:
+            yield f"{program.name} was monitored, and not in one window that ends after it starts"
 
 
 def durations_positive(run: Run) -> Iterator[str]:

@@ -14,6 +14,7 @@ from dlbench.core.types import (
     CaseResult,
     Check,
     Column,
+    Monitored,
     Outcome,
     OutcomeKind,
     Run,
@@ -77,6 +78,19 @@ def _case(**changes: Any) -> Run:
     return replace(RUN, plan=replace(RUN.plan, cases=cases), results=(first, *RUN.results[1:]))
 
 
+def _monitored(windows: tuple[Window, ...]) -> Monitored:
+    return Monitored(
+        name="train.py",
+        command=("python", "train.py"),
+        started_utc="2026-01-01T00:00:00Z",
+        exit_code=0,
+        cpu_s=1.0,
+        windows=windows,
+        host=(),
+        devices=(),
+    )
+
+
 VIOLATIONS: dict[str, Run] = {
     "cases_complete": replace(
         RUN, plan=replace(RUN.plan, cases=(*RUN.plan.cases, RUN.plan.cases[0]))
@@ -126,6 +140,7 @@ VIOLATIONS: dict[str, Run] = {
     "latency_limits_hold": _server(limit_ms="1"),
     "durations_positive": _trial(energy=(Value(start_s=0.0, duration_s=0.0, n_samples=2),)),
     "batches_positive": _case(batch_size=0),
+    "programs_timed": replace(RUN, monitored=(_monitored(windows=()),)),
     "looks_stated": replace(
         RUN, plan=replace(RUN.plan, profile=replace(RUN.plan.profile, looks=()))
     ),
@@ -244,6 +259,17 @@ def test_what_cannot_be_divided_by_or_looked_up_is_a_failed_rule(
     failed = {c.rule: c.detail for c in check.check_run(run) if c.passed is False}
     assert list(failed) == rules
     assert failed[rules[0]].startswith(says)
+
+
+def test_a_monitored_program_has_the_window_in_which_it_ran() -> None:
+    """One that ends before it starts is none."""
+    (rule, _) = check.RULES["programs_timed"]
+    whole = Window(name="energy", start_s=1.0, end_s=2.0)
+    back = replace(whole, end_s=0.5)
+    assert list(rule(replace(RUN, monitored=(_monitored((whole,)),)))) == []
+    assert list(rule(replace(RUN, monitored=(_monitored((back,)),)))) == [
+        "train.py was monitored, and not in one window that ends after it starts"
+    ]
 
 
 def test_a_rule_that_cannot_be_computed_has_failed_and_says_by_what() -> None:
