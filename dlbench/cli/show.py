@@ -105,7 +105,8 @@ def plan(planned: Plan, estimate: TimeEstimate) -> None:
     target = planned.profile.target_half_width
     out.print(
         f"profile [bold]{planned.profile.name}[/]: until each interval is within "
-        f"+-{units.percent(target)}, {units.counted(planned.threads, 'CPU thread')}, seed {planned.seed}"
+        f"+-{units.percent(target)}, {units.counted(planned.threads, 'CPU thread')}, "
+        f"seed {planned.seed}"
     )
     out.print(
         f"estimated [bold]{units.duration(estimate.low_s)} to {units.duration(estimate.high_s)}[/]"
