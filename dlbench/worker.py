@@ -26,7 +26,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dlbench import own_models, workloads
 from dlbench.core import registry, tracks
@@ -55,6 +55,7 @@ from dlbench.measure import conditions, energy, evidence, gate, loadgen, sampler
 Emit = Callable[[dict[str, Any]], None]
 
 Fact = str | int | float | bool | Absent
+Done = TypeVar("Done")
 
 PR_SET_PDEATHSIG = 1
 """linux/prctl.h: the signal this process gets when its parent dies."""
@@ -107,30 +108,38 @@ def _tried(request: TrialRequest, emit: Emit, closing: contextlib.ExitStack) -> 
         started_utc=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         outcome=Outcome(kind=OutcomeKind.OK),
     )
+    return _attempt(
+        lambda: _measure(request, trial, emit, closing),
+        lambda error: _sent(_failed(trial, error, request.case), emit),
+    )
+
+
+def _attempt(work: Callable[[], Done], otherwise: Callable[[Exception], Done]) -> Done:
+    """The worker's border: whatever a subject raises becomes what is told instead."""
     try:
-        return _measure(request, trial, emit, closing)
-    except ModelError as error:
-        failed = replace(trial, outcome=_of_subject_error(error), log=_traceback())
-    except SubjectError as error:
-        failed = replace(trial, outcome=_of_subject_error(error))
-    except MemoryError as error:
+        return work()
+    except Exception as error:  # noqa: BLE001 - the border
+        return otherwise(error)
+
+
+def _failed(trial: Trial, error: Exception, case: Case) -> Trial:
+    """The trial with the outcome that an exception is; called while that is handled."""
+    if isinstance(error, SubjectError):
+        log = _traceback() if isinstance(error, ModelError) else trial.log
+        return replace(trial, outcome=_of_subject_error(error), log=log)
+    if isinstance(error, MemoryError):
         message = f"the process could not allocate memory: {error}".removesuffix(": ")
-        failed = replace(
-            trial,
-            outcome=Outcome(
-                kind=OutcomeKind.OOM_HOST, message=message, advice="Use a smaller --batch-size."
-            ),
-        )
-    except Exception as error:  # noqa: BLE001 - the border: every failure becomes an outcome
-        message = f"{type(error).__name__}: {error}"
-        outcome = Outcome(
-            kind=OutcomeKind.ERROR,
-            detail=type(error).__name__,
-            message=message[:MESSAGE_CHARACTERS],
-            advice="The traceback is in the trial's log." + _without_compiler(request.case),
-        )
-        failed = replace(trial, outcome=outcome, log=_traceback())
-    return _sent(failed, emit)
+        advice = "Use a smaller --batch-size."
+        outcome = Outcome(kind=OutcomeKind.OOM_HOST, message=message, advice=advice)
+        return replace(trial, outcome=outcome)
+    message = f"{type(error).__name__}: {error}"
+    outcome = Outcome(
+        kind=OutcomeKind.ERROR,
+        detail=type(error).__name__,
+        message=message[:MESSAGE_CHARACTERS],
+        advice="The traceback is in the trial's log." + _without_compiler(case),
+    )
+    return replace(trial, outcome=outcome, log=_traceback())
 
 
 def _sent(trial: Trial, emit: Emit) -> Trial:
@@ -219,10 +228,7 @@ def _known(fact: Fact) -> Fact:
 
 def _close(subject: Subject) -> None:
     """Release the device; the trial is out, and the process ends next whatever happens here."""
-    try:
-        subject.close()
-    except Exception:  # noqa: BLE001 - a framework's own
-        traceback.print_exc()
+    _attempt(subject.close, lambda _: traceback.print_exc())
 
 
 def _sent_with_energy(
@@ -240,7 +246,8 @@ def _sent_with_energy(
         return _sent(done, watch.emit)
     why = "the worker did not get to the end of its energy windows"
     _sent(_without_energy(done, why), watch.emit)
-    try:
+
+    def with_energy() -> Trial:
         record, facts = _energy(subject, request, samples, watch.progress)
         lost = ("telemetry_lost",) if tracks.telemetry_lost(record.readings) else ()
         whole = replace(
@@ -252,9 +259,12 @@ def _sent_with_energy(
             flags=(*done.flags, *lost),
         )
         return _sent(whole, watch.emit)
-    except Exception as error:  # noqa: BLE001 - the timing stands, whatever ends the energy
-        why = f"its energy windows raised {type(error).__name__}: {error}"[:MESSAGE_CHARACTERS]
-        return _sent(replace(_without_energy(done, why), log=_traceback()), watch.emit)
+
+    def without(error: Exception) -> Trial:
+        raised = f"its energy windows raised {type(error).__name__}: {error}"[:MESSAGE_CHARACTERS]
+        return _sent(replace(_without_energy(done, raised), log=_traceback()), watch.emit)
+
+    return _attempt(with_energy, without)
 
 
 def _without_energy(done: Trial, why: str) -> Trial:

@@ -66,7 +66,7 @@ class Progress:
         self._plan, self._trials = plan, trials
         again = f", {len(trials)} trials already there" if trials else ""
         self._out.print(
-            f"run [bold]{show.clean(run_id)}[/]: {len(plan.cases)} cases, "
+            f"run [bold]{show.clean(run_id)}[/]: {units.counted(len(plan.cases), 'case')}, "
             f"profile {plan.profile.name}{again}"
         )
         for problem in problems:

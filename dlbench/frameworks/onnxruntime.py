@@ -272,11 +272,14 @@ class OnnxSubject(_subject.Runtime):
             )
         return session
 
-    def _tf32(self) -> bool:
-        """Whether the session's first provider computes in TF32, as it tells; the CPU's has none."""
-        provider = self._session.get_providers()[0]
-        options = self._session.get_provider_options()[provider]
-        return str(options.get("use_tf32", "0")) == "1"
+    def _tf32(self) -> bool | Absent:
+        """Whether the session computes in TF32, as its CUDA provider tells; the CPU's has none."""
+        if not self._cuda:
+            return False
+        told = self._session.get_provider_options()["CUDAExecutionProvider"].get("use_tf32")
+        if told is None:
+            return Absent(reason="ONNX Runtime's CUDA provider does not say whether TF32 is on")
+        return str(told) == "1"
 
     def _resident(self, arrays: Sequence[Any]) -> list[Any]:
         place = "cuda" if self._cuda else "cpu"

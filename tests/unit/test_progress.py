@@ -19,6 +19,6 @@ def test_a_resumed_session_says_what_its_journal_has_lost() -> None:
         builders.plan([builders.case()]), "r1", trials, lost
     )
     assert out.getvalue().splitlines() == [
-        "run r1: 1 cases, profile test, 1 trials already there",
+        "run r1: 1 case, profile test, 1 trials already there",
         *(f"journal: {problem}" for problem in lost),
     ]

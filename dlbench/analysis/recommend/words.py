@@ -340,6 +340,14 @@ def _repriced(
     )
 
 
+def _turn(holds: Callable[[float], bool], kept: float, lost: float) -> tuple[float, float]:
+    """Factors on both sides of where it turns: the last that holds, and the first that does not."""
+    for _ in range(PRICE_STEPS):
+        mid = (kept * lost) ** 0.5
+        kept, lost = (mid, lost) if holds(mid) else (kept, mid)
+    return kept, lost
+
+
 def _price_rise(pick: Judged, judged: Sequence[Judged], need: Need) -> Flip | None:
     """The smallest rise of the pick's price at which it is no longer the pick."""
     price = pick.candidate.price_usd_per_h
@@ -353,10 +361,7 @@ def _price_rise(pick: Judged, judged: Sequence[Judged], need: Need) -> Flip | No
 
     if still(MOST_PRICE_FACTOR):
         return None
-    low, high = 1.0, MOST_PRICE_FACTOR
-    for _ in range(PRICE_STEPS):
-        mid = (low * high) ** 0.5
-        low, high = (mid, high) if still(mid) else (low, mid)
+    _, high = _turn(still, 1.0, MOST_PRICE_FACTOR)
     other = at(high)
     return Flip(
         change="price of the pick",
@@ -382,12 +387,9 @@ def _price_fall(pick: Judged, judged: Sequence[Judged], need: Need) -> Flip | No
     def wins(factor: float) -> bool:
         return _same(at(factor), rival)
 
-    low, high = 1 / MOST_PRICE_FACTOR, 1.0
-    if not wins(low):
+    if not wins(1 / MOST_PRICE_FACTOR):
         return None
-    for _ in range(PRICE_STEPS):
-        mid = (low * high) ** 0.5
-        low, high = (mid, high) if wins(mid) else (low, mid)
+    low, _ = _turn(wins, 1 / MOST_PRICE_FACTOR, 1.0)
     return Flip(
         change="price of a rival",
         value=price * low,
