@@ -70,9 +70,13 @@ def main() -> None:
     _die_with(request.parent_pid)
     faulthandler.enable()
     descriptor = int(sys.argv[sys.argv.index("--events") + 1])
+    measured = os.getpid()
     with os.fdopen(descriptor, "w", encoding="utf-8", buffering=1) as pipe:
 
         def emit(event: dict[str, Any]) -> None:
+            if os.getpid() != measured:
+                # The user's code forked, and this copy came back: it must not be measured beside us.
+                os._exit(0)
             pipe.write(json.dumps(event, allow_nan=False) + "\n")
 
         run_trial(request, emit)
@@ -125,7 +129,9 @@ def _attempt(work: Callable[[], Done], otherwise: Callable[[Exception], Done]) -
 def _failed(trial: Trial, error: Exception, case: Case) -> Trial:
     """The trial with the outcome that an exception is; called while that is handled."""
     if isinstance(error, SubjectError):
-        log = _traceback() if isinstance(error, ModelError) else trial.log
+        # Of a model of the user's own: what it raised, without the way to it through dlbench.
+        cause = error.__cause__ or error
+        log = _traceback(cause) if isinstance(error, ModelError) else trial.log
         return replace(trial, outcome=_of_subject_error(error), log=log)
     if isinstance(error, MemoryError):
         message = f"the process could not allocate memory: {error}".removesuffix(": ")
@@ -139,7 +145,7 @@ def _failed(trial: Trial, error: Exception, case: Case) -> Trial:
         message=message[:MESSAGE_CHARACTERS],
         advice="The traceback is in the trial's log." + _without_compiler(case),
     )
-    return replace(trial, outcome=outcome, log=_traceback())
+    return replace(trial, outcome=outcome, log=_traceback(error))
 
 
 def _sent(trial: Trial, emit: Emit) -> Trial:
@@ -148,8 +154,8 @@ def _sent(trial: Trial, emit: Emit) -> Trial:
     return trial
 
 
-def _traceback() -> str:
-    return traceback.format_exc()[-LOG_CHARACTERS:]
+def _traceback(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))[-LOG_CHARACTERS:]
 
 
 def _without_compiler(case: Case) -> str:
@@ -262,7 +268,7 @@ def _sent_with_energy(
 
     def without(error: Exception) -> Trial:
         raised = f"its energy windows raised {type(error).__name__}: {error}"[:MESSAGE_CHARACTERS]
-        return _sent(replace(_without_energy(done, raised), log=_traceback()), watch.emit)
+        return _sent(replace(_without_energy(done, raised), log=_traceback(error)), watch.emit)
 
     return _attempt(with_energy, without)
 

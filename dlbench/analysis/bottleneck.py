@@ -7,8 +7,8 @@ files: what the second costs over the first is the copy, what the third costs ov
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 from dlbench.analysis import compare
 from dlbench.analysis.compare import Comparison
@@ -34,11 +34,8 @@ class Bottleneck:
 
     @property
     def sentence(self) -> str:
-        """In words."""
-        case = self.case
-        what = (
-            f"{case.workload} {case.mode}, {case.framework}, {case.device}, batch {case.batch_size}"
-        )
+        """In words; a run may have its case in several precisions and policies."""
+        what = self.case.label
         if self.name == "compute":
             return f"{what}: bound by compute; inputs arrive in time"
         if self.name == "cannot tell":
@@ -46,6 +43,11 @@ class Bottleneck:
         return (
             f"{what}: bound by {self.name}; {COSTS[self.name]} cost {self.share:.0%} of each step"
         )
+
+
+def plain(found: Bottleneck) -> dict[str, Any]:
+    """As ``--json`` prints it: the case, what bounds it, and both in words."""
+    return {**asdict(found), "sentence": found.sentence}
 
 
 def find(run: Run) -> tuple[Bottleneck, ...]:

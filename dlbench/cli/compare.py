@@ -72,7 +72,8 @@ def compare(
     table = matrix(runs, pairs) if len(runs) >= LEAST_COLUMNS else None
     if json:
         energy = {run.run_id: show_telemetry.energy_as_plain(run) for run in runs}
-        show.as_json({**_plain(pairs, comparisons, table), "energy": energy})
+        bounds = [bottleneck.plain(b) for run in runs for b in bottleneck.find(run)]
+        show.as_json({**_plain(pairs, comparisons, table), "energy": energy, "bottlenecks": bounds})
     elif markdown:
         show.line(show_compare.markdown(pairs, comparisons, table))
     else:

@@ -405,13 +405,14 @@ def _show(finished: Finished, *, reported: bool) -> None:
 
 def _summary(finished: Finished, page: Path | None) -> dict[str, Any]:
     """What was measured, as ``--json`` prints it."""
+    from dlbench.analysis import bottleneck, noise, policies
     from dlbench.analysis import compare as comparing
-    from dlbench.analysis import noise, policies
     from dlbench.cli import show
 
     run_ = finished.run
+    bounds = [bottleneck.plain(b) for b in bottleneck.find(run_)]
     slower = [policies.sentence(c) for c in policies.slower_tuned(comparing.within(run_))]
-    found = {"noise": noise.plain(noise.noise(run_)), "slower_tuned": slower}
+    found = {"noise": noise.plain(noise.noise(run_)), "slower_tuned": slower, "bottlenecks": bounds}
     paths = {"path": str(finished.path), "report": None if page is None else str(page)}
     return {**show.run_summary(run_), **found, **paths, "interrupted": finished.interrupted}
 

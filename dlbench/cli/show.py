@@ -18,6 +18,7 @@ from dlbench.core.types import (
     Measured,
     Metric,
     Mode,
+    OutcomeKind,
     Plan,
     Run,
     Skip,
@@ -160,11 +161,14 @@ def run_table(run: Run) -> None:
         out.print(f"[dim]energy:[/] {clean(reason)}", soft_wrap=True)
     for result in run.results:
         _token_time(result, run)
+        _int8(result, run)
     if any(isinstance(_p99(r, run), Absent) and r.measured for r in run.results):
         out.print("[dim]n small: p99 needs 368 queries a trial (--profile standard or strict)[/]")
+    told: set[str] = set()
     for result in run.results:
         if not result.outcome.ok:
             _failure(result)
+            _log(result, told)
     skips(run.plan.skips)
     moved = drift.of(run)
     if not isinstance(moved, Absent) and drift.drifted(moved):
@@ -192,6 +196,17 @@ def _token_time(result: CaseResult, run: Run) -> None:
     value = metrics.compute(f"{name}_s", result, run)
     shown = value.reason if isinstance(value, Absent) else units.duration(value.value)
     words = f"{metrics.LATENCY_NAMES[name]} of {result.case.label}: {shown}"
+    console().print(clean(words), soft_wrap=True)
+
+
+def _int8(result: CaseResult, run: Run) -> None:
+    """What a speed in int8 costs in accuracy, and how much of the model it is of."""
+    drift, share = (metrics.compute(n, result, run) for n in ("int8_drift_ratio", "int8_share"))
+    if isinstance(drift, Absent):
+        return
+    words = f"{result.case.label}: outputs moved by {units.percent(drift.value)} of their spread"
+    if not isinstance(share, Absent):
+        words += f"; {units.percent(share.value)} of its operations are in int8"
     console().print(clean(words), soft_wrap=True)
 
 
@@ -402,6 +417,25 @@ def _failure(result: CaseResult) -> None:
         f"{clean(outcome.message or outcome.detail)}{advice}",
         soft_wrap=True,
     )
+
+
+LOGGED = (OutcomeKind.ERROR, OutcomeKind.CRASHED, OutcomeKind.TIMEOUT)
+"""Outcomes of which the trial's log may say more than their sentence."""
+
+LOG_LINES = 12
+"""A traceback's own end; the document has the whole log."""
+
+
+def _log(result: CaseResult, told: set[str]) -> None:
+    """The end of the failed trial's log, once for all cases that failed alike."""
+    if result.outcome.kind not in LOGGED:
+        return
+    log = next((t.log for t in result.trials if not t.outcome.ok and t.log), "")
+    if not log or log in told:
+        return
+    told.add(log)
+    for line in log.splitlines()[-LOG_LINES:]:
+        console().print(f"  [dim]{clean(line)}[/]", soft_wrap=True)
 
 
 def distinct_reasons(run: Run, metric_name: str) -> list[str]:

@@ -27,6 +27,7 @@ from dlbench.core.types import (
     Metric,
     Mode,
     PeakMemory,
+    Precision,
     Run,
     TelemetryLevel,
     Trial,
@@ -300,6 +301,34 @@ def flops_per_s(result: CaseResult, run: Run) -> Metric:
     return _per_trial(
         result, run, lambda s: forward * factor / s, "host clock and the model's FLOPs"
     )
+
+
+# --- int8 -----------------------------------------------------------------------------------
+
+
+@metric(unit="ratio", direction="lower")
+def int8_drift_ratio(result: CaseResult, run: Run) -> Metric:  # noqa: ARG001
+    """How far int8 moves the outputs: root mean square of the differences, over their spread."""
+    return _of_int8(result, "int8_drift")
+
+
+@metric(unit="share", direction="higher")
+def int8_share(result: CaseResult, run: Run) -> Metric:  # noqa: ARG001
+    """Share of the model's operations that are quantised; what is left computes in float32."""
+    return _of_int8(result, "int8_share")
+
+
+def _of_int8(result: CaseResult, fact: str) -> Metric:
+    """What the subjects of an int8 case said of themselves before they were timed."""
+    if result.case.precision is not Precision.INT8:
+        return Absent(reason="the case is not of int8")
+    told = [t.subject.get(fact) for t in result.measured]
+    numbers = [x for x in told if isinstance(x, float)]
+    if numbers:
+        value = statistics.median(numbers)
+        return Measured(value=value, n=len(numbers), source="the model, before it was timed")
+    why = next((x for x in told if isinstance(x, Absent)), None)
+    return why or Absent(reason="no trial stated it")
 
 
 # --- memory ---------------------------------------------------------------------------------

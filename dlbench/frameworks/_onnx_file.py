@@ -282,10 +282,32 @@ def _types(graph: Any) -> dict[str, int]:  # noqa: ANN401
 
 def _flops(model: Any) -> float | Absent:  # noqa: ANN401
     """FLOPs of the forward pass of a batch, multiply and add as two; only products are counted."""
+    counted = _counted(model)
+    return counted if isinstance(counted, Absent) else float(sum(flops for _, flops in counted))
+
+
+def int8_share(onnx: Any, model: Any, sizes: Shapes) -> float | Absent:  # noqa: ANN401
+    """The share of a quantised model's operations that are products of two int8 tensors.
+
+    Static quantisation knows convolutions and dense products; recurrent layers stay in float32.
+    """
+    inferred = _inferred(onnx, model, sizes)
+    counted = _counted(inferred)
+    if isinstance(counted, Absent):
+        return counted
+    nodes = inferred.graph.node
+    dequantised = {x for node in nodes if node.op_type == "DequantizeLinear" for x in node.output}
+    total = sum(flops for _, flops in counted)
+    narrow = sum(flops for node, flops in counted if dequantised.issuperset(node.input[:2]))
+    return narrow / total if total else 0.0
+
+
+def _counted(model: Any) -> list[tuple[Any, float]] | Absent:  # noqa: ANN401
+    """Every product of the graph, with its FLOPs."""
     if model.functions:
         return Absent(reason="functions of an ONNX file's own are not counted")
     shapes = _shapes(model.graph)
-    total = 0.0
+    counted = []
     for node in model.graph.node:
         if node.domain not in ("", "ai.onnx") or node.op_type in UNKNOWN:
             return Absent(reason=f"the products of ONNX's {node.op_type} are not counted")
@@ -293,10 +315,10 @@ def _flops(model: Any) -> float | Absent:  # noqa: ANN401
         if rule is None:
             continue
         try:
-            total += 2.0 * rule(node, shapes)
+            counted.append((node, 2.0 * rule(node, shapes)))
         except KeyError as error:
             return Absent(reason=f"the shape of {error.args[0]} in the file is not known")
-    return total
+    return counted
 
 
 def _shapes(graph: Any) -> dict[str, list[int]]:  # noqa: ANN401

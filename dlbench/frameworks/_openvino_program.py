@@ -32,20 +32,20 @@ def _quantised(
     batches: Sequence[Sequence[Any]],
     settings: Mapping[str, Any],
     private: Path,
-) -> tuple[Any, float | Absent]:
-    """An ONNX file compiled for int8, and how far from the converted model's that moves outputs.
+) -> tuple[Any, float | Absent, float | Absent]:
+    """An ONNX file compiled for int8, how far that moves outputs, and the share quantised.
 
     Raises:
         UnsupportedError: OpenVINO runs none of it in int8 here.
     """
     quantised, core = private / "int8.onnx", ov.Core()
-    onnxruntime.quantise(exact, quantised, batches)
+    share = onnxruntime.quantise(exact, quantised, batches)
     models = (converted, core.read_model(quantised))
     both = [core.compile_model(model, "CPU", settings) for model in models]
     drift = onnxruntime.rms_drift(*(compiled(list(batches[0]))[0] for compiled in both))
     if compute_dtype(both[1]) != "int8":
         raise UnsupportedError("OpenVINO runs no operation of this model in int8 here")
-    return both[1], drift
+    return both[1], drift, share
 
 
 def compute_dtype(compiled: Any) -> str:  # noqa: ANN401
@@ -145,6 +145,7 @@ class Program:
     spec: Mapping[str, Any]
     facts: Facts
     drift: float | Absent
+    share: float | Absent
     narrow: bool
 
     def held(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
@@ -223,6 +224,7 @@ def compiled_for(ov: Any, torch: Any, request: SubjectRequest, n_streams: int) -
     if n_streams > 1:
         settings["PERFORMANCE_HINT"] = "THROUGHPUT"
     drift: float | Absent = Absent(reason="only int8 changes the model's numbers")
+    share: float | Absent = Absent(reason="nothing is quantised")
     narrow = bool(request.spec.get("in_place")) and request.case.precision is Precision.BF16
     with tempfile.TemporaryDirectory(dir=request.scratch) as private:
         exact = request.model_path or Path(private) / "model.onnx"
@@ -239,7 +241,7 @@ def compiled_for(ov: Any, torch: Any, request: SubjectRequest, n_streams: int) -
                 for i in range(0, whole, part.case.batch_size)
             ]
             with _own.derived(part, "quantised"):
-                compiled, drift = _quantised(
+                compiled, drift, share = _quantised(
                     ov, converted, exact, calibration, settings, Path(private)
                 )
         else:
@@ -247,7 +249,13 @@ def compiled_for(ov: Any, torch: Any, request: SubjectRequest, n_streams: int) -
             compiled = ov.Core().compile_model(model, "CPU", settings)
     requests = [compiled.create_infer_request() for _ in range(n_streams)]
     return Program(
-        compiled=compiled, requests=requests, spec=spec, facts=found, drift=drift, narrow=narrow
+        compiled=compiled,
+        requests=requests,
+        spec=spec,
+        facts=found,
+        drift=drift,
+        share=share,
+        narrow=narrow,
     )
 
 

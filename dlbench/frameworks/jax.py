@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from dlbench.core import pip
 from dlbench.core.errors import (
     DeviceOutOfMemoryError,
     HostOutOfMemoryError,
@@ -108,7 +109,8 @@ def open_subject(request: SubjectRequest) -> JaxSubject:
         import keras
     except Exception as error:
         raise MissingDependencyError(
-            f"JAX is installed but does not import: {type(error).__name__}: {error}", INSTALL
+            f"JAX is installed but does not import: {type(error).__name__}: {error}",
+            pip.anew(INSTALL, DISTRIBUTIONS),
         ) from error
     with translated(jax, cuda=request.device.kind == "nvidia"):
         return JaxSubject(jax, keras, request)

@@ -12,6 +12,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from dlbench.core import pip
 from dlbench.core.errors import MissingDependencyError, UnsupportedError
 from dlbench.core.protocols import Capability, SubjectRequest
 from dlbench.core.types import Absent, DataMode, Mode, PeakMemory, Policy, Precision
@@ -75,7 +76,8 @@ def open_subject(request: SubjectRequest) -> KerasSubject:
         import torch
     except Exception as error:
         raise MissingDependencyError(
-            f"Keras or PyTorch does not import: {type(error).__name__}: {error}", INSTALL
+            f"Keras or PyTorch does not import: {type(error).__name__}: {error}",
+            pip.anew(INSTALL, DISTRIBUTIONS),
         ) from error
     with pytorch.translated(torch):
         return KerasSubject(torch, keras, request)

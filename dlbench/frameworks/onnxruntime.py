@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlbench.core import pip, units
 from dlbench.core.errors import (
     DeviceOutOfMemoryError,
     HostOutOfMemoryError,
@@ -114,7 +115,8 @@ def open_subject(request: SubjectRequest) -> OnnxSubject:
         import torch
     except Exception as error:
         raise MissingDependencyError(
-            f"ONNX Runtime or PyTorch does not import: {type(error).__name__}: {error}", INSTALL
+            f"ONNX Runtime or PyTorch does not import: {type(error).__name__}: {error}",
+            pip.anew(INSTALL, DISTRIBUTIONS),
         ) from error
     with translated(cuda=request.device.kind == "nvidia"):
         return OnnxSubject(onnxruntime, torch, request)
@@ -161,6 +163,7 @@ class OnnxSubject(_subject.Runtime):
         self.n_buffers = _seeded.N_BUFFERS
         torch.set_num_threads(request.threads)
         drift: float | Absent = Absent(reason="only int8 changes the model's numbers")
+        share: float | Absent = Absent(reason="nothing is quantised")
         with tempfile.TemporaryDirectory(dir=request.scratch) as private:
             if request.model_path is None:
                 path = Path(private) / "model.onnx"
@@ -175,7 +178,7 @@ class OnnxSubject(_subject.Runtime):
             if case.precision is Precision.INT8:
                 quantised = Path(private) / "int8.onnx"
                 with _own.derived(request, "quantised"):
-                    quantise(path, quantised, batches)
+                    share = quantise(path, quantised, batches)
                 drift = rms_drift(
                     *(self._runner(ort, request, p)(batches[0]) for p in (path, quantised))
                 )
@@ -198,6 +201,7 @@ class OnnxSubject(_subject.Runtime):
             "device": self._session.get_providers()[0],
             "tf32": self._tf32(),
             "int8_drift": drift,
+            "int8_share": share,
             **found,
         }
 
@@ -383,8 +387,8 @@ MASK_FOLLOWERS = ("Add", "Softmax")
 """From a causal mask to the weights of attention, as PyTorch's exporter writes it."""
 
 
-PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-"""Operators of ONNX that hold a model's arithmetic, and run in int8 between int8 tensors."""
+LEAST_INT8 = 0.5
+"""Below, most of a model would be computed in float32 under the name of int8."""
 
 
 def _plain(source: Path) -> Any:  # noqa: ANN401 - an onnx.ModelProto
@@ -401,17 +405,22 @@ def _plain(source: Path) -> Any:  # noqa: ANN401 - an onnx.ModelProto
     return model
 
 
-def quantise(source: Path, target: Path, batches: Sequence[Sequence[Any]]) -> None:
+def quantise(source: Path, target: Path, batches: Sequence[Sequence[Any]]) -> float | Absent:
     """Static quantisation: weights and activations to int8 by minima and maxima of the inputs.
 
+    Returns:
+        The share of the model's operations that it takes to int8.
+
     Raises:
-        UnsupportedError: the model has no product that it quantises.
+        UnsupportedError: that is none, or less than half.
     """
     import logging
 
     import onnx
     from onnxruntime import quantization
     from onnxruntime.quantization import shape_inference
+
+    from dlbench.frameworks import _onnx_file
 
     prepared = target.with_suffix(".prepared.onnx")
     logging.disable(logging.WARNING)
@@ -441,7 +450,16 @@ def quantise(source: Path, target: Path, batches: Sequence[Sequence[Any]]) -> No
     )
     logging.disable(logging.NOTSET)
     prepared.unlink()
-    nodes = onnx.load(str(target), load_external_data=False).graph.node
-    dequantised = {x for node in nodes if node.op_type == "DequantizeLinear" for x in node.output}
-    if not any(node.op_type in PRODUCTS and dequantised & set(node.input) for node in nodes):
+    names = [given.name for given in model.graph.input]
+    sizes = {name: array.shape for name, array in zip(names, batches[0], strict=True)}
+    made = onnx.load(str(target), load_external_data=False)
+    share = _onnx_file.int8_share(onnx, made, sizes)
+    if share == 0.0:
         raise UnsupportedError("the model has no product that static quantisation takes to int8")
+    if isinstance(share, float) and share < LEAST_INT8:
+        raise UnsupportedError(
+            "static quantisation, which knows no recurrent layers, takes"
+            f" {units.percent(share)} of the model's operations to int8: most would be float32",
+            "--precision fp32",
+        )
+    return share

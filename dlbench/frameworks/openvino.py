@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from dlbench.core import pip
 from dlbench.core.errors import HostOutOfMemoryError, MissingDependencyError
 from dlbench.core.protocols import Capability, SubjectRequest
 from dlbench.core.types import Absent, DataMode, Mode, Policy, Precision
@@ -81,7 +82,8 @@ def open_subject(request: SubjectRequest) -> OpenVinoSubject:
         import torch
     except Exception as error:
         raise MissingDependencyError(
-            f"OpenVINO or PyTorch does not import: {type(error).__name__}: {error}", INSTALL
+            f"OpenVINO or PyTorch does not import: {type(error).__name__}: {error}",
+            pip.anew(INSTALL, DISTRIBUTIONS),
         ) from error
     with translated():
         return OpenVinoSubject(openvino, torch, request)
@@ -135,6 +137,7 @@ class OpenVinoSubject(_subject.Runtime):
             "input_shape": " ".join("x".join(map(str, a.shape)) for a in self._kept[0]),
             "device": "cpu",
             "int8_drift": program.drift,
+            "int8_share": program.share,
             **program.facts,
         }
 

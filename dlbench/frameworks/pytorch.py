@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from dlbench.core import pip
 from dlbench.core.errors import (
     DeviceLostError,
     DeviceOutOfMemoryError,
@@ -95,7 +96,8 @@ def open_subject(request: SubjectRequest) -> TorchSubject:
         import torch
     except Exception as error:
         raise MissingDependencyError(
-            f"PyTorch is installed but does not import: {type(error).__name__}: {error}", INSTALL
+            f"PyTorch is installed but does not import: {type(error).__name__}: {error}",
+            pip.anew(INSTALL, DISTRIBUTIONS),
         ) from error
     with translated(torch):
         return TorchSubject(torch, request)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from dlbench.core import pip
 from dlbench.core.errors import (
     DeviceOutOfMemoryError,
     HostOutOfMemoryError,
@@ -97,7 +98,8 @@ def open_subject(request: SubjectRequest) -> TensorFlowSubject:
         import tensorflow as tf
     except Exception as error:
         raise MissingDependencyError(
-            f"TensorFlow is installed but does not import: {type(error).__name__}: {error}", INSTALL
+            f"TensorFlow is installed but does not import: {type(error).__name__}: {error}",
+            pip.anew(INSTALL, DISTRIBUTIONS),
         ) from error
     with translated(tf, cuda=request.device.kind == "nvidia"):
         return TensorFlowSubject(tf, keras, request)

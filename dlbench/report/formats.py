@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from dlbench.analysis import contests
+from dlbench.analysis import bottleneck, contests
 from dlbench.analysis.compare import sentence
 from dlbench.core import units
 from dlbench.core.types import Absent, Estimated, Metric
 from dlbench.report import candidates, table
 from dlbench.report.build import facts, headline
 from dlbench.report.content import Content, by_task, doer, origins
+from dlbench.report.sections import bottlenecks
 from dlbench.report.sections.verdict import BADGES, pair_of
 
 SHOWN = (
@@ -23,7 +24,7 @@ SHOWN = (
 
 
 def markdown(content: Content) -> str:
-    """Headline, verdicts, a table a task, and what was not measured."""
+    """Headline, verdicts, what bounds each case, a table a task, and what was not measured."""
     lines = [f"# {_text(headline(content))}", "", _text(facts(content)), ""]
     if content.recommendation:
         told = (*content.recommendation.reasons, *content.recommendation.binding)
@@ -39,7 +40,9 @@ def markdown(content: Content) -> str:
         for c in content.contested
         if c.why_no_verdict
     ]
-    lines += [""] if content.compared or content.contested else []
+    bounds = bottlenecks.told(content)
+    lines += [f"- **{b.name}**: {_text(words)}" for b, words in bounds]
+    lines += [""] if content.compared or content.contested or bounds else []
     told = origins(content.rows)
     heads = [head for head, _ in SHOWN]
     for title, rows in by_task(content).items():
@@ -83,7 +86,7 @@ def _significant(value: float) -> str:
 
 
 def plain(content: Content) -> dict[str, Any]:
-    """Headline, facts, comparisons and contests with their sentences, sites, the answer, all rows."""
+    """Headline, facts, comparisons, contests and bottlenecks in words, sites, the answer, all rows."""
     answer = content.recommendation
     return {
         "headline": headline(content),
@@ -92,6 +95,9 @@ def plain(content: Content) -> dict[str, Any]:
             {**asdict(f.comparison), "sentence": sentence(f.comparison)} for f in content.compared
         ],
         "contests": [contests.plain(c.contest) for c in content.contested],
+        "bottlenecks": [
+            {**bottleneck.plain(b), "sentence": words} for b, words in bottlenecks.told(content)
+        ],
         "sites": {run_id: asdict(site) for run_id, site in content.sites.items()},
         "recommendation": candidates.plain(asdict(answer)) if answer else None,
         "table": table.of(content),

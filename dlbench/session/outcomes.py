@@ -46,14 +46,14 @@ def outcome_of_exit(ended: WorkerExit) -> Outcome:
     )
 
 
-def blamed(outcome: Outcome, phase: str, framework: str, install: str) -> Outcome:
+def blamed(outcome: Outcome, phase: str, framework: str, remedy: str) -> Outcome:
     """The outcome of a worker that sent none; one that ended while importing its framework says so."""
     if phase != "load" or outcome.kind not in (OutcomeKind.CRASHED, OutcomeKind.ERROR):
         return outcome
     return replace(
         outcome,
         message=f"{outcome.message}, while {framework} was imported",
-        advice=f"It is installed and broken; install it anew: {install} --force-reinstall",
+        advice=f"It is installed and broken: {remedy}",
     )
 
 

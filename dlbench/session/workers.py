@@ -11,7 +11,7 @@ from typing import Any
 
 from dlbench import environment as environments
 from dlbench import workloads
-from dlbench.core import registry
+from dlbench.core import pip, registry
 from dlbench.core.errors import DocumentError
 from dlbench.core.requests import TrialRequest, WorkerExit
 from dlbench.core.types import DeviceInfo, Outcome, OutcomeKind, OwnModel, Plan, Profile, Trial
@@ -115,7 +115,8 @@ def _received(upcoming: Next, ended: WorkerExit) -> Trial:
     """The worker's own trial if it sent a valid one, else one that says how it ended."""
     framework = upcoming.case.framework
     outcome = outcome_of_exit(ended)
-    outcome = blamed(outcome, ended.phase, framework, registry.framework(framework).INSTALL)
+    remedy = pip.anew(registry.framework(framework).INSTALL, registry.distributions(framework))
+    outcome = blamed(outcome, ended.phase, framework, remedy)
     if ended.trial is not None:
         try:
             trial = codec.convert(Trial, ended.trial)

@@ -71,6 +71,10 @@ def test_the_outcome_has_the_install_line_and_the_run_goes_on(
     outcome, healthy = _run(broken, results)
     assert str(outcome) == expected
     assert registry.framework(broken).INSTALL in outcome.advice
+    # pip takes what has its metadata for satisfied; dlbench may be on no index.
+    _, _, packages = outcome.advice.partition("pip install --force-reinstall ")
+    assert PACKAGES.get(broken, broken) in packages.split()
+    assert "dlbench" not in packages
     assert outcome.message
     if expected != "missing_dependency":
         assert f"while {broken} was imported" in outcome.message

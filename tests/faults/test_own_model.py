@@ -113,6 +113,8 @@ def test_a_file_that_raises_when_imported_keeps_its_traceback(net: Path, results
     assert str(trial.outcome) == "error(model)"
     assert "net.py raised ModuleNotFoundError when it was imported" in trial.outcome.message
     assert "import nothing_of_that_name" in trial.log
+    # Not the way to it through dlbench, whose frames would stand behind the user's.
+    assert trial.log.endswith("No module named 'nothing_of_that_name'\n")
 
 
 def test_a_loss_that_does_not_fall_is_refused_in_training(net: Path, results: Path) -> None:
@@ -143,6 +145,28 @@ def test_the_document_says_which_rules_could_not_be_applied(net: Path, results: 
     assert info.parameters == 10
     assert isinstance(info.flops, Absent)
     assert info.own == "--model net.py:Model --input 8 --name net.Model"
+
+
+FORKS = """
+import os
+import pathlib
+
+os.fork()
+
+class Twin(Model):
+    def outputs(self, buffer):
+        pathlib.Path(__file__).with_name(f"asked-by-{os.getpid()}").touch()
+        return super().outputs(buffer)
+"""
+
+
+def test_a_copy_that_a_fork_leaves_behind_is_not_measured_too(net: Path, results: Path) -> None:
+    """It comes back from the import as the worker did, and would share the machine with it."""
+    net.write_text(SOURCE + FORKS)
+    own, healthy = (r.outcome for r in _run(_own(net, "Twin"), results).run.results)
+    assert own.ok, own
+    assert healthy.ok
+    assert len(list(net.parent.glob("asked-by-*"))) == 1
 
 
 def _unfinished(net: Path, results: Path) -> Path:

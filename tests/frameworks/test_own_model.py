@@ -831,16 +831,25 @@ def test_weights_of_16_bits_are_never_called_fp32(files: Path) -> None:
         _open("onnxruntime", _file(files, "half.onnx"))
 
 
-@pytest.mark.parametrize("name", ["any.onnx", "tokens.onnx"])
 @pytest.mark.parametrize("framework", RUNTIMES)
-def test_a_file_is_quantised_when_int8_is_asked_for(framework: str, name: str, files: Path) -> None:
-    """From its own seeded inputs, with the drift stated; convolutions, and an LSTM of any length."""
-    inputs = ["7:int64:50"] if name == "tokens.onnx" else []
-    subject = _open(framework, _file(files, name, *inputs), precision=Precision.INT8)
+def test_a_file_is_quantised_when_int8_is_asked_for(framework: str, files: Path) -> None:
+    """From its own seeded inputs, with the drift stated, and of how many of its operations it is."""
+    subject = _open(framework, _file(files, "any.onnx"), precision=Precision.INT8)
     assert subject.info["compute_dtype"] == "int8"
+    assert subject.info["int8_share"] == 1.0
     drift = subject.info["int8_drift"]
     assert isinstance(drift, float)
     assert 0 < drift < 0.2
+
+
+@pytest.mark.parametrize("framework", RUNTIMES)
+def test_a_file_that_int8_would_leave_mostly_in_float32_is_refused(
+    framework: str, files: Path
+) -> None:
+    """An LSTM of any length: 800 operations a token of its head's, 1,024 of its own."""
+    model = _file(files, "tokens.onnx", "7:int64:50")
+    with pytest.raises(UnsupportedError, match=r"takes 44 % of the model's operations to int8"):
+        _open(framework, model, precision=Precision.INT8)
 
 
 @pytest.mark.parametrize("name", ["any.onnx", "beside.onnx", "old.onnx"])

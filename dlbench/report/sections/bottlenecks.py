@@ -5,7 +5,8 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from dlbench.analysis import bottleneck
-from dlbench.report.content import Content
+from dlbench.analysis.bottleneck import Bottleneck
+from dlbench.report.content import Content, origins
 from dlbench.report.render import render
 
 ORDER = 35
@@ -13,8 +14,8 @@ TITLE = "Bottlenecks"
 
 TEMPLATE = """
 <ul>
-{% for b in found %}
-<li><strong>{{ b.name }}</strong>: {{ b.sentence }}.</li>
+{% for b, words in found %}
+<li><strong>{{ b.name }}</strong>: {{ words }}.</li>
 {% endfor %}
 </ul>
 <p class="note">From the same case with inputs that lie on the device, that are copied from host memory, and that
@@ -24,5 +25,17 @@ are decoded from files: the files lie in the page cache, so that no disk is meas
 
 def html(content: Content) -> Markup | None:
     """The list, if data modes were compared."""
-    found = [b for run in content.runs for b in bottleneck.find(run)]
+    found = told(content)
     return render(TEMPLATE, found=found) if found else None
+
+
+def told(content: Content) -> list[tuple[Bottleneck, str]]:
+    """Each with its sentence, and what tells its document from others of the same case."""
+    rows = zip(content.rows, origins(content.rows), strict=True)
+    origin_of = {(row.run_id, row.case): origin for row, origin in rows}
+    found = []
+    for run in content.runs:
+        for one in bottleneck.find(run):
+            origin = origin_of.get((run.run_id, one.case), "")
+            found.append((one, f"{one.sentence} ({origin})" if origin else one.sentence))
+    return found

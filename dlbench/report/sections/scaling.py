@@ -1,4 +1,4 @@
-"""Throughput against the batch size."""
+"""Throughput, and how long a query takes, against the batch size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from dlbench.analysis.rows import Row
 from dlbench.core import units
-from dlbench.core.types import Case, Measured
+from dlbench.core.types import Absent, Case, Measured
 from dlbench.report import charts, svg
 from dlbench.report.content import Content, framework, origins, task, without_batch
 from dlbench.report.render import render
@@ -20,7 +20,8 @@ TITLE = "Scaling with the batch"
 LEAST_BATCHES = 2
 
 TEMPLATE = """
-<p>The same case with other batch sizes. Where the line flattens, a larger batch buys nothing.</p>
+<p>The same case with other batch sizes. Where the line flattens, a larger batch buys nothing, and at
+inference each query waits longer for it.</p>
 <div class="grid">
 {% for title, chart, legend, table in charts %}
 <figure data-panel><figcaption>{{ title }}</figcaption>{{ legend }}{{ chart }}{{ table }}</figure>
@@ -30,9 +31,11 @@ TEMPLATE = """
 
 TABLE = """
 <div class="scroll" tabindex="0" role="region" aria-label="Table: batch sizes of {{ title }}"><table>
-<thead><tr><th scope="col">Case</th><th scope="col" class="number">Batch</th><th scope="col" class="number">Samples/s</th></tr></thead>
-<tbody>{% for number, name, batch, value in lines %}
-<tr data-r="{{ number }}"><th scope="row">{{ name }}</th><td class="number">{{ batch }}</td><td class="number">{{ value | cell }}</td></tr>
+<thead><tr><th scope="col">Case</th><th scope="col" class="number">Batch</th><th scope="col" class="number">Samples/s</th>
+{%- if timed %}<th scope="col" class="number">Latency, p50</th>{% endif %}</tr></thead>
+<tbody>{% for number, name, batch, value, latency in lines %}
+<tr data-r="{{ number }}"><th scope="row">{{ name }}</th><td class="number">{{ batch }}</td><td class="number">{{ value | cell }}</td>
+{%- if timed %}<td class="number">{{ latency | seconds }}</td>{% endif %}</tr>
 {% endfor %}</tbody></table></div>
 """
 
@@ -78,12 +81,12 @@ def _figure(
     y = svg.from_zero([value.value for series in found for _, _, value in series])
     marks = Markup().join(_line(series, i % 8, x, y) for i, series in enumerate(found))
     lines = [
-        (number, _name(row, told[number]), row.case.batch_size, value)
+        (number, _name(row, told[number]), row.case.batch_size, value, row.metrics["latency_p50_s"])
         for series in found
         for number, row, value in series
     ]
     words = "; ".join(
-        f"{name}, batch {b}: {units.significant(v.value, 4)}" for _, name, b, v in lines
+        f"{name}, batch {b}: {units.significant(v.value, 4)}" for _, name, b, v, _ in lines
     )
     names = [(i % 8, _numbers(s), _name(s[0][1], told[s[0][0]])) for i, s in enumerate(found)]
     measured = sorted({float(b) for b in batches})
@@ -100,7 +103,9 @@ def _figure(
         f"Throughput against batch size, {title}, samples/s: {words}",
         figure=charts.figure(drawn, across, upright).element,
     )
-    return title, chart, svg.legend(names, dots=True), render(TABLE, title=title, lines=lines)
+    timed = any(not isinstance(latency, Absent) for *_, latency in lines)
+    listed = render(TABLE, title=title, lines=lines, timed=timed)
+    return title, chart, svg.legend(names, dots=True), listed
 
 
 def _numbers(series: list[Numbered]) -> str:

@@ -47,12 +47,14 @@ def _throughput(row: Row) -> Metric:
 
 
 def _columns(content: Content) -> list[Column]:
-    """Trials and time to the first result always; tokens and bytes where a workload has them."""
+    """Trials and time to the first result always; tokens, bytes and int8's own where there are some."""
     found = [
-        Column(title=title, shown=_also(name))
-        for title, name in (
-            ("Tokens/s", "throughput_tokens_per_s"),
-            ("GB/s", "bandwidth_gb_per_s"),
+        Column(title=title, shown=_also(name, form))
+        for title, name, form in (
+            ("Tokens/s", "throughput_tokens_per_s", _four_digits),
+            ("GB/s", "bandwidth_gb_per_s", _four_digits),
+            ("int8 drift", "int8_drift_ratio", units.percent),
+            ("In int8", "int8_share", units.percent),
         )
         if any(not isinstance(row.metrics[name], Absent) for row in content.rows)
     ]
@@ -66,9 +68,13 @@ def _columns(content: Content) -> list[Column]:
     ]
 
 
-def _also(name: str) -> Callable[[Row], str]:
+def _four_digits(value: float) -> str:
+    return units.significant(value, 4)
+
+
+def _also(name: str, form: Callable[[float], str]) -> Callable[[Row], str]:
     def shown(row: Row) -> str:
         value = row.metrics[name]
-        return "–" if isinstance(value, Absent) else units.significant(value.value, 4)
+        return "–" if isinstance(value, Absent) else form(value.value)
 
     return shown

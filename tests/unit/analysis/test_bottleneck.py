@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from dlbench.analysis import bottleneck
-from dlbench.core.types import CaseResult, DataMode, Mode, Run
+from dlbench.cli import run as command
+from dlbench.core.types import Case, CaseResult, DataMode, Mode, Policy, Precision, Run
+from dlbench.session import Finished
 from tests import builders
 
 BASE = builders.case(mode=Mode.TRAINING, scenario=None)
 
 
-def _run(seconds: dict[DataMode, float], jitter: float = 0.002) -> Run:
+def _run(seconds: dict[DataMode, float], jitter: float = 0.002, *others: Case) -> Run:
     """Eight trials of each data mode; their times differ by ``jitter``, the same way in each mode."""
     results = []
-    for k, (mode, median_s) in enumerate(seconds.items()):
-        case = replace(BASE, data_mode=mode)
+    cells = [(base, *cell) for base in (BASE, *others) for cell in seconds.items()]
+    for k, (base, mode, median_s) in enumerate(cells):
+        case = replace(base, data_mode=mode)
         trials = tuple(
             builders.trial(case, i, median_s * (1 + jitter * ((i * (k + 3)) % 5 - 2)))
             for i in range(8)
@@ -46,6 +50,19 @@ def test_the_name_and_its_share_of_each_step(name: str) -> None:
     assert found.share == (None if share is None else pytest.approx(share, abs=0.01))
     assert found.case == BASE
     assert ("50 % of each step" in found.sentence.replace("50%", "50 %")) == (share == 0.5)
+
+
+def test_each_sentence_is_of_one_case_of_the_run() -> None:
+    """Two precisions and two policies: told apart in words, and in what --json prints."""
+    seconds = {DataMode.SYNTHETIC: 0.010, DataMode.HOST: 0.010, DataMode.PIPELINE: 0.020}
+    others = (replace(BASE, policy=Policy.TUNED), replace(BASE, precision=Precision.BF16))
+    run = _run(seconds, 0.002, *others)
+    found = bottleneck.find(run)
+    assert {b.case for b in found} == {BASE, *others}
+    assert len({b.sentence for b in found}) == 3
+    done = Finished(run=run, path=Path("run.json"), interrupted=False)
+    told = command._summary(done, None)["bottlenecks"]
+    assert [(b["name"], b["sentence"]) for b in told] == [(b.name, b.sentence) for b in found]
 
 
 def test_noise_is_no_bottleneck() -> None:

@@ -29,6 +29,18 @@ def test_markdown_has_verdict_numbers_and_failures() -> None:
     assert {line.count(" | ") for line in lines} == {6}
 
 
+def test_markdown_and_json_name_what_bounds_each_case() -> None:
+    """As the page does; of two machines each has its name."""
+    words = (
+        "resnet50 pytorch cpu fp32 inference b8: bound by data; reading, decoding and augmenting"
+    )
+    assert f"- **data**: {words} cost " in formats.markdown(content.of([RUN]))
+    both = formats.plain(content.of([RUN, documents.other_machine()]))["bottlenecks"]
+    assert [b["name"] for b in both] == ["data", "data"]
+    assert len({b["sentence"] for b in both}) == 2
+    assert all(b["sentence"].startswith(words) and b["sentence"].endswith(")") for b in both)
+
+
 def test_hostile_markdown_stays_text() -> None:
     """No HTML, no link, no cell more than there are."""
     text = formats.markdown(content.of([documents.hostile_run()]))

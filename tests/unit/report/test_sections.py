@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from dlbench.cli import show
-from dlbench.core.types import Run, Window
+from dlbench.core.types import Mode, Run, Window
 from dlbench.report import content
-from dlbench.report.sections import method
+from dlbench.report.sections import method, scaling
 from tests import builders, documents
 
 PAGE = Path(__file__).parents[3] / "docs/extend/add-a-report-section.md"
@@ -43,6 +43,18 @@ def _loaded(run: Run) -> Run:
         for r in run.results
     )
     return replace(run, results=tuple(results))
+
+
+def test_a_sweep_shows_what_a_larger_batch_costs_in_latency() -> None:
+    """Beside the throughput of each batch; training has none."""
+    page = str(scaling.html(content.of([documents.rich_run()])))
+    assert page.count("Latency, p50") == 1
+    (line,) = re.findall(r'<td class="number">4</td>.*?</tr>', page, re.DOTALL)
+    assert " ms</span>" in line
+    case = builders.case(mode=Mode.TRAINING, scenario=None)
+    cases = [replace(case, batch_size=n) for n in (1, 2)]
+    run = builders.run([builders.result(c, [0.01, 0.011, 0.012]) for c in cases])
+    assert "Latency" not in str(scaling.html(content.of([run])))
 
 
 @pytest.mark.parametrize(

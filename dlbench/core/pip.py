@@ -1,0 +1,24 @@
+"""What to type where a framework is installed and broken."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+
+
+def anew(install: str, distributions: Sequence[str]) -> str:
+    """The line that installs a framework, and the one that replaces what is there of it.
+
+    pip leaves alone what has its metadata: the first repairs nothing but what is missing. The second
+    does not name dlbench, which installed from a checkout is on no index.
+    """
+    here = [name for name in distributions if _is_here(name)]
+    return f"{install}, then pip install --force-reinstall {' '.join(here or distributions)}"
+
+
+def _is_here(distribution: str) -> bool:
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
