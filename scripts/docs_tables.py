@@ -18,6 +18,7 @@ from dlbench import catalog, workloads
 from dlbench.analysis import recommend as recommending
 from dlbench.analysis.recommend import needs
 from dlbench.core import registry, units
+from dlbench.core.protocols import Capability, Framework
 from dlbench.core.recommendation import Candidate
 from dlbench.core.types import Absent, Metric, Mode, Policy
 from dlbench.measure import gate
@@ -69,7 +70,7 @@ def variants() -> str:
     rows = []
     for workload in found():
         for variant in workload.variants:
-            if variant == "tiny":
+            if variant.startswith("tiny"):
                 continue
             info = workload.info(variant)
             tokens = str(info.tokens_per_sample or "-")
@@ -102,15 +103,35 @@ def sources() -> str:
     return table(("workload", "a sample", "reference", "data set"), rows)
 
 
-def policies() -> str:
-    """What each policy of each framework turns on; all must be installed."""
-    rows = []
+def installed() -> Iterable[tuple[str, Framework, Capability]]:
+    """Every framework but the test's, with what it can do; all must be installed."""
     for name in registry.names("frameworks"):
         if name == TEST_NAME:
             continue
-        able = registry.framework(name).probe()
+        adapter = registry.framework(name)
+        able = adapter.probe()
         if isinstance(able, Absent):
             raise SystemExit(f"{name}: {able.reason} ({able.remedy})")
+        yield name, adapter, able
+
+
+def frameworks() -> str:
+    """What each is installed by, and the precisions that its adapter has on each kind of device.
+
+    Of NVIDIA GPUs as its build for them has it, whatever build is here.
+    """
+    rows = []
+    for name, adapter, able in installed():
+        by_kind = (able.precisions["cpu"], getattr(adapter, "CUDA_PRECISIONS", ()))
+        told = [", ".join(precisions) or "-" for precisions in by_kind]
+        rows.append((name, f"`{adapter.INSTALL}`", *told))
+    return table(("framework", "installed by", *DEVICE_NAMES.values()), rows)
+
+
+def policies() -> str:
+    """What each policy of each framework turns on."""
+    rows = []
+    for name, _, able in installed():
         texts = [
             able.policies.get(policy) or f"not offered: {able.reasons[policy]}" for policy in Policy
         ]
@@ -162,6 +183,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "short": short,
     "variants": variants,
     "sources": sources,
+    "frameworks": frameworks,
     "policies": policies,
     "rules": rules,
     "needs": needs_answered,

@@ -1,8 +1,9 @@
 """Start a worker process on this machine, listen to it, and end it when it must end.
 
 The worker is the leader of its own process group and session: a Ctrl-C in the terminal reaches
-only the parent, and killing the group leaves no grandchild behind. The parent sleeps in one
-``select`` over the worker's events, its output, its death (a pidfd) and our own signals.
+only the parent, and killing the group leaves no grandchild behind; one that made a session of its own
+is known by a word in its environment. The parent sleeps in one ``select`` over the worker's events,
+its output, its death (a pidfd) and our own signals.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -35,6 +37,9 @@ EVENT_BYTES = 64 * 1024 * 1024
 """No trial's events are this large; a worker that sends more is not ours any more."""
 
 CHUNK_BYTES = 1 << 16
+
+MARK = "DLBENCH_TRIAL"
+"""Of the worker's environment: what it starts has the same value, in whatever group or session."""
 
 OnEvent = Callable[[dict[str, Any]], None]
 
@@ -95,6 +100,7 @@ def launch(
 ) -> WorkerExit:
     """Run one trial in a fresh process and return when it and its group are gone."""
     before = oom_kills()
+    mark = uuid.uuid4().hex
     read_fd, write_fd = os.pipe()
     try:
         process = subprocess.Popen(
@@ -105,7 +111,7 @@ def launch(
             stderr=subprocess.STDOUT,
             pass_fds=(write_fd,),
             start_new_session=True,
-            env=dict(environment),
+            env={**environment, MARK: mark},
         )
     except BaseException:
         os.close(read_fd)
@@ -122,6 +128,7 @@ def launch(
         _end(process, gently=False)
         raise
     finally:
+        _end_strays(mark)
         listener.close()
     return WorkerExit(
         returncode=returncode,
@@ -272,6 +279,16 @@ def _end(process: subprocess.Popen[bytes], *, gently: bool) -> int | None:
         return process.wait(KILL_GRACE_S)
     except subprocess.TimeoutExpired:
         return None
+
+
+def _end_strays(mark: str) -> None:
+    """Kill what the worker started in other sessions: it would share the machine with later trials."""
+    wanted = f"{MARK}={mark}".encode()
+    for process in Path("/proc").iterdir():
+        # Gone meanwhile, or another user's.
+        with contextlib.suppress(OSError):
+            if process.name.isdigit() and wanted in (process / "environ").read_bytes().split(b"\0"):
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def _signal_group(group: int, number: signal.Signals) -> None:

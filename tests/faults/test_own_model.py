@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from dlbench import own_models, session
@@ -167,6 +168,23 @@ def test_a_copy_that_a_fork_leaves_behind_is_not_measured_too(net: Path, results
     assert own.ok, own
     assert healthy.ok
     assert len(list(net.parent.glob("asked-by-*"))) == 1
+
+
+LEAVES = """
+import pathlib
+import subprocess
+
+left = subprocess.Popen(["sleep", "600"], start_new_session=True)
+pathlib.Path(__file__).with_name("left").write_text(str(left.pid))
+"""
+
+
+def test_what_a_model_starts_ends_with_its_trial(net: Path, results: Path) -> None:
+    """Also in a session of its own, as loggers' services are: it would share with later trials."""
+    net.write_text(SOURCE + LEAVES)
+    assert _run(_own(net, "Model"), results).run.results[0].outcome.ok
+    left = int(net.with_name("left").read_text())
+    assert not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE
 
 
 def _unfinished(net: Path, results: Path) -> Path:

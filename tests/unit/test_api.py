@@ -38,11 +38,20 @@ def test_tables_of_workloads_are_current(page: str) -> None:
     assert docs_tables.filled(text) == text
 
 
+def test_no_table_is_made_for_nobody_and_none_is_of_the_tests() -> None:
+    """Each stands on a page; variants that are there for tests stand on none."""
+    texts = [(ROOT / page).read_text(encoding="utf-8") for page in docs_tables.PAGES]
+    shown = [name for text in texts for _, name, _ in docs_tables.MARKED.findall(text)]
+    assert sorted(shown) == sorted(docs_tables.TABLES)
+    assert "tiny" not in docs_tables.variants()
+
+
 @pytest.mark.frameworks
-def test_the_table_of_policies_is_current() -> None:
-    """What each framework's policies turn on, as its adapter says."""
+def test_the_tables_of_frameworks_are_current() -> None:
+    """Their precisions, and what their policies turn on, as each adapter says."""
     text = (ROOT / "docs/how-it-measures.md").read_text(encoding="utf-8")
     assert "<!-- table: policies -->" in text
+    assert "<!-- table: frameworks -->" in text
     assert docs_tables.filled(text) == text
 
 
