@@ -93,7 +93,20 @@ def read_user_file(path: Path, catalog: Catalog) -> tuple[Offer, ...]:
     offers = catalog_rows.offers(
         catalog_rows.read_bytes(path), path.name, origin=f"user: {path.name}"
     )
+    _refuse_lost_accelerators(offers, catalog, path)
     return catalog_rows.canonical(offers, catalog, path.name)
+
+
+def _refuse_lost_accelerators(offers: Sequence[Offer], catalog: Catalog, path: Path) -> None:
+    """A row that only renews a price must still say of which machine it is the price."""
+    with_one = {o.sold_as: o.accelerator for o in catalog.offers if o.accelerator is not None}
+    for offer in offers:
+        if offer.accelerator is None and offer.sold_as in with_one:
+            raise UsageError(
+                f"{path.name}: accelerator of {offer.name} is empty, and the catalog has "
+                f"{with_one[offer.sold_as]} there",
+                "Name it and accelerator_count; a machine without needs an instance_type of its own.",
+            )
 
 
 def refuse_contradictions(tables: Sequence[tuple[Path, Sequence[Offer]]]) -> None:
@@ -103,6 +116,7 @@ def refuse_contradictions(tables: Sequence[tuple[Path, Sequence[Offer]]]) -> Non
         UsageError: naming both files, the offer and the field.
     """
     seen: dict[tuple[str, str, str, str], tuple[Path, Offer]] = {}
+    _refuse_other_accelerators(tables)
     for path, offers in tables:
         for offer in offers:
             if offer.key not in seen:
@@ -119,23 +133,53 @@ def refuse_contradictions(tables: Sequence[tuple[Path, Sequence[Offer]]]) -> Non
                     )
 
 
+def _refuse_other_accelerators(tables: Sequence[tuple[Path, Sequence[Offer]]]) -> None:
+    """One thing that is sold has the accelerators of one file, and none of them in another."""
+    seen: dict[tuple[str, str, str], tuple[Path, list[Offer]]] = {}
+    for path, offers in tables:
+        here: dict[tuple[str, str, str], list[Offer]] = {}
+        for offer in offers:
+            here.setdefault(offer.sold_as, []).append(offer)
+        for sold_as, rows in here.items():
+            other_path, others = seen.setdefault(sold_as, (path, rows))
+            if {o.accelerator for o in others}.isdisjoint(o.accelerator for o in rows):
+                raise UsageError(
+                    f"{other_path} and {path} contradict each other on {rows[0].name}: accelerator is "
+                    f"{others[0].accelerator or 'empty'} in the one and "
+                    f"{rows[0].accelerator or 'empty'} in the other",
+                    "Correct one of them, or give instance_type a name of its own.",
+                )
+
+
 def merged(catalog: Catalog, offers: Sequence[Offer], source: str) -> Catalog:
     """The catalog with ``offers`` in place of rows of the same key, and after all others.
 
+    A row of less authority goes whatever its accelerator: one type is not two machines because two
+    tables take its accelerator for different ones.
     A row without any price stands for a whole provider (as MaxCloudON's does) until that provider has
     a row with one; a shipped price of all regions until the same type was fetched in one of them.
     """
-    rows = {offer.key: offer for offer in catalog.offers}
-    rows |= {offer.key: offer for offer in offers}
+    keys, sold = {offer.key for offer in offers}, {offer.sold_as for offer in offers}
+    theirs = {_authority(offer) for offer in offers}
+    rows = [
+        o
+        for o in catalog.offers
+        if o.key not in keys and (o.sold_as not in sold or _authority(o) in theirs)
+    ]
     priced = {o.provider for o in offers if not isinstance(o.ondemand_usd_per_h, Absent)}
     fetched = {_somewhere(o) for o in offers if o.origin.startswith("fetched")}
     kept = tuple(
         o
-        for o in rows.values()
+        for o in (*rows, *offers)
         if not (o.provider in priced and _is_placeholder(o))
         and not (o.origin == "shipped" and o.region == ANYWHERE and _somewhere(o) in fetched)
     )
     return replace(catalog, offers=kept, sources=(*catalog.sources, source))
+
+
+def _authority(offer: Offer) -> str:
+    """Shipped, fetched or user."""
+    return offer.origin.partition(":")[0]
 
 
 def _somewhere(offer: Offer) -> tuple[str, ...]:

@@ -149,9 +149,10 @@ def _accelerators(catalog: Catalog, _: date) -> Iterator[Finding]:
 
 
 def _regions(catalog: Catalog, _: date) -> Iterator[Finding]:
-    places = {(r.provider, r.region): r for r in catalog.regions}
+    named = {(o.provider, o.region) for o in catalog.offers}
+    places = {key: catalog.region(*key) for key in named}
     for offer in catalog.offers:
-        place = places.get((offer.provider, offer.region))
+        place = places[offer.provider, offer.region]
         if place is None:
             # A fetched price of a place that nobody placed can be believed; a shipped one is our slip.
             severity: Severity = "error" if offer.origin == "shipped" else "warning"

@@ -44,7 +44,9 @@ def list_catalog(  # noqa: PLR0913, PLR0917 - one parameter an option
     accelerator: Annotated[str, typer.Option(help="One accelerator, by any of its names.")] = "",
     region: Annotated[str, typer.Option(help="A region, or a country such as DE.")] = "",
     cpu: Annotated[bool, typer.Option("--cpu", help="Machines without accelerators.")] = False,
-    max_usd_per_h: Annotated[float | None, typer.Option(help="Largest price an hour.")] = None,
+    max_usd_per_h: Annotated[
+        float | None, typer.Option(min=0, help="Largest price an hour.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Rows to print; --json prints all.")] = 40,
     files: Files = None,
     json: Json = False,

@@ -159,7 +159,8 @@ def _counts(rejected: Sequence[Rejection]) -> list[str]:
 def _explained(found: Recommendation) -> list[str]:
     """Each number's way, of all that are shown: a list, since formulas are sentences."""
     text = []
-    for label, candidate in show_recommend.columns(found):
+    compared = [(candidate.name, candidate) for candidate in found.compared]
+    for label, candidate in (*show_recommend.columns(found), *compared):
         steps = [f"**{s.name}**: {show_recommend.evidence_of(s)}" for s in candidate.trail]
         text += _list(f"How the numbers of {label} came about", steps)
     assumed = [f"**{s.name}**: {show_recommend.evidence_of(s)}" for s in found.assumptions]

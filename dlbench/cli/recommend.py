@@ -22,6 +22,7 @@ def recommend(  # noqa: PLR0913, PLR0917 - one parameter an option
     need_file: Annotated[
         Path | None, typer.Argument(metavar="[NEED]", help="A need as a TOML file.")
     ] = None,
+    name: Annotated[str | None, typer.Option(help="What the need is called.")] = None,
     task: Annotated[Task | None, typer.Option(help="What is to be done.")] = None,
     workload: Annotated[
         str | None, typer.Option(help="A workload of dlbench list, or your own of run --model.")
@@ -50,6 +51,9 @@ def recommend(  # noqa: PLR0913, PLR0917 - one parameter an option
     budget_usd: Annotated[float | None, typer.Option(help="For one run.")] = None,
     budget_usd_per_month: Annotated[float | None, typer.Option(help="For a month.")] = None,
     carbon_limit_kg: Annotated[float | None, typer.Option(help="Largest footprint.")] = None,
+    carbon_usd_per_kg: Annotated[
+        float | None, typer.Option(help="Weight of carbon within cost.")
+    ] = None,
     region: Annotated[
         list[str] | None, typer.Option(help="Where it may be: DE, EU, eu-central-1; repeatable.")
     ] = None,
@@ -57,7 +61,15 @@ def recommend(  # noqa: PLR0913, PLR0917 - one parameter an option
         list[str] | None, typer.Option(help="Leave out; repeatable.")
     ] = None,
     max_devices: Annotated[int | None, typer.Option(help="Of an instance; 0: CPUs alone.")] = None,
+    max_instances: Annotated[int | None, typer.Option(help="Inference: of a service.")] = None,
     spot: Annotated[bool | None, typer.Option("--spot/--no-spot", help="Spot allowed.")] = None,
+    spot_interruptions_per_h: Annotated[
+        tuple[float, float] | None, typer.Option(help="Low and high.", metavar="LOW HIGH")
+    ] = None,
+    set_up_min: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Minutes until a machine works, low and high.", metavar="LOW HIGH"),
+    ] = None,
     checkpoint_min: Annotated[float | None, typer.Option(help="Minutes of a checkpoint.")] = None,
     max_price_age: Annotated[int | None, typer.Option(help="Days; older prices are out.")] = None,
     intensity: Annotated[float | None, typer.Option(help="Grams of CO2e a kWh.")] = None,
@@ -100,6 +112,7 @@ def recommend(  # noqa: PLR0913, PLR0917 - one parameter an option
     from dlbench.cli.catalog import today
 
     given: dict[str, Any] = {
+        "name": name,
         "task": task,
         "workload": workload,
         "variant": variant,
@@ -122,10 +135,14 @@ def recommend(  # noqa: PLR0913, PLR0917 - one parameter an option
         "budget_usd": budget_usd,
         "budget_usd_per_month": budget_usd_per_month,
         "carbon_limit_kg": carbon_limit_kg,
+        "carbon_usd_per_kg": carbon_usd_per_kg,
         "regions": region,
         "exclude_providers": exclude_provider,
         "max_devices": max_devices,
+        "max_instances": max_instances,
         "spot": spot,
+        "spot_interruptions_per_h": spot_interruptions_per_h,
+        "set_up_min": set_up_min,
         "checkpoint_min": checkpoint_min,
         "max_price_age_days": max_price_age,
         "intensity_g_per_kwh": intensity,

@@ -211,8 +211,8 @@ def _rejected(rejected: Sequence[Rejection], *, all_: bool) -> None:
 def _explain(found: Recommendation) -> None:
     if found.pick is not None:
         _steps(f"How the numbers of {found.pick.name} came about", found.pick.trail)
-        for candidate in found.alternatives:
-            _steps(f"How those of {candidate.name} did", candidate.trail)
+    for candidate in (*found.alternatives, *found.compared):
+        _steps(f"How those of {candidate.name} did", candidate.trail)
     _steps("Assumptions, for all", found.assumptions)
     show.line(f"simulated with seed {found.seed}, prices seen from {found.made_on}")
 
@@ -255,8 +255,8 @@ def questions(ask: Callable[..., Any]) -> dict[str, Any]:
         if budget:
             (table["budget_usd_per_month"],) = _numbers(budget, 1)
     else:
-        limits = ask("4/5 hours until the deadline, and USD at most?", default="")
-        table |= dict(zip(("deadline_h", "budget_usd"), _numbers(limits, None), strict=False))
+        limits = ask("4/5 hours until the deadline, and USD at most? (-: none)", default="")
+        table |= _limits(limits)
     regions = ask("5/5 countries or regions it may be in, such as DE FR?", default="")
     if regions:
         table["regions"] = regions.replace(",", " ").split()
@@ -270,12 +270,22 @@ def _one_of(given: str, known: Sequence[str]) -> str:
     return near[0]
 
 
-def _numbers(given: str, count: int | None) -> list[float]:
+def _limits(given: str) -> dict[str, float]:
+    """A deadline and a budget; either may be left open by a dash, or by saying less."""
+    said = given.replace(",", " ").split()
+    fields = ("deadline_h", "budget_usd")
+    if len(said) > len(fields):
+        raise UsageError(f"{given!r} are more than {len(fields)} numbers", "Write them like: 48 20")
+    limits = zip(fields, said, strict=False)
+    return {field: _numbers(word, 1)[0] for field, word in limits if word != "-"}
+
+
+def _numbers(given: str, count: int) -> list[float]:
     words = given.replace(",", " ").split()
     try:
         numbers = [float(word) for word in words]
     except ValueError:
         raise UsageError(f"{given!r} are no numbers", "Write them like: 50000 10") from None
-    if count is not None and len(numbers) != count:
+    if len(numbers) != count:
         raise UsageError(f"{given!r} are not {count} numbers", "Write them like: 50000 10")
     return numbers

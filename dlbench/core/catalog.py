@@ -93,8 +93,13 @@ class Offer:
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What a row of another file replaces: provider, type, region and accelerator."""
-        return (self.provider, self.instance_type, self.region.lower(), self.accelerator or "")
+        """What no two rows of one file have in common: what is sold, and the accelerator."""
+        return (*self.sold_as, self.accelerator or "")
+
+    @property
+    def sold_as(self) -> tuple[str, str, str]:
+        """What a file's rows replace of the files before it: provider, type and region."""
+        return (self.provider, self.instance_type, self.region.lower())
 
     @property
     def name(self) -> str:

@@ -261,6 +261,8 @@ class Recommendation:
 
     ``pick`` is None when nothing meets the limits; ``binding`` then says which and by how much.
     ``front`` are the candidates that no other beats in time and cost both, the pick among them;
+    ``compared`` are those that sentences set beside the pick and that are no alternatives: the best
+    processor or accelerator, machines of one's own, and the rent that they are held against.
     ``defaults`` are the settings that the need left open, as (field, value). ``assumptions`` hold
     for all candidates.
     """
@@ -281,6 +283,7 @@ class Recommendation:
     assumptions: tuple[Step, ...]
     made_on: str
     seed: int
+    compared: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

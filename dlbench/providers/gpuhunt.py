@@ -123,7 +123,7 @@ def _offer(item: Any, catalog: Catalog, as_of: str, seller: str) -> Offer | str:
     unknown = Absent(reason="not among gpuhunt's items")
     return Offer(
         provider=seller,
-        instance_type=str(item.instance_name),
+        instance_type=_type(item, seller),
         region=str(item.location),
         accelerator=name,
         accelerator_count=count,
@@ -140,6 +140,14 @@ def _offer(item: Any, catalog: Catalog, as_of: str, seller: str) -> Offer | str:
         note=remark,
         origin="fetched: gpuhunt",
     )
+
+
+def _type(item: Any, seller: str) -> str:  # noqa: ANN401
+    """The type's name; of Google's N1 hosts with what is attached, of which each has many."""
+    host = str(item.instance_name)
+    if seller == "gcp" and host.startswith("n1-") and item.gpu_count:
+        return f"{host}+{str(item.gpu_name).lower()}x{item.gpu_count:g}"
+    return host
 
 
 def _joined(a: Offer, b: Offer) -> Offer:

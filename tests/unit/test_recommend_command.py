@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ import pytest
 
 from dlbench.__main__ import main
 from dlbench.catalog import stored
+from dlbench.cli import recommend as recommend_command
 from dlbench.cli import show_recommend
 from dlbench.core.errors import UsageError
+from dlbench.core.recommendation import Need
 
 FLAGS = ("--workload", "resnet50", "--samples", "50000", "--epochs", "20")
 
@@ -324,6 +328,13 @@ def test_the_guided_way_asks_five_questions() -> None:
         "regions": ["DE", "FR"],
     }
     assert len(asked) == 5
+    budget_alone = iter(["training", "unet", "2000 40", "- 30", ""])
+    found = show_recommend.questions(lambda *_, **__: next(budget_alone))
+    assert found["budget_usd"] == 30
+    assert "deadline_h" not in found
+    three = iter(["training", "unet", "2000 40", "24 30 7", ""])
+    with pytest.raises(UsageError, match="more than 2 numbers"):
+        show_recommend.questions(lambda *_, **__: next(three))
     answers = iter(["inference", "bert_base", "50 50", "", ""])
     table = show_recommend.questions(lambda *_, **__: next(answers))
     assert table == {
@@ -337,3 +348,28 @@ def test_the_guided_way_asks_five_questions() -> None:
     wrong = iter(["training", "unet", "many"])
     with pytest.raises(UsageError, match="are no numbers"):
         show_recommend.questions(lambda *_, **__: next(wrong))
+
+
+SHORTER = {
+    "regions": "region",
+    "exclude_providers": "exclude_provider",
+    "activation_mib_per_sample": "activation_mib",
+    "intensity_g_per_kwh": "intensity",
+    "max_price_age_days": "max_price_age",
+}
+"""Fields whose flags have other names; all others have their own."""
+
+
+def test_every_field_of_a_need_has_a_flag(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """But machines of one's own, which are tables; pairs are two numbers."""
+    flags = set(inspect.signature(recommend_command.recommend).parameters)
+    assert {SHORTER.get(f.name, f.name) for f in fields(Need)} - flags == {"owned"}
+    more = ("--set-up-min", "1", "2", "--spot-interruptions-per-h", "0", "0.1", "--json")
+    assert call(monkeypatch, *FLAGS, *more, "--name", "mine", "--carbon-usd-per-kg", "1") == 0
+    need = json.loads(capsys.readouterr().out)["need"]
+    assert (need["set_up_min"], need["spot_interruptions_per_h"]) == ([1.0, 2.0], [0.0, 0.1])
+    assert (need["name"], need["carbon_usd_per_kg"]) == ("mine", 1.0)
+    assert call(monkeypatch, *FLAGS, "--set-up-min", "9", "2") == 2
+    assert "The low end comes first" in capsys.readouterr().err

@@ -12,7 +12,7 @@ Recommendation
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -126,11 +126,23 @@ def recommend(
         binding=()
         if pick
         else words.binding(
-            judged, rejected, need, _lifted(known, {r.constraint for r in rejected})
+            judged,
+            rejected,
+            need,
+            _lifted(
+                known,
+                {r.constraint for r in rejected},
+                lambda other: _known(other, runs, catalog, predictor, today),
+            ),
         ),
         flips=words.flips(pick, judged, need) if pick else (),
         buy_or_rent=buying.buy_or_rent(judged, need),
         cpu_verdict=words.cpu_verdict(pick, kept, need, rejected),
+        compared=tuple(
+            solve.with_shares(j, need)
+            for j in _compared(kept, judged, need)
+            if all(j is not other for other in (pick, *others))
+        ),
         launch=launch.launch(shown, need) if shown else None,
         notes=_notes(known, runs, judged, rejected),
         assumptions=assumptions.steps(),
@@ -293,14 +305,21 @@ LIFTED: dict[str, tuple[Constraint, Any]] = {
 instances, which a need that forbids them never sees."""
 
 
-def _lifted(known: Known, met: Collection[Constraint]) -> list[tuple[str, Judged]]:
-    """The pick without each wish that took something out: whether that wish alone stands in the way."""
+def _lifted(
+    known: Known, met: Collection[Constraint], again: Callable[[Need], Known]
+) -> list[tuple[str, Judged]]:
+    """The pick without each wish that took something out: whether that wish alone stands in the way.
+
+    ``again`` looks everything up for another need.
+    """
     found = []
     for name, (constraint, without) in LIFTED.items():
         if constraint not in met or getattr(known.need, name) == without:
             continue
         changes: dict[str, Any] = {name: without}
-        freed = replace(known, need=replace(known.need, **changes))
+        need = replace(known.need, **changes)
+        # What is asked of a predictor, and a step's work, are of a batch: asked again without one.
+        freed = again(need) if name == "batch_size" else replace(known, need=need)
         judged = [solve.judge(one, freed.need) for one in _tried(freed)[0]]
         best = solve.best(judged, freed.need)
         if best is not None:
@@ -372,14 +391,12 @@ def _room(choice: Choice, known: Known) -> Room | Refusal:
 def _simulated(choice: Choice, known: Known, room: Room, rate: Rate) -> Simulated | Refusal:
     need, work = known.need, known.job
     scale = scaling.together(choice.offer, work, known.found, known.catalog)
-    peak = room.models[rate.policy].at(rate.batch)
     if need.serving:
         return serving.serving(
             choice,
             rate=rate,
             scale=scale,
-            memory=peak,
-            usable=room.usable_mib,
+            room=room,
             job=work,
             need=need,
             draws=known.draws,
@@ -389,7 +406,7 @@ def _simulated(choice: Choice, known: Known, room: Room, rate: Rate) -> Simulate
         choice,
         rate=rate,
         scale=scale,
-        memory=peak,
+        memory=room.models[rate.policy].at(rate.batch),
         usable=room.usable_mib,
         job=work,
         need=need,
@@ -475,7 +492,7 @@ def _warned(simulated: Simulated, known: Known) -> Simulated:
         found.append(
             f"a run works on one of the {choice.owned.count}: what several do together was not measured"
         )
-    found += [s for s in [_shared(simulated, known.need)] if s]
+    found += [s for s in [_shared(simulated, known.need), _at_once(simulated, known.need)] if s]
     if choice.device and choice.device.kind == "gpu" and _old(choice.device):
         found.append(
             f"{choice.device.name} has compute capability {choice.device.compute_capability}: newest "
@@ -506,6 +523,21 @@ def _shared(simulated: Simulated, need: Need) -> str:
     )
 
 
+def _at_once(simulated: Simulated, need: Need) -> str:
+    """That a month's runs do not fit into a month of one machine: rented or priced as several."""
+    machine, time_s = simulated.choice.owned, simulated.candidate.time_s
+    if need.serving or isinstance(time_s, Absent):
+        return ""
+    months = need.runs_per_month * time_s.value / 3600 / estimate.HOURS_A_MONTH
+    if months <= 1:
+        return ""
+    told = f"{need.runs_per_month:g} runs a month are the work of {compact(months)} machines"
+    if machine is None:
+        return f"{told} all month"
+    there = f"there {'is' if machine.count == 1 else 'are'} {machine.count}"
+    return f"{told} all month: priced as that, and {there}"
+
+
 def _old(device: Accelerator) -> bool:
     try:
         return float(device.compute_capability) < OLD_BUILDS_BELOW
@@ -522,6 +554,18 @@ def _over_limits(judged: Sequence[Judged], need: Need) -> list[Rejection]:
         limit = solve.broken(one, need)
         if limit is not None:
             found.append(_rejection(one.simulated.choice, limit))
+    return found
+
+
+def _compared(kept: Sequence[Judged], judged: Sequence[Judged], need: Need) -> list[Judged]:
+    """Those that sentences set beside the pick: the best of each kind, one's own, and the best rent."""
+    best = [words.best_of(kept, cpu=True), words.best_of(kept, cpu=False)]
+    own = [j for j in judged if j.simulated.choice.owned is not None]
+    rented = [buying.best_rent(judged, need)] if own else []
+    found: list[Judged] = []
+    for one in (*best, *own, *rented):
+        if one is not None and all(one is not other for other in found):
+            found.append(one)
     return found
 
 

@@ -55,6 +55,10 @@ HOST_STEP_S = {
 }
 """Seconds a step or a batch costs on an accelerator however small it is."""
 
+CPU_HOST_S = Range(
+    low=0.0001, mid=0.0005, high=0.002, source="a call of a framework on a processor"
+)
+
 UNKNOWN_CORE_GFLOPS = Range(
     low=40, mid=80, high=160, source="2.5 GHz x 32 fp32 operations a cycle; a processor not named"
 )
@@ -126,6 +130,7 @@ RESTART_MIN = Range(
     low=3.0, mid=10.0, high=30.0, source="new spot instance, set up again, checkpoint loaded"
 )
 
+METER = Range(low=0.9, mid=1.0, high=1.1, source="another machine than the one that was metered")
 ACCELERATOR_LOAD = Range(low=0.5, mid=0.75, high=0.98, source="power over the data sheet's watts")
 HOST_W_PER_VCPU = Range(low=1.5, mid=2.5, high=5.0, source="host power over its vCPUs, memory too")
 PUE_SPREAD = Range(low=0.95, mid=1.0, high=1.12, source="a site over its provider's average PUE")
@@ -139,6 +144,38 @@ INTENSITY_SPREAD = Range(
 STORAGE_USD_PER_GB_MONTH = Range(
     low=0.02, mid=0.08, high=0.2, source="block and object storage of large clouds"
 )
+
+CONTEXT_MIB = Range(
+    low=300,
+    mid=700,
+    high=1500,
+    source="a CUDA context, its libraries and their workspaces, before any tensor",
+)
+PROCESS_MIB = Range(low=250, mid=500, high=900, source="a framework's process on a host")
+WEIGHTS_HELD = Range(
+    low=1.0, mid=1.1, high=1.3, source="memory of weights, gradients and optimizer over their bytes"
+)
+KEPT = {
+    "training": Range(
+        low=1.2,
+        mid=2.1,
+        high=2.1,
+        source="numbers kept over the outputs of convolutions and products: of normalisations and the "
+        "backward pass too; resnet50 takes about 90 MiB a sample in fp32, 2.1 times its 11.1 million",
+    ),
+    "inference": Range(
+        low=0.05, mid=0.15, high=0.4, source="the same: all are freed but the largest few layers"
+    ),
+}
+KEPT_AS_STATED = Range(
+    low=1.0, mid=1.0, high=1.2, source="the same, where the need says how much it is"
+)
+
+SERVICES_A_LATENCY = 2.0
+"""A request that just missed a batch waits for that one and then for its own."""
+
+IDLE_SHARE = 0.25
+"""Of its power at work, that an accelerator draws while it waits between requests."""
 
 UTILISATION_SERVED = 0.8
 """Share of a measured server rate that is planned for; the rest is for bursts and a failed instance."""
@@ -173,18 +210,31 @@ STATED = (
     (BANDWIDTH_SHARE, "share of bandwidth (roofline)", ""),
     (HOST_STEP_S["training"], "host time a step, training", "s"),
     (HOST_STEP_S["inference"], "host time a batch, inference", "s"),
+    (CPU_HOST_S, "host time a batch, a processor's", "s"),
+    (UNKNOWN_CORE_GFLOPS, "a core of a processor that is not named", "GFLOPS"),
+    (UNKNOWN_CORE_GB_PER_S, "its share of the bandwidth", "GB/s"),
+    (BANDWIDTH_RATIO, "another accelerator", "x measured x ratio of bandwidths"),
+    (SLICE_SHARE, "a slice of an accelerator", "x its share"),
     (SCALING_NVLINK, "scaling, NVLink", "a doubling"),
     (SCALING_PCIE, "scaling, PCIe", "a doubling"),
     (SCALING_REPLICAS, "scaling, inference replicas", "a doubling"),
     (CPU_SCALING, "scaling over cores", "exponent"),
+    (CPU_CORE_RATIO, "another processor's core", "x the one measured"),
     (BATCH_GAIN, "scaling over batch, another one measured", "exponent"),
     (UPLOAD_SLOWDOWN, "upload", "x nominal"),
     (RESTART_MIN, "restart after an interruption", "min"),
     (ACCELERATOR_LOAD, "accelerator power", "x TDP"),
+    (METER, "joules a sample", "x metered"),
     (HOST_W_PER_VCPU, "host power", "W a vCPU"),
     (PUE_SPREAD, "PUE of a site", "x provider's"),
     (INTENSITY_SPREAD, "carbon intensity", "x source"),
     (STORAGE_USD_PER_GB_MONTH, "storage", "USD/GB-month"),
+    (CONTEXT_MIB, "memory of a context on a GPU", "MiB"),
+    (PROCESS_MIB, "memory of a process on a host", "MiB"),
+    (WEIGHTS_HELD, "memory of what is held at any batch", "x its bytes"),
+    (KEPT["training"], "activations kept, training", "x outputs of a forward"),
+    (KEPT["inference"], "activations kept, inference", "x outputs of a forward"),
+    (KEPT_AS_STATED, "activations kept, stated", "x activation_mib_per_sample"),
 )
 
 
@@ -192,7 +242,28 @@ def steps() -> tuple[Step, ...]:
     """All of them, as lines of the explanation."""
     ranges = tuple(range_.step(name, unit) for range_, name, unit in STATED)
     return (
+        Step(
+            name="simulation",
+            value="median (5th to 95th percentile) of each number over all outcomes",
+            formula="each part drawn from its range; lopsided ranges make the median of a sum or a "
+            "product differ from the sum or product of medians",
+            source="seeded draws, which all candidates share",
+        ),
         *ranges,
+        Step(
+            name="accelerator that waits",
+            value=f"{percent(IDLE_SHARE)} of its power at work",
+            formula="assumed",
+            source="between a service's requests",
+            as_of=READ,
+        ),
+        Step(
+            name="p99 of a service, not measured",
+            value=f"{SERVICES_A_LATENCY:g} x the time of a batch",
+            formula="assumed",
+            source="a request that just missed a batch waits for that one and then for its own",
+            as_of=READ,
+        ),
         Step(
             name="planned utilisation",
             value=f"{percent(UTILISATION_SERVED)} of a measured rate, "

@@ -29,9 +29,7 @@ METHOD = "fixed costs of a month / what an hour of work saves"
 
 def buy_or_rent(judged: Sequence[Judged], need: Need) -> tuple[BuyOrRent, ...]:
     """From how many hours of work a month each machine of one's own is cheaper than the best rent."""
-    rented = next(
-        (j for j in solve.feasible(judged, need) if not j.simulated.choice.owned), None
-    ) or min((j for j in judged if not j.simulated.choice.owned), key=solve.order, default=None)
+    rented = best_rent(judged, need)
     if rented is None:
         return ()
     return tuple(
@@ -39,6 +37,13 @@ def buy_or_rent(judged: Sequence[Judged], need: Need) -> tuple[BuyOrRent, ...]:
         for j in judged
         if (machine := j.simulated.choice.owned) is not None
     )
+
+
+def best_rent(judged: Sequence[Judged], need: Need) -> Judged | None:
+    """The best that is for rent: of those that keep every limit, where there are any."""
+    kept = (j for j in solve.feasible(judged, need) if not j.simulated.choice.owned)
+    every = (j for j in judged if not j.simulated.choice.owned)
+    return next(kept, None) or min(every, key=solve.order, default=None)
 
 
 def _against(own: Simulated, machine: OwnedMachine, rented: Simulated) -> BuyOrRent:

@@ -147,7 +147,7 @@ def training(  # noqa: PLR0913 - the parts of one candidate
         parts = (upload_s, set_up_s, work_s, lost_s, time_s)
         return (
             *job.steps,
-            memory_step(memory, usable),
+            memory_step(memory, rate.batch, usable),
             *rate.steps,
             scale[1],
             *_time_steps(choice, need, parts, lost),
@@ -221,12 +221,11 @@ def _training_energy(
         return host_w
     if not isinstance(measured, Absent):
         share = max(choice.devices, 1.0) / scale.mid
-        return measured.value * total * share * draws.of("load", METER) + host_w * time_s
+        return (
+            measured.value * total * share * draws.of("load", assumptions.METER) + host_w * time_s
+        )
     device_w = device_power_w(choice, draws)
     return device_w if isinstance(device_w, Absent) else device_w * busy_s + host_w * time_s
-
-
-METER = Range(low=0.9, mid=1.0, high=1.1, source="another machine than the one that was metered")
 
 
 def device_power_w(choice: Choice, draws: Draws) -> Floats | Absent:
@@ -554,13 +553,13 @@ def finished(  # noqa: PLR0913, PLR0917 - the parts of one candidate
     )
 
 
-def memory_step(memory: Estimated, usable: Amount) -> Step:
+def memory_step(memory: Estimated, batch: int, usable: Amount) -> Step:
     """The memory gate's line of the explanation."""
     room = "unknown" if isinstance(usable, Absent) else f"{usable / 1024:.1f} GiB usable"
     return Step(
         name="memory",
         value=f"{memory.value / 1024:.2f} ({memory.interval.low / 1024:.2f} to "
-        f"{memory.interval.high / 1024:.2f}) GiB of {room}",
+        f"{memory.interval.high / 1024:.2f}) GiB at batch {batch}, of {room}",
         formula=memory.method,
         source="; ".join(memory.from_),
     )
@@ -575,13 +574,13 @@ def _time_steps(
             name="upload",
             value=_span(upload_s / 3600, "h"),
             formula=f"{need.data_gb:g} GB / {need.upload_mbit_per_s:g} Mbit/s x slowdown",
-            source="the need",
+            source=_stated(need, "data_gb", "upload_mbit_per_s"),
         ),
         Step(
             name="set-up",
             value=_span(set_up_s / 3600, "h"),
             formula=f"{need.set_up_min[0]:g} to {need.set_up_min[1]:g} min",
-            source="the need",
+            source=_stated(need, "set_up_min"),
         ),
         Step(
             name="computing",
@@ -599,11 +598,21 @@ def _time_steps(
                 value=f"{float(np.mean(lost.n)):,.2g} on average, {_span(lost_s / 3600, 'h')}",
                 formula=f"Poisson, {low:g} to {high:g} an hour; {compact(rework_min)} min of rework "
                 f"(checkpoints each {need.checkpoint_min:g} min) and a restart each",
-                source="the need",
+                source=_stated(need, "spot_interruptions_per_h", "checkpoint_min"),
             )
         )
     steps.append(Step(name="time", value=_span(time_s / 3600, "h"), formula="sum", source="above"))
     return tuple(steps)
+
+
+DEFAULTS = Need()
+
+
+def _stated(need: Need, *names: str) -> str:
+    """Whether the need says these settings, or leaves them as they are by default."""
+    open_ = [name for name in names if getattr(need, name) == getattr(DEFAULTS, name)]
+    said = ["the need"] if len(open_) < len(names) else []
+    return "; ".join([*said, *([f"by default: {', '.join(open_)}"] if open_ else [])])
 
 
 def _span(values: Floats, unit: str) -> str:

@@ -110,6 +110,17 @@ def read(need: Need, runs: Sequence[Run]) -> Job:
                 formula="stated",
                 source=source,
             ),
+            Step(
+                name="activations",
+                value=f"{compact(mid)} a sample",
+                formula=f"{need.activation_mib_per_sample:g} MiB / 4 bytes"
+                if need.activation_mib_per_sample is not None
+                else f"{compact(flops / 2e9, 4)} GMAC / {MACS_PER_ACTIVATION[1]:g} "
+                f"({MACS_PER_ACTIVATION[0]:g} to {MACS_PER_ACTIVATION[-1]:,g})",
+                source="the need"
+                if known
+                else "outputs of convolutions and products in timm's tables",
+            ),
             *work,
         ),
         defaults=_left_open(need, dataset, sizes),

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dlbench.analysis.recommend import assumptions
+from dlbench.analysis.recommend.assumptions import Range
 from dlbench.analysis.recommend.job import OPTIMIZER_BYTES, Job
 from dlbench.core import metrics
 from dlbench.core.catalog import Amount, Catalog, Offer
@@ -31,17 +32,7 @@ from dlbench.core.units import compact
 
 MIB = 2**20
 
-CONTEXT_MIB = (300.0, 700.0, 1500.0)
-"""What a CUDA context, its libraries and their workspaces take before any tensor."""
-PROCESS_MIB = (250.0, 500.0, 900.0)
-"""What a framework's process takes on a host."""
-
 HALF = (Precision.BF16, Precision.FP16)
-
-KEPT = {Mode.TRAINING: (1.2, 2.1, 2.1), Mode.INFERENCE: (0.05, 0.15, 0.4)}
-"""Numbers kept at a time over the outputs of convolutions and products of a forward pass. Training
-keeps those of normalisations and of the backward pass too: resnet50 takes about 90 MiB a sample in
-fp32, 2.1 times its 11.1 million outputs. Inference frees all but the largest few layers."""
 
 FIT_MARGIN = 0.05
 """Peaks of two trials differ by a few percent: caches, fragmentation."""
@@ -136,15 +127,17 @@ def _points(
 
 
 def _peak_mib(result: CaseResult, run: Run, kind: str) -> float | None:
+    """As the driver or the system counts it; a framework does not count the context beside its own."""
+    beside_mib = assumptions.CONTEXT_MIB.mid
     names = (
-        ("peak_device_used_mib", "peak_framework_reserved_mib")
+        {"peak_device_used_mib": 0.0, "peak_framework_reserved_mib": beside_mib}
         if kind == "gpu"
-        else ("peak_host_rss_mib",)
+        else {"peak_host_rss_mib": 0.0}
     )
-    for name in names:
+    for name, more_mib in names.items():
         metric = metrics.compute(name, result, run)
         if not isinstance(metric, Absent):
-            return metric.value
+            return metric.value + more_mib
     return None
 
 
@@ -219,22 +212,27 @@ def _bound(job: Job, need: Need, kind: str) -> PeakModel:
     weight_bytes = _weight_bytes(job, need) + (2.0 if training and half else 0.0)
     weights = job.parameters * weight_bytes / MIB
     number_bytes = 2.0 if half else 4.0
-    kept = (1.0, 1.0, 1.2) if job.activations_known else KEPT[job.mode]
+    kept = assumptions.KEPT_AS_STATED if job.activations_known else assumptions.KEPT[job.mode]
     low_each, each, high_each = (
-        a * number_bytes * k / MIB for a, k in zip(job.activations, kept, strict=True)
+        a * number_bytes * k / MIB for a, k in zip(job.activations, _ends(kept), strict=True)
     )
-    base = CONTEXT_MIB if kind == "gpu" else PROCESS_MIB
-    low, mid, top = (b + weights * f for b, f in zip(base, (1.0, 1.1, 1.3), strict=True))
+    base = assumptions.CONTEXT_MIB if kind == "gpu" else assumptions.PROCESS_MIB
+    held = assumptions.WEIGHTS_HELD
+    low, mid, top = (b + weights * f for b, f in zip(_ends(base), _ends(held), strict=True))
     return PeakModel(
         anchors=((0, (low, mid, top)),),
         each=(low_each, each, high_each),
         method=(
-            f"analytical bound: {weight_bytes:g} bytes a parameter"
-            f"{f' ({job.optimizer})' if training else ''}, {compact(job.activations[1])} activations a "
-            "sample"
+            f"analytical bound: {base.mid:g} MiB + {held.mid:g} x {weight_bytes:g} bytes a parameter"
+            f"{f' ({job.optimizer})' if training else ''} + batch x {kept.mid:g} x {number_bytes:g} "
+            f"bytes of {compact(job.activations[1])} activations"
         ),
         sources=("parameters and FLOPs of the model",),
     )
+
+
+def _ends(of: Range) -> Three:
+    return of.low, of.mid, of.high
 
 
 def usable_mib(offer: Offer, catalog: Catalog) -> Amount:

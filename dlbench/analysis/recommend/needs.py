@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import tomllib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,7 @@ def build(table: Values) -> tuple[Need, tuple[tuple[str, str], ...]]:
     need = Need(**values)
     _refuse_contradictions(need, values)
     _refuse_unsupported(need)
-    return need, _defaults(values, need)
+    return need, (*_defaults(values, need), *_owned_defaults(table.get("owned", ()), need.owned))
 
 
 def _refuse_unknown(name: str, known: set[str]) -> None:
@@ -303,6 +303,10 @@ LEFT_OPEN = {
     "regions": "any",
     "exclude_providers": "none",
     "max_price_age_days": "any",
+    "activation_mib_per_sample": "estimated from the FLOPs",
+    "intensity_g_per_kwh": "the catalog's",
+    "pue": "the catalog's",
+    "owned": "none",
 }
 """What is taken where a field has no value, which is a default too."""
 
@@ -322,6 +326,30 @@ def _defaults(values: Values, need: Need) -> tuple[tuple[str, str], ...]:
         text = "" if field.name in meaningless else LEFT_OPEN.get(field.name) or _plain(default)
         if text:
             found.append((field.name, text))
+    return tuple(found)
+
+
+OWNED_LEFT_OPEN = {
+    "cpu_model": "not stated",
+    "utilisation": "this need alone",
+    "country": "not stated",
+}
+
+
+def _owned_defaults(
+    tables: Sequence[Values], machines: Sequence[OwnedMachine]
+) -> tuple[tuple[str, str], ...]:
+    """Of each machine of one's own what was taken, by its name."""
+    found = []
+    for table, machine in zip(tables, machines, strict=True):
+        taken = ", ".join(
+            f"{field.name} {OWNED_LEFT_OPEN.get(field.name) or _plain(field.default)}"
+            for field in fields(OwnedMachine)
+            if field.name not in table
+            and field.name != "accelerator"
+            and (machine.accelerator or field.name != "accelerator_count")
+        )
+        found += [(f"owned {machine.name}:", taken)] if taken else []
     return tuple(found)
 
 

@@ -18,19 +18,12 @@ from dlbench.analysis.recommend.estimate import Choice, Simulated
 from dlbench.analysis.recommend.evidence import REPEAT_ON_ACCELERATOR, Rate
 from dlbench.analysis.recommend.job import Job
 from dlbench.analysis.recommend.measured import Seen, agreed, rented_as
+from dlbench.analysis.recommend.memory import Room
 from dlbench.analysis.recommend.simulate import Draws, Floats, summary
 from dlbench.core import metrics
-from dlbench.core.catalog import Amount
 from dlbench.core.recommendation import Constraint, Evidence, Need, Refusal, Step
-from dlbench.core.types import LATENCY_LIMIT_OPTION, Absent, Estimated, Metric, Policy, Scenario
+from dlbench.core.types import LATENCY_LIMIT_OPTION, Absent, Metric, Policy, Scenario
 from dlbench.core.units import compact, percent
-
-SERVICES_A_LATENCY = 2.0
-"""A request that just missed a batch waits for that one and then for its own."""
-
-CPU_HOST_S = Range(
-    low=0.0001, mid=0.0005, high=0.002, source="a call of a framework on a processor"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +43,7 @@ def serving(  # noqa: PLR0913 - the parts of one candidate
     *,
     rate: Rate,
     scale: tuple[Range, Step],
-    memory: Estimated,
-    usable: Amount,
+    room: Room,
     job: Job,
     need: Need,
     draws: Draws,
@@ -62,6 +54,7 @@ def serving(  # noqa: PLR0913 - the parts of one candidate
     capacity = served or _derived(choice, rate, scale, need, draws)
     if isinstance(capacity, Refusal):
         return capacity
+    memory = room.models[capacity.policy].at(capacity.batch)
     wanted = need.requests_per_s or 0.0
     sure = simulate.quantiles(capacity.per_s, (1 - need.confidence,))[0]
     instances = int(np.ceil(wanted / (sure * capacity.utilisation)))
@@ -85,7 +78,8 @@ def serving(  # noqa: PLR0913 - the parts of one candidate
     if isinstance(device_w, Absent) or isinstance(host_w, Absent):
         joules = device_w if isinstance(device_w, Absent) else host_w
     else:
-        joules = instances * time_s * (device_w * (IDLE_SHARE + (1 - IDLE_SHARE) * busy) + host_w)
+        drawn = assumptions.IDLE_SHARE + (1 - assumptions.IDLE_SHARE) * busy
+        joules = instances * time_s * (device_w * drawn + host_w)
     money = estimate.priced(
         choice,
         need,
@@ -95,14 +89,14 @@ def serving(  # noqa: PLR0913 - the parts of one candidate
         instances,
         energy_words=lambda: (
             f"{instances} x ({estimate.power_words(choice, draws, NOT_METERED)}); "
-            f"{percent(IDLE_SHARE)} of an accelerator's power while it waits"
+            f"{percent(assumptions.IDLE_SHARE)} of an accelerator's power while it waits"
         ),
     )
 
     def trail() -> tuple[Step, ...]:
         return (
             *job.steps,
-            estimate.memory_step(memory, usable),
+            estimate.memory_step(memory, capacity.batch, room.usable_mib),
             *rate.steps,
             *capacity.steps,
             Step(
@@ -124,7 +118,7 @@ def serving(  # noqa: PLR0913 - the parts of one candidate
         choice,
         rate,
         memory,
-        usable,
+        room.usable_mib,
         throughput,
         money,
         trail,
@@ -136,9 +130,6 @@ def serving(  # noqa: PLR0913 - the parts of one candidate
 
 
 NOT_METERED = Absent(reason="a month of waiting for requests was not metered")
-
-IDLE_SHARE = 0.25
-"""Of its power at work, that an accelerator draws while it waits between requests."""
 
 
 def _measured(
@@ -181,7 +172,9 @@ def _measured(
 def _on(choice: Choice, found: Seen) -> bool:
     if choice.offer.accelerator is None:
         return found.device.kind == "cpu" and rented_as(found, choice.offer)
-    return found.accelerator is not None and found.accelerator.name == choice.offer.accelerator
+    device = found.accelerator
+    # A slice of one does not serve what all of it did.
+    return device is not None and device.name == choice.offer.accelerator and choice.devices >= 1
 
 
 def _limit_ms(found: Seen) -> float:
@@ -196,7 +189,11 @@ def _derived(
 ) -> Capacity | Refusal:
     limit_s = (need.p99_ms or 0.0) / 1e3
     speed = draws.spread("rate", rate.low, rate.value, rate.high)
-    host = CPU_HOST_S if choice.offer.accelerator is None else assumptions.HOST_STEP_S["inference"]
+    host = (
+        assumptions.CPU_HOST_S
+        if choice.offer.accelerator is None
+        else assumptions.HOST_STEP_S["inference"]
+    )
     # A measured or a predicted rate has the host's time in it already, at its own batch.
     host_s = draws.of("latency", host) + rate.step_s
     if rate.tier is not Evidence.ROOFLINE:
@@ -205,7 +202,7 @@ def _derived(
     batch = rate.batch
     while True:
         service_s = host_s + batch * per_sample_s
-        latency_s = SERVICES_A_LATENCY * service_s
+        latency_s = assumptions.SERVICES_A_LATENCY * service_s
         sure_s = simulate.quantiles(latency_s, (need.confidence,))[0]
         if sure_s <= limit_s or batch == 1 or need.batch_size is not None:
             break
@@ -218,7 +215,7 @@ def _derived(
             f"(median {compact(float(np.median(latency_s)) * 1e3)} ms)",
             sure_s / limit_s,
         )
-    latency = summary(latency_s, f"{SERVICES_A_LATENCY:g} x (host + {batch} / rate)")
+    latency = summary(latency_s, f"{assumptions.SERVICES_A_LATENCY:g} x (host + {batch} / rate)")
     return Capacity(
         per_s=batch / service_s * draws.of("scaling", scale[0]),
         latency=latency,
@@ -232,7 +229,7 @@ def _derived(
                 f"{batch}",
                 formula=(
                     f"{assumptions.ESTIMATED}: batch / (host + batch / rate), "
-                    f"{SERVICES_A_LATENCY:g} of which are {compact(latency.value * 1e3)} ms"
+                    f"{assumptions.SERVICES_A_LATENCY:g} of which are {compact(latency.value * 1e3)} ms"
                 ),
                 source=host.source,
                 as_of=assumptions.READ,

@@ -9,6 +9,7 @@ from typing import Any
 
 from dlbench.analysis.recommend import solve
 from dlbench.analysis.recommend.assumptions import ESTIMATED, NOT_MEASURED
+from dlbench.analysis.recommend.estimate import HOURS_A_MONTH
 from dlbench.analysis.recommend.solve import Judged
 from dlbench.core import units
 from dlbench.core.recommendation import (
@@ -81,7 +82,8 @@ def span(metric: Metric) -> str:
 def reasons(pick: Judged, kept: Sequence[Judged], need: Need) -> tuple[str, ...]:
     """Why this one, in plain words."""
     candidate = solve.with_shares(pick, need)
-    found = [_first(candidate, need, len(kept)), _limits(candidate, need)]
+    found = [_first(candidate, need, len(kept)), _a_month(candidate, need)]
+    found.append(_limits(candidate, need))
     found += [_head_room(candidate), _devices(candidate), _memory(candidate)]
     found.append(_evidence(candidate))
     other = next((j for j in kept if j.hardware != pick.hardware), None)
@@ -117,6 +119,25 @@ def _first(candidate: Candidate, need: Need, n: int) -> str:
         rate = f"{need.requests_per_s:g} requests/s within {need.p99_ms:g} ms"
         return f"It {least} {among}: {money(candidate.cost_usd)} a month for {rate}."
     return f"It {least} {among}: {money(candidate.cost_usd)}, done in {span(candidate.time_s)}."
+
+
+def _a_month(candidate: Candidate, need: Need) -> str:
+    """What all runs of a month cost together, where there are more or less than one."""
+    runs, cost, time = need.runs_per_month, candidate.cost_usd, candidate.time_s
+    if need.serving or runs == 1 or isinstance(cost, Absent) or isinstance(time, Absent):
+        return ""
+    hours = runs * time.value / 3600
+    at_once = "" if hours <= HOURS_A_MONTH else f", of the {HOURS_A_MONTH:g} that a month has"
+    told = f"{runs:g} runs a month cost {money(_times(cost, runs))}, and take {compact(hours)} h"
+    return f"{told}{at_once}."
+
+
+def _times(metric: Metric, n: float) -> Metric:
+    """So many of a number, its ends with it: all runs are as this one."""
+    if isinstance(metric, Absent) or metric.interval is None:
+        return metric
+    ends = replace(metric.interval, low=metric.interval.low * n, high=metric.interval.high * n)
+    return replace(metric, value=metric.value * n, interval=ends)
 
 
 def _limits(candidate: Candidate, need: Need) -> str:
@@ -231,8 +252,7 @@ def cpu_verdict(
     """Whether accelerators are needed at all, said outright; nothing where none are wanted."""
     if pick is None or need.max_devices == 0:
         return ""
-    on_cpu = next((j for j in kept if j.simulated.choice.offer.accelerator is None), None)
-    on_gpu = next((j for j in kept if j.simulated.choice.offer.accelerator is not None), None)
+    on_cpu, on_gpu = best_of(kept, cpu=True), best_of(kept, cpu=False)
     if pick is on_cpu:
         if on_gpu is None:
             return _no_accelerator(rejected)
@@ -246,6 +266,11 @@ def cpu_verdict(
         f"A CPU would do, and is {_worse(on_cpu.value, pick.value)} in {minimised(need)}: "
         f"{on_cpu.candidate.name}, {money(on_cpu.candidate.cost_usd)}."
     )
+
+
+def best_of(kept: Sequence[Judged], *, cpu: bool) -> Judged | None:
+    """The best with processors alone, or with accelerators."""
+    return next((j for j in kept if (j.simulated.choice.offer.accelerator is None) is cpu), None)
 
 
 OUT_OF_REACH = frozenset(

@@ -16,10 +16,13 @@ import pytest
 
 from dlbench.analysis.recommend import (
     assumptions,
+    estimate,
     evidence,
     job,
     memory,
     needs,
+    roofline,
+    scaling,
     serving,
     simulate,
     words,
@@ -161,6 +164,27 @@ class Fixed:
             value=3 * self.answer.value,
             interval=replace(ends, low=3 * ends.low, high=3 * ends.high),
         )
+
+
+def test_a_policys_gain_is_scaled_in_part_when_nobody_predicts() -> None:
+    """An L4 has 242 / 330 of an RTX 4090's peak: (242 / 330)^0.25 of ln 2.5 of its gain, no more."""
+    card = replace(r.GPU, name="NVIDIA GeForce RTX 4090")
+    tuned = r.measured(2500.0, device=card, policy=Policy.TUNED, precision=Precision.FP16)
+    plain = r.measured(1000.0, device=card, precision=Precision.FP16)
+    asked, offered = r.need(**MINE, precision="fp16"), r.of(r.offer())
+    peaks = [r.of().accelerator(name) for name in ("L4", "RTX-4090")]
+    here, there = (d.peak_tflops["fp16"] for d in peaks if d is not None)
+    share = (here / there) ** 0.25
+    by_hand = 1000 * 2.5**share * 300 / 1008
+    both = picked(r.ask(asked, offered, tuned, plain))
+    assert (both.policy, both.evidence) == (Policy.TUNED, Evidence.PREDICTED)
+    assert value(both.throughput_samples_per_s) == pytest.approx(by_hand, rel=0.02)
+    # How much of it is a gain is not known without a plain run: the middle stays, the low end falls.
+    alone = picked(r.ask(asked, offered, tuned))
+    assert value(alone.throughput_samples_per_s) == pytest.approx(2500 * 300 / 1008, rel=0.02)
+    low = alone.throughput_samples_per_s
+    assert isinstance(low, Estimated)
+    assert low.interval.low == pytest.approx(0.6 * 3 ** (share - 1) * 2500 * 300 / 1008, rel=0.03)
 
 
 def test_what_is_predicted_is_of_the_policies_that_were_measured() -> None:
@@ -386,7 +410,7 @@ def test_one_request_split_over_many_cores_is_not_as_many_times_as_fast() -> Non
     ratio = value(many.throughput_samples_per_s) / value(one.throughput_samples_per_s)
     assert 96**0.85 * 0.9 < ratio < 96 * 0.8
     formula = next(s.formula for s in many.trail if s.name == "throughput")
-    assert "wider, since no processor was measured at this" in formula
+    assert "2 times as wide to either side, since no processor was measured at this" in formula
     spread = many.throughput_samples_per_s
     assert isinstance(spread, Estimated)
     assert spread.interval.low < spread.value / 10
@@ -843,6 +867,14 @@ def test_a_batch_that_was_insisted_on_is_told_when_it_alone_stands_in_the_way() 
     assert answer.binding[0].startswith("batch_size binds: without it, aws l4.small (us-east-1)")
 
 
+def test_what_there_is_without_a_batch_is_predicted_at_what_fits() -> None:
+    """The predictor had been asked of the batch that fits nowhere: that is, of nothing."""
+    fixed = Fixed(answered(1000.0))
+    without = picked(r.ask(r.need(), r.of(r.offer()), predictor=fixed))
+    answer = r.ask(r.need(batch_size=100_000), r.of(r.offer()), predictor=fixed)
+    assert words.money(without.cost_usd) in answer.binding[0]
+
+
 def test_what_no_machine_can_do_is_told_by_the_nearest_that_cannot() -> None:
     """Of memory: the largest, and how many times as much would be needed; not the first of a table."""
     offered = r.of(r.offer(), r.offer(**r.A100), r.offer(**r.A10G))
@@ -1248,6 +1280,32 @@ def test_a_run_works_on_one_of_several_machines_of_ones_own() -> None:
     assert one.warnings == ()
 
 
+def test_the_runs_of_a_month_are_told_with_their_cost_and_hours() -> None:
+    """30 of them cost 30 times one, whoever's machine it is; no month's budget is needed for that."""
+    answer = r.ask(r.need(runs_per_month=30.0), r.of(r.offer()))
+    pick = picked(answer)
+    assert isinstance(pick.cost_usd, Estimated)
+    a_month = words.usd(30 * value(pick.cost_usd))
+    (told,) = [s for s in answer.reasons if s.startswith("30 runs a month cost ")]
+    assert told.startswith(f"30 runs a month cost {a_month.removesuffix(' USD')} USD (")
+    assert told.endswith(f" and take {compact(30 * value(pick.time_s) / 3600)} h.")
+    assert not any("runs a month" in s for s in r.ask(r.need(), r.of(r.offer())).reasons)
+
+
+def test_more_runs_than_a_month_has_hours_for_are_told() -> None:
+    """Rented they work at once; one's own is priced as several, and there is one."""
+    runs = {"samples": 1e8, "runs_per_month": 60.0}
+    rented = r.ask(r.need(**runs), r.of(r.offer()))
+    months = compact(60 * value(picked(rented).time_s) / 3600 / 730.5)
+    (told,) = [w for w in picked(rented).warnings if "60 runs" in w]
+    assert told == f"60 runs a month are the work of {months} machines all month"
+    assert any(s.endswith("of the 730.5 that a month has.") for s in rented.reasons)
+    own = picked(r.ask(r.need(**runs, owned=[{"name": "desk", "accelerator": "L4"}]), r.of()))
+    assert any(
+        w.endswith("machines all month: priced as that, and there is 1") for w in own.warnings
+    )
+
+
 def test_an_own_machine_can_be_the_pick() -> None:
     """Its price is sunk: only its energy counts, with no upload and no set-up."""
     owned = [{"name": "desk", "accelerator": "L4", "vcpus": 8.0}]
@@ -1283,6 +1341,7 @@ def test_every_number_has_its_way() -> None:
     names = [s.name for s in pick.trail]
     assert names == [
         "model",
+        "activations",
         "work",
         "memory",
         "throughput",
@@ -1469,6 +1528,36 @@ def test_the_same_hardware_for_rent_is_an_alternative_to_ones_own() -> None:
     assert any("(aws cpu.16 (us-east-1)), is" in reason for reason in answer.reasons)
     (half,) = [f for f in answer.flips if f.change == "half the price of the nearest rival"]
     assert "for aws cpu.16 (us-east-1): the pick stays" in half.sentence
+
+
+def test_what_is_set_beside_the_pick_has_its_way_too() -> None:
+    """The processor of the verdict, a machine of one's own and the rent that it is held against."""
+    desk = {"name": "desk", "accelerator": "L4", "vcpus": 8.0, "purchase_usd": 9000.0}
+    answer = r.ask(
+        r.need(owned=[desk]), r.of(r.offer(), r.offer(**r.A10G), r.offer(**r.A100), r.cpu())
+    )
+    shown = (picked(answer), *answer.alternatives, *answer.compared)
+    names = [c.name for c in shown]
+    assert len(names) == len(set(names))
+    for told in (answer.cpu_verdict, *(b.sentence for b in answer.buy_or_rent)):
+        assert any(name in told or name.split(" (")[0] in told for name in names)
+    assert {"desk (your own)", "aws cpu.16 (us-east-1)"} <= set(names)
+    for candidate in answer.compared:
+        assert {"throughput", "time", "cost"} <= {s.name for s in candidate.trail}
+
+
+def test_a_framework_does_not_count_the_context_beside_its_own_memory() -> None:
+    """Where the driver tells nothing of the process, as in a container: 700 MiB more."""
+    run = r.measured(500.0)
+    trials = tuple(
+        replace(t, memory=replace(t.memory, device_used_mib=r.NONE, framework_reserved_mib=4000.0))
+        for t in run.results[0].trials
+    )
+    inside = replace(run, results=(replace(run.results[0], trials=trials),))
+    peaks = [
+        value(picked(r.ask(r.need(**MINE), r.of(r.offer()), x)).memory_mib) for x in (run, inside)
+    ]
+    assert peaks == [4000, 4700]
 
 
 def test_a_services_cost_is_a_months_wherever_it_is_told() -> None:
@@ -1768,6 +1857,25 @@ def test_a_small_batch_reads_all_parameters_too() -> None:
     assert latency.interval.low > 2 * 2e9 / (300e9 * 0.75)
 
 
+def test_a_slice_does_not_serve_what_the_whole_card_did() -> None:
+    """Half an L4, beside a server case of all of one: what it serves is derived, and told so."""
+    half = r.offer(instance_type="l4.half", accelerator_count=0.5, ondemand_usd_per_h=0.4)
+    pick = picked(r.ask(served(requests_per_s=1.0), r.of(half), server_case(200.0, 50.0)))
+    (told,) = [s for s in pick.trail if s.name == "rate within the limit"]
+    assert told.formula.startswith(assumptions.ESTIMATED)
+
+
+def test_the_memory_of_a_service_is_that_of_its_batch() -> None:
+    """700 MiB, 1.1 x 4 bytes of 25 M parameters, and 0.15 x 4 bytes of each activation of the batch."""
+    pick = picked(r.ask(r.serve(p99_ms=60.0), r.of(r.offer())))
+    assert pick.batch_size < 32
+    by_hand = 700 + (1.1 * 4 * 25e6 + pick.batch_size * 0.15 * 4 * 4e9 / 377) / 2**20
+    assert value(pick.memory_mib) == pytest.approx(by_hand)
+    (told,) = [s for s in pick.trail if s.name == "memory"]
+    assert f"GiB at batch {pick.batch_size}, of" in told.value
+    assert "700 MiB + 1.1 x 4 bytes a parameter + batch x 0.15 x 4 bytes of" in told.formula
+
+
 def test_a_server_case_of_a_looser_limit_does_not_count() -> None:
     """200 a second within 200 ms says nothing of 50 ms: the rate is derived, and labelled."""
     pick = picked(r.ask(served(), r.of(r.offer()), server_case(200.0, 200.0)))
@@ -1797,7 +1905,7 @@ def test_derived_capacity_keeps_twice_the_service_time_within_the_limit() -> Non
     assert answer.pick is None
     assert "latency binds for 1 of 1 ways" in answer.binding[0]
     assert "p99_ms is 1" in answer.binding[0]
-    assert serving.SERVICES_A_LATENCY == 2
+    assert assumptions.SERVICES_A_LATENCY == 2
 
 
 def test_more_requests_never_need_fewer_instances() -> None:
@@ -2065,9 +2173,36 @@ def test_every_default_is_echoed_and_nothing_that_was_given() -> None:
     assert named["spot_interruptions_per_h"] == "0.01 to 0.2"
     assert named["regions"] == "any"
     assert named["deadline_h"] == named["budget_usd"] == named["carbon_limit_kg"] == "none"
+    assert named["intensity_g_per_kwh"] == named["pue"] == "the catalog's"
+    assert named["owned"] == "none"
     service = dict(needs.build({**SERVICE, "workload": "bert_base"})[1])
     assert service["budget_usd_per_month"] == "none"
     assert not {"deadline_h", "budget_usd", "runs_per_month"} & set(service)
+
+
+def test_what_a_machine_of_ones_own_left_open_is_echoed() -> None:
+    """Its tariff and its life decide what it costs."""
+    desk = {"name": "desk", "accelerator": "L4", "purchase_usd": 2000, "tariff_usd_per_kwh": 0.4}
+    table = {"workload": "resnet50", "owned": [desk, {"name": "old", "vcpus": 4.0}]}
+    named = dict(needs.build(table)[1])
+    assert named["owned desk:"] == (
+        "count 1, accelerator_count 1, cpu_model not stated, vcpus 8, memory_gib 32, life_years 4, "
+        "utilisation this need alone, idle_w 50, country not stated"
+    )
+    assert named["owned old:"].startswith(
+        "count 1, cpu_model not stated, memory_gib 32, purchase_usd 0"
+    )
+    assert "owned" not in named
+
+
+def test_a_default_is_not_told_as_what_the_need_says() -> None:
+    """Its minutes of set-up count in the time: who did not say them must be able to see it."""
+    (open_,) = [s for s in picked(r.ask(r.need(), r.of(r.offer()))).trail if s.name == "set-up"]
+    assert open_.source == "by default: set_up_min"
+    pick = picked(r.ask(r.need(set_up_min=[1, 2], data_gb=1.0), r.of(r.offer())))
+    sources = {s.name: s.source for s in pick.trail}
+    assert sources["set-up"] == "the need"
+    assert sources["upload"] == "the need; by default: upload_mbit_per_s"
 
 
 def test_steps_are_an_optimisers_whatever_the_number_of_devices() -> None:
@@ -2127,7 +2262,13 @@ def test_a_workloads_own_data_set_is_the_work_when_none_is_given() -> None:
 
 
 def test_assumptions_are_all_stated() -> None:
-    """Every range that the simulation draws from is a line of the answer."""
+    """Every range that there is, wherever a module has it, is a line of the answer."""
     names = {s.name for s in r.ask(r.need(), r.of(r.offer())).assumptions}
     assert {"billing", "usable memory", "planned utilisation", "carbon intensity"} <= names
-    assert len(names) == len(assumptions.STATED) + 3
+    assert len(names) == len(assumptions.STATED) + 6
+    stated = [range_ for range_, _, _ in assumptions.STATED]
+    modules = (assumptions, estimate, evidence, memory, roofline, scaling, serving)
+    for found in (x for module in modules for x in vars(module).values()):
+        several = list(found.values()) if isinstance(found, dict) else [found]
+        ranges = [x for x in several if isinstance(x, assumptions.Range)]
+        assert all(x in stated or x is roofline.NOTHING for x in ranges)

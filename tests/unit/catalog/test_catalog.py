@@ -152,6 +152,34 @@ def test_two_files_that_count_accelerators_differently_contradict_each_other(
         catalog.load([a, b])
 
 
+def test_two_files_that_name_different_accelerators_contradict_each_other(tmp_path: Path) -> None:
+    """One box is not both; two rows of one file may be, and the other file may know one of them."""
+    row = "me,box,us-east-1,{},1,0.5,2026-11-24\n"
+    a = prices(tmp_path, row.format("RTX-3090"), "a.csv")
+    b = prices(tmp_path, row.format("RTX-4090"), "b.csv")
+    with pytest.raises(UsageError, match="accelerator is RTX-3090 in the one and RTX-4090 in the"):
+        catalog.load([a, b])
+    both = prices(tmp_path, row.format("RTX-3090") + row.format("RTX-4090"), "both.csv")
+    loaded = catalog.load([both, b])
+    assert len([o for o in loaded.offers if o.provider == "me"]) == 2
+
+
+def test_a_price_without_its_accelerator_is_not_the_machines(tmp_path: Path) -> None:
+    """It would be a machine without one, at the price of one with."""
+    path = prices(tmp_path, "aws,g6.xlarge,us-east-1,,,0.5,2026-11-24\n")
+    with pytest.raises(UsageError, match=r"accelerator of aws g6\.xlarge .* the catalog has L4"):
+        catalog.load([path])
+
+
+def test_a_fetched_type_is_one_machine_whatever_its_table_takes_its_accelerator_for() -> None:
+    """Lambda's gpu_1x_a100 is shipped as a PCIe card, and SkyPilot's table does not say."""
+    shipped = catalog.shipped()
+    theirs = find(shipped, "lambda", "gpu_1x_a100")
+    fetched = replace(theirs, accelerator="A100-SXM4-40GB", origin="fetched: skypilot-lambda")
+    assert theirs.accelerator == "A100-PCIE-40GB"
+    assert find(catalog.merged(shipped, [fetched], "x"), "lambda", "gpu_1x_a100") == fetched
+
+
 def test_two_files_that_agree_are_fine(tmp_path: Path) -> None:
     """The same price twice contradicts nothing."""
     row = "aws,g6.xlarge,us-east-1,L4,1,0.5,2026-11-24\n"

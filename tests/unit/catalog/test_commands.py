@@ -56,6 +56,8 @@ def test_list_refuses_a_place_that_nobody_knows(
     assert call(monkeypatch, "list", "--region", "XX") == 2
     assert "no region or country 'XX'" in capsys.readouterr().err
     assert call(monkeypatch, "list", "--region", "de") == 0
+    assert call(monkeypatch, "list", "--max-usd-per-h", "-5") == 2
+    assert "--max-usd-per-h" in capsys.readouterr().err
 
 
 def test_a_fetched_table_has_the_catalogs_names(

@@ -70,3 +70,9 @@ def test_a_date_in_the_future_is_an_error() -> None:
     late = replace(shipped.offers[0], as_of="2027-01-01")
     found = lint.check(replace(shipped, offers=(late,)), TODAY)
     assert "bad-date" in {f.rule for f in found}
+
+
+def test_a_place_is_known_as_the_recommender_knows_it() -> None:
+    """In any case of letters, and by a country in its name."""
+    assert "unknown-region" not in rules(region="US-EAST-1")
+    assert "unknown-region" not in rules(provider="vast", region="Bavaria, DE, EU")

@@ -51,6 +51,30 @@ def test_on_demand_and_spot_items_of_a_type_are_one_offer() -> None:
     assert (offer.accelerator, offer.vcpus) == ("L4", 4)
 
 
+def test_a_host_of_googles_is_as_many_types_as_accelerators_can_be_attached() -> None:
+    """A price on demand and one of spot are of one number of cards; the names are the shipped ones."""
+    host = {
+        "provider": "gcp",
+        "instance_name": "n1-standard-8",
+        "gpu_name": "T4",
+        "gpu_memory": 16.0,
+    }
+    items = [
+        Item(**host, price=0.73),
+        Item(**host, price=1.5, gpu_count=4, spot=True),
+        Item(**{**host, "gpu_count": 0, "gpu_name": None}, price=0.38),
+    ]
+    fetched = gpuhunt.read(items, catalog.shipped(), as_of="2026-11-25", seller="gcp")
+    one, four, none = fetched.offers
+    assert [o.instance_type for o in fetched.offers] == [
+        "n1-standard-8+t4x1",
+        "n1-standard-8+t4x4",
+        "n1-standard-8",
+    ]
+    assert (one.ondemand_usd_per_h, four.spot_usd_per_h, none.accelerator) == (0.73, 1.5, None)
+    assert isinstance(one.spot_usd_per_h, Absent)
+
+
 def test_a_price_of_zero_and_an_unknown_card_are_left_out_and_told() -> None:
     """Neither becomes an offer."""
     items = [Item(price=0.0), Item(gpu_name="L4000"), Item(gpu_memory=48.0)]
