@@ -288,7 +288,8 @@ def add(
         raise UsageError("no file is given", "dlbench catalog add prices.csv")
     shipped = catalog.shipped()
     offers = catalog.read_user_file(file, shipped)
-    others = [p for p in stored.user_files() if p.stem != file.stem]
+    before = stored.user_files()
+    others = [p for p in before if p.stem != file.stem]
     catalog.with_files(shipped, [*others, file])
     kept = stored.add(file, catalog_rows.read_bytes(file))
     names = {offer.name for offer in offers}
@@ -298,5 +299,6 @@ def add(
             {"added": str(kept), "rows": len(offers), "findings": [asdict(f) for f in findings]}
         )
         return
-    show.line(f"{len(offers)} row{'s' * (len(offers) != 1)} of {file} added as {kept}")
+    again = ", in place of what was added under that name" if len(others) < len(before) else ""
+    show.line(f"{len(offers)} row{'s' * (len(offers) != 1)} of {file} added as {kept}{again}")
     show_catalog.findings(findings, limit=show_catalog.FEW)

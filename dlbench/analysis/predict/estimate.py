@@ -97,7 +97,8 @@ class Estimator:
                 )
                 continue
             evidence = (tiers[k], n_device, octaves)
-            answers[i] = _answer(workload, device, float(ln_rate[k]), half, evidence)
+            corrected = float(ln_rate[k] - said.ln_mean[k])
+            answers[i] = _answer(workload, device, (float(ln_rate[k]), corrected), half, evidence)
         return answers
 
     def _ln_rate(self, pairs: Sequence[tuple[DeviceSpec, Workload]], said: Floats) -> Floats:
@@ -178,11 +179,12 @@ class Estimator:
 def _answer(
     workload: Workload,
     device: DeviceSpec,
-    ln_rate: float,
+    said: tuple[float, float],
     half: float,
     evidence: tuple[calibration.Tier, int, float],
 ) -> Estimated:
-    tier, n_device, octaves = evidence
+    """The rate and its ends; ``said`` is its ln, and what of that kriging adds to the roofline."""
+    (ln_rate, corrected), (tier, n_device, octaves) = said, evidence
     total = math.exp(ln_rate) * workload.n_devices
     from_ = [tier]
     from_.append(
@@ -196,11 +198,13 @@ def _answer(
     if workload.unit.startswith("J/"):
         # The rate is watts over joules; more of it is fewer joules.
         watts = (device.tdp_w or 0.0) * workload.n_devices
-        low, value, high = watts / high, watts / value, watts / low
+        low, value, high, corrected = watts / high, watts / value, watts / low, -corrected
+    beyond = ", extrapolated" if octaves else ""
     return Estimated(
         value=value,
         interval=Interval(low=low, high=high, level=calibration.LEVEL),
-        method="extrapolated" if octaves else "roofline and kriging",
+        method=f"roofline and level x {math.exp(corrected):.3g} by kriging{beyond}, within a factor of "
+        f"{math.exp(half):.3g}",
         from_=tuple(from_),
     )
 

@@ -40,9 +40,13 @@ JITTER = 1e-8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """ln of the expected rate of one device, its standard deviation, and how many rows bear on it."""
+    """ln of the expected rate of one device, its standard deviation, and how many rows bear on it.
+
+    ``ln_mean`` is the part of it that roofline and level say, before any neighbour is heard.
+    """
 
     ln_rate: Floats
+    ln_mean: Floats
     sd: Floats
     n_same_work: npt.NDArray[np.int64]
     n_same_model: npt.NDArray[np.int64]
@@ -92,6 +96,7 @@ class Predictor:
         known = self.cells.codes
         return Forecast(
             ln_rate=mean + correction,
+            ln_mean=mean,
             sd=np.sqrt(np.maximum(variance, JITTER)),
             n_same_work=_count(known["setup"], asked.codes["setup"]),
             n_same_model=_count(known["model"], asked.codes["model"]),

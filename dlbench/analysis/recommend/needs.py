@@ -209,7 +209,15 @@ def _pair(name: str, given: Any) -> tuple[float, float]:  # noqa: ANN401
 def _machines(_: str, given: Any) -> tuple[OwnedMachine, ...]:  # noqa: ANN401
     if not isinstance(given, list) or len(given) > MOST_OWNED:
         raise UsageError("owned is no list of tables", "Write each as [[owned]].")
-    return tuple(_machine(table) for table in given)
+    machines = tuple(_machine(table) for table in given)
+    names = [machine.name for machine in machines]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(
+            f"owned: two machines have the name {twice!r}",
+            "Give each its own, or say how many are alike: count.",
+        )
+    return machines
 
 
 def _machine(table: Any) -> OwnedMachine:  # noqa: ANN401

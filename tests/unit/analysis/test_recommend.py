@@ -46,6 +46,7 @@ from dlbench.core.types import (
     Interval,
     Metric,
     Mode,
+    PeakMemory,
     Policy,
     Precision,
     Scenario,
@@ -1549,10 +1550,13 @@ def test_what_is_set_beside_the_pick_has_its_way_too() -> None:
 def test_a_framework_does_not_count_the_context_beside_its_own_memory() -> None:
     """Where the driver tells nothing of the process, as in a container: 700 MiB more."""
     run = r.measured(500.0)
-    trials = tuple(
-        replace(t, memory=replace(t.memory, device_used_mib=r.NONE, framework_reserved_mib=4000.0))
-        for t in run.results[0].trials
+    memory_ = PeakMemory(
+        framework_allocated_mib=r.NONE,
+        framework_reserved_mib=4000.0,
+        device_used_mib=r.NONE,
+        host_rss_mib=r.NONE,
     )
+    trials = tuple(replace(t, memory=memory_) for t in run.results[0].trials)
     inside = replace(run, results=(replace(run.results[0], trials=trials),))
     peaks = [
         value(picked(r.ask(r.need(**MINE), r.of(r.offer()), x)).memory_mib) for x in (run, inside)
@@ -1965,6 +1969,7 @@ SERVICE = {"task": "inference", "requests_per_s": 5.0, "p99_ms": 50.0}
         ({"owned": [{"name": "x", "nmae": "x"}]}, "owned: nmae is no field"),
         ({"owned": [{}]}, "owned: name is missing"),
         ({"owned": {}}, "owned is no list"),
+        ({"owned": [{"name": "x"}, {"name": "x"}]}, "owned: two machines have the name 'x'"),
         ({"requests_per_s": 5.0}, "requests_per_s makes no sense for task training"),
         ({**SERVICE, "deadline_h": 5}, "deadline_h makes no sense for a service"),
         ({**SERVICE, "budget_usd": 5}, "budget_usd makes no sense for a service"),

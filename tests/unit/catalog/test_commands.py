@@ -150,6 +150,8 @@ def test_add_keeps_a_file_and_remove_takes_it_away(
     path.write_text(HEADER + "maxcloudon,GPU-3090,bulgaria,RTX-3090,1,0.45,2026-11-24\n")
     assert call(monkeypatch, "add", str(path), "--json") == 0
     assert json.loads(capsys.readouterr().out)["rows"] == 1
+    assert call(monkeypatch, "add", str(path)) == 0
+    assert "in place of what was added under that name" in " ".join(capsys.readouterr().out.split())
     assert call(monkeypatch, "list", "--provider", "maxcloudon", "--json") == 0
     (offer,) = json.loads(capsys.readouterr().out)
     assert offer["ondemand_usd_per_h"] == 0.45

@@ -53,7 +53,7 @@ def test_on_demand_and_spot_items_of_a_type_are_one_offer() -> None:
 
 def test_a_host_of_googles_is_as_many_types_as_accelerators_can_be_attached() -> None:
     """A price on demand and one of spot are of one number of cards; the names are the shipped ones."""
-    host = {
+    host: dict[str, Any] = {
         "provider": "gcp",
         "instance_name": "n1-standard-8",
         "gpu_name": "T4",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import asdict, replace
 from itertools import pairwise
 
@@ -157,9 +159,22 @@ def test_outside_of_the_range_it_is_wider_and_says_so(fitted: Estimator) -> None
     near, beyond = (
         _estimated(fitted.estimate(sheet, synthetic.workload())) for sheet in (base, far)
     )
-    assert beyond.method == "extrapolated"
+    assert ", extrapolated, " in beyond.method
     assert "octaves beyond" in beyond.from_[-1]
     assert beyond.interval.high / beyond.interval.low > near.interval.high / near.interval.low
+
+
+def test_an_answer_says_what_kriging_adds_and_how_wide_it_is(fitted: Estimator) -> None:
+    """Without its factor it is the roofline's; its ends are that factor to either side."""
+    asked = (_device("New-M"), synthetic.workload())
+    found = _estimated(fitted.estimate(*asked))
+    form = r"roofline and level x (\S+) by kriging, within a factor of (\S+)"
+    told = re.fullmatch(form, found.method)
+    assert told is not None
+    factor, ends = map(float, told.groups())
+    said = fitted.predictor.forecast([asked])
+    assert found.value / factor == pytest.approx(math.exp(said.ln_mean[0]), rel=0.01)
+    assert found.interval.high / found.value == pytest.approx(ends, rel=0.01)
 
 
 def test_many_questions_in_one_call_have_the_answers_of_each_alone(fitted: Estimator) -> None:
