@@ -26,6 +26,7 @@ from dlbench.analysis import contests
 from dlbench.core.stats import EQUIVALENCE_ZONE
 from dlbench.core.types import Absent, Mode, Selection
 from dlbench.paired import Judgement
+from dlbench.plan import Machine
 from dlbench.session import commands
 
 PROGRAM = """
@@ -106,7 +107,7 @@ def _one(options: argparse.Namespace, seed: int) -> Judgement:
 
 def _workload(name: str, framework: str, pairs: int, seed: int) -> Judgement:
     devices, absent = environment.find_devices()
-    machine = arms.Machine(
+    machine = Machine(
         devices=devices, absent_devices=absent, threads=environment.usable_threads(None)
     )
     common = Selection(

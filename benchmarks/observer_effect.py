@@ -71,8 +71,10 @@ def _half(options: argparse.Namespace, level: TelemetryLevel, pair: int) -> tupl
         seed=pair,
     )
     devices, absent = environment.find_devices()
-    threads = environment.usable_threads(None)
-    planned = plan.make_plan(selection, devices, absent, threads)
+    machine = plan.Machine(
+        devices=devices, absent_devices=absent, threads=environment.usable_threads(None)
+    )
+    planned = plan.make_plan(selection, machine)
     planned = replace(planned, profile=replace(planned.profile, looks=(1,)))
     surroundings = environment.gather(devices, [options.framework])
     with tempfile.TemporaryDirectory(prefix="dlbench-observer-") as folder:

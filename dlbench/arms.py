@@ -11,7 +11,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -26,7 +26,6 @@ from dlbench.core.types import (
     Absent,
     Case,
     DataMode,
-    DeviceInfo,
     OwnModel,
     Pairing,
     Plan,
@@ -34,6 +33,7 @@ from dlbench.core.types import (
     Precision,
     Selection,
 )
+from dlbench.plan import Machine
 
 FIELDS = {
     "framework": "framework",
@@ -165,16 +165,6 @@ def with_models(
     return found[0], found[1]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """What a plan needs to know of the machine."""
-
-    devices: Sequence[DeviceInfo]
-    absent_devices: Mapping[str, Absent]
-    threads: int
-    workload_folder: Path | None = None
-
-
 def make_pairs(
     a: Arm,
     b: Arm,
@@ -197,16 +187,7 @@ def make_pairs(
             f"{most_pairs} pairs cannot show a difference",
             f"Give --pairs {paired.LOOKS[0]} or more: no exact test can with fewer.",
         )
-    plans = [
-        planning.make_plan(
-            selected(arm, common),
-            machine.devices,
-            machine.absent_devices,
-            machine.threads,
-            machine.workload_folder,
-        )
-        for arm in (a, b)
-    ]
+    plans = [planning.make_plan(selected(arm, common), machine) for arm in (a, b)]
     models = {"model"} if a.own or b.own else set()
     matched = list(_matched(plans[0], plans[1], a.set() | b.set() | models))
     if not matched:

@@ -115,21 +115,22 @@ class TimeEstimate:
     basis: str
 
 
-def make_plan(
-    selection: Selection,
-    devices: Sequence[DeviceInfo],
-    absent_devices: Mapping[str, Absent],
-    threads: int,
-    workload_folder: Path | None = None,
-) -> Plan:
-    """Decide what runs.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a plan needs to know of the machine.
 
-    Args:
-        selection: what was asked for.
-        devices: what was found on this machine.
-        absent_devices: device kinds that were looked for in vain, with the reason.
-        threads: CPU threads that each worker uses.
-        workload_folder: the user's own workloads, searched first.
+    ``absent_devices`` are kinds that were looked for in vain, with the reason; ``threads`` those of
+    each worker; ``workload_folder`` holds the user's own workloads, searched first.
+    """
+
+    devices: Sequence[DeviceInfo]
+    absent_devices: Mapping[str, Absent]
+    threads: int
+    workload_folder: Path | None = None
+
+
+def make_plan(selection: Selection, machine: Machine) -> Plan:
+    """Decide what of a selection runs on a machine.
 
     Raises:
         UsageError: an unknown name or an impossible number.
@@ -137,11 +138,11 @@ def make_plan(
         NothingToRunError: nothing can run for other reasons.
     """
     profile = _profile(selection)
-    found = _workloads(selection, workload_folder)
-    matrix = _Matrix(selection=selection, devices=devices, absent_devices=absent_devices)
+    found = _workloads(selection, machine.workload_folder)
+    matrix = _Matrix(selection=selection, machine=machine)
     _check_options(selection, {name for w in found for name in matrix.frameworks(w)})
     cells = [cell for workload in found for cell in matrix.cells(workload)]
-    cases = _unique(cell for cell in cells if isinstance(cell, Case))
+    cases = list(dict.fromkeys(cell for cell in cells if isinstance(cell, Case)))
     skips = tuple(cell for cell in cells if isinstance(cell, Skip))
     if not cases:
         raise _nothing(skips, selection)
@@ -155,7 +156,7 @@ def make_plan(
         time_budget_s=selection.time_budget_s or profile.time_budget_s,
         least_rounds=0 if selection.time_budget_s else profile.looks[0],
         sentinel=_sentinel(cases, found),
-        threads=threads,
+        threads=machine.threads,
         tags=selection.tags,
         telemetry=selection.telemetry,
     )
@@ -226,17 +227,12 @@ def _workloads(selection: Selection, extra: Path | None) -> list[workloads.Workl
     return found
 
 
-def _unique(cases: Iterator[Case]) -> list[Case]:
-    return list(dict.fromkeys(cases))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Matrix:
     """The cells of one workload: the product of all that was asked for, each a case or a skip."""
 
     selection: Selection
-    devices: Sequence[DeviceInfo]
-    absent_devices: Mapping[str, Absent]
+    machine: Machine
 
     def cells(self, workload: workloads.Workload) -> Iterator[Case | Skip]:
         for framework in self.frameworks(workload):
@@ -285,11 +281,11 @@ class _Matrix:
         ]
 
     def device_ids(self, framework: str) -> Sequence[str]:
+        here = self.machine.devices
         if not self.selection.devices:
-            kind = TEST_FRAMEWORK if framework == TEST_FRAMEWORK else None
-            if kind is None:
-                return [d.id for d in self.devices if d.kind != TEST_FRAMEWORK]
-            return [kind]
+            if framework == TEST_FRAMEWORK:
+                return [TEST_FRAMEWORK]
+            return [d.id for d in here if d.kind != TEST_FRAMEWORK]
         ids: list[str] = []
         for asked in self.selection.devices:
             kind, _, index = asked.partition(":")
@@ -298,7 +294,7 @@ class _Matrix:
                 known = ", ".join(registry.names("devices"))
                 raise UsageError(f"there is no device kind named {asked!r}", f"Known: {known}.")
             name = f"{kind}:{index}" if index else kind
-            ids += [d.id for d in self.devices if name in (d.id, d.kind)] or [name]
+            ids += [d.id for d in here if name in (d.id, d.kind)] or [name]
         return list(dict.fromkeys(ids))
 
     def uses(
@@ -348,10 +344,10 @@ class _Matrix:
             return outcome
         if isinstance(capability, Absent):
             return _missing(capability)
-        device = next((d for d in self.devices if d.id == case.device), None)
+        device = next((d for d in self.machine.devices if d.id == case.device), None)
         if device is None:
             kind = case.device.partition(":")[0]
-            absent = self.absent_devices.get(
+            absent = self.machine.absent_devices.get(
                 kind,
                 Absent(reason=f"there is no device {case.device} here", remedy="dlbench devices"),
             )

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dlbench import plan as planning
-from dlbench.arms import Machine
 from dlbench.core import units
 from dlbench.core.errors import DlbenchError, NothingToRunError
 from dlbench.core.types import Case, Plan, Run, Selection, WorkloadInfo
+from dlbench.plan import Machine
 
 TAG = "replicates"
 
@@ -86,13 +86,7 @@ def _plan_of(case: Case, run: Run, machine: Machine) -> Plan | str:
         options=case.options,
     )
     try:
-        plan = planning.make_plan(
-            selection,
-            machine.devices,
-            machine.absent_devices,
-            machine.threads,
-            machine.workload_folder,
-        )
+        plan = planning.make_plan(selection, machine)
     except DlbenchError as error:
         return error.message.removeprefix("nothing can run: ")
     # Options of an older document, or of a plan made by hand, may stand in any order.

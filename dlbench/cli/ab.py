@@ -276,25 +276,21 @@ def _measure(  # what the command line gives
     a, b = sides
     asked = [arms.selected(arm, common) for arm in (a, b)]
     fake = any(parsing.asks_for_fake(selection) for selection in asked)
-    devices, absent = parsing.find_devices(fake=fake)
-    machine = arms.Machine(
-        devices=devices,
-        absent_devices=absent,
-        threads=environments.usable_threads(common.threads),
-        workload_folder=settings.workload_folder,
+    machine = parsing.this_machine(
+        fake=fake, threads=common.threads, workload_folder=settings.workload_folder
     )
     plan = arms.make_pairs(a, b, common, machine, zone=zone, most_pairs=pairs)
-    estimate = planning.estimate_time(plan, devices)
+    estimate = planning.estimate_time(plan, machine.devices)
     if dry_run and as_json:
         show.as_json(show.plan_summary(plan, estimate))
     elif dry_run or not as_json:
         show_ab.plan(plan, estimate)
     if dry_run:
         return None
-    environment = environments.gather(*parsing.used(plan, devices))
+    environment = environments.gather(*parsing.used(plan, machine.devices))
     settings = replace(settings, pythons=arms.pythons(plan, a, b))
     with _progress(as_json=as_json) as progress:
-        return session.run_plan(plan, environment, devices, settings, progress)
+        return session.run_plan(plan, environment, machine.devices, settings, progress)
 
 
 def _close(

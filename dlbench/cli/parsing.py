@@ -11,6 +11,9 @@ from dlbench.core.types import Absent, DeviceInfo, Plan, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
+
+    from dlbench.plan import Machine
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -105,6 +108,20 @@ def find_devices(*, fake: bool) -> tuple[tuple[DeviceInfo, ...], dict[str, Absen
     if not isinstance(pretended, Absent):
         devices += pretended
     return devices, absent
+
+
+def this_machine(*, fake: bool, threads: int | None, workload_folder: Path | None) -> Machine:
+    """This machine as a plan sees it; ``threads`` are those asked for, if any."""
+    from dlbench import environment as environments
+    from dlbench.plan import Machine
+
+    devices, absent = find_devices(fake=fake)
+    return Machine(
+        devices=devices,
+        absent_devices=absent,
+        threads=environments.usable_threads(threads),
+        workload_folder=workload_folder,
+    )
 
 
 def used(plan: Plan, devices: Sequence[DeviceInfo]) -> tuple[list[DeviceInfo], list[str]]:

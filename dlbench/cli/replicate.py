@@ -51,8 +51,8 @@ def replicate(  # noqa: PLR0913, PLR0917 - a command line is its options
     """
     from dataclasses import asdict
 
-    from dlbench import arms, replication, session
     from dlbench import environment as environments
+    from dlbench import replication, session
     from dlbench.analysis.agreement import agreement, plain
     from dlbench.cli import parsing, show, show_replicate
     from dlbench.cli.ab_progress import AbProgress
@@ -61,13 +61,7 @@ def replicate(  # noqa: PLR0913, PLR0917 - a command line is its options
 
     there = store.read_run(file)
     fake = any(result.case.framework == parsing.TEST_DEVICE for result in there.results)
-    devices, absent = parsing.find_devices(fake=fake)
-    machine = arms.Machine(
-        devices=devices,
-        absent_devices=absent,
-        threads=environments.usable_threads(threads),
-        workload_folder=workloads_folder,
-    )
+    machine = parsing.this_machine(fake=fake, threads=threads, workload_folder=workloads_folder)
     found = replication.replication(there, machine, parsing.seconds(time_budget))
     if dry_run and json:
         show.as_json(
@@ -81,11 +75,11 @@ def replicate(  # noqa: PLR0913, PLR0917 - a command line is its options
         show_replicate.plan(there, found)
     if dry_run:
         return
-    environment = environments.gather(*parsing.used(found.plan, devices))
+    environment = environments.gather(*parsing.used(found.plan, machine.devices))
     settings = session.Settings(folder=out, wait=wait, workload_folder=workloads_folder)
     kind = AbProgress if found.plan.pairings else Progress
     with kind(show.console(stderr=json)) as progress:
-        finished = session.run_plan(found.plan, environment, devices, settings, progress)
+        finished = session.run_plan(found.plan, environment, machine.devices, settings, progress)
     known = store.load_runs([sessions]) if sessions else ()
     result = agreement(there, finished.run, known)
     if json:

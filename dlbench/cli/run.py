@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dlbench.cli.parsing import TEST_DEVICE
-from dlbench.cli.parsing import asks_for_fake as _asks_for_fake
-from dlbench.cli.parsing import choices as _choices
-from dlbench.cli.parsing import find_devices as _devices
-from dlbench.cli.parsing import listed as _listed
-from dlbench.cli.parsing import pairs as _pairs
-from dlbench.cli.parsing import seconds as _seconds
-from dlbench.cli.parsing import used as _used
-from dlbench.cli.parsing import whole_numbers as _whole_numbers
+from dlbench.cli import parsing
 from dlbench.core.errors import (
     EXIT_INTERRUPTED,
     EXIT_NOTHING_RAN,
@@ -290,28 +282,28 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
 
     # What is resumed has its frameworks in its journal.
     own = own_model(model, model_input, name, loss, frameworks_given=bool(framework or resume))
-    given, workloads_folder = own_folder(_listed(names), workloads_folder)
+    given, workloads_folder = own_folder(parsing.listed(names), workloads_folder)
     batch_rule = _batch_rule(batch_size)
     selection = Selection(
         workloads=given,
         model=own,
-        frameworks=_listed(framework),
-        devices=_listed(device),
-        precisions=_choices(Precision, precision, "--precision"),
-        modes=_choices(Mode, mode, "--mode"),
-        scenarios=_choices(Scenario, scenario, "--scenario"),
-        batch_sizes=_whole_numbers(batch_size, "--batch-size") if batch_rule is None else (),
+        frameworks=parsing.listed(framework),
+        devices=parsing.listed(device),
+        precisions=parsing.choices(Precision, precision, "--precision"),
+        modes=parsing.choices(Mode, mode, "--mode"),
+        scenarios=parsing.choices(Scenario, scenario, "--scenario"),
+        batch_sizes=parsing.whole_numbers(batch_size, "--batch-size") if batch_rule is None else (),
         batch_rule=batch_rule,
-        policies=_choices(Policy, policy, "--policy"),
-        data_modes=_choices(DataMode, data, "--data"),
+        policies=parsing.choices(Policy, policy, "--policy"),
+        data_modes=parsing.choices(DataMode, data, "--data"),
         variant=variant,
         profile=profile,
-        time_budget_s=_seconds(time_budget),
+        time_budget_s=parsing.seconds(time_budget),
         seed=seed,
         threads=threads,
-        options=(*_pairs(option), *_latency_limit(latency_limit), *_driver(loadgen=loadgen)),
-        tags=_listed(tag),
-        telemetry=_choices(TelemetryLevel, [telemetry], "--telemetry")[0],
+        options=(*parsing.pairs(option), *_latency_limit(latency_limit), *_driver(loadgen=loadgen)),
+        tags=parsing.listed(tag),
+        telemetry=parsing.choices(TelemetryLevel, [telemetry], "--telemetry")[0],
     )
     settings = session.Settings(
         folder=out,
@@ -326,9 +318,11 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
         finished = resume_session(resume, settings, Progress(show.console(stderr=json)))
         _close(finished, selection, report, as_json=json)
         return
-    devices, absent = _devices(fake=_asks_for_fake(selection))
-    usable = environments.usable_threads(threads)
-    plan = planning.make_plan(selection, devices, absent, usable, workloads_folder)
+    machine = parsing.this_machine(
+        fake=parsing.asks_for_fake(selection), threads=threads, workload_folder=workloads_folder
+    )
+    devices = machine.devices
+    plan = planning.make_plan(selection, machine)
     if dry_run:
         estimate = planning.estimate_time(plan, devices)
         if json:
@@ -337,7 +331,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
             show.plan(plan, estimate)
         return
     rented = cloud.by_network(cloud.on_disk()) if detect_cloud else None
-    environment = environments.gather(*_used(plan, devices), rented=rented)
+    environment = environments.gather(*parsing.used(plan, devices), rented=rented)
     with Progress(show.console(stderr=json)) as progress:
         if batch_rule is BatchRule.AUTO:
             plan = session.search_batches(plan, devices, settings, progress)
@@ -355,8 +349,8 @@ def resume_session(journal_or_last: str, settings: Settings, progress: Progress)
         runs.latest_journal(settings.folder) if journal_or_last == "last" else Path(journal_or_last)
     )
     plan = journal.read_journal(path).header.plan
-    devices, _ = _devices(fake=any(c.device == TEST_DEVICE for c in plan.cases))
-    environment = environments.gather(*_used(plan, devices))
+    devices, _ = parsing.find_devices(fake=any(c.device == parsing.TEST_DEVICE for c in plan.cases))
+    environment = environments.gather(*parsing.used(plan, devices))
     with progress:
         return session.resume(path, environment, devices, settings, progress)
 
@@ -492,7 +486,7 @@ def _is_path(word: str) -> bool:
 
 def _batch_rule(given: list[str] | None) -> BatchRule | None:
     """``auto`` or ``sweep``, which stand alone."""
-    words = _listed(given)
+    words = parsing.listed(given)
     rules = [word for word in words if word in list(BatchRule)]
     if rules and len(words) > 1:
         raise UsageError(

@@ -28,6 +28,10 @@ def _device(kind: str, *precisions: Precision) -> DeviceInfo:
     )
 
 
+def _machine(device: DeviceInfo) -> plan.Machine:
+    return plan.Machine(devices=(device,), absent_devices={}, threads=1)
+
+
 def _plan(framework: str, precision: Precision, device: DeviceInfo) -> Plan | DlbenchError:
     asked = Selection(
         workloads=("resnet50",),
@@ -37,7 +41,7 @@ def _plan(framework: str, precision: Precision, device: DeviceInfo) -> Plan | Dl
         modes=(Mode.INFERENCE,),
     )
     try:
-        return plan.make_plan(asked, (device,), {}, threads=1)
+        return plan.make_plan(asked, _machine(device))
     except DlbenchError as error:
         return error
 
@@ -95,7 +99,7 @@ def test_a_mixed_request_runs_what_can_run_and_skips_the_rest() -> None:
         precisions=tuple(Precision),
         modes=(Mode.INFERENCE,),
     )
-    planned = plan.make_plan(asked, (_device("cpu", Precision.FP32),), {}, threads=1)
+    planned = plan.make_plan(asked, _machine(_device("cpu", Precision.FP32)))
     assert [c.precision for c in planned.cases] == [Precision.FP32]
     assert {s.case.precision for s in planned.skips} == set(Precision) - {Precision.FP32}
     assert {s.outcome.kind for s in planned.skips} == {OutcomeKind.UNSUPPORTED}

@@ -240,11 +240,21 @@ def _train(model: OwnModel, **changes: Any) -> Subject:
 
 def _measure(model: OwnModel, results: Path, **asked: Any) -> Run:
     """A real session of one trial a case, in worker processes."""
+    selection = Selection(model=model, devices=("cpu",), **asked)
+    return _session(selection, session.Settings(folder=results, model=model))
+
+
+def _session(selection: Selection, settings: session.Settings) -> Run:
     devices, absent = environment.find_devices()
-    planned = plan.make_plan(Selection(model=model, devices=("cpu",), **asked), devices, absent, 1)
+    machine = plan.Machine(
+        devices=devices,
+        absent_devices=absent,
+        threads=1,
+        workload_folder=settings.workload_folder,
+    )
+    planned = plan.make_plan(selection, machine)
     planned = replace(planned, profile=sessions.PROFILE, sentinel=None)
-    here = environment.gather(devices, asked["frameworks"])
-    settings = session.Settings(folder=results, model=model)
+    here = environment.gather(devices, selection.frameworks)
     return session.run_plan(planned, here, devices, settings).run
 
 
@@ -1060,13 +1070,8 @@ def loss(outputs, targets):
 def _measure_folder(folder: Path, results: Path, *frameworks: str) -> Run:
     """As ``dlbench run ./mine`` would, one short trial a case."""
     (names, root) = command.own_folder((str(folder),), None)
-    devices, absent = environment.find_devices()
-    asked = Selection(workloads=names, devices=("cpu",), frameworks=frameworks)
-    planned = plan.make_plan(asked, devices, absent, 1, root)
-    planned = replace(planned, profile=sessions.PROFILE, sentinel=None)
-    here = environment.gather(devices, frameworks)
-    settings = session.Settings(folder=results, workload_folder=root)
-    return session.run_plan(planned, here, devices, settings).run
+    selection = Selection(workloads=names, devices=("cpu",), frameworks=frameworks)
+    return _session(selection, session.Settings(folder=results, workload_folder=root))
 
 
 def _passed(run: Run, rule: str) -> dict[str, bool | None]:

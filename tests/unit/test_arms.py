@@ -11,10 +11,11 @@ import pytest
 from dlbench import arms, environment, paired
 from dlbench.core.errors import MissingError, UsageError
 from dlbench.core.types import Mode, Plan, Policy, Selection
+from dlbench.plan import Machine
 from tests import sessions
 
 COMMON = Selection(workloads=("fake",), frameworks=("fake",), modes=(Mode.INFERENCE,))
-MACHINE = arms.Machine(devices=sessions.devices(), absent_devices={}, threads=1)
+MACHINE = Machine(devices=sessions.devices(), absent_devices={}, threads=1)
 
 
 def _plan(a: str, b: str, common: Selection = COMMON, **options: object) -> Plan:

@@ -334,7 +334,8 @@ def test_it_is_found_before_folders_and_only_by_its_name(net: Path) -> None:
 
 def _plan(model: OwnModel, **asked: Any) -> Any:
     here = (replace(builders.CPU, id="cpu", kind="cpu"), builders.CPU)
-    return plan.make_plan(Selection(model=model, **asked), here, {}, threads=1)
+    machine = plan.Machine(devices=here, absent_devices={}, threads=1)
+    return plan.make_plan(Selection(model=model, **asked), machine)
 
 
 def test_it_is_planned_alone_or_beside_others(net: Path) -> None:

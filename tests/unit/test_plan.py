@@ -64,7 +64,11 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _plan(here: tuple[DeviceInfo, ...] = (CPU,), /, **asked: Any) -> Plan:
-    return plan.make_plan(Selection(**asked), here, NO_GPU, threads=2)
+    return plan.make_plan(Selection(**asked), _machine(here))
+
+
+def _machine(here: tuple[DeviceInfo, ...], folder: Path | None = None) -> plan.Machine:
+    return plan.Machine(devices=here, absent_devices=NO_GPU, threads=2, workload_folder=folder)
 
 
 def _labels(planned: Plan) -> set[tuple[str, str, str]]:
@@ -395,7 +399,7 @@ def test_fake_is_used_only_by_name() -> None:
     fakes = registry.device_kind("fake").find()
     assert not isinstance(fakes, Absent)
     planned = plan.make_plan(
-        Selection(workloads=("fake",), frameworks=("fake",)), (CPU, *fakes), NO_GPU, threads=1
+        Selection(workloads=("fake",), frameworks=("fake",)), _machine((CPU, *fakes))
     )
     assert {c.device for c in planned.cases} == {"fake"}
 
@@ -412,9 +416,7 @@ def test_the_users_own_workloads_come_first(tmp_path: Path) -> None:
     (tmp_path / "suites.toml").write_text('quick = ["mine"]')
     fakes = registry.device_kind("fake").find()
     assert not isinstance(fakes, Absent)
-    planned = plan.make_plan(
-        Selection(frameworks=("fake",)), fakes, {}, threads=1, workload_folder=tmp_path
-    )
+    planned = plan.make_plan(Selection(frameworks=("fake",)), _machine(fakes, tmp_path))
     assert {c.workload for c in planned.cases} == {"mine"}
 
 

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from dlbench import arms, replication
+from dlbench import replication
 from dlbench.analysis import agreement
 from dlbench.core.errors import NothingToRunError
 from dlbench.core.types import Case, Pairing, Run
+from dlbench.plan import Machine
 from tests import builders, sessions
 
 A = builders.case(framework="pytorch", batch_size=2)
 B = builders.case(framework="tensorflow", batch_size=2)
-MACHINE = arms.Machine(devices=sessions.devices(), absent_devices={}, threads=1)
+MACHINE = Machine(devices=sessions.devices(), absent_devices={}, threads=1)
 
 
 def _document(*cases: Case) -> Run:
