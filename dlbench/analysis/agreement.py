@@ -10,6 +10,7 @@ from dlbench.analysis import compare
 from dlbench.analysis.compare import Comparison
 from dlbench.core.errors import GateError
 from dlbench.core.types import Case, Run
+from dlbench.core.units import bracketed
 
 State = Literal["agrees", "faster here", "slower here", "cannot tell", "failed here"]
 
@@ -114,7 +115,7 @@ def sentence(found: CaseAgreement) -> str:
     if found.comparison is None:
         return f"{found.case.label}: there is nothing to compare it with"
     ratio, bounds = found.comparison.estimate.ratio, found.comparison.estimate.interval
-    interval = f" [{bounds.low:.2f}, {bounds.high:.2f}]" if bounds else ", too few trials"
+    interval = bracketed(bounds, 2) or ", too few trials"
     return f"{found.case.label}: {ratio:.2f}x{interval} the throughput there"
 
 

@@ -19,7 +19,7 @@ from dlbench.core.errors import GateError
 from dlbench.core.metrics import seconds_per_sample
 from dlbench.core.stats import RatioEstimate, SessionSpread, Verdict
 from dlbench.core.types import Case, CaseResult, DataMode, Interval, Run, WorkloadInfo
-from dlbench.core.units import percent
+from dlbench.core.units import bracketed, counted, percent
 
 VARIED = ("framework", "policy", "precision", "device", "data_mode")
 """What two cases of one run may differ in, one at a time, to be worth a comparison."""
@@ -105,9 +105,8 @@ def _sentence(comparison: Comparison) -> str:
     if ratio < 1:
         ratio, first, second = 1 / ratio, second, first
         bounds = replace(bounds, low=1 / bounds.high, high=1 / bounds.low) if bounds else None
-    interval = f" [{bounds.low:.2f}, {bounds.high:.2f}]" if bounds else ""
-    n, what = comparison.estimate.n, comparison.what
-    trials = f"{n} trial{'s' * (n != 1)} each"
+    interval = bracketed(bounds, 2)
+    what, trials = comparison.what, f"{counted(comparison.estimate.n, 'trial')} each"
     if comparison.verdict == "equivalent":
         return (
             f"{what}: {first} and {second} are equally fast (ratio {ratio:.2f}{interval}, {trials})"

@@ -9,7 +9,7 @@ from typing import Any
 
 from dlbench import paired
 from dlbench.core.types import Absent, Case, Interval, Pairing, Policy, Run, Trial, Value
-from dlbench.core.units import percent, significant
+from dlbench.core.units import bracketed, counted, percent, significant
 from dlbench.paired import Judgement
 from dlbench.paired.standing import standings
 
@@ -104,15 +104,14 @@ def sentence(contest: Contest) -> str:
     first, second = contest.names[1], contest.names[0]
     if contest.refusal:
         return f"{task(contest)}: no verdict on {second} and {first}: {contest.refusal}"
-    pairs = f"{said.n} pair{'s' * (said.n != 1)}"
     lost = f", {contest.n_lost} more lost" if contest.n_lost else ""
-    how = f"({pairs}{lost}, p = {significant(said.p, 2)})"
+    how = f"({counted(said.n, 'pair')}{lost}, p = {significant(said.p, 2)})"
     ratio, bounds = said.ratio, said.interval
     if said.verdict == "slower":
         ratio, first, second = 1 / ratio, second, first
         if isinstance(bounds, Interval):
             bounds = Interval(low=1 / bounds.high, high=1 / bounds.low, level=bounds.level)
-    interval = f" [{bounds.low:.3f}, {bounds.high:.3f}]" if isinstance(bounds, Interval) else ""
+    interval = bracketed(bounds, 3)
     if said.verdict in ("faster", "slower"):
         return (
             f"{task(contest)}: {first} has {ratio:.3f}x{interval} the throughput of {second} {how}"

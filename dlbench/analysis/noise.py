@@ -11,7 +11,7 @@ from dlbench import paired
 from dlbench.core import drift, stats
 from dlbench.core.metrics import seconds_per_sample
 from dlbench.core.types import Absent, Estimated, Run
-from dlbench.core.units import percent
+from dlbench.core.units import counted, percent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ def sentence(found: Noise | Absent) -> str:
     sentinel = (
         "" if isinstance(found.sentinel_moved, Absent) else f", {drift.words(found.sentinel_moved)}"
     )
-    trials = f"{found.n} trial{'s' * (found.n != 1)} each"
+    trials = f"{counted(found.n, 'trial')} each"
     if found.resolves > NOTHING:
         return (
             f"this run resolves no difference ({trials}; trials of a case spread by "

@@ -52,7 +52,8 @@ class AbProgress(Progress):
             speeds = [f"{units.significant(1 / s, 4)}" for s in pair if s is not None]
             words = f"{names[0]} {speeds[0]}, {names[1]} {speeds[1]} samples/s"
         task = f"{self._task(standing)}: " if self._plan and len(self._plan.pairings) > 1 else ""
-        so_far = so_far_in_words(standing, self._n_looks())
+        d = standing.differences
+        so_far = f" {paired.so_far_in_words(d, self._n_looks())}" if d else ""
         self._out.print(
             show.clean(f"{trial.round + 1:>4} {task}{words}{so_far}{self._left()}"), soft_wrap=True
         )
@@ -120,17 +121,6 @@ class AbProgress(Progress):
             )
             needed_s += (look - n) * pair_s
         return f" · {units.duration(needed_s)} to the next look" if needed_s else ""
-
-
-def so_far_in_words(standing: Standing, n_looks: int) -> str:
-    """The ratio so far, with its interval once there is one."""
-    d = standing.differences
-    if not d:
-        return ""
-    ratio = math.exp(stats.hodges_lehmann(d))
-    interval = paired.reported_interval(d, n_looks)
-    bounds = f" [{interval.low:.3f}, {interval.high:.3f}]" if isinstance(interval, Interval) else ""
-    return f" · B over A {ratio:.3f}{bounds}"
 
 
 def span_of(found: Sequence[Standing]) -> float:

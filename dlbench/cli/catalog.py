@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from dlbench.core import units
 from dlbench.core.errors import DlbenchError, GateError, UsageError
 
 app = typer.Typer(
@@ -300,5 +301,6 @@ def add(
         )
         return
     again = ", in place of what was added under that name" if len(others) < len(before) else ""
-    show.line(f"{len(offers)} row{'s' * (len(offers) != 1)} of {file} added as {kept}{again}")
+    rows = units.counted(len(offers), "row")
+    show.line(f"{rows} of {file} added as {kept}{again}")
     show_catalog.findings(findings, limit=show_catalog.FEW)

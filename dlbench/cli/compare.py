@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dlbench.core import units
 from dlbench.core.errors import GateError, UsageError
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def _enough_trials(comparisons: Sequence[Comparison]) -> None:
         return
     n = max(c.estimate.n for c in comparisons)
     raise GateError(
-        f"there {'is' if n == 1 else 'are'} only {n} trial{'s' * (n != 1)} of each case: "
+        f"there {'is' if n == 1 else 'are'} only {units.counted(n, 'trial')} of each case: "
         "no interval can be given, and so no verdict",
         "Measure at least 3 trials a case: dlbench run.",
     )

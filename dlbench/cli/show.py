@@ -93,8 +93,8 @@ def plan(planned: Plan, estimate: TimeEstimate) -> None:
     """What would run, what would not and why, and how long it may take."""
     out = console()
     shared, tasks = _grouped(planned.cases)
-    title = f"Plan: {len(planned.cases)} case{'s' * (len(planned.cases) != 1)}"
-    table = _table("case", "trials", title=f"{title} ({shared})" if shared else title)
+    title = f"Plan: {units.counted(len(planned.cases), 'case')}"
+    table = empty_table("case", "trials", title=f"{title} ({shared})" if shared else title)
     looks = planned.profile.looks
     for task, choices in tasks.items():
         for case, words in choices.items():
@@ -235,7 +235,7 @@ def results_table(run: Run, *, wide: bool) -> Table:
     memory_heading, memory = _memory_column(run)
     columns += ["n", "p50", "p99", memory_heading]
     columns += ["energy"] if wide else []
-    table = _table(*columns, "outcome", title=shared)
+    table = empty_table(*columns, "outcome", title=shared)
     for task, choices in tasks.items():
         if task:
             table.add_row(clean(task).replace("batch ", "batch\N{NO-BREAK SPACE}"))
@@ -305,12 +305,8 @@ def _common(rows: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(c[0] for c in zip(*rows, strict=True) if len(set(c)) == 1 and c[0])
 
 
-def results_like(*columns: str, title: str) -> Table:
-    """An empty table that looks as the one of results does."""
-    return _table(*columns, title=title)
-
-
-def _table(*columns: str, title: str | None = None) -> Table:
+def empty_table(*columns: str, title: str | None = None) -> Table:
+    """What all tables look like: numbers stand right and do not wrap, words do both."""
     from rich import box
     from rich.table import Table
 
@@ -546,7 +542,7 @@ def findings(found: Sequence[Finding]) -> None:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
     """Any small table of words and numbers."""
-    drawn = _table(title=title)
+    drawn = empty_table(title=title)
     for column in columns:
         drawn.add_column(column, overflow="fold")
     for row in rows:

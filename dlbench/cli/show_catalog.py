@@ -10,6 +10,7 @@ from dlbench.catalog.lint import OLD_PRICE, Finding
 from dlbench.catalog.query import Change
 from dlbench.catalog.stored import Receipt
 from dlbench.cli import show
+from dlbench.core import units
 from dlbench.core.catalog import Accelerator, Amount, Offer, Region
 from dlbench.core.errors import DlbenchError
 from dlbench.core.fetching import Fetched
@@ -173,7 +174,7 @@ def updated(
 ) -> None:
     """What was stored, what was left out of it, and what failed."""
     for fetched, receipt in done:
-        offers_ = f"{receipt.rows} offer{'s' * (receipt.rows != 1)}"
+        offers_ = units.counted(receipt.rows, "offer")
         show.line(f"{fetched.name}: {offers_} stored, from {receipt.source}")
         for sentence, count in fetched.problems:
             show.line(f"  {count} x {sentence}")

@@ -107,7 +107,7 @@ def courses(found: Sequence[Course], divided: Sequence[str] = ()) -> None:
         title = f"{course.case.label} on {course.machine}"
         show.table(["UTC", "dlbench", "samples/s", "+-", "step"], rows, title=title)
         n = len(course.steps)
-        words = f"{n} step{'s' * (n != 1)}" if n else "no step"
+        words = units.counted(n, "step") if n else "no step"
         console().print(
             f"[dim]{words}; scatter between sessions {units.percent(course.scatter)} from "
             f"{course.scatter_source}[/]",

@@ -56,11 +56,6 @@ def agreement(there: Run, here: Run, found: Agreement) -> None:
         out.print(f"[{STYLES[case.state]}]{case.state:<11}[/] {words}", soft_wrap=True)
     for basis in dict.fromkeys(c.comparison.basis for c in found.cases if c.comparison):
         out.print(f"[dim]basis: {clean(basis)}[/]", soft_wrap=True)
-    styles = {
-        True: "[green]holds[/]      ",
-        False: "[red]reversed[/]   ",
-        None: "[yellow]open[/]       ",
-    }
     for conclusion in found.conclusions:
         words = clean(judging.conclusion_sentence(conclusion))
-        out.print(f"{styles[conclusion.holds]} {words}", soft_wrap=True)
+        out.print(f"{HOLDS[conclusion.holds]} {words}", soft_wrap=True)

@@ -9,8 +9,8 @@ from dlbench.cli.show import (
     clean,
     console,
     distinct_reasons,
+    empty_table,
     metric_as_plain,
-    results_like,
 )
 from dlbench.core import metrics, units
 from dlbench.core import monitored as figures
@@ -130,7 +130,7 @@ def _table(run: Run, wanted: Sequence[tuple[str, str]], title: str) -> None:
     ]
     if not known:
         return
-    drawn = results_like("case", *(heading for heading, _ in known), title=clean(title))
+    drawn = empty_table("case", *(heading for heading, _ in known), title=clean(title))
     for result in run.results:
         cells = (_cell(name, values[result.case, name]) for _, name in known)
         drawn.add_row(clean(result.case.label), *cells)

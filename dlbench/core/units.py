@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from dlbench.core.types import Absent, Interval
+
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -59,6 +61,13 @@ def counted(n: int, word: str) -> str:
 def percent(share: float) -> str:
     """A share with two significant digits: 0.66 %, 3.1 %, 120 %."""
     return f"{significant(100 * share, 2)} %"
+
+
+def bracketed(interval: Interval | Absent | None, decimals: int) -> str:
+    """An interval behind its number, `` [0.98, 1.02]``; nothing where there is none."""
+    if not isinstance(interval, Interval):
+        return ""
+    return f" [{interval.low:.{decimals}f}, {interval.high:.{decimals}f}]"
 
 
 def scaled(value: float, unit: str) -> str:

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from dlbench.core import stats
+from dlbench.core import stats, units
 from dlbench.core.stats import EQUIVALENCE_ZONE, Verdict
 from dlbench.core.types import Absent, Interval
 
@@ -170,6 +170,12 @@ def reported_interval(d: Sequence[float], n_looks: int = len(LOOKS)) -> Interval
     return Interval(low=math.exp(found.low), high=math.exp(found.high), level=stats.LEVEL)
 
 
+def so_far_in_words(d: Sequence[float], n_looks: int) -> str:
+    """The ratio of some pairs, with its interval once there is one."""
+    ratio = math.exp(stats.hodges_lehmann(d))
+    return f"· B over A {ratio:.3f}{units.bracketed(reported_interval(d, n_looks), 3)}"
+
+
 def resolution(d: Sequence[float], n_looks: int = len(LOOKS)) -> float | Absent:
     """The relative difference that pairs like these find with ``POWER``.
 
@@ -180,7 +186,7 @@ def resolution(d: Sequence[float], n_looks: int = len(LOOKS)) -> float | Absent:
     found = stats.walsh_interval(d, stats.paid_level(n_looks)) if d else None
     if found is None:
         return Absent(
-            reason=f"{len(d)} pair{'s' * (len(d) != 1)} cannot show the spread between pairs",
+            reason=f"{units.counted(len(d), 'pair')} cannot show the spread between pairs",
             remedy=f"measure at least {LOOKS[0]} pairs",
         )
     z = NormalDist().inv_cdf((1 + found.level) / 2)

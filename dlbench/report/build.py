@@ -68,7 +68,7 @@ def page(content: Content) -> str:
             js=Markup(js),  # noqa: S704
             bundle=Markup(bundle),  # noqa: S704
             version=dlbench.__version__,
-            n_documents=f"{content.n_documents:,} result document{'s' * (content.n_documents != 1)}",
+            n_documents=units.counted(content.n_documents, "result document"),
         )
     )
 
@@ -254,8 +254,8 @@ def facts(content: Content) -> str:
     parts = [
         f"{machines} ({devices})" if machines else "",
         when,
-        f"{cases:,} case{'s' * (cases != 1)}",
-        f"{trials:,} trial{'s' * (trials != 1)}, each a fresh process" if trials else "",
+        units.counted(cases, "case"),
+        f"{units.counted(trials, 'trial')}, each a fresh process" if trials else "",
     ]
     return " · ".join(part for part in parts if part)
 

@@ -25,7 +25,6 @@ from typing import Any, Literal
 from dlbench import paired
 from dlbench.core import units
 from dlbench.core.errors import UsageError
-from dlbench.core.stats import hodges_lehmann
 from dlbench.core.types import Absent, Interval
 from dlbench.paired import Judgement
 from dlbench.paired.standing import LOST_PAIRS, LOST_SHARE
@@ -116,15 +115,8 @@ class CommandContest:
             if label in pair:
                 one = pair[label]
                 words.append(f"{label} {one.failure or units.duration(one.duration_s)}")
-        d = self.differences
-        if d:
-            interval = paired.reported_interval(d, len(self.request.looks))
-            bounds = (
-                f" [{interval.low:.3f}, {interval.high:.3f}]"
-                if isinstance(interval, Interval)
-                else ""
-            )
-            words.append(f"· B over A {math.exp(hodges_lehmann(d)):.3f}{bounds}")
+        if self.differences:
+            words.append(paired.so_far_in_words(self.differences, len(self.request.looks)))
         if left_s:
             words.append(f"· {units.duration(left_s)} to the next look")
         return " ".join(words)
@@ -134,9 +126,8 @@ class CommandContest:
         refusal, said = self.refusal(), self.judgement
         if refusal:
             return f"no verdict on the two commands: {refusal}"
-        bounds = said.interval
-        interval = f" [{bounds.low:.3f}, {bounds.high:.3f}]" if isinstance(bounds, Interval) else ""
-        how = f"ratio of speeds {said.ratio:.3f}{interval} ({said.n} pairs, p = {said.p:.2g})"
+        ratio = f"{said.ratio:.3f}{units.bracketed(said.interval, 3)}"
+        how = f"ratio of speeds {ratio} ({said.n} pairs, p = {said.p:.2g})"
         words = {
             "faster": "B is faster than A",
             "slower": "B is slower than A",
