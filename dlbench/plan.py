@@ -487,10 +487,8 @@ def _sentinel(cases: Sequence[Case], found: Sequence[workloads.Workload]) -> str
 def _flops_per_step(case: Case, found: Sequence[workloads.Workload]) -> float:
     """Of a model that nobody has counted yet: infinite, so that it is the last choice."""
     workload = next(w for w in found if w.name == case.workload)
-    flops = workload.info(case.variant).forward_flops(case.mode)
-    if isinstance(flops, Absent):
-        return math.inf
-    return flops * case.batch_size * (3 if case.mode is Mode.TRAINING else 1)
+    flops = workload.info(case.variant).flops_of(case.mode)
+    return math.inf if isinstance(flops, Absent) else flops * case.batch_size
 
 
 # --- how long it will take ------------------------------------------------------------------
@@ -503,12 +501,12 @@ def estimate_time(plan: Plan, devices: Sequence[DeviceInfo]) -> TimeEstimate:
     energy_s = _energy_s(plan, by_id)
     low_s = high_s = 0.0
     for case in plan.cases:
-        flops = infos[case.workload, case.variant].forward_flops(case.mode)
+        flops = infos[case.workload, case.variant].flops_of(case.mode)
         peak = by_id[case.device].peak_flops.get(case.precision)
         if isinstance(flops, Absent):
             # Nobody has counted it yet: no lower bound, and the profile's own limit above.
             flops, peak = 0.0, None
-        flops *= case.batch_size * (3 if case.mode is Mode.TRAINING else 1)
+        flops *= case.batch_size
         fast, slow = ASSUMED_SHARE_OF_PEAK[1], ASSUMED_SHARE_OF_PEAK[0]
         step_low_s = flops / (peak * fast) if peak else 0.0
         step_high_s = flops / (peak * slow) if peak else plan.profile.max_steady_s

@@ -292,8 +292,7 @@ def flops_possible(run: Run) -> Iterator[str]:
         if isinstance(forward, Absent):
             continue
         factor = gate.LEAST_TRAINING_FACTOR if result.case.mode is Mode.TRAINING else 1
-        seconds = statistics.median(v.duration_s / v.n_samples for v in values)
-        flops = forward * factor / max(seconds, 1e-12)
+        flops = forward * factor / max(stats.median_seconds_per_sample(values), 1e-12)
         if flops > peak:
             yield f"{result.case.label} implies {flops:.3g} FLOP/s of {peak:.3g} possible"
 

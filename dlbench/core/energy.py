@@ -103,8 +103,7 @@ def ticks(points: Sequence[Point]) -> tuple[Tick, ...]:
 
 def period_s(found: Sequence[Tick]) -> float:
     """The time between ticks: the median of the first few; infinite where there are not two."""
-    gaps = [b.t_s - a.t_s for a, b in itertools.pairwise(found[:FIRST_TICKS])]
-    return statistics.median(gaps) if gaps else math.inf
+    return usual_interval_s([tick.t_s for tick in found[:FIRST_TICKS]])
 
 
 FIRST_TICKS = 8

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from dlbench.core.stats import LEVEL
-from dlbench.core.types import Absent, Estimated, Interval, Measured, Metric
+from dlbench.core.types import Absent, Estimated, Interval, Measured, Metric, all_known
 
 J_PER_KWH = 3.6e6
 S_PER_H = 3600.0
@@ -132,11 +132,9 @@ def _product(metric: Metric, scale: float, factors: Sequence[Factor], method: st
     """A metric times factors: Absent if any of them is, else estimated, with all extremes met."""
     if isinstance(metric, Absent):
         return metric
-    known: list[Bounds] = []
-    for factor in factors:
-        if isinstance(factor, Absent):
-            return factor
-        known.append(factor)
+    known = all_known(factors)
+    if isinstance(known, Absent):
+        return known
     value = metric.value * scale
     low = high = scale
     for factor in known:

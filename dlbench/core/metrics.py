@@ -31,15 +31,12 @@ from dlbench.core.types import (
     Run,
     TelemetryLevel,
     Trial,
+    all_known,
 )
 
 Compute = Callable[[CaseResult, Run], Metric]
 Direction = Literal["higher", "lower"]
 Found = TypeVar("Found")
-
-TRAINING_FLOPS_FACTOR = 3
-"""A training step costs about three forwards: the backward pass computes two products for each
-product of the forward pass (gradient by input and by weight)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +85,7 @@ def _why_nothing(result: CaseResult) -> str:
 
 def trial_seconds_per_sample(trial: Trial) -> float:
     """Median seconds a sample over one trial's steady values."""
-    return statistics.median(v.duration_s / v.n_samples for v in trial.values)
+    return stats.median_seconds_per_sample(trial.values)
 
 
 def seconds_per_sample(result: CaseResult) -> dict[int, float]:
@@ -292,15 +289,12 @@ def _few_queries(of_trials: Sequence[Sequence[float]], why: str) -> Absent:
 @metric(unit="FLOP/s", direction="higher")
 def flops_per_s(result: CaseResult, run: Run) -> Metric:
     """Model floating-point operations a second (a training step counts as three forwards)."""
-    factor = TRAINING_FLOPS_FACTOR if result.case.mode is Mode.TRAINING else 1
-    forward = run.workload(result.case).forward_flops(result.case.mode)
-    if isinstance(forward, Absent):
-        return forward
-    if not forward:
+    flops = run.workload(result.case).flops_of(result.case.mode)
+    if isinstance(flops, Absent):
+        return flops
+    if not flops:
         return Absent(reason="this workload does no floating-point work")
-    return _per_trial(
-        result, run, lambda s: forward * factor / s, "host clock and the model's FLOPs"
-    )
+    return _per_trial(result, run, lambda s: flops / s, "host clock and the model's FLOPs")
 
 
 # --- int8 -----------------------------------------------------------------------------------
@@ -404,12 +398,9 @@ def host_energy_j_per_sample(result: CaseResult, run: Run) -> Metric:
         return TELEMETRY_OFF
     if result.case.device == "cpu":
         return Absent(reason="the host's processors are the device itself")
-    triples = []
-    for trial in result.measured:
-        found = telemetry.host_energy_j_per_sample(trial)
-        if isinstance(found, Absent):
-            return found
-        triples.append(found)
+    triples = all_known(telemetry.host_energy_j_per_sample(trial) for trial in result.measured)
+    if isinstance(triples, Absent):
+        return triples
     error = sensors.of_processor(run.environment.facts.get("cpu"))
     value, bounds = _joules(triples, run, error)
     source = _source("counter: RAPL packages, read ten times a second", error, len(triples))
@@ -424,14 +415,9 @@ def _energy(
     result: CaseResult, run: Run, of: Callable[[TrialEnergy], tuple[float, float, float]]
 ) -> Metric:
     """A quantity of the energy windows over all trials; Absent if one of them has none."""
-    if run.plan.telemetry is TelemetryLevel.OFF:
-        return TELEMETRY_OFF
-    trials = []
-    for trial in result.measured:
-        found = telemetry.of_trial(trial)
-        if isinstance(found, Absent):
-            return found
-        trials.append(found)
+    trials = _each(result, run, telemetry.of_trial)
+    if isinstance(trials, Absent):
+        return trials
     device = next((d for d in run.environment.devices if d.id == result.case.device), None)
     error = sensors.of_device(device)
     value, bounds = _joules([of(found) for found in trials], run, error)
@@ -467,13 +453,10 @@ def _source(method: str, error: SensorError, n_trials: int) -> str:
     return f"{source}; interval within {'one process' if n_trials == 1 else 'these processes'}"
 
 
-SUSPECT = "counter and power readings contradict each other, or power never moved"
-
-
 def _doubt(result: CaseResult, found: Sequence[TrialEnergy]) -> str:
     """Why joules are an estimate; nothing where they are measured."""
     if any("suspect" in t.flags for t in result.measured):
-        return SUSPECT
+        return telemetry.SUSPECT
     if not all(f.reportable for f in found):
         return "windows shorter than 5 s or 50 periods of the counter (--profile standard)"
     return ""
@@ -493,13 +476,7 @@ def _each(
     """What was read in each trial; Absent if one of them was not watched."""
     if run.plan.telemetry is TelemetryLevel.OFF:
         return TELEMETRY_OFF
-    every = []
-    for trial in result.measured:
-        found = of(trial)
-        if isinstance(found, Absent):
-            return found
-        every.append(found)
-    return every
+    return all_known(of(trial) for trial in result.measured)
 
 
 def _mean(
@@ -528,7 +505,8 @@ def _doubted(result: CaseResult, found: Metric) -> Metric:
     low, _ = sensors.true_range(around.low, sensors.UNKNOWN)
     _, high = sensors.true_range(around.high, sensors.UNKNOWN)
     bounds = replace(around, low=low, high=high)
-    return Estimated(value=found.value, interval=bounds, method=SUSPECT, from_=(found.source,))
+    doubt = telemetry.SUSPECT
+    return Estimated(value=found.value, interval=bounds, method=doubt, from_=(found.source,))
 
 
 @metric(unit="W", direction="lower")

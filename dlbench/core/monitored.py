@@ -135,9 +135,9 @@ def _energy(
     bounds = Interval(low=low, high=max(value, high), level=LEVEL)
     source = f"{found.method}: {found.source}; sensor: {error.source}"
     if suspect or found.suspect:
-        doubt = "counter and power readings contradict each other, or power never moved"
-        return Estimated(value=value, interval=bounds, method=doubt, from_=(source,))
-    if not found.reportable:
+        doubt = telemetry.SUSPECT
+    elif not found.reportable:
         doubt = "it ran for less than 5 s or 50 periods of the counter"
-        return Estimated(value=value, interval=bounds, method=doubt, from_=(source,))
-    return Measured(value=value, interval=bounds, n=1, source=source)
+    else:
+        return Measured(value=value, interval=bounds, n=1, source=source)
+    return Estimated(value=value, interval=bounds, method=doubt, from_=(source,))

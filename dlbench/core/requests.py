@@ -7,10 +7,6 @@ from typing import Any
 
 from dlbench.core.types import Case, DeviceInfo, OwnModel, Profile, TelemetryLevel
 
-PHASES = ("start", "load", "build", "first_step", "warm_up", "steady", "gate", "energy")
-"""A trial's phases in order; each has its own deadline. In ``load`` the framework is imported, in
-``build`` its model is made."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRequest:

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from dlbench.core.types import Absent, Interval
+from dlbench.core import units
+from dlbench.core.types import Absent, Interval, Value
 
 LEVEL = 0.95
 """Confidence that every interval has over all looks together."""
@@ -158,6 +159,11 @@ def centre_and_interval(xs: Sequence[float], level: float) -> tuple[float, Inter
     return statistics.fmean(xs), student_interval(xs, level)
 
 
+def median_seconds_per_sample(values: Sequence[Value]) -> float:
+    """Of one trial's values: what the trial counts by."""
+    return statistics.median(v.duration_s / v.n_samples for v in values)
+
+
 def linear_change(
     xs: Sequence[float], ys: Sequence[float], level: float
 ) -> tuple[float, Interval | None]:
@@ -188,9 +194,9 @@ def case_interval(medians_s: Sequence[float], level: float = LEVEL) -> Interval 
     """Interval of the typical duration over trials, given each trial's median duration."""
     _, interval = centre_and_interval([math.log(m) for m in medians_s], level)
     if interval is None:
-        n = len(medians_s)
+        trials = units.counted(len(medians_s), "trial")
         return Absent(
-            reason=f"{n} trial{'s' * (n != 1)} cannot bound the spread between processes",
+            reason=f"{trials} cannot bound the spread between processes",
             remedy=f"measure at least {LEAST_TRIALS_FOR_INTERVAL} trials",
         )
     return _exp(interval)

@@ -56,6 +56,9 @@ THROTTLED_SHARE = 0.01
 SAMPLER_FACT = "sampler"
 """The fact of a trial's subject that says why its sampler did not get to its end."""
 
+SUSPECT = "counter and power readings contradict each other, or power never moved"
+"""Why what was read of energy or power is doubted."""
+
 Answer = float | Absent
 
 
@@ -276,11 +279,7 @@ def host_energy_j_per_sample(trial: Trial) -> tuple[float, float, float] | Absen
                 return _sampler(trial) or part
             parts.append(part)
         triples.append([sum(column) / window.n_samples for column in zip(*parts, strict=True)])
-    return (
-        statistics.median(t[0] for t in triples),
-        min(t[1] for t in triples),
-        max(t[2] for t in triples),
-    )
+    return trial_energy.over_windows(triples)
 
 
 def stale_power(trial: Trial, by: TrialEnergy | Absent) -> bool:

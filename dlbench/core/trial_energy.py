@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from dlbench.core import energy
 from dlbench.core.energy import Idle, Point, Sensor, WindowEnergy
 from dlbench.core.reasons import Reason
-from dlbench.core.types import Absent, Reading, Value, Window
+from dlbench.core.types import Absent, Reading, Value, Window, all_known
 
 COUNTER = "energy_counter_j"
 
@@ -39,12 +39,11 @@ class TrialEnergy:
         """The median difference of counter and integral, relative; Absent without both."""
         if self.method != "counter":
             return Absent(reason="there is no counter to compare with", code=Reason.NOT_SUPPORTED)
-        found = []
-        for window, integral in zip(self.windows, self.integrals, strict=True):
-            if isinstance(integral, Absent):
-                return integral
-            found.append(energy.disagreement(window.gross_j, integral.gross_j))
-        return statistics.median(found)
+        integrals = all_known(self.integrals)
+        if isinstance(integrals, Absent):
+            return integrals
+        both = zip(self.windows, integrals, strict=True)
+        return statistics.median(energy.disagreement(w.gross_j, i.gross_j) for w, i in both)
 
     @property
     def suspect(self) -> bool:
@@ -62,11 +61,13 @@ class TrialEnergy:
             value = window.net_j if net else window.gross_j
             error = window.net_uncertainty_j if net else window.uncertainty_j
             triples.append((value / n, (value - error) / n, (value + error) / n))
-        return (
-            statistics.median(t[0] for t in triples),
-            min(t[1] for t in triples),
-            max(t[2] for t in triples),
-        )
+        return over_windows(triples)
+
+
+def over_windows(triples: Sequence[Sequence[float]]) -> tuple[float, float, float]:
+    """The median of values, and the extremes of how low and high each may be."""
+    values, lows, highs = zip(*triples, strict=True)
+    return statistics.median(values), min(lows), max(highs)
 
 
 def evaluate(
@@ -97,12 +98,12 @@ def evaluate(
     if _once_answered(readings):
         # A counter that went away in mid-window is not replaced in silence by another source.
         return lost
-    found = _complete(integrals)
+    found = all_known(integrals)
     if isinstance(found, Absent):
         return lost if not power else found
     at_rest = _sum_idle([_idle_power(p, rest) for p in power.values()])
     return TrialEnergy(
-        windows=found,
+        windows=tuple(found),
         n_samples=tuple(v.n_samples for v in values),
         integrals=integrals,
         idle_w=at_rest,
@@ -229,15 +230,6 @@ def _idle_power(points: Sequence[Point] | Absent, rest: Window) -> Idle | Absent
     if isinstance(points, Absent):
         return points
     return energy.idle_from_power([p for p in points if rest.start_s <= p[0] <= rest.end_s])
-
-
-def _complete(found: Sequence[WindowEnergy | Absent]) -> tuple[WindowEnergy, ...] | Absent:
-    windows = []
-    for one in found:
-        if isinstance(one, Absent):
-            return one
-        windows.append(one)
-    return tuple(windows)
 
 
 def _sum(parts: Sequence[WindowEnergy]) -> WindowEnergy:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from typing import TypeVar
 
 SCHEMA_VERSION = 1
 """Version of the result document; raised by any change that an older reader would misread."""
@@ -65,6 +67,18 @@ class Absent:
 
 
 Metric = Measured | Estimated | Absent
+
+Known = TypeVar("Known")
+
+
+def all_known(found: Iterable[Known | Absent]) -> list[Known] | Absent:
+    """All of them, or why the first that is not known is not."""
+    known: list[Known] = []
+    for one in found:
+        if isinstance(one, Absent):
+            return one
+        known.append(one)
+    return known
 
 
 # --- what is asked for ----------------------------------------------------------------------
@@ -298,6 +312,11 @@ class Profile:
     energy_idle_s: float = 0.0
 
 
+TRAINING_FLOPS_FACTOR = 3
+"""A training step costs about three forwards: the backward pass computes two products for each
+product of the forward pass (gradient by input and by weight)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadInfo:
     """The facts of a workload that a reader of results needs, copied into each document.
@@ -331,6 +350,13 @@ class WorkloadInfo:
         if mode is Mode.TRAINING and self.training_flops is not None:
             return self.training_flops
         return self.flops
+
+    def flops_of(self, mode: Mode) -> float | Absent:
+        """Operations of one sample in a mode, the backward pass of training with them, in FLOP."""
+        forward = self.forward_flops(mode)
+        if isinstance(forward, Absent) or mode is Mode.INFERENCE:
+            return forward
+        return forward * TRAINING_FLOPS_FACTOR
 
     def moved_bytes(self, precision: Precision) -> float | None:
         """Bytes that a sample must move in a precision, if the workload says so."""

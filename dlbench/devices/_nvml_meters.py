@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from dlbench.core.reasons import Reason
 from dlbench.core.telemetry import THROTTLE_COUNTERS
 from dlbench.core.trial_energy import COUNTER
-from dlbench.core.types import Absent, DeviceInfo, Reading
+from dlbench.core.types import Absent, DeviceInfo, Reading, all_known
 from dlbench.devices import _nvml
 from dlbench.devices._nvml import Gpu, known
 
@@ -378,12 +378,8 @@ class NvmlMeter:
         found = self._others()
         if isinstance(found, Absent):
             return found
-        total_mib = 0.0
-        for process in found:
-            if isinstance(process.memory_mib, Absent):
-                return process.memory_mib
-            total_mib += process.memory_mib
-        return total_mib
+        each_mib = all_known(process.memory_mib for process in found)
+        return each_mib if isinstance(each_mib, Absent) else sum(each_mib, 0.0)
 
 
 UNTELLING = (Reason.NOT_SUPPORTED, Reason.FUNCTION_MISSING)

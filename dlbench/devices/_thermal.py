@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from dlbench.core.reasons import Reason
-from dlbench.core.types import Absent, Reading
+from dlbench.core.types import Absent, Reading, all_known
 
 CPUS_VARIABLE = "DLBENCH_CPUS_ROOT"
 """Another folder than /sys/devices/system/cpu, for tests."""
@@ -83,13 +83,13 @@ class ThermalMeter:
         yield "core_clock_mhz", self._seldom[1]
 
     def _cores_s(self) -> float | Absent:
-        found = _numbers(self._cores)
+        found = all_known(map(_number, self._cores))
         if isinstance(found, Absent):
             return found
         return sum(found) / len(found) / 1e3 if found else UNCOUNTED
 
     def _clock_mhz(self) -> float | Absent:
-        found = _numbers(self._clocks)
+        found = all_known(map(_number, self._clocks))
         if isinstance(found, Absent):
             return found
         return max(found) / 1e3 if found else CLOCKLESS
@@ -103,16 +103,6 @@ def _packages(cpus: Sequence[Path]) -> dict[int, Path]:
         if not isinstance(number, Absent) and (cpu / PACKAGE_FILE).exists():
             found.setdefault(number, cpu / PACKAGE_FILE)
     return dict(sorted(found.items()))
-
-
-def _numbers(files: Sequence[Path]) -> list[int] | Absent:
-    found: list[int] = []
-    for file in files:
-        one = _number(file)
-        if isinstance(one, Absent):
-            return one
-        found.append(one)
-    return found
 
 
 def _number(file: Path) -> int | Absent:

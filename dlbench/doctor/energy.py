@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dlbench.core import energy as arithmetic
 from dlbench.core import sensors, units
 from dlbench.core.energy import Idle
-from dlbench.core.types import Absent, DeviceInfo, Reading
+from dlbench.core.types import Absent, DeviceInfo, Reading, all_known
 from dlbench.doctor.finding import Finding
 from dlbench.measure import energy
 
@@ -44,12 +44,10 @@ def examine(device: DeviceInfo) -> Energy:
 
 
 def _at_rest(reads: Sequence[Reading]) -> Idle | Absent:
-    points = []
-    for reading in reads:
-        if isinstance(reading.value, Absent):
-            return reading.value
-        points.append((reading.t_s, reading.value))
-    return arithmetic.idle(points)
+    values = all_known(reading.value for reading in reads)
+    if isinstance(values, Absent):
+        return values
+    return arithmetic.idle(list(zip((r.t_s for r in reads), values, strict=True)))
 
 
 def findings(devices: Sequence[DeviceInfo], examined: Mapping[str, Energy]) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dlbench.core import stats
 from dlbench.core.types import Absent, Check, DataMode, Mode, Precision
 from dlbench.measure.evidence import LATE_SHARE, Evidence, Expected
 
@@ -429,7 +430,7 @@ def flops_possible(evidence: Evidence) -> Answer:
     if not isinstance(forward, (int, float)):
         return None, forward.reason if isinstance(forward, Absent) else "FLOPs were not counted"
     flops = forward * (LEAST_TRAINING_FACTOR if case.mode is Mode.TRAINING else 1)
-    per_s = flops / statistics.median(v.duration_s / v.n_samples for v in evidence.values)
+    per_s = flops / stats.median_seconds_per_sample(evidence.values)
     return per_s <= peak, f"{per_s:.3g} FLOP/s implied, at most {peak:.3g} possible"
 
 

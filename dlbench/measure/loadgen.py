@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import math
-import statistics
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dlbench.core import stats
 from dlbench.core.errors import MissingDependencyError
 from dlbench.core.protocols import Subject
 from dlbench.core.types import Case, Profile, Scenario, Value, Window
@@ -78,7 +78,7 @@ class Begun:
     @property
     def alone_s(self) -> float:
         """Median seconds a sample of the warm-up."""
-        return statistics.median(v.duration_s / v.n_samples for v in self.warm_up)
+        return stats.median_seconds_per_sample(self.warm_up)
 
 
 def load() -> Any:  # noqa: ANN401 - the module

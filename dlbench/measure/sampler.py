@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from dlbench.core import stats
 from dlbench.core.protocols import Subject
 from dlbench.core.types import Case, DataMode, Mode, Profile, Scenario, Value, Window
 from dlbench.measure.steady import LEAST_WARM_UP_STEPS, is_steady
@@ -130,8 +131,7 @@ def harness_overhead_s(
 
 def harness_share(overhead_s: float, values: Sequence[Value], batch_size: int) -> float:
     """The part of a step's time that is the harness's."""
-    step_s = statistics.median(v.duration_s / v.n_samples for v in values) * batch_size
-    return overhead_s / step_s
+    return overhead_s / (stats.median_seconds_per_sample(values) * batch_size)
 
 
 def _tell_nobody(phase: str, n_values: int, per_sample_s: float | None) -> None:
@@ -311,8 +311,7 @@ class Stepper:
         now = time.monotonic()
         if now >= self.progress_due_s:
             self.progress_due_s = now + PROGRESS_EVERY_S
-            per_sample_s = statistics.median(v.duration_s / v.n_samples for v in values)
-            self.progress(phase, len(values), per_sample_s)
+            self.progress(phase, len(values), stats.median_seconds_per_sample(values))
 
 
 class _NullSubject:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from dlbench import workloads
 from dlbench.core.errors import UsageError
 from dlbench.core.recommendation import Constraint, Need, Refusal, Step
-from dlbench.core.types import Absent, Mode, Run, Task, WorkloadInfo
+from dlbench.core.types import TRAINING_FLOPS_FACTOR, Absent, Mode, Run, Task, WorkloadInfo
 from dlbench.core.units import compact
 
 DEFAULT_BATCH = {"cpu": 8, "nvidia": 32}
@@ -68,7 +68,8 @@ class Job:
     @property
     def flops(self) -> float:
         """Of one sample in this mode: a training step is three forwards."""
-        return self.flops_per_sample * (3 if self.mode is Mode.TRAINING else 1)
+        factor = TRAINING_FLOPS_FACTOR if self.mode is Mode.TRAINING else 1
+        return self.flops_per_sample * factor
 
 
 def read(need: Need, runs: Sequence[Run]) -> Job:
