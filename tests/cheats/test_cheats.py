@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,8 +20,11 @@ from dlbench.core.types import (
     Absent,
     Case,
     CaseResult,
+    Check,
     DeviceInfo,
     Mode,
+    Outcome,
+    OutcomeKind,
     Precision,
     Profile,
     Scenario,
@@ -29,6 +32,7 @@ from dlbench.core.types import (
 )
 from dlbench.frameworks import _seeded
 from dlbench.measure import gate
+from dlbench.measure.evidence import Evidence
 from tests import builders
 from tests.cheats import honest
 from tests.cheats.cheats import CHEATS, Cheat
@@ -95,8 +99,33 @@ def _case(mode: Mode, precision: Precision) -> Case:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One trial by the worker's own path, and what its gate judged by."""
+
+    case: Case
+    trial: Trial
+    evidence: Evidence
+
+
+def _measured(folder: Path, subject: type[honest.Subject], case: Case) -> Measured:
+    seen: list[Evidence] = []
+
+    def judged(found: Evidence) -> tuple[Check, ...]:
+        seen.append(found)
+        return judge(found)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gate, "judge", judged)
+        trial = _trial(folder, subject, case, patch)
+    assert len(seen) == 1, trial.log
+    return Measured(case=case, trial=trial, evidence=seen[0])
+
+
+judge = gate.judge
+
+
 def _trial(folder: Path, subject: type[honest.Subject], case: Case, patch: Any) -> Trial:
-    """One trial by the worker's own path."""
 
     def opened(request: Any) -> honest.Subject:
         if issubclass(subject, Cheat):
@@ -120,27 +149,30 @@ def _trial(folder: Path, subject: type[honest.Subject], case: Case, patch: Any) 
     return worker.run_trial(request, lambda _: None)
 
 
-def _refusals(folder: Path, trial: Trial, case: Case) -> list[str]:
-    """The rules that refuse a trial, or the document that holds it; an empty list is a pass."""
-    if not trial.outcome.ok:
-        assert trial.outcome.kind == "invalid", trial.log
-        return [c.rule for c in trial.checks if c.passed is False]
+def _refusals(folder: Path, measured: Measured) -> list[str]:
+    """The rules that refuse a trial, or the document that holds it; an empty list is a pass.
+
+    They judge what was measured once, so that rules can be switched off one after the other.
+    """
+    checks = judge(measured.evidence)
+    failed = [c.rule for c in checks if c.passed is False]
+    if not worker.FLAGGED_CHECKS.keys() >= set(failed):
+        return failed
+    trial = replace(measured.trial, outcome=Outcome(kind=OutcomeKind.OK), checks=checks)
     info = workloads.read(folder).info("full")
     run = builders.run(
-        [CaseResult(case=case, trials=(trial,), stop_reason="one trial")],
-        plan=builders.plan([case], workloads=(info,), profile=PROFILE),
+        [CaseResult(case=measured.case, trials=(trial,), stop_reason="one trial")],
+        plan=builders.plan([measured.case], workloads=(info,), profile=PROFILE),
         environment=replace(builders.ENVIRONMENT, devices=(_device(),)),
     )
     return [c.rule for c in check.check_run(run) if c.passed is False]
 
 
-def _try(folder: Path, subject: type[honest.Subject], case: Case, off: str | None) -> list[str]:
-    with pytest.MonkeyPatch.context() as patch:
-        if off is not None:
-            # A copy without it: a rule put back into the dictionary itself would stand last there.
-            home: Any = gate if off in gate.RULES else check
-            patch.setattr(home, "RULES", {n: r for n, r in home.RULES.items() if n != off})
-        return _refusals(folder, _trial(folder, subject, case, patch), case)
+@pytest.fixture(scope="module")
+def cheat(folder: Path, request: pytest.FixtureRequest) -> Measured:
+    """A trial of the cheat that a rule refuses."""
+    subject = CHEATS[request.param]
+    return _measured(folder, subject, _case(subject.mode, subject.precision))
 
 
 def test_there_are_thirteen_and_each_has_a_rule_that_exists() -> None:
@@ -162,20 +194,28 @@ def test_the_docs_say_which_rule_refuses_each() -> None:
 )
 def test_the_honest_subject_passes(folder: Path, mode: Mode, precision: Precision) -> None:
     """Every rule that the cheats fail was applied to it."""
-    assert _try(folder, honest.Subject, _case(mode, precision), None) == []
+    measured = _measured(folder, honest.Subject, _case(mode, precision))
+    assert measured.trial.outcome.ok, measured.trial.log
+    assert _refusals(folder, measured) == []
 
 
-@pytest.mark.parametrize("rule", CHEATS)
-def test_a_cheat_is_refused_by_its_rule_and_by_no_other(folder: Path, rule: str) -> None:
-    """So that the name of the rule says what was wrong."""
-    cheat = CHEATS[rule]
-    assert _try(folder, cheat, _case(cheat.mode, cheat.precision), None) == [rule]
+@pytest.mark.parametrize(("cheat", "rule"), [(n, n) for n in CHEATS], indirect=["cheat"])
+def test_a_cheat_is_refused_by_its_rule_and_by_no_other(
+    folder: Path, cheat: Measured, rule: str
+) -> None:
+    """So that the name of the rule says what was wrong; the worker's own word is the same."""
+    assert _refusals(folder, cheat) == [rule]
+    outcome = f"invalid({rule})" if rule in gate.RULES else "ok"
+    assert str(cheat.trial.outcome) == outcome, cheat.trial.log
 
 
 @pytest.mark.parametrize("off", CHEATS)
-@pytest.mark.parametrize("rule", CHEATS)
-def test_with_one_rule_off_exactly_its_cheat_passes(folder: Path, rule: str, off: str) -> None:
+@pytest.mark.parametrize(("cheat", "rule"), [(n, n) for n in CHEATS], indirect=["cheat"])
+def test_with_one_rule_off_exactly_its_cheat_passes(
+    folder: Path, cheat: Measured, rule: str, off: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Thirteen rules by thirteen cheats: none is caught by accident, none leans on another rule."""
-    cheat = CHEATS[rule]
-    case = _case(cheat.mode, cheat.precision)
-    assert _try(folder, cheat, case, off) == ([] if rule == off else [rule])
+    # A copy without it: a rule put back into the dictionary itself would stand last there.
+    home: Any = gate if off in gate.RULES else check
+    monkeypatch.setattr(home, "RULES", {n: r for n, r in home.RULES.items() if n != off})
+    assert _refusals(folder, cheat) == ([] if rule == off else [rule])
