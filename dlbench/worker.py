@@ -411,21 +411,9 @@ def _stated(workload: workloads.Workload, request: TrialRequest) -> evidence.Sta
         case=request.case,
         device=request.device,
         workload=workload.info(request.case.variant),
-        expected=_expected(workload, request),
+        expected=workload.reference(request.case),
         seeded=lambda buffer: _seeded.batch(spec, "inputs", buffer, 1),
         distinct_samples=_seeded.distinct_samples(spec),
-    )
-
-
-def _expected(workload: workloads.Workload, request: TrialRequest) -> evidence.Expected | Absent:
-    reference = workload.reference(request.case)
-    if isinstance(reference, Absent):
-        return reference
-    return evidence.Expected(
-        values=reference.values,
-        positions=reference.positions,
-        tolerance=reference.tolerance,
-        spread=reference.spread,
     )
 
 

@@ -104,10 +104,10 @@ VARIANT_KEYS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """What the fp32 reference computed for a case.
+    """What the fp32 reference computed for a case, and how far the case's precision may be from it.
 
     ``values`` has one row a buffer (inference: sample 0's outputs at flat ``positions``) or one row of
-    one loss (training); ``spread`` is the scale that ``tolerance`` is relative to.
+    one loss (training); ``spread``, the reference's own scale, is what ``tolerance`` is relative to.
     """
 
     values: tuple[tuple[float, ...], ...]

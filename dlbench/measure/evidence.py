@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dlbench.core.protocols import Subject
 from dlbench.core.types import Absent, Case, DataMode, DeviceInfo, Mode, Value, WorkloadInfo
 from dlbench.measure.sampler import Progress, Samples
+from dlbench.workloads import Reference
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,20 +29,6 @@ LATE_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
-    """What the fp32 reference gave, and how far this precision may be from it.
-
-    ``values`` has one row a buffer in inference (sample 0's outputs at ``positions``), and one row
-    of one loss in training. ``tolerance`` is relative to ``spread``, the reference's own scale.
-    """
-
-    values: tuple[tuple[float, ...], ...]
-    positions: tuple[int, ...]
-    tolerance: float
-    spread: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Stated:
     """What the trial claims to be, and what that means.
 
@@ -52,7 +39,7 @@ class Stated:
     case: Case
     device: DeviceInfo
     workload: WorkloadInfo
-    expected: Expected | Absent
+    expected: Reference | Absent
     seeded: Callable[[int], tuple[Array, ...]]
     distinct_samples: int
 

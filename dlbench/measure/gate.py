@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from dlbench.core import stats
 from dlbench.core.types import Absent, Check, DataMode, Mode, Precision
-from dlbench.measure.evidence import LATE_SHARE, Evidence, Expected
+from dlbench.measure.evidence import LATE_SHARE, Evidence
+from dlbench.workloads import Reference
 
 if TYPE_CHECKING:
     import numpy as np
@@ -450,7 +451,7 @@ def clocks_agree(evidence: Evidence) -> Answer:
 # --- arithmetic -----------------------------------------------------------------------------
 
 
-def _rows(evidence: Evidence, expected: Expected) -> list[tuple[float, ...]]:
+def _rows(evidence: Evidence, expected: Reference) -> list[tuple[float, ...]]:
     """Sample 0's outputs of each buffer, at those of the reference's positions that there are."""
     samples = [x[0].ravel() for x in evidence.outputs.values() if len(x)]
     return [tuple(float(x[p]) for p in expected.positions if p < x.size) for x in samples]
@@ -466,7 +467,7 @@ def _spread_evenly(output: Array) -> tuple[float, ...]:
     return tuple(float(x) for x in flat[::step][:N_POSITIONS])
 
 
-def _deviations(rows: Sequence[tuple[float, ...]], expected: Expected) -> list[float]:
+def _deviations(rows: Sequence[tuple[float, ...]], expected: Reference) -> list[float]:
     """From the reference, over its spread."""
     return [
         abs(got - wanted) / expected.spread
@@ -475,7 +476,7 @@ def _deviations(rows: Sequence[tuple[float, ...]], expected: Expected) -> list[f
     ]
 
 
-def _matches(rows: Sequence[tuple[float, ...]], expected: Expected) -> Answer:
+def _matches(rows: Sequence[tuple[float, ...]], expected: Reference) -> Answer:
     deviations = _deviations(rows, expected)
     if not deviations:
         return None, "no output lies at a position of the reference"

@@ -11,16 +11,17 @@ import pytest
 
 from dlbench.core.types import Absent, DataMode, Mode, Precision, Value
 from dlbench.measure import gate
-from dlbench.measure.evidence import Evidence, Expected, Stated
+from dlbench.measure.evidence import Evidence, Stated
+from dlbench.workloads import Reference
 from tests import builders
 
-EXPECTED = Expected(
+EXPECTED = Reference(
     values=tuple((b * 10.0, b * 10.0 + 5.0) for b in range(4)),
     positions=(0, 5),
     tolerance=1e-3,
     spread=10.0,
 )
-LOSS = Expected(values=((2.0,),), positions=(), tolerance=1e-3, spread=2.0)
+LOSS = Reference(values=((2.0,),), positions=(), tolerance=1e-3, spread=2.0)
 
 STATED = Stated(
     case=builders.case(batch_size=2),
@@ -136,7 +137,7 @@ def test_outputs_that_follow_need_no_reference() -> None:
 def test_a_single_output_in_few_bits_may_be_near_another() -> None:
     """Two buffers whose reference differs by a third of the tolerance are told apart all the same."""
     rows = ((0.0,), (10.0,), (20.0,), (20.3,))
-    expected = Expected(values=rows, positions=(0,), tolerance=0.1, spread=10.0)
+    expected = Reference(values=rows, positions=(0,), tolerance=0.1, spread=10.0)
     case = replace(STATED.case, precision=Precision.BF16)
     outputs = {b: np.array([[x + 0.05], [x + 3.0]]) for b, (x,) in enumerate(rows)}
     facts = {"parameters": 10, "compute_dtype": "bfloat16"}
