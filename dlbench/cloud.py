@@ -110,7 +110,7 @@ def _unsaid(what: str, provider: str | None) -> Absent:
 
 def _instance_data(root: Path) -> Mapping[str, Any]:
     try:
-        data = json.loads(_text(root / "run/cloud-init/instance-data.json") or "{}")
+        data = json.loads(text_of(root / "run/cloud-init/instance-data.json") or "{}")
     except (ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}
@@ -119,13 +119,13 @@ def _instance_data(root: Path) -> Mapping[str, Any]:
 def _provider(root: Path, data: Mapping[str, Any]) -> str | None:
     """By the firmware first: an image may carry another cloud's cloud-init files."""
     for field, value, name in FIRMWARE:
-        if _text(root / "sys/class/dmi/id" / field).strip() == value:
+        if text_of(root / "sys/class/dmi/id" / field).strip() == value:
             return name
     # "DataSourceEc2Local: DataSourceEc2Local" of an instance's first boot.
-    source = _text(root / "var/lib/cloud/instance/datasource").partition(":")[0].strip()
+    source = text_of(root / "var/lib/cloud/instance/datasource").partition(":")[0].strip()
     words = (
         _first(data, (("v1", "cloud_name"), ("v1", "cloud-name"))) or "",
-        _text(root / "run/cloud-init/cloud-id").strip(),
+        text_of(root / "run/cloud-init/cloud-id").strip(),
         source.removeprefix("DataSource").removesuffix("Local"),
     )
     return next((NAMES[word.lower()] for word in words if word.lower() in NAMES), None)
@@ -133,7 +133,7 @@ def _provider(root: Path, data: Mapping[str, Any]) -> str | None:
 
 def _firmware_type(root: Path, provider: str | None) -> str | None:
     """On EC2 the firmware's product name is the instance type (of Xen's, "HVM domU", it is not)."""
-    product = _text(root / "sys/class/dmi/id/product_name").strip()
+    product = text_of(root / "sys/class/dmi/id/product_name").strip()
     return product if provider == "aws" and "." in product and WORD.fullmatch(product) else None
 
 
@@ -148,7 +148,8 @@ def _first(data: Mapping[str, Any], paths: tuple[tuple[str, ...], ...]) -> str |
     return None
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """A file's text; empty where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import dlbench
 from dlbench import cloud
+from dlbench.cloud import text_of
 from dlbench.core import registry
 from dlbench.core.types import Absent, DeviceInfo, Environment
 from dlbench.measure import sampler
@@ -196,7 +197,7 @@ def machine_facts(root: Path = Path("/"), rented: cloud.Cloud | None = None) -> 
 
     ``rented`` is what is known of its cloud; None reads what the disk says.
     """
-    cpuinfo = _text(root / "proc/cpuinfo")
+    cpuinfo = text_of(root / "proc/cpuinfo")
     return {
         "cpu": _cpu_name(cpuinfo),
         "logical_cores": os.cpu_count() or Absent(reason="the kernel does not say"),
@@ -248,7 +249,7 @@ def virtualisation(root: Path, cpuinfo: str) -> bool | Absent:
     if "hypervisor" in cpuinfo:
         return True
     firmware = root / "sys/class/dmi/id"
-    product = f"{_text(firmware / 'sys_vendor')} {_text(firmware / 'product_name')}".lower()
+    product = f"{text_of(firmware / 'sys_vendor')} {text_of(firmware / 'product_name')}".lower()
     if any(word in product for word in HYPERVISORS):
         return True
     # x86 processors say it by a flag; others have none to miss.
@@ -264,15 +265,15 @@ def container(root: Path) -> str | Absent:
     if (root / "run/.containerenv").exists():
         return "podman"
     pod = root / "var/run/secrets/kubernetes.io"
-    if pod.exists() or "kubepods" in _text(root / "proc/1/cgroup"):
+    if pod.exists() or "kubepods" in text_of(root / "proc/1/cgroup"):
         return "kubernetes"
     return Absent(reason="no sign of a container")
 
 
 def turbo(root: Path) -> bool | Absent:
     """Whether clocks may rise above the base clock."""
-    no_turbo = _text(root / "sys/devices/system/cpu/intel_pstate/no_turbo").strip()
-    boost = _text(root / "sys/devices/system/cpu/cpufreq/boost").strip()
+    no_turbo = text_of(root / "sys/devices/system/cpu/intel_pstate/no_turbo").strip()
+    boost = text_of(root / "sys/devices/system/cpu/cpufreq/boost").strip()
     if no_turbo in {"0", "1"}:
         return no_turbo == "0"
     if boost in {"0", "1"}:
@@ -283,8 +284,8 @@ def turbo(root: Path) -> bool | Absent:
 def power_source(root: Path) -> str | Absent:
     """``mains`` or ``battery``."""
     supplies = sorted((root / "sys/class/power_supply").glob("*"))
-    online = [_text(s / "online").strip() for s in supplies if (s / "online").exists()]
-    batteries = [s for s in supplies if _text(s / "type").strip() == "Battery"]
+    online = [text_of(s / "online").strip() for s in supplies if (s / "online").exists()]
+    batteries = [s for s in supplies if text_of(s / "type").strip() == "Battery"]
     if not batteries:
         return Absent(reason="no battery: a desktop, a server or a virtual machine")
     return "mains" if "1" in online else "battery"
@@ -292,7 +293,7 @@ def power_source(root: Path) -> str | Absent:
 
 def load(root: Path = Path("/")) -> float | Absent:
     """Mean number of runnable processes over the last minute."""
-    words = _text(root / "proc/loadavg").split()
+    words = text_of(root / "proc/loadavg").split()
     return float(words[0]) if words else Absent(reason="/proc/loadavg cannot be read")
 
 
@@ -373,21 +374,14 @@ def _plain(value: object) -> object:
 # --- the kernel's files ---------------------------------------------------------------------
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
 def _first_line(path: Path) -> str | Absent:
-    text = _text(path).strip()
+    text = text_of(path).strip()
     return text or Absent(reason=f"{path.name} is not shown by this kernel")
 
 
 def _chosen(path: Path) -> str | Absent:
     """The word in brackets of a kernel switch such as ``always [madvise] never``."""
-    text = _text(path)
+    text = text_of(path)
     if "[" not in text:
         return Absent(reason=f"{path.parent.name} is not shown by this kernel")
     return text[text.index("[") + 1 : text.index("]")]
@@ -402,7 +396,7 @@ def _cpu_name(cpuinfo: str) -> str | Absent:
 
 
 def _meminfo_mib(root: Path, field: str) -> float | Absent:
-    for line in _text(root / "proc/meminfo").splitlines():
+    for line in text_of(root / "proc/meminfo").splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) / 1024
     return Absent(reason=f"/proc/meminfo has no {field}")
@@ -418,7 +412,7 @@ def _cgroup_folders(root: Path, controller: str) -> list[Path]:
     """
     top = root / "sys/fs/cgroup"
     folders = [top, top / controller]
-    for line in _text(root / "proc/self/cgroup").splitlines():
+    for line in text_of(root / "proc/self/cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if not controllers:
@@ -436,10 +430,10 @@ def _lineage(top: Path, path: str) -> list[Path]:
 
 def _quota(folder: Path) -> float | None:
     """The quota of one group in CPUs, None where it sets none."""
-    words = _text(folder / "cpu.max").split()
+    words = text_of(folder / "cpu.max").split()
     if not words:
         files = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
-        words = [_text(folder / file).strip() for file in files]
+        words = [text_of(folder / file).strip() for file in files]
     # "max" (version 2) and -1 (version 1) are no quota.
     if len(words) != 2 or not all(w.isdigit() and int(w) for w in words):  # noqa: PLR2004
         return None
@@ -449,7 +443,7 @@ def _quota(folder: Path) -> float | None:
 def _limit_mib(folder: Path) -> float | None:
     """The memory limit of one group, None where it sets none."""
     for file in ("memory.max", "memory.limit_in_bytes"):
-        text = _text(folder / file).strip()
+        text = text_of(folder / file).strip()
         if text.isdigit() and int(text) < NO_LIMIT_BYTES:
             return int(text) / 1024**2
     return None

@@ -106,11 +106,7 @@ def _number(metric: Metric, scale: float) -> str:
     """A number with its ends; why one is unknown stands below the table."""
     if isinstance(metric, Absent):
         return "unknown"
-    middle = units.few_zeros(metric.value * scale)
-    if metric.interval is None or metric.interval.low >= metric.interval.high:
-        return middle
-    low, high = (units.few_zeros(x * scale) for x in (metric.interval.low, metric.interval.high))
-    return f"{middle} ({low} to {high})"
+    return show_recommend.ranged(metric, lambda x: units.few_zeros(x * scale))
 
 
 def _price(candidate: Candidate) -> str:

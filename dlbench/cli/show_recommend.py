@@ -13,7 +13,7 @@ from dlbench.core import units
 from dlbench.core.errors import UsageError
 from dlbench.core.footprint import J_PER_KWH
 from dlbench.core.recommendation import Candidate, Recommendation, Rejection, Step
-from dlbench.core.types import Absent, Metric, Task
+from dlbench.core.types import Absent, Estimated, Measured, Metric, Task
 
 EXAMPLES_A_REASON = 2
 """Rejected offers that are named for each reason; ``--rejected`` names all."""
@@ -25,25 +25,25 @@ SIDE_BY_SIDE = 118
 # --- numbers --------------------------------------------------------------------------------
 
 
+def ranged(known: Measured | Estimated, shown: Callable[[float], str]) -> str:
+    """A number with the ends of its interval, where these are two: ``3.2 (2.9 to 3.6)``."""
+    bounds = known.interval
+    if bounds is None or bounds.low >= bounds.high:
+        return shown(known.value)
+    return f"{shown(known.value)} ({shown(bounds.low)} to {shown(bounds.high)})"
+
+
 def _number(metric: Metric, scale: float, unit: str) -> str:
     """A number with its interval, or why there is none."""
     if isinstance(metric, Absent):
         return f"unknown: {metric.reason}"
-    text = units.few_zeros(metric.value * scale)
-    if metric.interval is not None and metric.interval.low < metric.interval.high:
-        low, high = metric.interval.low * scale, metric.interval.high * scale
-        text += f" ({units.few_zeros(low)} to {units.few_zeros(high)})"
-    return f"{text} {unit}"
+    return f"{ranged(metric, lambda x: units.few_zeros(x * scale))} {unit}"
 
 
 def _time(metric: Metric) -> str:
     if isinstance(metric, Absent):
         return f"unknown: {metric.reason}"
-    text = units.duration(metric.value)
-    if metric.interval is not None and metric.interval.low < metric.interval.high:
-        low, high = units.duration(metric.interval.low), units.duration(metric.interval.high)
-        text += f" ({low} to {high})"
-    return text
+    return ranged(metric, units.duration)
 
 
 def _price(candidate: Candidate) -> str:
