@@ -14,7 +14,7 @@ from tests.nvml import replaying
 
 
 @pytest.fixture
-def product(tmp_path: Path) -> acceptance.Product:
+def product(library: Path, tmp_path: Path) -> acceptance.Product:
     """On an A100 of 250 W whose counter moves each 100 ms; more than 64 samples do not fit."""
     scenario = tmp_path / "scenario.txt"
     scenario.write_text(f"clock real\n{replaying.A100} period_ms 100\n")
@@ -26,7 +26,7 @@ def product(tmp_path: Path) -> acceptance.Product:
         folder=tmp_path,
         surroundings={
             **os.environ,
-            "DLBENCH_NVML_LIBRARY": str(replaying.build(tmp_path)),
+            "DLBENCH_NVML_LIBRARY": str(library),
             "DLBENCH_NVML_REPLAY": str(scenario),
         },
         runs={
@@ -116,7 +116,9 @@ json.dump({c.rule: asdict(c) for c in found}, sys.stdout)
 """
 
 
-def test_the_probes_read_a_replayed_card_through_the_real_binding(tmp_path: Path) -> None:
+def test_the_probes_read_a_replayed_card_through_the_real_binding(
+    library: Path, tmp_path: Path
+) -> None:
     """On a card of a closed form all hold but memory: this load allocates nothing, and is caught."""
     trace = tmp_path / "card.trace"
     trace.write_text("idle 60000\nload constant 250000\nperiod 100\n")
@@ -124,7 +126,7 @@ def test_the_probes_read_a_replayed_card_through_the_real_binding(tmp_path: Path
     scenario.write_text(f"clock real\n{replaying.A100}\ntrace {trace}\n")
     found = replaying.run(
         PROGRAM,
-        DLBENCH_NVML_LIBRARY=replaying.build(tmp_path),
+        DLBENCH_NVML_LIBRARY=library,
         DLBENCH_NVML_REPLAY=scenario,
     )
     assert found["uuid"]["passed"] is True

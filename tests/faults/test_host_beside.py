@@ -112,14 +112,11 @@ def _run(kind: str, folder: Path, **variables: Path | str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def gpu(tmp_path: Path) -> dict[str, Path]:
+def gpu(library: Path, tmp_path: Path) -> dict[str, Path]:
     """A replayed A100 of 250 W, whose counter moves each 100 ms."""
     scenario = tmp_path / "scenario.txt"
     scenario.write_text(f"clock real\n{replaying.A100} period_ms 100\n")
-    return {
-        "DLBENCH_NVML_LIBRARY": replaying.build(tmp_path),
-        "DLBENCH_NVML_REPLAY": scenario,
-    }
+    return {"DLBENCH_NVML_LIBRARY": library, "DLBENCH_NVML_REPLAY": scenario}
 
 
 def test_both_energies_are_recorded_and_neither_holds_the_other(

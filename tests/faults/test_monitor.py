@@ -27,12 +27,6 @@ from tests.nvml import replaying
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The replay library, built once."""
-    return replaying.build(tmp_path_factory.mktemp("nvml"))
-
-
 def _monitor(
     *command: str, folder: Path, options: tuple[str, ...] = (), **variables: str | Path
 ) -> subprocess.CompletedProcess[str]:

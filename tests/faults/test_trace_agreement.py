@@ -75,12 +75,6 @@ json.dump({
 """
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The replay library, built once."""
-    return replaying.build(tmp_path_factory.mktemp("nvml"))
-
-
 def _replayed(path: Path, library: Path, folder: Path) -> dict[str, Any]:
     scenario = folder / "scenario.txt"
     scenario.write_text(f"clock manual\n{replaying.A100.replace('base_mj 7000', 'base_mj 0')}\n")
