@@ -1,9 +1,11 @@
 """``dlbench`` whose profile ``quick`` has trials as brief as can be: for tests of what follows.
 
     python -m tests.brief run fake ...
+    python -m tests.brief run fake --profile once ...
 
 As many trials, values and energy windows as ``quick`` has, but no least time of warm-up and values; the
-search for a batch size has none either.
+search for a batch size has none either. ``once`` has one such trial of each case, and ``round`` one
+that is as long as those of the real ``quick``.
 """
 
 from __future__ import annotations
@@ -21,6 +23,11 @@ def _brief(profile: Profile) -> Profile:
 
 
 if __name__ == "__main__":
-    plan.PROFILES["quick"] = _brief(plan.PROFILES["quick"])
+    quick = plan.PROFILES["quick"]
+    plan.PROFILES |= {
+        "quick": _brief(quick),
+        "once": replace(_brief(quick), name="once", looks=(1,)),
+        "round": replace(quick, name="round", looks=(1,)),
+    }
     batch_search.PROFILE = _brief(batch_search.PROFILE)
     main()

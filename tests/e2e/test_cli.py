@@ -18,16 +18,24 @@ from dlbench.store import runs
 from tests import builders, waiting
 
 
-def dlbench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def dlbench(
+    *arguments: str, program: str = "dlbench", **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run the command line; 100 columns, no colour."""
     variables = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", **environment}
     return subprocess.run(
-        [sys.executable, "-m", "dlbench", *arguments],
+        [sys.executable, "-m", program, *arguments],
         capture_output=True,
         text=True,
         env=variables,
         timeout=waiting.LIMIT_S,
     )
+
+
+def briefly(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """``dlbench run`` of the fake framework with one brief trial a case."""
+    asked = ("run", "fake", "-f", "fake", "--profile", "once", *arguments)
+    return dlbench(*asked, program="tests.brief")
 
 
 @pytest.fixture
@@ -315,8 +323,8 @@ def test_pack_and_report(document: Path, tmp_path: Path) -> None:
 
 def test_a_run_ends_in_a_table_a_document_and_a_report(results: Path, tmp_path: Path) -> None:
     """The whole way on the fake framework, with plain lines since there is no terminal."""
-    done = dlbench(
-        "run", "fake", "-f", "fake", "--mode", "inference", "--out", str(results),
+    done = briefly(
+        "--mode", "inference", "--out", str(results),
         "--report", str(tmp_path), "--tag", "a,b", "--seed", "3",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -332,10 +340,10 @@ def test_a_run_ends_in_a_table_a_document_and_a_report(results: Path, tmp_path: 
 
 def test_some_failures_end_with_4_and_all_with_3(results: Path) -> None:
     """What succeeded is saved either way."""
-    command = ["run", "fake", "-f", "fake", "--out", str(results), "--json"]
-    all_failed = dlbench(*command, "-o", "fault=error@load")
+    where = ("--out", str(results), "--json")
+    all_failed = briefly(*where, "-o", "fault=error@load")
     assert all_failed.returncode == 3
-    some = dlbench(*command, "-o", "fault=constant_loss", "--time-budget", "30s")
+    some = briefly(*where, "-o", "fault=constant_loss")
     assert some.returncode == 4
     kinds = {c["case"]["mode"]: c["outcome"]["kind"] for c in json.loads(some.stdout)["cases"]}
     assert kinds == {"training": "invalid", "inference": "ok"}

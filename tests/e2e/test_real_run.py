@@ -21,9 +21,11 @@ pytestmark = [pytest.mark.e2e, pytest.mark.frameworks]
 
 
 def _dlbench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """One trial of each case, as long as those of ``quick``."""
     return subprocess.run(
-        [sys.executable, "-m", "dlbench", *arguments], capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-m", "tests.brief", *arguments, "--profile", "round"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
 
 
 def _needs(*frameworks: str) -> None:
@@ -37,7 +39,7 @@ def test_two_frameworks_and_modes_on_a_tiny_model(results: Path, tmp_path: Path)
     _needs("pytorch", "tensorflow")
     done = _dlbench(
         "run", "lstm_lm", "-f", "pytorch,tensorflow", "--variant", "tiny",
-        "--time-budget", "90s", "--threads", "1", "--out", str(results),
+        "--threads", "1", "--out", str(results),
         "--report", str(tmp_path), "--json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -72,7 +74,7 @@ def test_tuned_and_bf16_run_and_are_named(framework: str, results: Path) -> None
     _needs(framework)
     done = _dlbench(
         "run", "resnet50", "-f", framework, "--variant", "tiny", "--mode", "inference",
-        "--precision", "bf16", "--policy", "tuned", "--time-budget", "1s", "--out", str(results),
+        "--precision", "bf16", "--policy", "tuned", "--out", str(results),
         "--json",
     )  # fmt: skip
     if "no native bf16" in done.stderr:
