@@ -38,6 +38,16 @@ def compact(value: float, digits: int = 3) -> str:
     return (number.rstrip("0").rstrip(".") if "." in number else number) + e + exponent
 
 
+def dollars(value: float) -> str:
+    """An amount without its currency: cents where they matter; less than one is not nothing."""
+    if 0 < abs(value) < CENT:
+        return few_zeros(value, 2)
+    return f"{value:,.2f}" if value < 1000 else f"{value:,.0f}"  # noqa: PLR2004 - cents no longer matter
+
+
+CENT = 0.01
+
+
 def duration(seconds: float) -> str:
     """A span of time in the unit that suits it: 850 us, 12.3 ms, 4.56 s, 3 min 20 s, 2 h 05 min."""
     if seconds < 1e-3:  # noqa: PLR2004 - the names of the units say it

@@ -94,13 +94,8 @@ def limits(answer: Recommendation) -> tuple[float | None, float | None]:
 
 
 def usd(value: float) -> str:
-    """Dollars for people; what is less than a cent is not nothing."""
-    if 0 < abs(value) < CENT:
-        return f"${units.few_zeros(value, 2)}"
-    return f"${value:,.2f}" if value < 1000 else f"${value:,.0f}"  # noqa: PLR2004 - cents no longer matter
-
-
-CENT = 0.01
+    """Dollars, with their sign before."""
+    return f"${units.dollars(value)}"
 
 
 def kg(grams: float) -> str:

@@ -43,21 +43,13 @@ def money(metric: Metric) -> str:
     if isinstance(metric, Absent):
         return f"unknown ({metric.reason})"
     low, high = (metric.interval.low, metric.interval.high) if metric.interval else (0.0, 0.0)
-    if usd(low) == usd(high):
-        return usd(metric.value)
-    return (
-        f"{usd(metric.value)} ({usd(low).removesuffix(' USD')} to {usd(high).removesuffix(' USD')})"
-    )
+    ends = units.dollars(low), units.dollars(high)
+    return usd(metric.value) + (f" ({' to '.join(ends)})" if ends[0] != ends[1] else "")
 
 
 def usd(value: float) -> str:
-    """USD with cents where they matter; what is less than one is not nothing."""
-    if 0 < abs(value) < CENT:
-        return f"{units.few_zeros(value, 2)} USD"
-    return f"{value:,.0f} USD" if value >= 1000 else f"{value:,.2f} USD"  # noqa: PLR2004 - cents
-
-
-CENT = 0.01
+    """Dollars, with their name behind."""
+    return f"{units.dollars(value)} USD"
 
 
 def share(value: float) -> str:
