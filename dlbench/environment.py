@@ -93,7 +93,7 @@ def find_devices() -> tuple[tuple[DeviceInfo, ...], dict[str, Absent]]:
     found: list[DeviceInfo] = []
     absent: dict[str, Absent] = {}
     for kind in registry.names("devices"):
-        if kind == "fake":
+        if kind == registry.FAKE:
             continue
         devices = registry.device_kind(kind).find()
         if isinstance(devices, Absent):

@@ -94,9 +94,6 @@ DEFAULT_LATENCY_LIMIT_MS = "100"
 SINGLE_QUERIES = (Scenario.SINGLE_STREAM, Scenario.SERVER)
 """Scenarios whose queries come one at a time: a batch of one unless another is asked for."""
 
-TEST_FRAMEWORK = "fake"
-"""Used only when asked for by name."""
-
 DEVICE_ALIASES = {"cuda": "nvidia", "gpu": "nvidia"}
 
 ASSUMED_SHARE_OF_PEAK = (0.05, 0.6)
@@ -277,15 +274,15 @@ class _Matrix:
         return self.selection.frameworks or [
             name
             for name in known
-            if name != TEST_FRAMEWORK and registry.model_stem(name, workload.model_files)
+            if name != registry.FAKE and registry.model_stem(name, workload.model_files)
         ]
 
     def device_ids(self, framework: str) -> Sequence[str]:
         here = self.machine.devices
         if not self.selection.devices:
-            if framework == TEST_FRAMEWORK:
-                return [TEST_FRAMEWORK]
-            return [d.id for d in here if d.kind != TEST_FRAMEWORK]
+            if framework == registry.FAKE:
+                return [registry.FAKE]
+            return [d.id for d in here if d.kind != registry.FAKE]
         ids: list[str] = []
         for asked in self.selection.devices:
             kind, _, index = asked.partition(":")

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dlbench.core.protocols import Capability
 from dlbench.core.types import Absent, WorkloadInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dlbench.workloads import Workload
 
 
 def list_workloads(
@@ -23,64 +28,84 @@ def list_workloads(
     """
     from dlbench import workloads
     from dlbench.cli import show
-    from dlbench.core import metrics, registry, units
+    from dlbench.core import registry
 
     found = [workloads.read(folder) for folder in workloads.folders(workloads_folder).values()]
-    frameworks = registry.names("frameworks")
-    probes = {name: registry.framework(name).probe() for name in frameworks}
-    installed = {name: not isinstance(found, Absent) for name, found in probes.items()}
-    cells = {
-        (workload.name, name): registry.model_stem(name, workload.model_files) is not None
-        for workload in found
-        for name in frameworks
-    }
     suites = workloads.suites(workloads_folder)
+    probes = {name: registry.framework(name).probe() for name in registry.names("frameworks")}
     if json:
         show.as_json(
             {
-                "workloads": [
-                    {
-                        "name": workload.name,
-                        "version": workload.version,
-                        "task": workload.task,
-                        "sample": workload.sample,
-                        "modes": list(workload.modes),
-                        "scenarios": list(workload.scenarios),
-                        "data_modes": list(workload.data_modes),
-                        "parameters": workload.info("full").parameters,
-                        "flops_per_sample": workload.info("full").flops,
-                        "variants": {v: _sizes(workload.info(v)) for v in workload.variants},
-                        "frameworks": [n for n in frameworks if cells[workload.name, n]],
-                    }
-                    for workload in found
-                ],
+                "workloads": [_described(workload, list(probes)) for workload in found],
                 "frameworks": {name: _able(probe) for name, probe in probes.items()},
                 "suites": {name: list(members) for name, members in suites.items()},
             }
         )
         return
-    sizes, matrix = [], []
-    real = [name for name in frameworks if name != TEST_FRAMEWORK]
+    _sizes_table(found)
+    _matrix(found, probes)
+    rows = [(name, ", ".join(members)) for name, members in sorted(suites.items())]
+    show.table(("suite", "workloads"), rows)
+
+
+# --- tables ---------------------------------------------------------------------------------
+
+
+def _sizes_table(found: Sequence[Workload]) -> None:
+    """How large each is; then by what name a query's latency is known, where it has one."""
+    from dlbench.cli import show
+    from dlbench.core import metrics, units
+
+    rows = []
     for workload in found:
         info = workload.info("full")
         flops = "-" if isinstance(info.flops, Absent) else units.scaled(info.flops, "FLOP")
-        size = (_count(info.parameters), flops)
-        sizes.append((workload.name, workload.task, *size))
-        marks = [
-            ("yes" if installed[n] else "no") if cells[workload.name, n] else "-" for n in real
-        ]
-        if workload.name != TEST_FRAMEWORK:
-            matrix.append((workload.name, *marks))
-    show.table(("workload", "task", "parameters", "a sample"), sizes)
+        rows.append((workload.name, workload.task, _count(info.parameters), flops))
+    show.table(("workload", "task", "parameters", "a sample"), rows)
     for name in sorted(metrics.LATENCY_NAMES, reverse=True):
         of = [w.name for w in found if w.info("full").latency_is == name]
         if of:
             show.line(f"{metrics.LATENCY_NAMES[name]}: the latency of {', '.join(of)}")
-    show.table(("workload", *real), matrix)
-    show.table(
-        ("suite", "workloads"),
-        [(name, ", ".join(members)) for name, members in sorted(suites.items())],
-    )
+
+
+def _matrix(found: Sequence[Workload], probes: Mapping[str, Capability | Absent]) -> None:
+    """Which framework has a model of which workload, and is here."""
+    from dlbench.cli import show
+    from dlbench.core import registry
+
+    here = {
+        name: "no" if isinstance(probe, Absent) else "yes"
+        for name, probe in probes.items()
+        if name != registry.FAKE
+    }
+    rows = [
+        (w.name, *(here[n] if registry.model_stem(n, w.model_files) else "-" for n in here))
+        for w in found
+        if w.name != registry.FAKE
+    ]
+    show.table(("workload", *here), rows)
+
+
+# --- JSON -----------------------------------------------------------------------------------
+
+
+def _described(workload: Workload, frameworks: Sequence[str]) -> dict[str, Any]:
+    from dlbench.core import registry
+
+    full = workload.info("full")
+    return {
+        "name": workload.name,
+        "version": workload.version,
+        "task": workload.task,
+        "sample": workload.sample,
+        "modes": list(workload.modes),
+        "scenarios": list(workload.scenarios),
+        "data_modes": list(workload.data_modes),
+        "parameters": full.parameters,
+        "flops_per_sample": full.flops,
+        "variants": {v: _sizes(workload.info(v)) for v in workload.variants},
+        "frameworks": [n for n in frameworks if registry.model_stem(n, workload.model_files)],
+    }
 
 
 def _sizes(info: WorkloadInfo) -> dict[str, Any]:
@@ -114,9 +139,6 @@ def _count(number: int | Absent) -> str:
         return "-"
     return units.scaled(number, "").strip() if number >= SCALED_FROM else str(number)
 
-
-TEST_FRAMEWORK = "fake"
-"""Framework and workload of this name are for trying dlbench; the matrix leaves them out."""
 
 SCALED_FROM = 1000
 """Below, a number has no prefix and no decimals."""

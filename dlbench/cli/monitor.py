@@ -39,7 +39,7 @@ def monitor(
 
     Example: dlbench monitor -- python train.py --epochs 3
     """
-    from dlbench.cli import show, show_telemetry
+    from dlbench.cli import parsing, show, show_telemetry
     from dlbench.session import measuring
     from dlbench.session import monitor as monitoring
 
@@ -49,10 +49,9 @@ def monitor(
         raise UsageError(
             f"--idle {idle:g} is out of range", f"From 0 to {monitoring.MOST_IDLE_S:g} seconds."
         )
-    ids = [word.strip() for text in device or () for word in text.split(",") if word.strip()]
     finished = monitoring.monitor(
         command,
-        measuring.chosen(ids),
+        measuring.chosen(parsing.listed(device)),
         TelemetryLevel(telemetry),
         out if keep else None,
         idle_s=idle,

@@ -6,6 +6,7 @@ import math
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
+from dlbench.core import registry
 from dlbench.core.errors import UsageError
 from dlbench.core.types import Absent, DeviceInfo, Plan, Selection
 
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from dlbench.plan import Machine
 
 Choice = TypeVar("Choice", bound=StrEnum)
-
-TEST_DEVICE = "fake"
-"""Framework and device of this name are used only when asked for."""
 
 TIME_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -95,16 +93,15 @@ def seconds(text: str | None) -> float | None:
 
 def asks_for_fake(selection: Selection) -> bool:
     """Whether the pretended framework or device was asked for by name."""
-    return TEST_DEVICE in (*selection.frameworks, *selection.devices)
+    return registry.FAKE in (*selection.frameworks, *selection.devices)
 
 
 def find_devices(*, fake: bool) -> tuple[tuple[DeviceInfo, ...], dict[str, Absent]]:
     """What is on this machine; the fake device only if it was asked for."""
     from dlbench import environment as environments
-    from dlbench.core import registry
 
     devices, absent = environments.find_devices()
-    pretended = registry.device_kind(TEST_DEVICE).find() if fake else ()
+    pretended = registry.device_kind(registry.FAKE).find() if fake else ()
     if not isinstance(pretended, Absent):
         devices += pretended
     return devices, absent

@@ -57,10 +57,11 @@ def replicate(  # noqa: PLR0913, PLR0917 - a command line is its options
     from dlbench.cli import parsing, show, show_replicate
     from dlbench.cli.ab_progress import AbProgress
     from dlbench.cli.progress import Progress
+    from dlbench.core import registry
     from dlbench.store import runs as store
 
     there = store.read_run(file)
-    fake = any(result.case.framework == parsing.TEST_DEVICE for result in there.results)
+    fake = any(result.case.framework == registry.FAKE for result in there.results)
     machine = parsing.this_machine(fake=fake, threads=threads, workload_folder=workloads_folder)
     found = replication.replication(there, machine, parsing.seconds(time_budget))
     if dry_run and json:

@@ -343,13 +343,14 @@ def resume_session(journal_or_last: str, settings: Settings, progress: Progress)
     """Go on with a journal; what to run and how stands in it."""
     from dlbench import environment as environments
     from dlbench import session
+    from dlbench.core import registry
     from dlbench.store import journal, runs
 
     path = (
         runs.latest_journal(settings.folder) if journal_or_last == "last" else Path(journal_or_last)
     )
     plan = journal.read_journal(path).header.plan
-    devices, _ = parsing.find_devices(fake=any(c.device == parsing.TEST_DEVICE for c in plan.cases))
+    devices, _ = parsing.find_devices(fake=any(c.device == registry.FAKE for c in plan.cases))
     environment = environments.gather(*parsing.used(plan, devices))
     with progress:
         return session.resume(path, environment, devices, settings, progress)

@@ -15,6 +15,9 @@ from dlbench.core.fetching import Provider
 from dlbench.core.protocols import Device, Framework, Subject, SubjectRequest
 from dlbench.core.types import Absent
 
+FAKE = "fake"
+"""Framework, device and workload of this name only pretend: used where they are asked for by name."""
+
 _PACKAGE_FOLDER = Path(__file__).parent.parent
 
 

@@ -67,7 +67,7 @@ def examine_here() -> tuple[Finding, ...]:
     from dlbench import environment
 
     devices, absent = environment.find_devices()
-    names = [n for n in registry.names("frameworks") if n != "fake"]
+    names = [n for n in registry.names("frameworks") if n != registry.FAKE]
     frameworks = {name: registry.framework(name).probe() for name in names}
     readings = {
         device.id: [
