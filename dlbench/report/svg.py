@@ -187,7 +187,7 @@ def short(value: float) -> str:
         return "0"
     if abs(value) >= 1e5:  # noqa: PLR2004 - from here on a prefix is shorter
         return units.scaled(value, "").rstrip()
-    text = f"{value:,.6g}" if abs(value) < 1e5 else f"{value:,.0f}"  # noqa: PLR2004
+    text = f"{value:,.6g}"
     return text if len(text) <= 8 else units.significant(value)  # noqa: PLR2004
 
 
