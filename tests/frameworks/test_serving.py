@@ -13,8 +13,8 @@ from dlbench.core.types import LATENCY_LIMIT_OPTION, Scenario
 from dlbench.measure import loadgen, server
 from tests import subjects, waiting
 from tests.controls import Metronome
+from tests.queries import QUICK
 from tests.subjects import request_for
-from tests.unit.measure.test_server import QUICK
 
 pytestmark = pytest.mark.frameworks
 

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import statistics
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from dlbench.core.errors import DeviceOutOfMemoryError
-from dlbench.core.types import DRIVER_OPTION, LOADGEN, Case, Profile, Scenario
-from dlbench.measure import loadgen, sampler, server
+from dlbench.measure import loadgen, server
 from dlbench.measure.loadgen import Record
-from tests import builders
 from tests.unit.measure.test_sampler import PROFILE
-from tests.unit.measure.test_server import QUICK, Sleeper
 
 
 def test_values_cover_the_run_and_count_every_answer() -> None:
@@ -58,71 +52,3 @@ def test_loadgens_logs_are_read_line_by_line(tmp_path: Path) -> None:
     judged = server.judged(record, 94.0)
     assert judged.p99_s == pytest.approx(0.012215217)
     assert judged.rate_per_s == 94.0
-
-
-def _case(scenario: Scenario, batch_size: int = 1) -> Case:
-    options = ((DRIVER_OPTION, LOADGEN),)
-    return builders.case(scenario=scenario, batch_size=batch_size, options=options)
-
-
-def _drive(subject: Sleeper, case: Case, profile: Profile = QUICK) -> sampler.Samples:
-    return loadgen.drive(subject, case, profile, lambda *_: None, seed=3)
-
-
-ATTEMPTS = 3
-
-
-def test_single_stream_has_a_latency_of_each_query() -> None:
-    """One after the other, each at least as long as it takes, and the values are of the same time."""
-    pytest.importorskip("mlperf_loadgen")
-    # As long as enough of them take, whatever a millisecond is on this machine.
-    patient = replace(QUICK, max_steady_s=120.0)
-    # On a machine that stops at times, LoadGen's early stopping may want more queries than there were.
-    for _ in range(ATTEMPTS):
-        samples = _drive(Sleeper(0.001), _case(Scenario.SINGLE_STREAM), patient)
-        if not samples.flags:
-            break
-    assert len(samples.queries_s) >= loadgen.LEAST_QUERIES
-    assert min(samples.queries_s) >= 0.001
-    n = sum(v.n_samples for v in samples.values)
-    assert n == len(samples.queries_s)
-    seconds = sum(v.duration_s for v in samples.values)
-    steady = samples.windows[-1]
-    assert 0.999 * sum(samples.queries_s) <= seconds <= steady.end_s - steady.start_s
-    assert samples.flags == ()
-
-
-def test_too_few_queries_are_flagged() -> None:
-    """A second of them, at 20 ms each, says nothing of p99."""
-    pytest.importorskip("mlperf_loadgen")
-    samples = _drive(Sleeper(0.02), _case(Scenario.SINGLE_STREAM))
-    assert len(samples.queries_s) < loadgen.LEAST_QUERIES
-    assert samples.flags == ("few_queries",)
-
-
-def test_offline_answers_whole_batches() -> None:
-    """All samples at once, eight in each 4 ms: never faster, and far from one at a time."""
-    pytest.importorskip("mlperf_loadgen")
-    samples = _drive(Sleeper(0.004), _case(Scenario.OFFLINE, batch_size=8))
-    assert all(v.n_samples % 8 == 0 for v in samples.values)
-    assert len(samples.values) >= QUICK.min_values
-    assert not samples.queries_s
-    per_sample_s = statistics.median(v.duration_s / v.n_samples for v in samples.values)
-    assert 0.0005 <= per_sample_s < 0.004
-
-
-def test_a_subject_that_fails_under_loadgen_ends_the_trial() -> None:
-    """Its own error comes out."""
-    pytest.importorskip("mlperf_loadgen")
-    with pytest.raises(DeviceOutOfMemoryError, match="gone"):
-        _drive(Sleeper(0.0005, fails_after=300), _case(Scenario.SINGLE_STREAM))
-
-
-def test_a_query_of_four_samples_counts_as_four_whoever_asks_it() -> None:
-    """LoadGen issues one sample and is answered by a whole batch: what our own loop counts too."""
-    pytest.importorskip("mlperf_loadgen")
-    subject = Sleeper(0.002)
-    samples = _drive(subject, _case(Scenario.SINGLE_STREAM, batch_size=4))
-    assert sum(v.n_samples for v in samples.values) == 4 * len(samples.queries_s)
-    per_sample_s = statistics.median(v.duration_s / v.n_samples for v in samples.values)
-    assert 0.0005 <= per_sample_s < 0.002
