@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from dlbench.core.types import (
@@ -176,6 +177,15 @@ def sealed_run() -> Run:
         )
         results.append(CaseResult(case=of, trials=trials, stop_reason="precise", flags=()))
     return run(results, plan=plan(cases, skips=(skip,), sentinel=None))
+
+
+def tree(root: Path, files: Mapping[str, str]) -> Path:
+    """Files below a root, as the kernel has them below its own."""
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
 
 
 def sealed_trial(of: Case, round_: int, median_s: float, position: int) -> Trial:

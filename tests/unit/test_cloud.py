@@ -13,17 +13,10 @@ from dlbench.__main__ import main
 from dlbench.cloud import Cloud
 from dlbench.core.errors import UsageError
 from dlbench.core.types import Absent, Environment
+from tests import builders
 
 DMI = "sys/class/dmi/id/"
 INIT = "run/cloud-init/instance-data.json"
-
-
-def _tree(root: Path, files: Mapping[str, str]) -> Path:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return root
 
 
 AWS = {
@@ -80,7 +73,7 @@ def test_clouds_are_told_by_what_they_leave_on_disk(
     instance_type: str | None,
 ) -> None:
     """Each word by itself: known, or absent with what would find it."""
-    found = cloud.on_disk(_tree(tmp_path, files))
+    found = cloud.on_disk(builders.tree(tmp_path, files))
     words = zip(
         (found.provider, found.region, found.instance_type),
         (provider, region, instance_type),
@@ -96,7 +89,7 @@ def test_clouds_are_told_by_what_they_leave_on_disk(
 
 def test_facts_have_the_names_that_readers_ask_for(tmp_path: Path) -> None:
     """The catalog is asked for provider and region, evidence for the instance."""
-    facts = cloud.on_disk(_tree(tmp_path, AWS)).facts()
+    facts = cloud.on_disk(builders.tree(tmp_path, AWS)).facts()
     assert facts == {
         "cloud_provider": "aws",
         "cloud_region": "eu-central-1",
@@ -203,7 +196,7 @@ def test_nothing_is_asked_of_the_network_when_gathering(
         raise AssertionError("the network was asked")
 
     monkeypatch.setattr(cloud, "request", refused)
-    facts = environment.machine_facts(_tree(tmp_path, AWS))
+    facts = environment.machine_facts(builders.tree(tmp_path, AWS))
     assert facts["cloud_provider"] == "aws"
     assert facts["cloud_region"] == "eu-central-1"
     assert facts["cloud_instance"] == "p4d.24xlarge"

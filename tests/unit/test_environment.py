@@ -14,14 +14,6 @@ from dlbench.core.types import Absent
 from tests import builders
 
 
-def _tree(root: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return root
-
-
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
@@ -75,7 +67,7 @@ def test_cpu_quota_of_both_cgroup_versions(
     tmp_path: Path, files: dict[str, str], expected: float | None
 ) -> None:
     """A number of CPUs, or that none is set."""
-    found = environment.cpu_quota(_tree(tmp_path, files))
+    found = environment.cpu_quota(builders.tree(tmp_path, files))
     assert found == (Absent(reason="no CPU quota is set") if expected is None else expected)
 
 
@@ -107,7 +99,7 @@ def test_memory_limit_of_both_cgroup_versions(
     tmp_path: Path, files: dict[str, str], expected: float | None
 ) -> None:
     """v1 writes "no limit" as a huge number; that is none."""
-    found = environment.memory_limit_mib(_tree(tmp_path, files))
+    found = environment.memory_limit_mib(builders.tree(tmp_path, files))
     assert found == (Absent(reason="no memory limit is set") if expected is None else expected)
 
 
@@ -117,7 +109,7 @@ def test_threads_are_the_smallest_of_all_limits(tmp_path: Path) -> None:
     assert environment.usable_threads(None, tmp_path) == affinity
     assert environment.usable_threads(1, tmp_path) == 1
     assert environment.usable_threads(1000, tmp_path) == affinity
-    half = _tree(tmp_path, {"sys/fs/cgroup/cpu.max": "50000 100000\n"})
+    half = builders.tree(tmp_path, {"sys/fs/cgroup/cpu.max": "50000 100000\n"})
     assert environment.usable_threads(None, half) == 1
 
 
@@ -126,9 +118,9 @@ def test_a_quota_of_one_and_a_half_cpus_is_one_thread(
 ) -> None:
     """Two threads would be throttled in turn."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    tree = _tree(tmp_path, {"sys/fs/cgroup/cpu.max": "150000 100000\n"})
+    tree = builders.tree(tmp_path, {"sys/fs/cgroup/cpu.max": "150000 100000\n"})
     assert environment.usable_threads(None, tree) == 1
-    _tree(tmp_path, {"sys/fs/cgroup/cpu.max": "600000 100000\n"})
+    builders.tree(tmp_path, {"sys/fs/cgroup/cpu.max": "600000 100000\n"})
     assert environment.usable_threads(None, tree) == 6
     assert environment.usable_threads(4, tree) == 4
 
@@ -146,7 +138,7 @@ def test_virtual_machines_are_told(
     tmp_path: Path, files: dict[str, str], flags: str, expected: bool | None
 ) -> None:
     """By the processor's flag or the firmware's name; where neither speaks it is not known."""
-    found = environment.virtualisation(_tree(tmp_path, files), flags)
+    found = environment.virtualisation(builders.tree(tmp_path, files), flags)
     assert isinstance(found, Absent) if expected is None else found is expected
 
 
@@ -163,7 +155,7 @@ def test_containers_are_told_by_what_they_leave(
     tmp_path: Path, file: str, expected: str | None
 ) -> None:
     """Each kind by its own file."""
-    found = environment.container(_tree(tmp_path, {file: ""}))
+    found = environment.container(builders.tree(tmp_path, {file: ""}))
     assert isinstance(found, Absent) if expected is None else found == expected
 
 
@@ -190,7 +182,7 @@ def test_containers_are_told_by_what_they_leave(
 )
 def test_power_source(tmp_path: Path, files: dict[str, str], expected: str | None) -> None:
     """A machine without a battery has no power source worth a word."""
-    found = environment.power_source(_tree(tmp_path, files))
+    found = environment.power_source(builders.tree(tmp_path, files))
     assert isinstance(found, Absent) if expected is None else found == expected
 
 
@@ -206,7 +198,7 @@ def test_a_governor_and_turbo_are_read_or_absent(tmp_path: Path) -> None:
         "sys/kernel/mm/transparent_hugepage/enabled": "always [madvise] never\n",
         "proc/loadavg": "0.50 0.4 0.3 1/2 3\n",
     }
-    facts = environment.machine_facts(_tree(tmp_path, tree))
+    facts = environment.machine_facts(builders.tree(tmp_path, tree))
     assert facts["governor"] == "powersave"
     assert facts["scaling_driver"] == "intel_pstate"
     assert facts["turbo"] is True
@@ -301,7 +293,7 @@ def test_what_holds_clocks_down_is_flagged(
     tmp_path: Path, files: dict[str, str], expected: tuple[str, ...]
 ) -> None:
     """A battery, a governor by which the driver saves power; what is not known is no flag."""
-    assert environment.flags(environment.machine_facts(_tree(tmp_path, files))) == expected
+    assert environment.flags(environment.machine_facts(builders.tree(tmp_path, files))) == expected
 
 
 def test_variables_that_frameworks_read_are_facts(monkeypatch: pytest.MonkeyPatch) -> None:
