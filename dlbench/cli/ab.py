@@ -301,8 +301,6 @@ def _close(
     from dlbench.cli import show, show_ab
 
     found = judging.contests(finished.run)
-    if trace is not None:
-        _write(trace, judging.trace(finished.run))
     broken = _broken(found, conditions)
     if as_json:
         show.as_json(
@@ -318,6 +316,8 @@ def _close(
         show_ab.contests(found)
         show_ab.conditions(broken)
         show.where(finished.path, interrupted=finished.interrupted)
+    if trace is not None:
+        _write(trace, judging.trace(finished.run))
     code = exit_code(finished.run, found, broken, interrupted=finished.interrupted)
     if code:
         raise typer.Exit(code)

@@ -13,6 +13,8 @@ import pytest
 
 from dlbench import paired
 from dlbench.analysis import check, contests
+from dlbench.cli import ab as cli_ab
+from dlbench.core.errors import StoreError
 from dlbench.core.types import Case, Pairing, Plan
 from dlbench.session import Settings, run_plan
 from dlbench.store import runs
@@ -48,14 +50,20 @@ def test_a_true_difference_is_found_each_side_in_its_own_python(
     assert len(mark.read_text().splitlines()) == 8
 
 
-def test_a_side_that_crashes_gets_no_verdict(results: Path) -> None:
-    """Three pairs are tried, then it is said."""
+def test_a_side_that_crashes_gets_no_verdict(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three pairs are tried, then it is said, also where the pairs cannot be written down."""
     broken = sessions.fake_case(fault="segv@load")
-    run = sessions.run(_pairs(sessions.fake_case(), broken), results).run
-    (found,) = contests.contests(run)
+    finished = sessions.run(_pairs(sessions.fake_case(), broken), results)
+    (found,) = contests.contests(finished.run)
     assert found.verdict == "no verdict"
     assert "3 of 3 pairs failed" in found.refusal
     assert "SIGSEGV" in found.refusal
+    with pytest.raises(StoreError, match="cannot be written"):
+        cli_ab._close(finished, results, [], as_json=True)
+    (said,) = json.loads(capsys.readouterr().out)["contests"]
+    assert said["verdict"] == "no verdict"
 
 
 def _ab(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

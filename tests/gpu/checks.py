@@ -303,27 +303,49 @@ def _one(run: Run, precision: str, policy: str) -> Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parity:
-    """How far one workload is from its reference; a workload that is not trained has no loss.
+class Deviation:
+    """How far one answer is from its reference, relative, and how far it may be."""
 
-    ``outputs`` is the largest deviation over the spread of the reference's outputs, ``first_loss`` the
-    relative difference of the first training loss, ``falls`` whether updates lowered it.
+    found: float
+    tolerance: float
+
+    @property
+    def near(self) -> bool:
+        """Within the tolerance; a NaN is not."""
+        return self.found <= self.tolerance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """One workload beside its reference; a workload that is not trained has no loss.
+
+    ``outputs`` deviates by its largest difference over the spread of the reference's outputs,
+    ``first_loss`` by its relative difference; ``falls`` says whether updates lowered the loss.
     """
 
-    outputs: float
-    tolerance: float
-    first_loss: float | None = None
+    outputs: Deviation
+    first_loss: Deviation | None = None
     falls: bool = True
 
     @property
-    def worst(self) -> float:
-        """The larger of both; a NaN is infinitely far."""
-        both = (self.outputs, *(() if self.first_loss is None else (self.first_loss,)))
-        return math.inf if any(math.isnan(x) for x in both) else max(both)
+    def faults(self) -> list[str]:
+        """What is wrong, each in a few words."""
+        named = {"outputs": self.outputs, "first loss": self.first_loss}
+        words = [
+            f"{name} {d.found:.1e} apart, {d.tolerance:.1e} allowed"
+            for name, d in named.items()
+            if d is not None and not d.near
+        ]
+        return words if self.falls else [*words, "its loss does not fall"]
+
+    @property
+    def largest(self) -> float:
+        """The larger deviation."""
+        return max(d.found for d in (self.outputs, self.first_loss) if d is not None)
 
 
 def parity(rule: str, found: Mapping[str, Parity | str]) -> Check:
-    """Every workload is within its tolerance and learns; a sentence in a place of one failed.
+    """Every workload is within its tolerances and learns; a sentence in a place of one failed.
 
     Args:
         rule: the check's name.
@@ -331,12 +353,9 @@ def parity(rule: str, found: Mapping[str, Parity | str]) -> Check:
     """
     compared = {name: p for name, p in found.items() if isinstance(p, Parity)}
     words = [f"{name}: {p}" for name, p in found.items() if isinstance(p, str)]
-    words += [
-        f"{n}: {p.worst:.1e} apart" for n, p in compared.items() if not p.worst <= p.tolerance
-    ]
-    words += [f"{n}: its loss does not fall" for n, p in compared.items() if not p.falls]
-    if not compared:
-        return Check(rule=rule, passed=False, detail="; ".join(words) or "no workload")
-    name, largest = max(compared.items(), key=lambda item: item[1].worst)
-    words.append(f"{len(compared)} workloads, largest {largest.worst:.1e} ({name})")
-    return Check(rule=rule, passed=len(words) == 1, detail="; ".join(words))
+    words += [f"{name}: {', '.join(p.faults)}" for name, p in compared.items() if p.faults]
+    passed = bool(compared) and not words
+    if compared:
+        name = max(compared, key=lambda n: compared[n].largest)
+        words.append(f"{len(compared)} workloads, largest {compared[name].largest:.1e} ({name})")
+    return Check(rule=rule, passed=passed, detail="; ".join(words) or "no workload")

@@ -101,7 +101,9 @@ def answer(cell: Cell, device: DeviceInfo) -> checks.Parity:
         for got, due in zip(row, values, strict=True)
     ]
     found = checks.Parity(
-        outputs=max(abs(a - b) for a, b in pairs) / wanted.spread, tolerance=wanted.tolerance
+        outputs=checks.Deviation(
+            found=max(abs(a - b) for a, b in pairs) / wanted.spread, tolerance=wanted.tolerance
+        )
     )
     if (
         Mode.TRAINING not in workload.modes
@@ -117,7 +119,10 @@ def answer(cell: Cell, device: DeviceInfo) -> checks.Parity:
     first = float(subject.fetch(subject.step(0)))
     falls = any(float(subject.fetch(subject.step(0))) < first for _ in range(MOST_STEPS))
     subject.close()
-    return replace(found, first_loss=abs(first / known.values[0][0] - 1), falls=falls)
+    loss = checks.Deviation(
+        found=abs(first / known.values[0][0] - 1), tolerance=known.tolerance
+    )
+    return replace(found, first_loss=loss, falls=falls)
 
 
 def compare(

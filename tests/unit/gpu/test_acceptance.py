@@ -359,18 +359,25 @@ def test_what_a_soak_finds() -> None:
 # --- parity --------------------------------------------------------------------------------------
 
 
-def test_parity_is_every_workload_within_its_tolerance() -> None:
+def test_parity_is_every_workload_within_its_tolerances() -> None:
     """The farthest is named; what could not be compared, is too far, NaN, or does not learn fails."""
-    near = checks.Parity(outputs=3e-6, tolerance=1e-3)
-    trained = checks.Parity(outputs=1e-6, tolerance=1e-3, first_loss=4e-6)
+    near = checks.Parity(outputs=checks.Deviation(found=3e-6, tolerance=1e-1))
+    loss = checks.Deviation(found=4e-6, tolerance=1e-3)
+    trained = replace(near, first_loss=loss)
     found = checks.parity("parity_x", {"gemm": near, "lstm": trained})
     assert found == Check(
         rule="parity_x", passed=True, detail="2 workloads, largest 4.0e-06 (lstm)"
     )
     for bad, words in (
         ("OSError: no", "lstm: OSError: no; 1 workloads"),
-        (replace(trained, first_loss=2e-3), "lstm: 2.0e-03 apart"),
-        (replace(trained, outputs=float("nan")), "lstm: inf apart"),
+        (
+            replace(trained, first_loss=replace(loss, found=2e-3)),
+            "lstm: first loss 2.0e-03 apart, 1.0e-03 allowed; ",
+        ),
+        (
+            replace(trained, outputs=replace(near.outputs, found=float("nan"))),
+            "lstm: outputs nan apart, 1.0e-01 allowed; ",
+        ),
         (replace(trained, falls=False), "lstm: its loss does not fall"),
     ):
         told = checks.parity("parity_x", {"gemm": near, "lstm": bad})
