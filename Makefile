@@ -14,9 +14,11 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 bench: $(VENV)/.bench
 	$(BIN)/dlbench run quick --framework $(FRAMEWORKS) --report reports
 
-# All tests: unit, property, fault, conformance, golden, frameworks, end to end.
+# All tests: unit, property, fault, conformance, golden, frameworks, end to end. Those that measure time run alone.
+BESIDE ?= --numprocesses auto --maxprocesses 4 --dist loadgroup
 test: $(VENV)/.dev browser
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not alone" $(BESIDE); beside=$$?; \
+	$(BIN)/python -m pytest -m alone && exit $$beside
 
 # The report's tests need a Chromium: found, else installed where that is allowed, else said.
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable microsoft-edge chrome
