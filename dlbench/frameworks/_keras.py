@@ -161,6 +161,8 @@ class Kinds:
     """It steps through a sequence."""
     grouped: bool
     """It convolves channels apart from each other: depthwise, separable, or in groups."""
+    overlapping: bool
+    """It convolves windows that share pixels: not 1 x 1, and not patches beside each other."""
 
 
 def kinds(keras: Any, model: Any) -> Kinds:  # noqa: ANN401
@@ -170,17 +172,18 @@ def kinds(keras: Any, model: Any) -> Kinds:  # noqa: ANN401
         for kind in ("Depthwise", "Separable")
         for n in (1, 2)
     )
-    layers = model._flatten_layers()  # noqa: SLF001 - as above
-    found = [
-        (isinstance(layer, keras.layers.RNN), isinstance(layer, apart) or _groups(layer) > 1)
-        for layer in layers
-    ]
-    return Kinds(recurrent=any(r for r, _ in found), grouped=any(g for _, g in found))
-
-
-def _groups(layer: Any) -> int:  # noqa: ANN401
-    """Of a convolution; normalisations have groups of their own."""
-    return int(layer.groups) if hasattr(layer, "kernel_size") and hasattr(layer, "groups") else 1
+    layers = list(model._flatten_layers())  # noqa: SLF001 - as above
+    # Pooling has windows too, and normalisations have groups.
+    convolutions = [x for x in layers if hasattr(x, "kernel_size")]
+    return Kinds(
+        recurrent=any(isinstance(x, keras.layers.RNN) for x in layers),
+        grouped=any(isinstance(x, apart) or getattr(x, "groups", 1) > 1 for x in convolutions),
+        overlapping=any(
+            size > stride
+            for x in convolutions
+            for size, stride in zip(x.kernel_size, x.strides, strict=True)
+        ),
+    )
 
 
 def to_keras(array: Array, spec: Mapping[str, Any]) -> Array:

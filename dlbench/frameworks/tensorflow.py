@@ -48,7 +48,8 @@ SMALLER = "Use a smaller --batch-size."
 POLICIES = {
     Policy.BASE: "`tf.function` graphs of a Keras model; oneDNN as TensorFlow comes",
     Policy.TUNED: "XLA (`jit_compile=True`), but `base`'s graph where XLA is slower: on a CPU with "
-    "grouped convolutions, or in training with recurrent layers; on a GPU with recurrent layers. "
+    "grouped convolutions, or in training with recurrent layers or convolutions of windows that "
+    "overlap; on a GPU with recurrent layers. "
     "Inference on a CPU: a graph of frozen weights, if it is faster than XLA's: both are tried at "
     "loading; in 16 bits weights that are held so",
 }
@@ -246,7 +247,8 @@ class TensorFlowSubject(_subject.Clockless):
         kinds = _keras.kinds(self._keras, self._model)
         if self._cuda:
             return not kinds.recurrent
-        return not (kinds.grouped or (kinds.recurrent and mode is Mode.TRAINING))
+        slow = kinds.recurrent or kinds.overlapping
+        return not (kinds.grouped or (slow and mode is Mode.TRAINING))
 
     def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return self._tf.function(function, jit_compile=self._xla, autograph=False)  # type: ignore[no-any-return]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import astuple
 from typing import Any
 from unittest import mock
 
@@ -124,8 +125,10 @@ def compiled_and_answers(
 @pytest.mark.parametrize(
     ("workload", "mode", "compiled"),
     [
-        ("resnet50", "training", True),
         ("bert_base", "training", True),
+        ("vit_b16", "training", True),
+        ("resnet50", "training", False),
+        ("unet", "training", False),
         *(
             (name, "training", False)
             for name in ("lstm_lm", "lstm_forecast", "deepspeech2", "gnmt")
@@ -137,7 +140,7 @@ def compiled_and_answers(
 def test_tensorflow_leaves_to_its_graphs_what_xla_slows_down(
     workload: str, mode: str, compiled: bool
 ) -> None:
-    """Grouped convolutions, and recurrent layers in training; the answers are the same."""
+    """Grouped convolutions, and in training recurrent layers and windows that overlap; same answers."""
     if "tensorflow" not in subjects.installed():
         pytest.skip("tensorflow is not installed")
     found, tuned, base = subjects.ask("tensorflow", compiled_and_answers, workload, mode)
@@ -192,8 +195,8 @@ def test_tensorflow_takes_the_graph_that_was_faster_and_answers_alike(
         assert ours == pytest.approx(plain, rel=allowed, abs=allowed)
 
 
-def kinds_of_layers(framework: str) -> list[tuple[bool, bool]]:
-    """Runs beside: recurrent and grouped, of small models of one's own."""
+def kinds_of_layers(framework: str) -> list[tuple[bool, bool, bool]]:
+    """Runs beside: recurrent, grouped and overlapping, of small models of one's own."""
     import keras
 
     from dlbench.frameworks import _keras
@@ -206,20 +209,24 @@ def kinds_of_layers(framework: str) -> list[tuple[bool, bool]]:
         keras.Sequential([image, keras.Sequential([layers.DepthwiseConv2D(3)])]),
         keras.Model(image, layers.Conv2D(4, 3, groups=2)(image)),
         keras.Model(image, layers.GroupNormalization(2)(layers.Conv2D(4, 3)(image))),
+        keras.Model(image, layers.MaxPooling2D(3, 1)(layers.Conv2D(4, 2, strides=2)(image))),
+        keras.Model(sequence, layers.Conv1D(4, 3, strides=2)(layers.Conv1D(4, 1)(sequence))),
     )
-    return [(k.recurrent, k.grouped) for k in (_keras.kinds(keras, m) for m in models)]
+    return [astuple(_keras.kinds(keras, m)) for m in models]
 
 
 def test_layers_are_seen_inside_of_others() -> None:
-    """A wrapped layer, a model in a model; groups of a normalisation are none of a convolution."""
+    """A wrapped layer, a model in a model; not a normalisation's groups, nor a pool's windows."""
     if "tensorflow" not in subjects.installed():
         pytest.skip("tensorflow is not installed")
     assert subjects.ask("tensorflow", kinds_of_layers) == [
-        [True, False],
-        [False, False],
-        [False, True],
-        [False, True],
-        [False, False],
+        [True, False, False],
+        [False, False, False],
+        [False, True, True],
+        [False, True, True],
+        [False, False, True],
+        [False, False, False],
+        [False, False, True],
     ]
 
 

@@ -119,9 +119,7 @@ def answer(cell: Cell, device: DeviceInfo) -> checks.Parity:
     first = float(subject.fetch(subject.step(0)))
     falls = any(float(subject.fetch(subject.step(0))) < first for _ in range(MOST_STEPS))
     subject.close()
-    loss = checks.Deviation(
-        found=abs(first / known.values[0][0] - 1), tolerance=known.tolerance
-    )
+    loss = checks.Deviation(found=abs(first / known.values[0][0] - 1), tolerance=known.tolerance)
     return replace(found, first_loss=loss, falls=falls)
 
 
