@@ -254,6 +254,14 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
             rich_help_panel=WHERE,
         ),
     ] = None,
+    seal: Annotated[
+        bool,
+        typer.Option(
+            "--seal",
+            help="With --resume: measure no more; write the document of what there is.",
+            rich_help_panel=WHERE,
+        ),
+    ] = False,
     report: Annotated[
         Path | None,
         typer.Option(help="Folder for an HTML report of this run.", rich_help_panel=WHERE),
@@ -314,8 +322,14 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
     )
     if report is not None and not dry_run:
         journal.check_writable(report, "--report")
+    if seal and resume is None:
+        raise UsageError("--seal is for a run that was interrupted", "--resume last --seal")
     if resume is not None:
-        finished = resume_session(resume, settings, Progress(show.console(stderr=json)))
+        finished = (
+            session.seal(_journal(resume, out))
+            if seal
+            else resume_session(resume, settings, Progress(show.console(stderr=json)))
+        )
         _close(finished, selection, report, as_json=json)
         return
     machine = parsing.this_machine(
@@ -337,6 +351,12 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
             plan = session.search_batches(plan, devices, settings, progress)
         finished = session.run_plan(plan, environment, devices, settings, progress)
     _close(finished, selection, report, as_json=json)
+
+
+def _journal(named: str, folder: Path) -> Path:
+    from dlbench.store import runs
+
+    return runs.latest_journal(folder) if named == "last" else Path(named)
 
 
 def resume_session(journal_or_last: str, settings: Settings, progress: Progress) -> Finished:

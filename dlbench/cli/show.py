@@ -216,6 +216,7 @@ def where(path: Path, *, interrupted: bool, reported: bool = False) -> None:
     if interrupted:
         out.print(f"[yellow]interrupted[/]; finished trials are in {clean(path)}", soft_wrap=True)
         out.print(f"  go on with: dlbench run --resume {clean(path)}", soft_wrap=True)
+        out.print("  or make the document of them: the same with --seal", soft_wrap=True)
         return
     out.print(f"document  [bold]{clean(path)}[/]", soft_wrap=True)
     if not reported:

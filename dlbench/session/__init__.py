@@ -208,13 +208,40 @@ def resume(
         return _conduct(header, book, before, devices, settings, observer or Silent())
 
 
-def _before(book: journal.Journal, contents: journal.JournalContents) -> _Before:
+def seal(path: Path) -> Finished:
+    """Make the document of what a journal has and measure no more, on whatever machine.
+
+    Raises:
+        StoreError: another process writes the journal, or the document cannot be written.
+        DocumentError: it cannot be read, or has no finished trial.
+    """
+    header = journal.read_journal(path).header
+    book, contents = journal.Journal.resume(path)
+    with book:
+        before = _before(book, contents, "sealed_utc")
+    if not before.trials:
+        raise DocumentError(f"{path} has no finished trial", f"dlbench run --resume {path}")
+    session = _Session(
+        header=header,
+        book=book,
+        workers=_workers(header.plan, (), Settings(folder=path.parent)),
+        observer=Silent(),
+        trials=list(before.trials),
+        notes=dict(before.notes),
+    )
+    run = session.run(interrupted=True)
+    return Finished(run=run, path=runs.seal(run, path.parent, journal=path), interrupted=False)
+
+
+def _before(
+    book: journal.Journal, contents: journal.JournalContents, event: str = "resumed_utc"
+) -> _Before:
     """What counts of a journal, with all that it must be told by: when it was resumed, what is lost.
 
     Both are written to it, since a torn line is gone when it is resumed again.
     """
     remarks: list[tuple[str, journal.Remark]] = [
-        ("resumed_utc", datetime.now(UTC).strftime(UTC_FORMAT)),
+        (event, datetime.now(UTC).strftime(UTC_FORMAT)),
         *((DAMAGE, problem) for problem in contents.problems),
     ]
     fresh = [remark for remark in remarks if remark not in contents.notes]

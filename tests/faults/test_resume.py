@@ -19,7 +19,7 @@ import pytest
 from benchmarks.kill_resume import LATEST_S, MOST_KILLS, N_TRIALS, kill_and_resume, resume
 from dlbench import session
 from dlbench.analysis import check
-from dlbench.core.errors import GateError
+from dlbench.core.errors import DocumentError, GateError
 from dlbench.core.metrics import seconds_per_sample
 from dlbench.core.types import OutcomeKind, Plan, Run, Trial
 from dlbench.store import journal, runs
@@ -181,6 +181,33 @@ def test_sigint_finishes_the_record_and_can_be_resumed(results: Path) -> None:
     trials = [t for r in document.results for t in r.trials]
     assert all(t.outcome.ok for t in trials)
     assert sorted(t.position for t in trials) == list(range(len(trials)))
+
+
+def test_an_interrupted_run_can_be_ended_as_it_is(results: Path, tmp_path: Path) -> None:
+    """On another machine too: the trials that there are, why there are no more, and no journal left."""
+    (tmp_path / "before").mkdir()
+    cases = [sessions.fake_case(), sessions.fake_case(factor="2")]
+    whole = sessions.run(sessions.plan(cases), tmp_path / "before").run
+    first, second = sorted(whole.results, key=lambda r: r.trials[0].position)
+    _barely_begun(results, whole.plan, first.trials, fingerprint="another")
+    (book,) = results.iterdir()
+    document = runs.read_run(session.seal(book).path)
+    ended = {r.case.case_id: r for r in document.results}
+    assert ended[first.case.case_id].trials == first.trials
+    assert ended[second.case.case_id].trials == ()
+    assert ended[second.case.case_id].stop_reason == "interrupted"
+    assert str(document.notes["sealed_utc"]).endswith("Z")
+    assert [c for c in check.check_run(document) if c.passed is False] == []
+    assert [path.suffix for path in results.iterdir()] == [".json"]
+
+
+def test_a_run_without_a_finished_trial_makes_no_document(results: Path) -> None:
+    """The journal stays."""
+    _barely_begun(results, sessions.plan([sessions.fake_case()]))
+    (book,) = results.iterdir()
+    with pytest.raises(DocumentError, match="has no finished trial"):
+        session.seal(book)
+    assert book.exists()
 
 
 def test_a_changed_machine_is_refused(results: Path) -> None:

@@ -69,9 +69,10 @@ def _drift(run: Run) -> str:
 
 
 def _resumed(run: Run) -> str:
-    """That it was interrupted, and what its journal had lost by then."""
-    when, lost = run.notes.get("resumed_utc"), run.notes.get(DAMAGE)
-    words = f" Resumed {when}." if when else ""
+    """That it was interrupted, whether it was ended so, and what its journal had lost by then."""
+    resumed, sealed, lost = (run.notes.get(n) for n in ("resumed_utc", "sealed_utc", DAMAGE))
+    words = f" Resumed {resumed}." if resumed else ""
+    words += f" Interrupted, and ended as it was {sealed}." if sealed else ""
     return f"{words} Its journal was damaged: {lost}." if lost else words
 
 
