@@ -10,6 +10,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
+from dlbench import workloads
 from dlbench.core import catalog_rows
 from dlbench.core.catalog import ZONES, Catalog, lies_in
 from dlbench.core.errors import UsageError
@@ -300,6 +301,16 @@ def _refuse_unsupported(need: Need) -> None:
             f"precision int8 is not there for {need.task} with {need.framework}",
             f"Of inference with {' or '.join(sorted(INFERENCE_ONLY))}; or another precision.",
         )
+    if need.precision is Precision.INT8 and need.workload in workloads.suites()[RECURRENT]:
+        raise UsageError(
+            f"precision int8 is not there for {need.workload}: static quantisation knows no recurrent"
+            " layers, and most of it would be float32",
+            "Another precision.",
+        )
+
+
+RECURRENT = "recurrent"
+"""The suite of these."""
 
 
 LEFT_OPEN = {

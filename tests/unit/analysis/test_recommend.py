@@ -1958,6 +1958,10 @@ SERVICE = {"task": "inference", "requests_per_s": 5.0, "p99_ms": 50.0}
         ({"pue": 0.5}, "pue is 0.5"),
         ({"framework": "onnxruntime"}, "framework onnxruntime does not train"),
         ({"precision": "int8"}, "precision int8 is not there for training with pytorch"),
+        (
+            {**SERVICE, "workload": "gnmt", "framework": "openvino", "precision": "int8"},
+            "precision int8 is not there for gnmt",
+        ),
         ({"steps": 5, "epochs": 3}, "steps and epochs both say"),
         ({"hours_per_month": 30, "samples": 5}, "hours_per_month makes no sense for task training"),
         ({**SERVICE, "runs_per_month": 3}, "runs_per_month makes no sense for a service"),
