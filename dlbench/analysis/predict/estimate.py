@@ -81,6 +81,7 @@ class Estimator:
         asked = self.predictor.encoded([pairs[i] for i in fit_for])
         ln_rate = self._ln_rate([pairs[i] for i in fit_for], said.ln_rate)
         tiers = calibration.tiers(said, asked)
+        spent = self.predictor.learnt.roofline.in_words(asked)
         widths = self.calibration.half_width(asked, tiers)
         for k, i in enumerate(fit_for):
             device, workload = pairs[i]
@@ -98,7 +99,9 @@ class Estimator:
                 continue
             evidence = (tiers[k], n_device, octaves)
             corrected = float(ln_rate[k] - said.ln_mean[k])
-            answers[i] = _answer(workload, device, (float(ln_rate[k]), corrected), half, evidence)
+            answers[i] = _answer(
+                workload, device, (float(ln_rate[k]), corrected, spent[k]), half, evidence
+            )
         return answers
 
     def _ln_rate(self, pairs: Sequence[tuple[DeviceSpec, Workload]], said: Floats) -> Floats:
@@ -179,17 +182,18 @@ class Estimator:
 def _answer(
     workload: Workload,
     device: DeviceSpec,
-    said: tuple[float, float],
+    said: tuple[float, float, str],
     half: float,
     evidence: tuple[calibration.Tier, int, float],
 ) -> Estimated:
-    """The rate and its ends; ``said`` is its ln, and what of that kriging adds to the roofline."""
-    (ln_rate, corrected), (tier, n_device, octaves) = said, evidence
+    """The rate and its ends; ``said`` is its ln, what of that kriging adds, and the roofline's time."""
+    (ln_rate, corrected, spent), (tier, n_device, octaves) = said, evidence
     total = math.exp(ln_rate) * workload.n_devices
     from_ = [tier]
     from_.append(
         f"{n_device} measurements on {device.name}" if n_device else f"{device.name} by data sheet"
     )
+    from_.append(f"of the roofline's time {spent}")
     if device.tdp_w is None:
         from_.append(f"its watts are not known, and taken as the reference's {NEUTRAL_TDP_W:g} W")
     if octaves:

@@ -17,8 +17,19 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dlbench.analysis.predict.cells import Cells, Codes, Floats, precision_group
+from dlbench.core.units import percent
 
 PARTS = ("compute", "vector", "memory", "host", "host_step", "memory_step", "exchange", "power")
+NAMES = {
+    "compute": "matrix arithmetic",
+    "vector": "other arithmetic",
+    "memory": "memory traffic",
+    "host": "host",
+    "exchange": "exchange between devices",
+    "power": "power",
+}
+"""Of parts, for people; what is once a sample and once a step is told together."""
+LEAST_TOLD = 0.01
 START = np.log(np.array([0.30, 0.10, 0.50, 0.05, 0.05, 0.05, 0.05, 0.10]))
 """Shares at the reference device before any row was seen: half memory, a third compute."""
 REFERENCE_TFLOPS, REFERENCE_VECTOR, REFERENCE_GB_S, REFERENCE_L2 = 100.0, 20.0, 900.0, 20.0
@@ -53,6 +64,18 @@ class Roofline:
         """What share of a cell's time each of ``PARTS`` takes; rows sum to 1."""
         times = np.exp(self._ln_shares(cells)) * _costs(cells, self.relative_batch(cells))
         return np.asarray(times / times.sum(axis=1, keepdims=True))
+
+    def in_words(self, cells: Cells) -> list[str]:
+        """What each cell's time goes into, the largest first: ``memory traffic 51 %, host 8 %``."""
+        told = []
+        for row in self.shares(cells):
+            together = dict.fromkeys(NAMES, 0.0)
+            for part, share in zip(PARTS, row, strict=True):
+                together[part.removesuffix("_step")] += float(share)
+            largest_first = sorted(together.items(), key=lambda item: -item[1])
+            words = [f"{NAMES[p]} {percent(x)}" for p, x in largest_first if x >= LEAST_TOLD]
+            told.append(", ".join(words))
+        return told
 
     def relative_batch(self, cells: Cells) -> Floats:
         """Octaves from the usual batch; an unknown one follows the device's memory."""

@@ -25,6 +25,7 @@ from dlbench.analysis.predict.estimate import Estimator
 from dlbench.analysis.predict.kernel import Scales
 from dlbench.analysis.predict.types import Arithmetic, DeviceSpec, Observation, Task, Workload
 from dlbench.core.types import Absent, Estimated
+from dlbench.core.units import percent
 from tests import predict_tables as synthetic
 
 DEVICES = synthetic.devices()
@@ -175,6 +176,18 @@ def test_an_answer_says_what_kriging_adds_and_how_wide_it_is(fitted: Estimator) 
     said = fitted.predictor.forecast([asked])
     assert found.value / factor == pytest.approx(math.exp(said.ln_mean[0]), rel=0.01)
     assert found.interval.high / found.value == pytest.approx(ends, rel=0.01)
+
+
+def test_an_answer_says_what_the_rooflines_time_goes_into(fitted: Estimator) -> None:
+    """The parts together, once a sample and once a step, are the whole; the largest comes first."""
+    asked = (_device("New-M"), synthetic.workload())
+    (told,) = (x for x in _estimated(fitted.estimate(*asked)).from_ if "roofline's time" in x)
+    parts = [float(x) for x in re.findall(r" (\S+) %", told)]
+    assert parts == sorted(parts, reverse=True)
+    assert sum(parts) == pytest.approx(100, abs=3)
+    (row,) = fitted.predictor.learnt.roofline.shares(fitted.predictor.encoded([asked]))
+    memory = row[roofline.PARTS.index("memory")] + row[roofline.PARTS.index("memory_step")]
+    assert f"memory traffic {percent(memory)}" in told
 
 
 def test_many_questions_in_one_call_have_the_answers_of_each_alone(fitted: Estimator) -> None:
