@@ -20,20 +20,13 @@ ALONE = ("cheats", "e2e", "faults", "frameworks/test_serving.py")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Who measures is ``alone``; others stay with those of their framework, or of their file."""
+    """Who measures is ``alone``; others stay with those of their file, and of its frameworks."""
     for item in items:
         place = item.path.relative_to(Path(__file__).parent).as_posix()
         if place.startswith(ALONE):
             item.add_marker("alone")
-        group = _framework(item) or place
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
-def _framework(item: pytest.Item) -> str | None:
-    """The one that a test asks, where it is of one: its process is started once."""
-    asked: dict[str, object] = getattr(getattr(item, "callspec", None), "params", {})
-    found = asked.get("framework") if item.path.parent.name == "frameworks" else None
-    return found if isinstance(found, str) else None
+        asked: dict[str, object] = getattr(getattr(item, "callspec", None), "params", {})
+        item.add_marker(pytest.mark.xdist_group(f"{place} {asked.get('framework', '')}"))
 
 
 @pytest.fixture(scope="module")
