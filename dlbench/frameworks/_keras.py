@@ -173,8 +173,12 @@ def kinds(keras: Any, model: Any) -> Kinds:  # noqa: ANN401
         for n in (1, 2)
     )
     layers = list(model._flatten_layers())  # noqa: SLF001 - as above
-    # Pooling has windows too, and normalisations have groups.
-    convolutions = [x for x in layers if hasattr(x, "kernel_size")]
+    # By their classes: pooling has windows too, normalisations have groups, and a layer of the user's
+    # own may have anything under these names.
+    plain = tuple(
+        getattr(keras.layers, f"Conv{n}D{kind}") for kind in ("", "Transpose") for n in (1, 2, 3)
+    )
+    convolutions: list[Any] = [x for x in layers if isinstance(x, (*plain, *apart))]
     return Kinds(
         recurrent=any(isinstance(x, keras.layers.RNN) for x in layers),
         grouped=any(isinstance(x, apart) or getattr(x, "groups", 1) > 1 for x in convolutions),

@@ -284,10 +284,10 @@ def _end(process: subprocess.Popen[bytes], *, gently: bool) -> int | None:
 def _end_strays(mark: str) -> None:
     """Kill what the worker started in other sessions: it would share the machine with later trials."""
     wanted = f"{MARK}={mark}".encode()
-    for process in Path("/proc").iterdir():
+    for process in Path("/proc").glob("[0-9]*"):
         # Gone meanwhile, or another user's.
         with contextlib.suppress(OSError):
-            if process.name.isdigit() and wanted in (process / "environ").read_bytes().split(b"\0"):
+            if wanted in (process / "environ").read_bytes().split(b"\0"):
                 os.kill(int(process.name), signal.SIGKILL)
 
 

@@ -204,7 +204,8 @@ def resume(
     settings = replace(settings, folder=path.parent)
     with _locks(header.plan, devices, settings):
         book, contents = journal.Journal.resume(path)
-        before = _before(book, contents)
+        resumed = ("resumed_utc", datetime.now(UTC).strftime(UTC_FORMAT))
+        before = _before(book, contents, resumed)
         return _conduct(header, book, before, devices, settings, observer or Silent())
 
 
@@ -218,32 +219,33 @@ def seal(path: Path) -> Finished:
     header = journal.read_journal(path).header
     book, contents = journal.Journal.resume(path)
     with book:
-        before = _before(book, contents, "sealed_utc")
+        before = _before(book, contents)
     if not before.trials:
         raise DocumentError(f"{path} has no finished trial", f"dlbench run --resume {path}")
+    # Of the document alone: where that cannot be written, the journal may still be resumed.
+    sealed = {"sealed_utc": datetime.now(UTC).strftime(UTC_FORMAT)}
     session = _Session(
         header=header,
         book=book,
         workers=_workers(header.plan, (), Settings(folder=path.parent)),
         observer=Silent(),
         trials=list(before.trials),
-        notes=dict(before.notes),
+        notes={**before.notes, **sealed},
     )
     run = session.run(interrupted=True)
     return Finished(run=run, path=runs.seal(run, path.parent, journal=path), interrupted=False)
 
 
 def _before(
-    book: journal.Journal, contents: journal.JournalContents, event: str = "resumed_utc"
+    book: journal.Journal,
+    contents: journal.JournalContents,
+    *events: tuple[str, journal.Remark],
 ) -> _Before:
-    """What counts of a journal, with all that it must be told by: when it was resumed, what is lost.
+    """What counts of a journal, with all that it must be told by: what happened, what is lost.
 
     Both are written to it, since a torn line is gone when it is resumed again.
     """
-    remarks: list[tuple[str, journal.Remark]] = [
-        (event, datetime.now(UTC).strftime(UTC_FORMAT)),
-        *((DAMAGE, problem) for problem in contents.problems),
-    ]
+    remarks = [*events, *((DAMAGE, problem) for problem in contents.problems)]
     fresh = [remark for remark in remarks if remark not in contents.notes]
     for name, value in fresh:
         book.append_note(name, value)

@@ -202,12 +202,12 @@ def test_an_interrupted_run_can_be_ended_as_it_is(results: Path, tmp_path: Path)
 
 
 def test_a_run_without_a_finished_trial_makes_no_document(results: Path) -> None:
-    """The journal stays."""
+    """The journal stays, and does not say that it was ended."""
     _barely_begun(results, sessions.plan([sessions.fake_case()]))
     (book,) = results.iterdir()
     with pytest.raises(DocumentError, match="has no finished trial"):
         session.seal(book)
-    assert book.exists()
+    assert journal.read_journal(book).notes == ()
 
 
 def test_a_changed_machine_is_refused(results: Path) -> None:

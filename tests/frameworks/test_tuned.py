@@ -201,6 +201,14 @@ def kinds_of_layers(framework: str) -> list[tuple[bool, bool, bool]]:
 
     from dlbench.frameworks import _keras
 
+    class Own(keras.layers.Layer):  # type: ignore[misc]
+        """One number under a name that convolutions have a pair under, and no strides."""
+
+        kernel_size, groups = 3, 2
+
+        def call(self, x: Any) -> Any:
+            return x
+
     layers = keras.layers
     sequence, image = keras.Input((5, 4)), keras.Input((8, 8, 4))
     models = (
@@ -211,6 +219,7 @@ def kinds_of_layers(framework: str) -> list[tuple[bool, bool, bool]]:
         keras.Model(image, layers.GroupNormalization(2)(layers.Conv2D(4, 3)(image))),
         keras.Model(image, layers.MaxPooling2D(3, 1)(layers.Conv2D(4, 2, strides=2)(image))),
         keras.Model(sequence, layers.Conv1D(4, 3, strides=2)(layers.Conv1D(4, 1)(sequence))),
+        keras.Model(sequence, Own()(sequence)),
     )
     return [astuple(_keras.kinds(keras, m)) for m in models]
 
@@ -227,6 +236,7 @@ def test_layers_are_seen_inside_of_others() -> None:
         [False, False, True],
         [False, False, False],
         [False, False, True],
+        [False, False, False],
     ]
 
 
