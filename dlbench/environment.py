@@ -23,6 +23,7 @@ from dlbench import cloud
 from dlbench.cloud import text_of
 from dlbench.core import registry
 from dlbench.core.types import Absent, DeviceInfo, Environment
+from dlbench.core.units import MIB
 from dlbench.measure import sampler
 
 Fact = str | int | float | bool | Absent
@@ -445,5 +446,5 @@ def _limit_mib(folder: Path) -> float | None:
     for file in ("memory.max", "memory.limit_in_bytes"):
         text = text_of(folder / file).strip()
         if text.isdigit() and int(text) < NO_LIMIT_BYTES:
-            return int(text) / 1024**2
+            return int(text) / MIB
     return None

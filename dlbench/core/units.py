@@ -6,6 +6,9 @@ import math
 
 from dlbench.core.types import Absent, Interval
 
+MIB = 1024 * 1024
+"""Bytes in a mebibyte, the unit of every quantity that ends in ``_mib``."""
+
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 

@@ -14,10 +14,9 @@ from dlbench.core.reasons import Reason
 from dlbench.core.telemetry import THROTTLE_COUNTERS
 from dlbench.core.trial_energy import COUNTER
 from dlbench.core.types import Absent, DeviceInfo, Reading, all_known
+from dlbench.core.units import MIB
 from dlbench.devices import _nvml
 from dlbench.devices._nvml import Gpu, known
-
-MIB = 1024 * 1024
 
 Answer = float | Absent
 

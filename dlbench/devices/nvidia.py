@@ -12,6 +12,7 @@ from typing import Any
 
 from dlbench.core.reasons import Reason
 from dlbench.core.types import Absent, DeviceInfo, Precision
+from dlbench.core.units import MIB
 from dlbench.devices import _nvml, _nvml_meters
 from dlbench.devices._cuda_visible import Candidate, visible
 from dlbench.devices._nvml import Gpu, known
@@ -24,8 +25,6 @@ processes = _nvml_meters.processes
 occupants = _nvml_meters.occupants
 memory_held_mib = _nvml_meters.memory_held_mib
 GpuProcess = _nvml_meters.GpuProcess
-
-MIB = 1024 * 1024
 
 CUDA_VERSION_MAJOR = 1000
 CUDA_VERSION_MINOR = 10

@@ -18,6 +18,7 @@ from dlbench.core import onnx_weights
 from dlbench.core.errors import ModelError, UnsupportedError
 from dlbench.core.protocols import SubjectRequest
 from dlbench.core.types import Absent, Precision
+from dlbench.core.units import MIB
 from dlbench.frameworks import _own
 
 Shapes = Mapping[str, Sequence[int]]
@@ -135,7 +136,7 @@ def facts(
     Raises:
         UnsupportedError: its weights or its products are not in the precision that was asked for.
     """
-    size: dict[str, _own.Fact] = {"model_file_mib": path.stat().st_size / 2**20}
+    size: dict[str, _own.Fact] = {"model_file_mib": path.stat().st_size / MIB}
     try:
         import onnx
     except ImportError:

@@ -26,6 +26,7 @@ from dlbench.core.errors import (
 )
 from dlbench.core.protocols import Capability, SubjectRequest
 from dlbench.core.types import Absent, Case, DataMode, Mode, PeakMemory, Policy, Precision
+from dlbench.core.units import MIB
 from dlbench.frameworks import _subject
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ INSTALL = "pip install 'dlbench[jax]'"
 INSTALL_CUDA = "pip install 'jax[cuda13]'"
 
 CUDA_PLUGINS = ("jax_cuda13_plugin", "jax_cuda12_plugin")
-
-MIB = 1024 * 1024
 
 CPU_PRECISIONS = (Precision.FP32, Precision.BF16)
 CUDA_PRECISIONS = (Precision.FP32, Precision.TF32, Precision.BF16, Precision.FP16)

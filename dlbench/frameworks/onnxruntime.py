@@ -227,7 +227,7 @@ class OnnxSubject(_subject.Runtime):
             **prepared.facts,
             "parameters": pytorch.n_parameters(model),
             "derived_from": f"model_pytorch, PyTorch {torch.__version__}, ONNX opset {OPSET}",
-            "model_file_mib": path.stat().st_size / 2**20,
+            "model_file_mib": path.stat().st_size / units.MIB,
         }
 
     def _read(

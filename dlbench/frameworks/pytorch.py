@@ -25,6 +25,7 @@ from dlbench.core.errors import (
 )
 from dlbench.core.protocols import Capability, SubjectRequest
 from dlbench.core.types import Absent, Case, DataMode, Mode, PeakMemory, Policy, Precision
+from dlbench.core.units import MIB
 from dlbench.frameworks import _subject
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ DISTRIBUTIONS = ("torch",)
 
 INSTALL = "pip install 'dlbench[torch]'"
 INSTALL_CUDA = "install PyTorch's CUDA build: pip install --force-reinstall torch"
-
-MIB = 1024 * 1024
 
 CPU_PRECISIONS = (Precision.FP32, Precision.BF16)
 CUDA_PRECISIONS = (Precision.FP32, Precision.TF32, Precision.BF16, Precision.FP16)

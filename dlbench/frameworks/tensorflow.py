@@ -27,6 +27,7 @@ from dlbench.core.errors import (
 )
 from dlbench.core.protocols import Capability, SubjectRequest
 from dlbench.core.types import Absent, DataMode, Mode, PeakMemory, Policy, Precision
+from dlbench.core.units import MIB
 from dlbench.frameworks import _subject
 
 if TYPE_CHECKING:
@@ -37,8 +38,6 @@ DISTRIBUTIONS = ("tensorflow", "keras")
 
 INSTALL = "pip install 'dlbench[tensorflow]'"
 INSTALL_CUDA = "pip install 'tensorflow[and-cuda]'"
-
-MIB = 1024 * 1024
 
 CPU_PRECISIONS = (Precision.FP32, Precision.BF16)
 CUDA_PRECISIONS = (Precision.FP32, Precision.TF32, Precision.BF16, Precision.FP16)

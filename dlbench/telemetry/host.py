@@ -8,9 +8,8 @@ from pathlib import Path
 
 from dlbench.core.reasons import Reason
 from dlbench.core.types import Absent, Reading
+from dlbench.core.units import MIB
 from dlbench.measure.family import Family
-
-MIB = 1024 * 1024
 
 
 class HostMeter:

@@ -15,6 +15,7 @@ from typing import Protocol
 from dlbench.core.energy import Point
 from dlbench.core.protocols import Meter
 from dlbench.core.types import Absent, Check, DeviceInfo, Reading
+from dlbench.core.units import MIB
 from dlbench.devices import nvidia
 from dlbench.measure.energy import SPARE_S
 from tests.gpu import checks
@@ -179,7 +180,7 @@ def soak(
         until_s = time.monotonic() + seconds
         while (left_s := until_s - time.monotonic()) > 0:
             load.work(min(1.0, left_s))
-            rss_mib.append(process.memory_info().rss / 1024**2)
+            rss_mib.append(process.memory_info().rss / MIB)
             files.append(len(list(Path("/proc/self/fd").iterdir())))
             told(left_s)
     finally:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dlbench.core.types import Absent
+from dlbench.core.units import MIB
 from dlbench.frameworks import pytorch
 
 SIDE = 4096
@@ -14,8 +15,6 @@ SIDE = 4096
 
 ENQUEUED = 20
 """Products between two synchronisations, so that work ends when it is asked to."""
-
-MIB = 1024**2
 
 
 class TorchLoad:

@@ -11,7 +11,7 @@ from dlbench import workloads
 from dlbench.core.errors import UsageError
 from dlbench.core.recommendation import Constraint, Need, Refusal, Step
 from dlbench.core.types import TRAINING_FLOPS_FACTOR, Absent, Mode, Run, Task, WorkloadInfo
-from dlbench.core.units import compact
+from dlbench.core.units import MIB, compact
 
 DEFAULT_BATCH = {"cpu": 8, "nvidia": 32}
 """For a model that is given by its size alone."""
@@ -89,7 +89,7 @@ def read(need: Need, runs: Sequence[Run]) -> Job:
     low, mid, high = (flops / 2 / macs for macs in reversed(MACS_PER_ACTIVATION))
     known = need.activation_mib_per_sample is not None
     if need.activation_mib_per_sample is not None:
-        low = mid = high = need.activation_mib_per_sample * 2**20 / 4
+        low = mid = high = need.activation_mib_per_sample * MIB / 4
     samples, work = _work(need, dataset, sizes)
     return Job(
         workload=need.workload,

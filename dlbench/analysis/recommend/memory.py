@@ -28,9 +28,7 @@ from dlbench.core.types import (
     Precision,
     Run,
 )
-from dlbench.core.units import compact
-
-MIB = 2**20
+from dlbench.core.units import MIB, compact
 
 HALF = (Precision.BF16, Precision.FP16)
 
