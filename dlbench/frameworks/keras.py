@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dlbench.core import pip
 from dlbench.core.errors import MissingDependencyError, UnsupportedError
 from dlbench.core.protocols import Capability, SubjectRequest
-from dlbench.core.types import Absent, DataMode, Mode, PeakMemory, Policy, Precision
+from dlbench.core.types import Absent, DataMode, Mode, Policy
 from dlbench.frameworks import pytorch
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ DISTRIBUTIONS = ("keras", "torch")
 
 INSTALL = "pip install 'dlbench[keras]'"
 
-CPU_PRECISIONS = (Precision.FP32, Precision.BF16)
-CUDA_PRECISIONS = (Precision.FP32, Precision.TF32, Precision.BF16, Precision.FP16)
+CUDA_PRECISIONS = pytorch.CUDA_PRECISIONS
 
 POLICIES = {
     Policy.BASE: "Keras on PyTorch, eager, Keras's own optimiser; gradients of embedding tables are "
@@ -54,10 +53,9 @@ def probe() -> Capability | Absent:
         version = importlib.metadata.version("keras")
     except importlib.metadata.PackageNotFoundError:
         return Absent(reason="a keras without its metadata is on the path", remedy=INSTALL)
-    known = {"cpu": CPU_PRECISIONS, "nvidia": CUDA_PRECISIONS}
     return Capability(
         version=version,
-        precisions={kind: known[kind] for kind in below.precisions},
+        precisions=below.precisions,
         policies=POLICIES,
         reasons={**below.reasons, Policy.TUNED: UNTUNED},
         options=("pinned",),
@@ -83,7 +81,7 @@ def open_subject(request: SubjectRequest) -> KerasSubject:
         return KerasSubject(torch, keras, request)
 
 
-class KerasSubject:
+class KerasSubject(pytorch.OnTorch):
     """A Keras model of PyTorch tensors on one device, with its inputs resident there."""
 
     def __init__(self, torch: Any, keras: Any, request: SubjectRequest) -> None:  # noqa: ANN401
@@ -215,33 +213,10 @@ class KerasSubject:
         wide = (x.float() if x.is_floating_point() else x for x in self.inputs[buffer])
         return tuple(_keras.from_keras(x.cpu().numpy(), self._spec) for x in wide)
 
-    def copy_inputs(self, source: int, target: int) -> None:
-        """Into the same memory, so that nothing that remembers a tensor is fooled."""
-        for given, place in zip(self.inputs[source], self.inputs[target], strict=True):
-            place.copy_(given)
-
     def places(self, handle: object) -> frozenset[str]:
         """Of variables, inputs and the result."""
         kept = [v.value for v in self._model.variables]
         return pytorch.places(*kept, *(x for buffer in self.inputs for x in buffer), handle)
-
-    def synchronize(self) -> None:
-        """On the CPU every operation has finished when it returns."""
-        if self._cuda:
-            with pytorch.translated(self._torch):
-                self._torch.cuda.synchronize()
-
-    def mark(self) -> object | None:
-        """A CUDA event in the stream."""
-        return pytorch.mark(self._torch) if self._cuda else None
-
-    def elapsed_s(self, start: object, end: object) -> float:
-        """Seconds between two events."""
-        return pytorch.elapsed_s(start, end)
-
-    def peak_memory(self) -> PeakMemory:
-        """PyTorch's allocator's."""
-        return pytorch.allocator_peaks(self._torch, cuda=self._cuda)
 
     def close(self) -> None:
         """The process ends next."""

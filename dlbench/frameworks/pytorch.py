@@ -245,19 +245,6 @@ def narrow(torch: Any, model: Any, dtype: torch.dtype) -> None:  # noqa: ANN401
             module.weight.data = module.weight.data.to(dtype)
 
 
-def mark(torch: Any) -> object:  # noqa: ANN401
-    """A CUDA event in the current stream."""
-    event = torch.cuda.Event(enable_timing=True)
-    event.record()
-    return event
-
-
-def elapsed_s(start: object, end: object) -> float:
-    """Seconds between two CUDA events."""
-    first: Any = start
-    return first.elapsed_time(end) / 1e3  # type: ignore[no-any-return]
-
-
 def allocator_peaks(torch: Any, *, cuda: bool) -> PeakMemory:  # noqa: ANN401
     """The CUDA allocator's peaks; on the CPU PyTorch keeps no count (and would answer 0)."""
     if not cuda:
@@ -280,7 +267,43 @@ def _shapes(tensors: Sequence[torch.Tensor]) -> str:
     return " ".join("x".join(str(n) for n in tensor.shape) for tensor in tensors)
 
 
-class TorchSubject:
+class OnTorch:
+    """What subjects share whose tensors are PyTorch's."""
+
+    _torch: Any
+    _cuda: bool
+    inputs: list[Sequence[Any]]
+
+    def copy_inputs(self, source: int, target: int) -> None:
+        """Into the same memory, so that nothing that remembers a tensor is fooled."""
+        for given, place in zip(self.inputs[source], self.inputs[target], strict=True):
+            place.copy_(given)
+
+    def synchronize(self) -> None:
+        """On the CPU every operation has finished when it returns."""
+        if self._cuda:
+            with translated(self._torch):
+                self._torch.cuda.synchronize()
+
+    def mark(self) -> object | None:
+        """A CUDA event in the current stream."""
+        if not self._cuda:
+            return None
+        event = self._torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event  # type: ignore[no-any-return]
+
+    def elapsed_s(self, start: object, end: object) -> float:
+        """Seconds between two CUDA events."""
+        first: Any = start
+        return first.elapsed_time(end) / 1e3  # type: ignore[no-any-return]
+
+    def peak_memory(self) -> PeakMemory:
+        """The CUDA allocator's peaks."""
+        return allocator_peaks(self._torch, cuda=self._cuda)
+
+
+class TorchSubject(OnTorch):
     """A model on one device, with its inputs resident there."""
 
     def __init__(self, torch: Any, request: SubjectRequest) -> None:  # noqa: ANN401
@@ -561,33 +584,10 @@ class TorchSubject:
         found = (x.float() if x.is_floating_point() else x for x in self.inputs[buffer])
         return tuple(x.contiguous().cpu().numpy() for x in found)
 
-    def copy_inputs(self, source: int, target: int) -> None:
-        """Into the same memory, so that nothing that remembers a tensor is fooled."""
-        for given, place in zip(self.inputs[source], self.inputs[target], strict=True):
-            place.copy_(given)
-
     def places(self, handle: object) -> frozenset[str]:
         """Of parameters, statistics, inputs and the result."""
         kept = [*self.model.parameters(), *self.model.buffers()]
         return places(*kept, *(x for buffer in self.inputs for x in buffer), handle)
-
-    def synchronize(self) -> None:
-        """On the CPU every operation has finished when it returns."""
-        if self._cuda:
-            with translated(self._torch):
-                self._torch.cuda.synchronize()
-
-    def mark(self) -> object | None:
-        """A CUDA event in the stream."""
-        return mark(self._torch) if self._cuda else None
-
-    def elapsed_s(self, start: object, end: object) -> float:
-        """Seconds between two events."""
-        return elapsed_s(start, end)
-
-    def peak_memory(self) -> PeakMemory:
-        """The CUDA allocator's peaks."""
-        return allocator_peaks(self._torch, cuda=self._cuda)
 
     def close(self) -> None:
         """The process ends next; freeing first lets a profiler see it."""
