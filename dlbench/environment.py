@@ -7,7 +7,6 @@ governors can be tested without having them.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -21,7 +20,7 @@ from pathlib import Path
 import dlbench
 from dlbench import cloud
 from dlbench.cloud import text_of
-from dlbench.core import registry
+from dlbench.core import pip, registry
 from dlbench.core.types import Absent, DeviceInfo, Environment
 from dlbench.core.units import MIB
 from dlbench.measure import sampler
@@ -327,10 +326,7 @@ def software_versions(frameworks: Sequence[str]) -> dict[str, str | Absent]:
         "python": platform.python_version(),
     }
     for name in dict.fromkeys(names):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = Absent(reason=f"{name} is not installed")
+        versions[name] = pip.version(name) or Absent(reason=f"{name} is not installed")
     return versions
 
 

@@ -1,4 +1,4 @@
-"""What to type where a framework is installed and broken."""
+"""What is installed, and what to type where a framework is installed and broken."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ def anew(install: str, distributions: Sequence[str]) -> str:
     pip leaves alone what has its metadata: the first repairs nothing but what is missing. The second
     does not name dlbench, which installed from a checkout is on no index.
     """
-    here = [name for name in distributions if _is_here(name)]
+    here = [name for name in distributions if version(name)]
     return f"{install}, then pip install --force-reinstall {' '.join(here or distributions)}"
 
 
-def _is_here(distribution: str) -> bool:
+def version(distribution: str) -> str | None:
+    """By its metadata; None where there is none."""
     try:
-        importlib.metadata.version(distribution)
+        return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+        return None

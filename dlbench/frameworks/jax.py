@@ -10,7 +10,6 @@ computes so (0067); else both are the same program.
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import importlib.util
 import os
 from collections.abc import Iterator, Mapping
@@ -75,9 +74,8 @@ def probe() -> Capability | Absent:
     for package in ("jax", "jaxlib", "keras"):
         if importlib.util.find_spec(package) is None:
             return Absent(reason=f"{package} is not installed", remedy=INSTALL)
-    try:
-        version = importlib.metadata.version("jax")
-    except importlib.metadata.PackageNotFoundError:
+    version = pip.version("jax")
+    if version is None:
         return Absent(reason="a jax without its metadata is on the path", remedy=INSTALL)
     precisions: dict[str, tuple[Precision, ...]] = {"cpu": CPU_PRECISIONS}
     reasons = {}

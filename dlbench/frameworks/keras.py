@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import importlib.util
 import os
 from dataclasses import replace
@@ -49,9 +48,8 @@ def probe() -> Capability | Absent:
     below = pytorch.probe()
     if isinstance(below, Absent):
         return Absent(reason=f"its torch backend: {below.reason}", remedy=INSTALL)
-    try:
-        version = importlib.metadata.version("keras")
-    except importlib.metadata.PackageNotFoundError:
+    version = pip.version("keras")
+    if version is None:
         return Absent(reason="a keras without its metadata is on the path", remedy=INSTALL)
     return Capability(
         version=version,

@@ -8,7 +8,6 @@ with the subject (``int8_drift``).
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import importlib.util
 import math
 import tempfile
@@ -79,12 +78,12 @@ def probe() -> Capability | Absent:
     for package in ("onnxruntime", "onnx", "torch"):
         if importlib.util.find_spec(package) is None:
             return Absent(reason=f"{package} is not installed", remedy=INSTALL)
-    version = _version("onnxruntime-gpu") or _version("onnxruntime")
+    version = pip.version("onnxruntime-gpu") or pip.version("onnxruntime")
     if version is None:
         return Absent(reason="an onnxruntime without its metadata is on the path", remedy=INSTALL)
     precisions: dict[str, tuple[Precision, ...]] = {"cpu": CPU_PRECISIONS}
     reasons: dict[str, str] = {Policy.TUNED: UNTUNED}
-    if _version("onnxruntime-gpu"):
+    if pip.version("onnxruntime-gpu"):
         precisions["nvidia"] = CUDA_PRECISIONS
     else:
         reasons["nvidia"] = f"the installed ONNX Runtime is a CPU build ({INSTALL_CUDA})"
@@ -95,13 +94,6 @@ def probe() -> Capability | Absent:
         reasons=reasons,
         modes=(Mode.INFERENCE,),
     )
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def open_subject(request: SubjectRequest) -> OnnxSubject:

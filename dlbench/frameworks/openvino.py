@@ -49,9 +49,8 @@ def probe() -> Capability | Absent:
     for package in ("openvino", "torch"):
         if importlib.util.find_spec(package) is None:
             return Absent(reason=f"{package} is not installed", remedy=INSTALL)
-    try:
-        version = importlib.metadata.version("openvino")
-    except importlib.metadata.PackageNotFoundError:
+    version = pip.version("openvino")
+    if version is None:
         return Absent(reason="an openvino without its metadata is on the path", remedy=INSTALL)
     precisions = tuple(_openvino_program.HINTS)
     reasons = {"nvidia": "OpenVINO does not run on NVIDIA GPUs"}

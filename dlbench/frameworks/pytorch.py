@@ -8,7 +8,6 @@ where inference computes so, frozen ones on a CPU, cuDNN's search on CUDA.
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import importlib.util
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -67,9 +66,8 @@ def probe() -> Capability | Absent:
     """Version and devices of the installed build, without importing it."""
     if importlib.util.find_spec("torch") is None:
         return Absent(reason="PyTorch is not installed", remedy=INSTALL)
-    try:
-        version = importlib.metadata.version("torch")
-    except importlib.metadata.PackageNotFoundError:
+    version = pip.version("torch")
+    if version is None:
         return Absent(reason="a torch without its metadata is on the path", remedy=INSTALL)
     precisions = {"cpu": CPU_PRECISIONS, "nvidia": CUDA_PRECISIONS}
     reasons = {}

@@ -9,7 +9,6 @@ so (0067).
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import importlib.util
 import math
 import os
@@ -61,13 +60,13 @@ def probe() -> Capability | Absent:
         if importlib.util.find_spec(package) is None:
             return Absent(reason=f"{package} is not installed", remedy=INSTALL)
     version = next(
-        (v for v in map(_version, ("tensorflow", "tensorflow-cpu", "tf-nightly")) if v), None
+        (v for v in map(pip.version, ("tensorflow", "tensorflow-cpu", "tf-nightly")) if v), None
     )
     if version is None:
         return Absent(reason="a tensorflow without its metadata is on the path", remedy=INSTALL)
     precisions = {"cpu": CPU_PRECISIONS, "nvidia": CUDA_PRECISIONS}
     reasons = {}
-    if _version("tensorflow-cpu"):
+    if pip.version("tensorflow-cpu"):
         del precisions["nvidia"]
         reasons["nvidia"] = f"the installed TensorFlow is a CPU build ({INSTALL_CUDA})"
     return Capability(
@@ -76,13 +75,6 @@ def probe() -> Capability | Absent:
         policies=POLICIES,
         reasons=reasons,
     )
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def open_subject(request: SubjectRequest) -> TensorFlowSubject:
