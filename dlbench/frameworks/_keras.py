@@ -118,11 +118,6 @@ def as_argument(tensors: Sequence[Any]) -> Any:  # noqa: ANN401
     return tensors[0] if len(tensors) == 1 else list(tensors)
 
 
-def shapes(tensors: Sequence[Any]) -> str:
-    """The shapes of a batch, for people."""
-    return " ".join("x".join(str(n) for n in tensor.shape) for tensor in tensors)
-
-
 def canonical(layer: Any) -> str:  # noqa: ANN401
     """The path of a layer's PyTorch twin."""
     return str(layer.name).replace("-", ".")

@@ -1,11 +1,17 @@
-"""What subjects share whose framework tells Python less than PyTorch does."""
+"""What subjects share, above all those whose framework tells Python less than PyTorch does."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from dlbench.core.errors import UnsupportedError
+from dlbench.core.errors import (
+    DeviceOutOfMemoryError,
+    HostOutOfMemoryError,
+    SubjectError,
+    UnsupportedError,
+)
 from dlbench.core.types import Absent, PeakMemory
 
 
@@ -18,6 +24,22 @@ def counted(allocated_mib: float | Absent, reserved_mib: float | Absent) -> Peak
         device_used_mib=asked,
         host_rss_mib=asked,
     )
+
+
+def out_of_memory(said: object, *, cuda: bool) -> SubjectError:
+    """Memory that is gone, the device's or the host's, as the framework said it."""
+    kind = DeviceOutOfMemoryError if cuda else HostOutOfMemoryError
+    return kind(first_line(said), "Use a smaller --batch-size.")
+
+
+def first_line(said: object) -> str:
+    """The sentence with the sizes, without the C++ stack behind it."""
+    return str(said).strip().split("\n", 1)[0][:300]
+
+
+def shapes(tensors: Sequence[Any]) -> str:
+    """The shapes of a batch, for people: ``8x224x224x3``."""
+    return " ".join("x".join(str(n) for n in tensor.shape) for tensor in tensors)
 
 
 LEAST_TRIED, MOST_TRIED, TRIED_S = 2, 5, 5.0

@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from dlbench.core import pip
 from dlbench.core.errors import (
-    DeviceOutOfMemoryError,
-    HostOutOfMemoryError,
     MissingDependencyError,
     UnsupportedError,
 )
@@ -56,8 +54,6 @@ In 16 bits what a model of the user's own leaves in float32 may then be TF32, wh
 what was asked for. ``highest`` would hold for the 16-bit products too, and XLA makes no Triton kernels
 of products that ask for more than its default (``CanTritonHandleGEMM``).
 """
-
-SMALLER = "Use a smaller --batch-size."
 
 POLICIES = {
     Policy.BASE: "one `jax.jit` of the whole step of a Keras model, its state donated: nobody uses JAX "
@@ -121,8 +117,7 @@ def translated(jax: Any, *, cuda: bool) -> Iterator[None]:  # noqa: ANN401 - the
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        kind = DeviceOutOfMemoryError if cuda else HostOutOfMemoryError
-        raise kind(str(error).split("\n", 1)[0][:300], SMALLER) from error
+        raise _subject.out_of_memory(error, cuda=cuda) from error
 
 
 def set_numerics(jax: Any, precision: Precision) -> None:  # noqa: ANN401 - the module
@@ -181,7 +176,7 @@ class JaxSubject(_subject.Clockless):
             "compiled": True,
             "reformed_layers": reformed,
             "tables_by_row": len(self._tables.positions) if self._tables else 0,
-            "input_shape": _keras.shapes(self.inputs[0]),
+            "input_shape": _subject.shapes(self.inputs[0]),
             "device": str(self._device.device_kind),
             **prepared.facts,
         }

@@ -15,7 +15,7 @@ from dlbench.core import pip
 from dlbench.core.errors import MissingDependencyError, UnsupportedError
 from dlbench.core.protocols import Capability, SubjectRequest
 from dlbench.core.types import Absent, DataMode, Mode, Policy
-from dlbench.frameworks import pytorch
+from dlbench.frameworks import _subject, pytorch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -120,7 +120,7 @@ class KerasSubject(pytorch.OnTorch):
             "parameter_dtype": _keras.parameter_dtype(self._model),
             "compute_dtype": _keras.compute_dtype(keras, self._model),
             "compiled": False,
-            "input_shape": _keras.shapes(self.inputs[0]),
+            "input_shape": _subject.shapes(self.inputs[0]),
             "device": torch.cuda.get_device_name(0) if self._cuda else "cpu",
             **prepared.facts,
         }

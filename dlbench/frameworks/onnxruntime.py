@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from dlbench.core import pip, units
 from dlbench.core.errors import (
-    DeviceOutOfMemoryError,
-    HostOutOfMemoryError,
     MissingDependencyError,
     UnsupportedError,
 )
@@ -45,8 +43,6 @@ OPSET = 18
 
 CPU_PRECISIONS = (Precision.FP32, Precision.INT8)
 CUDA_PRECISIONS = (Precision.FP32, Precision.TF32)
-
-SMALLER = "Use a smaller --batch-size."
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -122,8 +118,7 @@ def translated(*, cuda: bool) -> Iterator[None]:
     except Exception as error:
         if not any(words in str(error) for words in OUT_OF_MEMORY):
             raise
-        kind = DeviceOutOfMemoryError if cuda else HostOutOfMemoryError
-        raise kind(str(error).split("\n", 1)[0][:300], SMALLER) from error
+        raise _subject.out_of_memory(error, cuda=cuda) from error
 
 
 def export(torch: Any, model: Any, arrays: Sequence[Any], path: Path) -> None:  # noqa: ANN401
@@ -189,7 +184,7 @@ class OnnxSubject(_subject.Runtime):
             "parameter_dtype": "int8" if case.precision is Precision.INT8 else "float32",
             "compute_dtype": "int8" if case.precision is Precision.INT8 else "float32",
             "compiled": True,
-            "input_shape": " ".join("x".join(map(str, a.shape)) for a in batches[0]),
+            "input_shape": _subject.shapes(batches[0]),
             "device": self._session.get_providers()[0],
             "tf32": self._tf32(),
             "int8_drift": drift,

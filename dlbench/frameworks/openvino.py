@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dlbench.core import pip
-from dlbench.core.errors import HostOutOfMemoryError, MissingDependencyError
+from dlbench.core.errors import MissingDependencyError
 from dlbench.core.protocols import Capability, SubjectRequest
 from dlbench.core.types import Absent, DataMode, Mode, Policy, Precision
 from dlbench.frameworks import _openvino_program, _subject
@@ -96,8 +96,7 @@ def translated() -> Iterator[None]:
     except RuntimeError as error:
         if not any(words in str(error) for words in OUT_OF_MEMORY):
             raise
-        text = str(error).strip().split("\n", 1)[0][:300]
-        raise HostOutOfMemoryError(text, "Use a smaller --batch-size.") from error
+        raise _subject.out_of_memory(error, cuda=False) from error
 
 
 class OpenVinoSubject(_subject.Runtime):
@@ -133,7 +132,7 @@ class OpenVinoSubject(_subject.Runtime):
             "compute_dtype": _openvino_program.compute_dtype(program.compiled),
             "compiled": True,
             "streams": len(program.requests),
-            "input_shape": " ".join("x".join(map(str, a.shape)) for a in self._kept[0]),
+            "input_shape": _subject.shapes(self._kept[0]),
             "device": "cpu",
             "int8_drift": program.drift,
             "int8_share": program.share,

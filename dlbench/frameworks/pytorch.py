@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Any
 from dlbench.core import pip
 from dlbench.core.errors import (
     DeviceLostError,
-    DeviceOutOfMemoryError,
-    HostOutOfMemoryError,
     MissingDependencyError,
     UnsupportedError,
 )
@@ -41,8 +39,6 @@ INSTALL_CUDA = "install PyTorch's CUDA build: pip install --force-reinstall torc
 
 CPU_PRECISIONS = (Precision.FP32, Precision.BF16)
 CUDA_PRECISIONS = (Precision.FP32, Precision.TF32, Precision.BF16, Precision.FP16)
-
-SMALLER = "Use a smaller --batch-size."
 
 LOST_WORDS = ("device-side assert", "unspecified launch failure", "device lost", "is lost")
 
@@ -106,13 +102,13 @@ def translated(torch: Any) -> Iterator[None]:  # noqa: ANN401 - the module
     try:
         yield
     except torch.cuda.OutOfMemoryError as error:
-        raise DeviceOutOfMemoryError(_first_line(error), SMALLER) from error
+        raise _subject.out_of_memory(_first_line(error), cuda=True) from error
     except RuntimeError as error:
         text = str(error)
         if "can't allocate memory" in text or "not enough memory" in text:
-            raise HostOutOfMemoryError(_first_line(error), SMALLER) from error
+            raise _subject.out_of_memory(_first_line(error), cuda=False) from error
         if "CUDA out of memory" in text or "CUBLAS_STATUS_ALLOC_FAILED" in text:
-            raise DeviceOutOfMemoryError(_first_line(error), SMALLER) from error
+            raise _subject.out_of_memory(_first_line(error), cuda=True) from error
         if any(word in text for word in NO_COMPILER_WORDS):
             raise MissingDependencyError(
                 "torch.compile needs a C++ compiler, and found none",
@@ -124,9 +120,8 @@ def translated(torch: Any) -> Iterator[None]:  # noqa: ANN401 - the module
 
 
 def _first_line(error: Exception) -> str:
-    """The sentence with the sizes, without the C++ stack behind it."""
-    text = re.sub(r"^\[enforce fail at [^\]]*\]\s*", "", str(error))
-    return text.strip().split("\n", 1)[0][:300]
+    """Without the place in C++ before it."""
+    return _subject.first_line(re.sub(r"^\[enforce fail at [^\]]*\]\s*", "", str(error)))
 
 
 # --- shared with the adapters that build on PyTorch -----------------------------------------
@@ -259,10 +254,6 @@ def places(*tensors: Any) -> frozenset[str]:  # noqa: ANN401
 
 def _is_image(tensor: torch.Tensor) -> bool:
     return bool(tensor.ndim == 4)  # noqa: PLR2004 - N, C, H, W
-
-
-def _shapes(tensors: Sequence[torch.Tensor]) -> str:
-    return " ".join("x".join(str(n) for n in tensor.shape) for tensor in tensors)
 
 
 class OnTorch:
@@ -511,7 +502,7 @@ class TorchSubject(OnTorch):
             "compile_mode": compile_mode(request.case)
             if self._tuned
             else Absent(reason="nothing is compiled in base"),
-            "input_shape": _shapes(self.inputs[0]),
+            "input_shape": _subject.shapes(self.inputs[0]),
             "device": torch.cuda.get_device_name(0) if self._cuda else "cpu",
         }
 

@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from dlbench.core import pip
 from dlbench.core.errors import (
-    DeviceOutOfMemoryError,
-    HostOutOfMemoryError,
     MissingDependencyError,
     UnsupportedError,
 )
@@ -40,8 +38,6 @@ INSTALL_CUDA = "pip install 'tensorflow[and-cuda]'"
 
 CPU_PRECISIONS = (Precision.FP32, Precision.BF16)
 CUDA_PRECISIONS = (Precision.FP32, Precision.TF32, Precision.BF16, Precision.FP16)
-
-SMALLER = "Use a smaller --batch-size."
 
 POLICIES = {
     Policy.BASE: "`tf.function` graphs of a Keras model; oneDNN as TensorFlow comes",
@@ -109,8 +105,7 @@ def translated(tf: Any, *, cuda: bool) -> Iterator[None]:  # noqa: ANN401 - the 
         lacking = ", ".join(dict.fromkeys(re.findall(r"(\w+) \(No registered", found)))
         raise UnsupportedError(f"XLA has no {lacking} for this device", "--policy base") from error
     except tf.errors.ResourceExhaustedError as error:
-        kind = DeviceOutOfMemoryError if cuda else HostOutOfMemoryError
-        raise kind(str(error).split("\n", 1)[0][:300], SMALLER) from error
+        raise _subject.out_of_memory(error, cuda=cuda) from error
 
 
 class TensorFlowSubject(_subject.Clockless):
@@ -156,7 +151,7 @@ class TensorFlowSubject(_subject.Clockless):
             "compute_dtype": _keras.compute_dtype(keras, self._model),
             "compiled": self._xla,
             "frozen_weights": self._frozen,
-            "input_shape": _keras.shapes(self.inputs[0]),
+            "input_shape": _subject.shapes(self.inputs[0]),
             "device": self._place,
             **prepared.facts,
         }
