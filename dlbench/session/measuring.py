@@ -35,7 +35,11 @@ from dlbench.session.workers import UTC_FORMAT
 from dlbench.telemetry.watch import Watch
 
 IDLE_S = 0.5
-"""How long devices are watched before the block begins."""
+"""How long devices are watched before the block begins: their baseline.
+
+Half of what ``dlbench monitor`` takes unless told otherwise: the program waits for it at every block. A
+counter's ticks are awaited beyond it, and the sampler reads power five times.
+"""
 
 
 class measure:  # noqa: N801 - it is used as a function is

@@ -31,9 +31,6 @@ from dlbench.store import journal, runs
 from dlbench.telemetry.host import core_s
 from dlbench.telemetry.watch import Watch
 
-IDLE_S = 1.0
-"""How long devices are watched before the program begins: their baseline, and their counters' ticks."""
-
 MOST_IDLE_S = 60.0
 
 SIGNAL_EXIT = 128
@@ -73,7 +70,7 @@ def monitor(
     level: TelemetryLevel,
     folder: Path | None,
     *,
-    idle_s: float = IDLE_S,
+    idle_s: float,
 ) -> Finished:
     """Run a program to its end, whatever that is.
 
