@@ -32,6 +32,7 @@ from dlbench.core.types import (
 from dlbench.measure.family import used_cpu_s
 from dlbench.session import monitor
 from dlbench.session.workers import UTC_FORMAT
+from dlbench.store import journal, runs
 from dlbench.telemetry.watch import Watch
 
 IDLE_S = 0.5
@@ -152,8 +153,11 @@ class measure:  # noqa: N801 - it is used as a function is
 
         Raises:
             StoreError: it cannot be written.
+            UsageError: the block has not ended.
         """
-        return monitor.sealed(self.run, Path(folder))
+        run = self.run
+        journal.check_writable(Path(folder), "save(FOLDER)")
+        return runs.seal(run, Path(folder))
 
 
 def chosen(ids: Sequence[str]) -> tuple[DeviceInfo, ...]:

@@ -127,7 +127,8 @@ def monitor(
     if folder is not None:
         # What was read is shown whatever became of the folder meanwhile.
         try:
-            path = sealed(run, folder)
+            journal.check_writable(folder)
+            path = runs.seal(run, folder)
         except StoreError as error:
             lost = error
     return Finished(run=run, path=path, exit_code=monitored.exit_code, lost=lost)
@@ -168,16 +169,6 @@ def document(
         results=(),
         monitored=(monitored,),
     )
-
-
-def sealed(run: Run, folder: Path) -> Path:
-    """Write a document into a folder.
-
-    Raises:
-        StoreError: it cannot be written.
-    """
-    journal.check_writable(folder)
-    return runs.seal(run, folder)
 
 
 class _Forwarding:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import dlbench
+from dlbench.core.errors import StoreError
 from dlbench.telemetry.watch import Watch, Watched
 
 SPIN = "import time\nwhile time.process_time() < 0.3: pass\nprint('done', flush=True)\ninput()"
@@ -53,3 +55,13 @@ def test_a_synchronisation_that_fails_ends_the_block_all_the_same(
     (found,) = m.run.monitored
     assert found.exit_code == 1
     assert [w.name for w in found.windows] == ["energy"]
+
+
+def test_a_folder_that_cannot_be_written_is_answered_with_what_python_says(tmp_path: Path) -> None:
+    """There is no command line, and so no option."""
+    with dlbench.measure(level="off") as m:
+        pass
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError) as caught:
+        m.save(tmp_path / "file" / "results")
+    assert caught.value.advice == "Choose another folder with save(FOLDER)."
