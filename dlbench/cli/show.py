@@ -170,6 +170,13 @@ def run_table(run: Run) -> None:
             _failure(result)
             _log(result, told)
     skips(run.plan.skips)
+    for case, search in zip(run.plan.cases, run.plan.searches, strict=False):
+        if search.capped:
+            out.print(
+                f"[yellow]batch auto[/]: {clean(case.label)}: throughput still grew at this batch, the "
+                "largest that is tried; --batch-size may name a larger one",
+                soft_wrap=True,
+            )
     moved = drift.of(run)
     if not isinstance(moved, Absent) and drift.drifted(moved):
         words = f"the machine itself changed during the run ({drift.words(moved)})"

@@ -30,7 +30,7 @@ MOST = 2**20
 """Far above every default. A search that pays up to here has not found its end, and says so."""
 
 LONGEST_STEP_S = 10.0
-"""Larger batches than take this long are not searched: a trial of them would take minutes."""
+"""Larger batches than take this long are not searched either: a trial of them would take minutes."""
 
 FINENESS = 8
 """The edge of memory is found to an eighth."""
@@ -132,6 +132,7 @@ class Ladder:
                 return gained
             gained, last = True, speed
             if up and size / speed > LONGEST_STEP_S:
+                self.capped = True
                 return gained
         return gained
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dlbench.cli import show
-from dlbench.core.types import CaseResult, Mode, OutcomeKind
+from dlbench.core.types import BatchSearch, CaseResult, Mode, OutcomeKind
 from tests import builders
 
 LOG = "".join(f"line {i} of [red]it[/]\x1b[2J\n" for i in range(40))
@@ -33,3 +33,16 @@ def test_what_is_no_failure_shows_no_log(capsys: pytest.CaptureFixture[str]) -> 
     """A framework that is missing, or a combination that nobody supports, has said it all."""
     show.run_table(builders.run([_failed(LOG, OutcomeKind.UNSUPPORTED)]))
     assert "line " not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("capped", [True, False])
+def test_a_batch_that_is_only_the_largest_tried_is_told_as_such(
+    capsys: pytest.CaptureFixture[str], capped: bool
+) -> None:
+    """With the case it is of, at the end of the run; one that memory bounds is what was asked for."""
+    run = builders.run([_failed("", OutcomeKind.TIMEOUT)])
+    (case,) = run.plan.cases
+    search = BatchSearch(case_id="before", batch_size=case.batch_size, probes=(), capped=capped)
+    show.run_table(replace(run, plan=replace(run.plan, searches=(search,))))
+    told = f"{case.label}: throughput still grew at this batch" in capsys.readouterr().out
+    assert told is capped

@@ -83,6 +83,13 @@ def test_the_search_goes_beyond_every_default_and_says_where_it_was_cut() -> Non
     assert not full.capped
 
 
+def test_a_search_that_ends_at_long_steps_says_that_it_was_cut() -> None:
+    """Steps of more than ten seconds are not tried, though they would pay and memory would do."""
+    ladder = batch_search.Ladder(measure=_machine(2**20, lambda n: n**0.5))
+    assert ladder.climb(64) == 128
+    assert ladder.capped
+
+
 @pytest.mark.parametrize(
     ("fits", "kind", "tried", "best"),
     [
