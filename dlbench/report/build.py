@@ -115,24 +115,22 @@ def _headline(content: Content) -> str:
             f"{c.n_measured:,} results of {units.counted(c.n_machines, 'machine')}, medians by case"
         )
     if content.compared:
-        return _compared(content, _subject(content))
+        return _compared(content)
     if content.contested:
         return f"No verdict on {pair_of(content.contested[0].contest)}"
     measured = sum(row.n_trials > 0 for row in content.rows)
     return f"{units.counted(measured, 'case')} measured" if measured else "Nothing was measured"
 
 
-def _subject(content: Content) -> Sequence[Compared]:
-    """What a headline is about: machines where there are several, else frameworks, else the rest."""
+def _compared(content: Content) -> str:
+    """Of machines where there are several, else of frameworks, else of the rest."""
     across = [f for f in content.compared if content.crosses_runs(f)]
     frameworks = [f for f in content.compared if f.comparison.varied == "framework"]
-    return across or frameworks or content.compared
-
-
-def _compared(content: Content, compared: Sequence[Compared]) -> str:
+    compared = across or frameworks or content.compared
     if len(compared) == 1:
         return sentence(compared[0].comparison).rpartition(" (")[0]
-    return _winners(content, compared) or f"No clear winner in {len(compared)} comparisons"
+    of = " across documents" if across else " of frameworks" if frameworks else ""
+    return _winners(content, compared) or f"No clear winner in {len(compared)} comparisons{of}"
 
 
 CLEAR = ("faster", "slower")
@@ -197,7 +195,7 @@ def _winners(content: Content, compared: Sequence[Compared]) -> str:
     more = sum(len(won) for won in list(wins.values())[MOST_WINNERS:])
     below = f"; {units.counted(more, 'more task')} below" if more else ""
     undecided = len(tasks) - sum(len(won) for won in wins.values())
-    rest = f"; {undecided} of {len(tasks)} undecided" if undecided else ""
+    rest = f"; {undecided} of {units.counted(len(tasks), 'task')} undecided" if undecided else ""
     return "; ".join(parts) + below + rest if wins else ""
 
 

@@ -296,7 +296,27 @@ def test_sessions_of_one_machine_that_contradict_each_other_leave_a_task_undecid
     agreed = build.headline(replace(found, compared=(first, first)))
     assert agreed == "TensorFlow is faster for resnet50 inference"
     contrary = build.headline(replace(found, compared=(first, again)))
-    assert contrary == "No clear winner in 2 comparisons"
+    assert contrary == "No clear winner in 2 comparisons of frameworks"
+
+
+def test_a_headline_says_what_it_counts() -> None:
+    """Of the list below it, which has every comparison, only those of frameworks; and tasks."""
+    found = content.of([RUN])
+    unclear = [
+        replace(f, comparison=replace(f.comparison, verdict="cannot tell")) for f in found.compared
+    ]
+    frameworks = [f for f in unclear if f.comparison.varied == "framework"]
+    others = [f for f in unclear if f.comparison.varied != "framework"]
+    assert len(frameworks) == 2
+    assert others
+    none = build.headline(replace(found, compared=tuple(unclear)))
+    assert none == "No clear winner in 2 comparisons of frameworks"
+    rest = build.headline(replace(found, compared=(others[0], others[0])))
+    assert rest == "No clear winner in 2 comparisons"
+    won = [f for f in found.compared if f.comparison.varied == "framework"][:1]
+    other = [f for f in frameworks if f.comparison.what != won[0].comparison.what]
+    half = build.headline(replace(found, compared=(*won, *other)))
+    assert half.endswith("; 1 of 2 tasks undecided")
 
 
 def test_a_name_without_end_does_not_fill_the_first_screen() -> None:
