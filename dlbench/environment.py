@@ -21,11 +21,9 @@ import dlbench
 from dlbench import cloud
 from dlbench.cloud import text_of
 from dlbench.core import pip, registry
-from dlbench.core.types import Absent, DeviceInfo, Environment
+from dlbench.core.types import Absent, DeviceInfo, Environment, Fact
 from dlbench.core.units import MIB
 from dlbench.measure import sampler
-
-Fact = str | int | float | bool | Absent
 
 SLUG_WORDS = {
     "amd",

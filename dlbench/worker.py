@@ -41,6 +41,7 @@ from dlbench.core.types import (
     Case,
     Check,
     DeviceInfo,
+    Fact,
     Outcome,
     OutcomeKind,
     PeakMemory,
@@ -54,7 +55,6 @@ from dlbench.measure import conditions, energy, evidence, gate, loadgen, sampler
 
 Emit = Callable[[dict[str, Any]], None]
 
-Fact = str | int | float | bool | Absent
 Done = TypeVar("Done")
 
 PR_SET_PDEATHSIG = 1

@@ -16,6 +16,7 @@ from dlbench.core.types import (
     Absent,
     DeviceInfo,
     Estimated,
+    Fact,
     Interval,
     Measured,
     Metric,
@@ -99,9 +100,7 @@ def of_device(
 
 def as_trial(monitored: Monitored, part: MonitoredDevice) -> Trial:
     """One device's part in the form that telemetry is computed from: one window, one sample."""
-    subject: dict[str, str | int | float | bool | Absent] = (
-        {} if part.lost is None else {telemetry.SAMPLER_FACT: part.lost}
-    )
+    subject: dict[str, Fact] = {} if part.lost is None else {telemetry.SAMPLER_FACT: part.lost}
     return Trial(
         case_id="",
         round=0,

@@ -12,6 +12,7 @@ from dlbench.core.types import (
     Absent,
     Case,
     DeviceInfo,
+    Fact,
     Mode,
     PeakMemory,
     Policy,
@@ -73,7 +74,7 @@ class Subject(Protocol):
         ...
 
     @property
-    def info(self) -> Mapping[str, str | int | float | bool | Absent]:
+    def info(self) -> Mapping[str, Fact]:
         """Facts of the subject as built: ``parameters`` (trainable), ``threads``, dtypes, ..."""
         ...
 

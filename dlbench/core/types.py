@@ -68,6 +68,9 @@ class Absent:
 
 Metric = Measured | Estimated | Absent
 
+Fact = str | int | float | bool | Absent
+"""What is told of a machine, a model or a run; fields spell it out, for docs/schema.md to read."""
+
 Known = TypeVar("Known")
 
 

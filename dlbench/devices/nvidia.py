@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dlbench.core.reasons import Reason
-from dlbench.core.types import Absent, DeviceInfo, Precision
+from dlbench.core.types import Absent, DeviceInfo, Fact, Precision
 from dlbench.core.units import MIB
 from dlbench.devices import _nvml, _nvml_meters
 from dlbench.devices._cuda_visible import Candidate, visible
@@ -182,7 +182,7 @@ def _peak_flops(board: Gpu, major: int) -> dict[str, float]:
     return peaks
 
 
-def _facts(gpu: Gpu) -> dict[str, str | int | float | bool | Absent]:
+def _facts(gpu: Gpu) -> dict[str, Fact]:
     """What else can change a result; each entry may be unknown."""
     ask = gpu.board.ask
     return {

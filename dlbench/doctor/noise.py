@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from dlbench import environment
-from dlbench.core.types import Absent, DeviceInfo
+from dlbench.core.types import Absent, DeviceInfo, Fact
 from dlbench.devices import nvidia
 from dlbench.doctor.finding import Finding, Status
 from dlbench.measure import conditions
 
-Facts = Mapping[str, str | int | float | bool | Absent]
+Facts = Mapping[str, Fact]
 
 GpuProcesses = Sequence[nvidia.GpuProcess] | Absent
 

@@ -17,7 +17,7 @@ from typing import Any
 from dlbench.core import onnx_weights
 from dlbench.core.errors import ModelError, UnsupportedError
 from dlbench.core.protocols import SubjectRequest
-from dlbench.core.types import Absent, Precision
+from dlbench.core.types import Absent, Fact, Precision
 from dlbench.core.units import MIB
 from dlbench.frameworks import _own
 
@@ -128,15 +128,13 @@ def _words(sample: Sequence[int | None]) -> str:
 # --- counting -------------------------------------------------------------------------------
 
 
-def facts(
-    request: SubjectRequest, declared: Sequence[Declared], path: Path
-) -> dict[str, _own.Fact]:
+def facts(request: SubjectRequest, declared: Sequence[Declared], path: Path) -> dict[str, Fact]:
     """What the file holds and takes: ``parameters``, ``flops_per_sample``.
 
     Raises:
         UnsupportedError: its weights or its products are not in the precision that was asked for.
     """
-    size: dict[str, _own.Fact] = {"model_file_mib": path.stat().st_size / MIB}
+    size: dict[str, Fact] = {"model_file_mib": path.stat().st_size / MIB}
     try:
         import onnx
     except ImportError:

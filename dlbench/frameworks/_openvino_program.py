@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from dlbench.core.errors import UnsupportedError
 from dlbench.core.protocols import SubjectRequest
-from dlbench.core.types import Absent, Precision
+from dlbench.core.types import Absent, Fact, Precision
 from dlbench.frameworks import onnxruntime, pytorch
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from dlbench.frameworks._own import Fact
 
     Array = np.ndarray[Any, Any]
     Facts = dict[str, Fact]

@@ -10,14 +10,12 @@ from typing import Any
 
 from dlbench.core.errors import ModelError, SubjectError
 from dlbench.core.protocols import SubjectRequest
-from dlbench.core.types import Absent
+from dlbench.core.types import Fact
 
 LOG = "The traceback is in the trial's log."
 
 CHECKED_SAMPLES = 2
 """The forward pass that looks at shapes before anything is timed; two tell a batch from a one."""
-
-Fact = str | int | float | bool | Absent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

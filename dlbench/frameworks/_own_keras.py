@@ -9,7 +9,7 @@ import numpy as np
 
 from dlbench.core.errors import UnsupportedError
 from dlbench.core.protocols import SubjectRequest
-from dlbench.core.types import Absent, Mode
+from dlbench.core.types import Absent, Fact, Mode
 from dlbench.frameworks import _keras_flops, _own, _seeded
 
 LAYERS = "products and convolutions of Keras's own layers"
@@ -41,7 +41,7 @@ def prepare(keras: Any, request: SubjectRequest) -> _own.Prepared:  # noqa: ANN4
     _own.check_output(request, first.shape, n_samples)
     _check_precision(request, _keras.compute_dtype(keras, model), asked)
     per_sample = flops / n_samples if isinstance(flops, float) else flops
-    facts: dict[str, _own.Fact] = {"flops_per_sample": per_sample, "flops_counted_by": counter}
+    facts: dict[str, Fact] = {"flops_per_sample": per_sample, "flops_counted_by": counter}
     facts["several_outputs"] = first is not output
     if first is not output or _lacks_training(keras, model):
         model = _first_only(keras, model)

@@ -10,7 +10,7 @@ from typing import Any
 
 from dlbench.core.errors import ModelError
 from dlbench.core.protocols import SubjectRequest
-from dlbench.core.types import Absent, Mode
+from dlbench.core.types import Absent, Fact, Mode
 from dlbench.frameworks import _own, _seeded
 
 COUNTER = "PyTorch's FlopCounterMode: products, convolutions and attention"
@@ -43,7 +43,7 @@ def prepare(torch: Any, request: SubjectRequest, device: Any = None) -> _own.Pre
     if several:
         model = _first_only(torch, model)
     per_sample = flops if isinstance(flops, Absent) else flops / n_samples
-    facts: dict[str, _own.Fact] = {"flops_per_sample": per_sample, "flops_counted_by": COUNTER}
+    facts: dict[str, Fact] = {"flops_per_sample": per_sample, "flops_counted_by": COUNTER}
     facts["several_outputs"] = several
     if request.case.mode is not Mode.TRAINING:
         return _own.Prepared(model=model, loss=None, spec=request.spec, facts=facts)

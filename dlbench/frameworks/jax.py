@@ -22,7 +22,7 @@ from dlbench.core.errors import (
     UnsupportedError,
 )
 from dlbench.core.protocols import Capability, SubjectRequest
-from dlbench.core.types import Absent, Case, DataMode, Mode, PeakMemory, Policy, Precision
+from dlbench.core.types import Absent, Case, DataMode, Fact, Mode, PeakMemory, Policy, Precision
 from dlbench.core.units import MIB
 from dlbench.frameworks import _subject
 
@@ -166,7 +166,7 @@ class JaxSubject(_subject.Clockless):
             self._optimizer_state = self._on_device(self._optimizer.variables)
             self._run_step = jax.jit(self._train, donate_argnums=(0, 1, 2))
         self._last: list[Any] = []
-        self._told: dict[str, str | int | float | bool | Absent] = {
+        self._told: dict[str, Fact] = {
             "parameters": _keras.n_parameters(self._model),
             "threads": request.threads,
             "framework_version": jax.__version__,
@@ -182,7 +182,7 @@ class JaxSubject(_subject.Clockless):
         }
 
     @property
-    def info(self) -> dict[str, str | int | float | bool | Absent]:
+    def info(self) -> dict[str, Fact]:
         """Facts; what products are computed in, as JAX tells it now."""
         found = str(self._jax.config.jax_default_matmul_precision)
         tf32 = found == MATMUL_PRECISIONS[Precision.TF32]

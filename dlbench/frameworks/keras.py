@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dlbench.core import pip
 from dlbench.core.errors import MissingDependencyError, UnsupportedError
 from dlbench.core.protocols import Capability, SubjectRequest
-from dlbench.core.types import Absent, DataMode, Mode, Policy
+from dlbench.core.types import Absent, DataMode, Fact, Mode, Policy
 from dlbench.frameworks import _subject, pytorch
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class KerasSubject(pytorch.OnTorch):
         self._trained = self._model.trainable_variables
         if self._cuda:
             torch.cuda.reset_peak_memory_stats()
-        self._told: dict[str, str | int | float | bool | Absent] = {
+        self._told: dict[str, Fact] = {
             "parameters": _keras.n_parameters(self._model),
             "threads": torch.get_num_threads(),
             "framework_version": keras.__version__,
@@ -126,7 +126,7 @@ class KerasSubject(pytorch.OnTorch):
         }
 
     @property
-    def info(self) -> dict[str, str | int | float | bool | Absent]:
+    def info(self) -> dict[str, Fact]:
         """Facts; whether TF32 is on, as PyTorch tells it now."""
         return {**self._told, "tf32": pytorch.tf32(self._torch)}
 

@@ -22,13 +22,11 @@ from dlbench.core.errors import (
     UnsupportedError,
 )
 from dlbench.core.protocols import Capability, SubjectRequest
-from dlbench.core.types import Absent, DataMode, Mode, Policy, Precision
+from dlbench.core.types import Absent, DataMode, Fact, Mode, Policy, Precision
 from dlbench.frameworks import _subject, pytorch
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from dlbench.frameworks._own import Fact
 
     Facts = dict[str, Fact]
 
@@ -178,7 +176,7 @@ class OnnxSubject(_subject.Runtime):
         if case.data_mode is DataMode.PIPELINE:
             self.inputs.append(self.inputs[0])
             self._bindings.append(self._bindings[0])
-        self.info: dict[str, str | int | float | bool | Absent] = {
+        self.info: dict[str, Fact] = {
             "threads": request.threads,
             "framework_version": ort.__version__,
             "parameter_dtype": "int8" if case.precision is Precision.INT8 else "float32",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from dlbench.core import pip
 from dlbench.core.errors import MissingDependencyError
 from dlbench.core.protocols import Capability, SubjectRequest
-from dlbench.core.types import Absent, DataMode, Mode, Policy, Precision
+from dlbench.core.types import Absent, DataMode, Fact, Mode, Policy, Precision
 from dlbench.frameworks import _openvino_program, _subject
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class OpenVinoSubject(_subject.Runtime):
         if case.data_mode is DataMode.PIPELINE:
             self.inputs.append(self.inputs[0])
             self._kept.append(self._kept[0])
-        self.info: dict[str, str | int | float | bool | Absent] = {
+        self.info: dict[str, Fact] = {
             "threads": program.compiled.get_property("INFERENCE_NUM_THREADS"),
             "framework_version": importlib.metadata.version("openvino"),
             "parameter_dtype": "int8" if case.precision is Precision.INT8 else "float32",

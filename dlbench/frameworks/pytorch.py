@@ -21,7 +21,7 @@ from dlbench.core.errors import (
     UnsupportedError,
 )
 from dlbench.core.protocols import Capability, SubjectRequest
-from dlbench.core.types import Absent, Case, DataMode, Mode, PeakMemory, Policy, Precision
+from dlbench.core.types import Absent, Case, DataMode, Fact, Mode, PeakMemory, Policy, Precision
 from dlbench.core.units import MIB
 from dlbench.frameworks import _subject
 
@@ -339,7 +339,7 @@ class TorchSubject(OnTorch):
         self._graphs_before = _n_graphs(torch) if self._tuned else 0
 
     @property
-    def info(self) -> dict[str, str | int | float | bool | Absent]:
+    def info(self) -> dict[str, Fact]:
         """Facts; which graphs the compiler made is known once the first call is over.
 
         It passes over a model that is one recurrent layer after another, without a word.
@@ -487,7 +487,7 @@ class TorchSubject(OnTorch):
         # fp16 gradients underflow without it; for all else it is a no-op that is left out.
         self._scaler = torch.amp.GradScaler("cuda") if precision is Precision.FP16 else None
 
-    def _facts(self, request: SubjectRequest) -> dict[str, str | int | float | bool | Absent]:
+    def _facts(self, request: SubjectRequest) -> dict[str, Fact]:
         torch = self._torch
         parameters = list(self.model.parameters())
         held = max(parameters, key=lambda p: p.numel()).dtype if parameters else torch.float32

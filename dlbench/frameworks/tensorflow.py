@@ -23,7 +23,7 @@ from dlbench.core.errors import (
     UnsupportedError,
 )
 from dlbench.core.protocols import Capability, SubjectRequest
-from dlbench.core.types import Absent, DataMode, Mode, PeakMemory, Policy, Precision
+from dlbench.core.types import Absent, DataMode, Fact, Mode, PeakMemory, Policy, Precision
 from dlbench.core.units import MIB
 from dlbench.frameworks import _subject
 
@@ -142,7 +142,7 @@ class TensorFlowSubject(_subject.Clockless):
                 self._needs_sums = settings["name"] == "adam" or "clip_norm" in settings
                 self._run_step = self._compiled(self._train)
         self._last: object = None
-        self._told: dict[str, str | int | float | bool | Absent] = {
+        self._told: dict[str, Fact] = {
             "parameters": _keras.n_parameters(self._model),
             "threads": tf.config.threading.get_intra_op_parallelism_threads(),
             "framework_version": tf.__version__,
@@ -157,7 +157,7 @@ class TensorFlowSubject(_subject.Clockless):
         }
 
     @property
-    def info(self) -> dict[str, str | int | float | bool | Absent]:
+    def info(self) -> dict[str, Fact]:
         """Facts; whether TF32 is on, as TensorFlow tells it now."""
         tf32 = self._tf.config.experimental.tensor_float_32_execution_enabled()
         return {**self._told, "tf32": tf32}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dlbench.core.protocols import Subject
-from dlbench.core.types import Absent, Case, DataMode, DeviceInfo, Mode, Value, WorkloadInfo
+from dlbench.core.types import Absent, Case, DataMode, DeviceInfo, Fact, Mode, Value, WorkloadInfo
 from dlbench.measure.sampler import Progress, Samples
 from dlbench.workloads import Reference
 
@@ -58,7 +58,7 @@ class Evidence:
     """
 
     stated: Stated
-    facts: Mapping[str, str | int | float | bool | Absent]
+    facts: Mapping[str, Fact]
     values: tuple[Value, ...]
     places: frozenset[str]
     timed: int

@@ -23,12 +23,12 @@ from dlbench.core import drift
 from dlbench.core.errors import DocumentError, GateError, InterruptedSearchError, UsageError
 from dlbench.core.types import (
     DAMAGE,
-    Absent,
     BatchProbe,
     Case,
     CaseResult,
     DeviceInfo,
     Environment,
+    Fact,
     OutcomeKind,
     Plan,
     Run,
@@ -51,9 +51,6 @@ __all__ = [
     "run_plan",
     "search_batches",
 ]
-
-
-Note = str | int | float | bool | Absent
 
 
 class Observer(Protocol):
@@ -108,7 +105,7 @@ class _Before:
     """What the journal of a resumed session already holds; of a new one nothing."""
 
     trials: tuple[Trial, ...] = ()
-    notes: dict[str, Note] = field(default_factory=dict)
+    notes: dict[str, Fact] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
 
@@ -249,7 +246,7 @@ def _before(
     fresh = [remark for remark in remarks if remark not in contents.notes]
     for name, value in fresh:
         book.append_note(name, value)
-    told: dict[str, Note] = {}
+    told: dict[str, Fact] = {}
     for name, value in (*contents.notes, *fresh):
         told[name] = f"{told[name]}; {value}" if name in told else value
     return _Before(
@@ -320,7 +317,7 @@ def _conduct(
     return Finished(run=run, path=path, interrupted=False)
 
 
-def _overhead(plan: Plan, devices: Sequence[DeviceInfo]) -> dict[str, Note]:
+def _overhead(plan: Plan, devices: Sequence[DeviceInfo]) -> dict[str, Fact]:
     """What the sampler costs here, on the first device that is measured."""
     used = {case.device for case in plan.cases}
     device = next((d for d in devices if d.id in used), None)
@@ -343,7 +340,7 @@ class _Session:
     lost: set[str] = field(default_factory=set)
     elapsed_s: float = 0.0
     spans_s: dict[str, float] = field(default_factory=dict)
-    notes: dict[str, Note] = field(default_factory=dict)
+    notes: dict[str, Fact] = field(default_factory=dict)
 
     def measure(self, stop: StopSignal) -> None:
         """Run trials until the schedule has no more, or a stop was asked for."""

@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping
 
 from dlbench.core.reasons import Reason
-from dlbench.core.types import Absent, DeviceInfo, TelemetryLevel
+from dlbench.core.types import Absent, DeviceInfo, Fact, TelemetryLevel
 from dlbench.telemetry.host import core_s
 from dlbench.telemetry.sampler import Sampler
 
@@ -37,7 +37,7 @@ STEP_BYTES = 1 << 20
 LEAST_STEPS = 100
 """Fewer steps have no 99th percentile."""
 
-Notes = dict[str, str | int | float | bool | Absent]
+Notes = dict[str, Fact]
 
 
 def measure(device: DeviceInfo, level: TelemetryLevel | None) -> Notes:
