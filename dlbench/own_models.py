@@ -47,6 +47,8 @@ OPTIMIZER = {
 """Small steps of Adam lower the loss of nearly any model; what they cost does not depend on them."""
 
 BATCH = {"cpu": 8, "nvidia": 32}
+"""Unless --batch-size says otherwise; also of a need that gives a model by its size alone."""
+
 ONNX_BATCH = {"cpu": 1}
 """A batch of one fits every ONNX file: the parent does not read whether its batch is fixed."""
 

@@ -11,12 +11,10 @@ framework does to itself (crash, hang, leak) ends with it.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import faulthandler
 import json
 import math
 import os
-import signal
 import statistics
 import sys
 import tempfile
@@ -51,14 +49,11 @@ from dlbench.core.types import (
     Trial,
     Window,
 )
-from dlbench.measure import conditions, energy, evidence, gate, loadgen, sampler, server
+from dlbench.measure import conditions, energy, evidence, family, gate, loadgen, sampler, server
 
 Emit = Callable[[dict[str, Any]], None]
 
 Done = TypeVar("Done")
-
-PR_SET_PDEATHSIG = 1
-"""linux/prctl.h: the signal this process gets when its parent dies."""
 
 BAD_INPUT_EXIT = 3
 """The request could not be understood: a bug in dlbench, not in the subject."""
@@ -67,7 +62,8 @@ BAD_INPUT_EXIT = 3
 def main() -> None:
     """Read the request from stdin, run it, and write events to the descriptor in argv."""
     request = from_plain(TrialRequest, json.load(sys.stdin))
-    _die_with(request.parent_pid)
+    if not family.die_with(request.parent_pid):
+        os._exit(BAD_INPUT_EXIT)
     faulthandler.enable()
     descriptor = int(sys.argv[sys.argv.index("--events") + 1])
     measured = os.getpid()
@@ -84,14 +80,6 @@ def main() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
-
-
-def _die_with(parent_pid: int) -> None:
-    """Die when the parent does, even by SIGKILL; at once if it is dead already."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent_pid:
-        os._exit(BAD_INPUT_EXIT)
 
 
 def run_trial(request: TrialRequest, emit: Emit) -> Trial:

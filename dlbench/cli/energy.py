@@ -15,8 +15,6 @@ from dlbench.core.errors import UsageError
 if TYPE_CHECKING:
     from dlbench.core.footprint import Bounds
 
-G_PER_KG = 1000.0
-
 
 def energy(  # noqa: PLR0913, PLR0917 - a command line is its options
     files: Annotated[list[Path], typer.Argument(help="Result documents, or folders of them.")],
@@ -63,7 +61,7 @@ def energy(  # noqa: PLR0913, PLR0917 - a command line is its options
 
 
 def _embodied(kg: float | None, hours: float | None) -> Bounds | None:
-    from dlbench.core.footprint import Bounds
+    from dlbench.core.footprint import G_PER_KG, Bounds
 
     if kg is None and hours is None:
         return None

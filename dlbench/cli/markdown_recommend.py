@@ -9,11 +9,11 @@ from dlbench.analysis.recommend import words
 from dlbench.cli import show_recommend
 from dlbench.cli.show_recommend import RANGES
 from dlbench.core import units
-from dlbench.core.footprint import J_PER_KWH
+from dlbench.core.footprint import J_PER_KWH, S_PER_H
 from dlbench.core.recommendation import Candidate, Constraint, Recommendation, Rejection
 from dlbench.core.types import Absent, Metric
 
-S_PER_MIN, S_PER_H = 60.0, 3600.0
+S_PER_MIN = 60.0
 
 HOURS_FROM_S = 2 * S_PER_H
 """A pick that takes as long has its times in hours, else all are in minutes."""

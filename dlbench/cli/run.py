@@ -364,11 +364,9 @@ def resume_session(journal_or_last: str, settings: Settings, progress: Progress)
     from dlbench import environment as environments
     from dlbench import session
     from dlbench.core import registry
-    from dlbench.store import journal, runs
+    from dlbench.store import journal
 
-    path = (
-        runs.latest_journal(settings.folder) if journal_or_last == "last" else Path(journal_or_last)
-    )
+    path = _journal(journal_or_last, settings.folder)
     plan = journal.read_journal(path).header.plan
     devices, _ = parsing.find_devices(fake=any(c.device == registry.FAKE for c in plan.cases))
     environment = environments.gather(*parsing.used(plan, devices))

@@ -15,6 +15,7 @@ from dlbench.core.types import Absent, Estimated, Interval, Measured, Metric, al
 
 J_PER_KWH = 3.6e6
 S_PER_H = 3600.0
+G_PER_KG = 1000.0
 
 PER_SAMPLES = 1_000_000
 """One sample's grams and dollars have too many zeros to read, and a thousand's still have."""

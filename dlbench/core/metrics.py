@@ -395,7 +395,7 @@ TOO_UNCERTAIN = Absent(
 def host_energy_j_per_sample(result: CaseResult, run: Run) -> Metric:
     """Joules of the host's processors a sample while another device works: beside its, never added."""
     if run.plan.telemetry is TelemetryLevel.OFF:
-        return TELEMETRY_OFF
+        return telemetry.OFF
     if result.case.device == "cpu":
         return Absent(reason="the host's processors are the device itself")
     triples = all_known(telemetry.host_energy_j_per_sample(trial) for trial in result.measured)
@@ -462,11 +462,6 @@ def _doubt(result: CaseResult, found: Sequence[TrialEnergy]) -> str:
     return ""
 
 
-TELEMETRY_OFF = Absent(
-    reason="telemetry was switched off", remedy="--telemetry basic", code=Reason.TELEMETRY_OFF
-)
-
-
 # --- what else was read beside --------------------------------------------------------------
 
 
@@ -475,7 +470,7 @@ def _each(
 ) -> list[Found] | Absent:
     """What was read in each trial; Absent if one of them was not watched."""
     if run.plan.telemetry is TelemetryLevel.OFF:
-        return TELEMETRY_OFF
+        return telemetry.OFF
     return all_known(of(trial) for trial in result.measured)
 
 

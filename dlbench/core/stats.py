@@ -24,6 +24,9 @@ from dlbench.core.types import Absent, Interval, Value
 LEVEL = 0.95
 """Confidence that every interval has over all looks together."""
 
+NORMAL_90 = 1.6448536269514722
+"""Standard normal deviate that 5 % lie above, and as many below its opposite."""
+
 EXACT_FROM_TRIALS = 8
 """With 8 pairs the widest Walsh interval has 99.2 %: just what six looks at 95 % have to pay."""
 

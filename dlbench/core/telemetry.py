@@ -20,6 +20,10 @@ from dlbench.core.stats import LEVEL
 from dlbench.core.trial_energy import COUNTER, TrialEnergy
 from dlbench.core.types import Absent, Estimated, Interval, Measured, Metric, Track, Trial
 
+OFF = Absent(
+    reason="telemetry was switched off", remedy="--telemetry basic", code=Reason.TELEMETRY_OFF
+)
+
 HOST_ENERGY = "host_rapl"
 """Sources of the processors' energy beside another device's, a package each."""
 

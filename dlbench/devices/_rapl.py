@@ -14,9 +14,6 @@ from dlbench.core.types import Absent, Reading
 POWERCAP_VARIABLE = "DLBENCH_POWERCAP_ROOT"
 """Another folder than /sys/class/powercap, for tests."""
 
-BESIDE = "host_rapl"
-"""How sources are called that are read beside another device, which is the one that is measured."""
-
 MOST_PACKAGE_W = 2000.0
 """No package draws more: a counter that would have needed more did not wrap, it was reset."""
 

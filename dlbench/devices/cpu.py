@@ -7,8 +7,9 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
+from dlbench.core.telemetry import HOST_ENERGY
 from dlbench.core.types import Absent, DeviceInfo, Precision
-from dlbench.devices._rapl import BESIDE, RaplMeter, powercap_root
+from dlbench.devices._rapl import RaplMeter, powercap_root
 from dlbench.devices._thermal import ThermalMeter, cpus_root
 
 CLOCK_BOUND_HZ = 6.5e9
@@ -95,7 +96,7 @@ def energy_meters(device: DeviceInfo) -> tuple[RaplMeter, ...]:  # noqa: ARG001
 
 def meters_beside() -> tuple[RaplMeter, ...]:
     """The packages' energy while another device works, by names of which no device's is made."""
-    return (RaplMeter(powercap_root(), prefix=BESIDE),)
+    return (RaplMeter(powercap_root(), prefix=HOST_ENERGY),)
 
 
 def memory_held_mib(device: DeviceInfo, pid: int) -> float | Absent:  # noqa: ARG001

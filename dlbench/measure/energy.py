@@ -18,10 +18,9 @@ from dataclasses import dataclass, field
 from dlbench.core import energy, registry
 from dlbench.core.protocols import Device, Meter
 from dlbench.core.reasons import Reason
+from dlbench.core.tracks import POWER
 from dlbench.core.trial_energy import COUNTER
 from dlbench.core.types import Absent, DeviceInfo, Profile, Reading, Value, Window
-
-POWER = "power_w"
 
 POLL_S = 1e-3
 """Between two polls of a counter: a tick is known to within half of that and the call's length."""

@@ -9,13 +9,10 @@ from typing import Any
 from markupsafe import Markup
 
 from dlbench.core import units
-from dlbench.core.footprint import J_PER_KWH
+from dlbench.core.footprint import G_PER_KG, J_PER_KWH, S_PER_H
 from dlbench.core.recommendation import Candidate, Recommendation
 from dlbench.core.types import Absent, Metric
 from dlbench.report.render import metric_cell
-
-S_PER_H = 3600.0
-G_PER_KG = 1000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

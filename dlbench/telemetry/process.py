@@ -15,11 +15,9 @@ quarter slower.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import select
-import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -31,12 +29,9 @@ from dlbench.core.protocols import Meter
 from dlbench.core.reasons import Reason
 from dlbench.core.trial_energy import COUNTER
 from dlbench.core.types import Absent, DeviceInfo, Reading
-from dlbench.measure.family import Family
+from dlbench.measure.family import Family, die_with
 from dlbench.measure.schedule import POWER_EVERY_S, SAMPLE_EVERY_S, due_s
 from dlbench.telemetry.host import CgroupMeter, HostMeter
-
-PR_SET_PDEATHSIG = 1
-"""linux/prctl.h: the signal this process gets when its parent dies."""
 
 MILLI = 3
 MICRO = 6
@@ -46,9 +41,7 @@ MICRO = 6
 def main() -> None:
     """Sample until stdin ends."""
     request = json.loads(sys.stdin.readline())
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != request["parent_pid"]:
+    if not die_with(request["parent_pid"]):
         return
     book = Book(sys.stdout)
     slow, fast = _meters(request, book)

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from typing import IO, Any
 
 from dlbench.core.reasons import Reason
+from dlbench.core.telemetry import OFF
 from dlbench.core.types import Absent, Column, DeviceInfo, TelemetryLevel, Track
 
 STOP_S = 5.0
@@ -26,10 +27,6 @@ One on a busy machine may take seconds to leave, and would take the reasons of i
 
 MOST_BYTES = 64 * 1024 * 1024
 """A day of readings; more is not ours."""
-
-OFF = Absent(
-    reason="telemetry was switched off", remedy="--telemetry basic", code=Reason.TELEMETRY_OFF
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dlbench.core.telemetry import is_beside
+from dlbench.core.telemetry import OFF, is_beside
 from dlbench.core.types import (
     DeviceInfo,
     MonitoredDevice,
@@ -16,7 +16,7 @@ from dlbench.core.types import (
     Window,
 )
 from dlbench.measure import energy
-from dlbench.telemetry.sampler import OFF, Recording, Sampler
+from dlbench.telemetry.sampler import Recording, Sampler
 
 READY_S = 5.0
 """Samplers that have read nothing after this long are not waited for."""

@@ -19,10 +19,9 @@ from dlbench.analysis.predict.leave_out import (
 )
 from dlbench.analysis.predict.predictor import Forecast
 from dlbench.analysis.predict.types import Workload
+from dlbench.core.stats import NORMAL_90
 
 LEVEL = 0.90
-NORMAL_90 = 1.6448536269514722
-"""Two-sided 90 % of a normal distribution."""
 SHRINKAGE = 30.0
 NARROWEST, WIDEST = 0.25, 3.0
 MODEL_FOLDS, SOURCE_FOLDS, FAMILY_FOLDS = 6, 5, 4

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dlbench.analysis.predict.estimate import GAIN_EXPONENT, SD_OF_POLICY
-from dlbench.analysis.recommend import assumptions, roofline, simulate
+from dlbench.analysis.recommend import assumptions, roofline
 from dlbench.analysis.recommend.assumptions import Range
 from dlbench.analysis.recommend.job import Job
 from dlbench.analysis.recommend.measured import (
@@ -38,6 +38,7 @@ from dlbench.core.recommendation import (
     Refusal,
     Step,
 )
+from dlbench.core.stats import NORMAL_90
 from dlbench.core.types import (
     Absent,
     Estimated,
@@ -390,7 +391,7 @@ def _carried(
     peaks = [device.peak_tflops.get(need.precision, 0.0) for device in (here, there)]
     kept = (min(peaks) / max(peaks)) ** GAIN_EXPONENT if min(peaks) > 0 else 0.0
     strange = here.compute_capability != there.compute_capability
-    spread = math.exp(simulate.Z_90 * SD_OF_POLICY) if strange else 1.0
+    spread = math.exp(NORMAL_90 * SD_OF_POLICY) if strange else 1.0
     low = mid = LARGEST_GAIN ** (kept - 1)
     if plain:
         base = agreed(nearest(plain, alike.middle.case.batch_size)).middle

@@ -7,14 +7,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dlbench import workloads
+from dlbench import own_models, workloads
 from dlbench.core.errors import UsageError
 from dlbench.core.recommendation import Constraint, Need, Refusal, Step
 from dlbench.core.types import TRAINING_FLOPS_FACTOR, Absent, Mode, Run, Task, WorkloadInfo
 from dlbench.core.units import MIB, compact
-
-DEFAULT_BATCH = {"cpu": 8, "nvidia": 32}
-"""For a model that is given by its size alone."""
 
 OPTIMIZER_BYTES = {"sgd": 4.0, "adam": 8.0}
 """State a parameter: a momentum, or two moments, in fp32."""
@@ -153,7 +150,7 @@ Facts = tuple[
 def _facts(need: Need, runs: Sequence[Run]) -> Facts:
     own = (need.parameters, need.flops_per_sample)
     if not need.workload:
-        return own, "adam", DEFAULT_BATCH, None, "the need"
+        return own, "adam", own_models.BATCH, None, "the need"
     folder = workloads.folders().get(need.workload)
     if folder is not None:
         return _of_folder(need, workloads.read(folder))
@@ -236,7 +233,7 @@ def _measured_batches(need: Need, runs: Sequence[Run]) -> dict[str, int]:
         for result in run.results
         if (result.case.workload, result.case.mode) == (need.workload, need.mode)
     ]
-    return {kind: max(sizes) for kind in DEFAULT_BATCH} if sizes else DEFAULT_BATCH
+    return {kind: max(sizes) for kind in own_models.BATCH} if sizes else own_models.BATCH
 
 
 def _task(need: Need, runs: Sequence[Run]) -> str:

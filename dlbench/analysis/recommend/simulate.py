@@ -14,15 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dlbench.analysis.recommend.assumptions import Range
+from dlbench.core.stats import NORMAL_90
 from dlbench.core.types import Estimated, Interval
 
 Floats = npt.NDArray[np.float64]
 
 N_DRAWS = 1000
 """Seeds then differ by less than a hundredth; the shares of outcomes are exact to a percent or so."""
-
-Z_90 = 1.6448536269514722
-"""Standard normal deviate that 5 % lie above."""
 
 NAMES = (
     "rate",
@@ -58,7 +56,7 @@ class Draws:
 
     def _spread(self, name: str, low: float, mid: float, high: float) -> Floats:
         z = self.normal[name]
-        up, down = np.log(max(high / mid, 1.0)) / Z_90, np.log(max(mid / low, 1.0)) / Z_90
+        up, down = np.log(max(high / mid, 1.0)) / NORMAL_90, np.log(max(mid / low, 1.0)) / NORMAL_90
         return np.asarray(mid * np.exp(np.where(z > 0, z * up, z * down)))
 
     def of(self, name: str, assumed: Range) -> Floats:

@@ -7,6 +7,7 @@ from markupsafe import Markup
 from dlbench.analysis import contests
 from dlbench.analysis.compare import Comparison
 from dlbench.core import units
+from dlbench.core.stats import EQUIVALENCE_ZONE as ZONE
 from dlbench.report import charts, row_charts, svg
 from dlbench.report.content import Compared, Content
 from dlbench.report.render import render
@@ -16,9 +17,6 @@ ORDER = 40
 TITLE = "Comparisons"
 
 MOST = 400
-
-ZONE = 0.02
-"""Half the width of the band in which two throughputs count as equal."""
 
 PAIRS = """
 <h3 class="sub">In pairs</h3>
