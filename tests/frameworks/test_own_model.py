@@ -32,6 +32,7 @@ from dlbench.core.types import (
     Run,
     Scenario,
     Selection,
+    TelemetryLevel,
 )
 from scripts import make_references
 from tests import sessions
@@ -253,7 +254,9 @@ def _session(selection: Selection, settings: session.Settings) -> Run:
         workload_folder=settings.workload_folder,
     )
     planned = plan.make_plan(selection, machine)
-    planned = replace(planned, profile=sessions.PROFILE, sentinel=None)
+    # Nothing here asks for telemetry, which costs each session seconds and each worker a process.
+    off = TelemetryLevel.OFF
+    planned = replace(planned, profile=sessions.PROFILE, sentinel=None, telemetry=off)
     here = environment.gather(devices, selection.frameworks)
     return session.run_plan(planned, here, devices, settings).run
 
@@ -529,6 +532,7 @@ def test_a_batch_of_40_gb_is_out_of_memory_and_the_run_continues(tmp_path: Path)
             *(sys.executable, "-m", "dlbench", "run", "--model", "net.py:build"),
             *("--input", "1000000", "-b", "10000,2", "-f", "pytorch", "-d", "cpu"),
             *("--mode", "inference", "--time-budget", "1s", "--threads", "1"),
+            *("--telemetry", "off"),
         ],
         cwd=tmp_path,
         capture_output=True,

@@ -21,7 +21,8 @@ REPEATING = 96
 
 SAME = (0,) * 5
 OTHERS = (1, 2, 3, 0, 1, 2, 3)
-"""Buffers of a dozen steps: the first five show that the loss falls."""
+STEPS = {"fp32": SAME + OTHERS, "fp16": SAME, "bf16": SAME[:2]}
+"""Buffers of a dozen steps: the first five show that the loss falls; of bf16 two are compared."""
 
 
 def computed(framework: str, workload: str, precision: str) -> dict[str, Any]:
@@ -40,8 +41,7 @@ def computed(framework: str, workload: str, precision: str) -> dict[str, Any]:
     if Mode.TRAINING in _workload(workload).modes and framework in _training():
         common |= {"mode": Mode.TRAINING, "scenario": None, "batch_size": REPEATING}
         subject = adapter.open_subject(request_for(framework, workload, **common))
-        steps = SAME + OTHERS if precision == Precision.FP32 else SAME
-        handles: list[Any] = [subject.step(i) for i in steps]
+        handles: list[Any] = [subject.step(i) for i in STEPS[precision]]
         found["wide_loss"] = all("float32" in str(x.dtype) for x in handles)
         found["losses"] = [float(subject.fetch(x)) for x in handles]
     return found
