@@ -296,6 +296,11 @@ def torch_loader(torch: Any, files: Files, batch_size: int, threads: int, *, pin
     return iter(loader)
 
 
+def loader_facts(threads: int) -> dict[str, int]:
+    """What the sampler must know of ``torch_loader``: each process decodes whole batches, ahead."""
+    return {"loader_processes": threads, "batches_ahead": threads * BATCHES_AHEAD}
+
+
 def _collate(samples: list[Array]) -> Any:  # noqa: ANN401 - a tensor
     import numpy as np
     import torch

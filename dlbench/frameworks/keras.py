@@ -112,6 +112,7 @@ class KerasSubject:
             if case.mode is Mode.TRAINING:
                 self._optimizer = _keras.optimizer(keras, request.spec["optimizer"], case.precision)
                 self._optimizer.build(self._model.trainable_variables)
+        self._loading: dict[str, int] = {}
         self._prepare_refills(request)
         self._trained = self._model.trainable_variables
         if self._cuda:
@@ -126,6 +127,7 @@ class KerasSubject:
             "compiled": False,
             "input_shape": _keras.shapes(self.inputs[0]),
             "device": torch.cuda.get_device_name(0) if self._cuda else "cpu",
+            **self._loading,
             **prepared.facts,
         }
 
@@ -162,6 +164,7 @@ class KerasSubject:
             self._loader = _files.torch_loader(
                 self._torch, files, case.batch_size, request.threads, pin=pin
             )
+            self._loading = _files.loader_facts(request.threads)
             self.inputs.append(self.inputs[0])
             self.targets.append(self.targets[0])
 

@@ -313,6 +313,7 @@ class TorchSubject:
             self._to_channels_last()
             if not request.spec.get("own"):
                 self._to_narrow(case)
+        self._loading: dict[str, int] = {}
         self._prepare_refills(request)
         self._forward = self.model
         if case.mode is Mode.TRAINING:
@@ -324,7 +325,7 @@ class TorchSubject:
             # The first call reads it; as an option of one compilation it does nothing.
             torch._inductor.config.freezing = self._freezes(case)  # noqa: SLF001 - where it is documented
             self._forward = torch.compile(self.model, mode=compile_mode(case))
-        self._told = {**self._facts(request), **prepared.facts}
+        self._told = {**self._facts(request), **self._loading, **prepared.facts}
         self._graphs_before = _n_graphs(torch) if self._tuned else 0
 
     @property
@@ -401,6 +402,7 @@ class TorchSubject:
             self._loader = _files.torch_loader(
                 torch, files, case.batch_size, request.threads, pin=pin
             )
+            self._loading = _files.loader_facts(request.threads)
             self.inputs.append(self.inputs[0])
             self.targets.append(self.targets[0])
 
