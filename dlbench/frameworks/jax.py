@@ -61,6 +61,9 @@ of products that ask for more than its default (``CanTritonHandleGEMM``).
 
 SMALLER = "Use a smaller --batch-size."
 
+FULL_WORDS = ("RESOURCE_EXHAUSTED", "CUDA_ERROR_OUT_OF_MEMORY")
+"""XLA's allocator, and the driver's where a program is loaded."""
+
 POLICIES = {
     Policy.BASE: "one `jax.jit` of the whole step of a Keras model, its state donated: nobody uses JAX "
     "uncompiled",
@@ -122,7 +125,7 @@ def translated(jax: Any, *, cuda: bool) -> Iterator[None]:  # noqa: ANN401 - the
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
+        if not any(words in str(error) for words in FULL_WORDS):
             raise
         kind = DeviceOutOfMemoryError if cuda else HostOutOfMemoryError
         raise kind(str(error).split("\n", 1)[0][:300], SMALLER) from error

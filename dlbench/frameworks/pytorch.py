@@ -46,6 +46,16 @@ CUDA_PRECISIONS = (Precision.FP32, Precision.TF32, Precision.BF16, Precision.FP1
 
 SMALLER = "Use a smaller --batch-size."
 
+FULL_WORDS = (
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "CUDA driver error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "DEVICE_ALLOCATION_FAILED",
+)
+"""Of a full device: PyTorch's allocator, the driver, cuBLAS and cuDNN ask for memory apart."""
+
 LOST_WORDS = ("device-side assert", "unspecified launch failure", "device lost", "is lost")
 
 NO_COMPILER_WORDS = ("No working C++ compiler", "Failed to find C compiler")
@@ -114,7 +124,7 @@ def translated(torch: Any) -> Iterator[None]:  # noqa: ANN401 - the module
         text = str(error)
         if "can't allocate memory" in text or "not enough memory" in text:
             raise HostOutOfMemoryError(_first_line(error), SMALLER) from error
-        if "CUDA out of memory" in text or "CUBLAS_STATUS_ALLOC_FAILED" in text:
+        if any(word in text for word in FULL_WORDS):
             raise DeviceOutOfMemoryError(_first_line(error), SMALLER) from error
         if any(word in text for word in NO_COMPILER_WORDS):
             raise MissingDependencyError(

@@ -45,6 +45,10 @@ CUDA_PRECISIONS = (Precision.FP32, Precision.TF32, Precision.BF16, Precision.FP1
 
 SMALLER = "Use a smaller --batch-size."
 
+FULL_WORDS = ("Dst tensor is not initialized", "CUDA_ERROR_OUT_OF_MEMORY")
+"""Internal errors of a full GPU: a tensor that was copied there found no room (tensorflow#7025), or the
+driver had none for a program."""
+
 POLICIES = {
     Policy.BASE: "`tf.function` graphs of a Keras model; oneDNN as TensorFlow comes",
     Policy.TUNED: "XLA (`jit_compile=True`), but `base`'s graph where XLA is slower: on a CPU with "
@@ -120,6 +124,10 @@ def translated(tf: Any, *, cuda: bool) -> Iterator[None]:  # noqa: ANN401 - the 
     except tf.errors.ResourceExhaustedError as error:
         kind = DeviceOutOfMemoryError if cuda else HostOutOfMemoryError
         raise kind(str(error).split("\n", 1)[0][:300], SMALLER) from error
+    except tf.errors.InternalError as error:
+        if not (cuda and any(words in str(error) for words in FULL_WORDS)):
+            raise
+        raise DeviceOutOfMemoryError(str(error).split("\n", 1)[0][:300], SMALLER) from error
 
 
 class TensorFlowSubject(_subject.Clockless):

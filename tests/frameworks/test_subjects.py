@@ -126,3 +126,46 @@ def test_jax_compiles_a_training_step_once() -> None:
     """What the step returns goes into the next one as what it was given first."""
     pytest.importorskip("jax")
     assert subjects.ask("jax", compilations) == 1
+
+
+def said_of_memory(framework: str, told: str) -> str:
+    """The kind of error that a library's own becomes on a GPU."""
+    adapter: Any = registry.framework(framework)
+    if framework == "tensorflow":
+        import tensorflow as tf
+
+        error, border = tf.errors.InternalError(None, None, told), adapter.translated(tf, cuda=True)
+    elif framework == "jax":
+        import jax
+
+        error, border = jax.errors.JaxRuntimeError(told), adapter.translated(jax, cuda=True)
+    elif framework == "onnxruntime":
+        error, border = RuntimeError(told), adapter.translated(cuda=True)
+    else:
+        import torch
+
+        error, border = RuntimeError(told), adapter.translated(torch)
+    with pytest.raises(Exception) as found, border:  # noqa: PT011 - whatever it becomes
+        raise error
+    return found.typename
+
+
+OUT_OF_ROOM = (
+    (
+        "tensorflow",
+        "Failed copying input tensor from CPU:0 to GPU:0: Dst tensor is not initialized.",
+    ),
+    ("tensorflow", "Failed to load in-memory CUBIN: CUDA_ERROR_OUT_OF_MEMORY: out of memory"),
+    ("jax", "INTERNAL: Failed to load in-memory CUBIN: CUDA_ERROR_OUT_OF_MEMORY: out of memory"),
+    ("onnxruntime", "[ONNXRuntimeError] : 1 : FAIL : CUDA failure 2: out of memory ; GPU=0"),
+    ("pytorch", "CUDA error: out of memory"),
+    ("pytorch", "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+)
+
+
+@pytest.mark.parametrize(("framework", "told"), [x for x in OUT_OF_ROOM if x[0] in INSTALLED])
+def test_a_full_gpu_is_out_of_memory_in_every_librarys_words(framework: str, told: str) -> None:
+    """A search for the largest batch ends at any other failure; an internal error stays one."""
+    assert subjects.ask(framework, said_of_memory, told) == "DeviceOutOfMemoryError"
+    other = subjects.ask(framework, said_of_memory, "cuBLAS did something else")
+    assert other != "DeviceOutOfMemoryError"
