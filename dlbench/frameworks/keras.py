@@ -116,7 +116,7 @@ class KerasSubject:
         self._prepare_refills(request)
         self._trained = self._model.trainable_variables
         if self._cuda:
-            torch.cuda.reset_peak_memory_stats()
+            pytorch.forget_peaks(torch)
         self._told: dict[str, str | int | float | bool | Absent] = {
             "parameters": _keras.n_parameters(self._model),
             "threads": torch.get_num_threads(),

@@ -11,7 +11,7 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -278,6 +278,12 @@ def allocator_peaks(torch: Any, *, cuda: bool) -> PeakMemory:  # noqa: ANN401
     return _subject.counted(*(peak / MIB for peak in peaks))
 
 
+def forget_peaks(torch: Any) -> None:  # noqa: ANN401
+    """Peaks are the running model's: what building it took, and freed, does not count as used."""
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+
+
 def places(*tensors: Any) -> frozenset[str]:  # noqa: ANN401
     """Kinds of device on which PyTorch's tensors lie."""
     return frozenset({"cuda": "nvidia"}.get(x.device.type, x.device.type) for x in tensors)
@@ -307,7 +313,7 @@ class TorchSubject:
         narrow = {Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}.get(case.precision)
         in_place = bool(request.spec.get("in_place"))
         self._autocast_dtype = None if in_place else narrow
-        # Built on the CPU and then moved: the peak on the device is the model's, not the builder's.
+        # Built on the CPU and then moved: a batch that fits the model must not fail for its builder.
         prepared = prepare(torch, request, self._device)
         request = replace(request, spec=prepared.spec)
         self.model = prepared.model
@@ -337,6 +343,8 @@ class TorchSubject:
             self._forward = torch.compile(self.model, mode=compile_mode(case))
         self._told = {**self._facts(request), **self._loading, **prepared.facts}
         self._graphs_before = _n_graphs(torch) if self._tuned else 0
+        if self._cuda:
+            forget_peaks(torch)
 
     @property
     def info(self) -> dict[str, str | int | float | bool | Absent]:
@@ -376,7 +384,6 @@ class TorchSubject:
                 "Unset CUDA_VISIBLE_DEVICES and try again.",
             )
         torch.cuda.set_device(0)
-        torch.cuda.reset_peak_memory_stats()
         return torch.device("cuda", 0)
 
     def _resident(
@@ -431,10 +438,9 @@ class TorchSubject:
         layout = self._torch.channels_last
         if any(_is_image(x) for x in self.inputs[0]):
             self.model.to(memory_format=layout)
-            self.inputs = [
-                tuple(x.contiguous(memory_format=layout) if _is_image(x) else x for x in buffer)
-                for buffer in self.inputs
-            ]
+            self._replace_inputs(
+                lambda x: x.contiguous(memory_format=layout) if _is_image(x) else x
+            )
 
     def _to_place(self, dtype: torch.dtype | None) -> None:
         """Everything as a query computes with it, and memory for what it writes (decision 66)."""
@@ -446,10 +452,12 @@ class TorchSubject:
             reserve(*self.inputs[0])
 
     def _narrow_inputs(self, dtype: torch.dtype) -> None:
-        self.inputs = [
-            tuple(x.to(dtype) if x.is_floating_point() else x for x in buffer)
-            for buffer in self.inputs
-        ]
+        self._replace_inputs(lambda x: x.to(dtype) if x.is_floating_point() else x)
+
+    def _replace_inputs(self, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        """One buffer after the other, so that no more than one lies there twice."""
+        for i, buffer in enumerate(self.inputs):
+            self.inputs[i] = tuple(change(x) for x in buffer)
 
     def _to_narrow(self, case: Case) -> None:
         """In inference in 16 bits: weights that autocast would round in every query, rounded once.

@@ -163,6 +163,9 @@ class TensorFlowSubject(_subject.Clockless):
                 # norm) must see repeated rows summed first, or it trains another model.
                 self._needs_sums = settings["name"] == "adam" or "clip_norm" in settings
                 self._run_step = self._compiled(self._train)
+        if self._cuda:
+            # The peak is the running model's, not its builder's.
+            tf.config.experimental.reset_memory_stats("GPU:0")
         self._last: object = None
         self._told: dict[str, str | int | float | bool | Absent] = {
             "parameters": _keras.n_parameters(self._model),
@@ -177,6 +180,8 @@ class TensorFlowSubject(_subject.Clockless):
             "device": self._place,
             **prepared.facts,
         }
+        if self._cuda:
+            self._told["inputs_on_host"] = sum("CPU" in x.backing_device for x in self.inputs[0])
 
     @property
     def info(self) -> dict[str, str | int | float | bool | Absent]:
@@ -349,7 +354,11 @@ class TensorFlowSubject(_subject.Clockless):
             self.inputs[target] = [self._tf.identity(x) for x in self.inputs[source]]
 
     def places(self, handle: object) -> frozenset[str]:
-        """Of variables, inputs and the result, by the device string that each carries."""
+        """Of variables, inputs and the result: the device whose kernel made each.
+
+        Whole numbers of 32 bits TensorFlow keeps in host memory all the same, whoever makes them, and
+        copies them in a step; the fact ``inputs_on_host`` says how many inputs those are.
+        """
         kept = [v.value for v in self._model.variables]
         every: list[Any] = [*kept, *(x for buffer in self.inputs for x in buffer), handle]
         types = {self._tf.DeviceSpec.from_string(x.device).device_type for x in every}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import weakref
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 from dlbench.core import registry
-from dlbench.core.types import Absent, Mode, Precision
+from dlbench.core.types import Absent, Mode, Policy, Precision
 from dlbench.frameworks import _seeded
 from dlbench.measure.gate import DTYPES
 from tests import subjects
@@ -169,3 +173,78 @@ def test_a_full_gpu_is_out_of_memory_in_every_librarys_words(framework: str, tol
     assert subjects.ask(framework, said_of_memory, told) == "DeviceOutOfMemoryError"
     other = subjects.ask(framework, said_of_memory, "cuBLAS did something else")
     assert other != "DeviceOutOfMemoryError"
+
+
+def on_a_pretended_card(framework: str) -> list[int]:
+    """How many of the tensors first made are there when a torch subject's peaks are forgotten.
+
+    And how many of four buffers, as each is replaced.
+    """
+    import torch
+
+    from dlbench.frameworks import pytorch
+
+    kind = pytorch.TorchSubject
+    first: list[Any] = []
+    left: list[int] = []
+
+    def resident(*arguments: Any) -> Any:
+        made = real(*arguments)
+        first.extend(map(weakref.ref, made))
+        return made
+
+    def count() -> None:
+        left.append(sum(x() is not None for x in first))
+
+    changes: dict[str, Any] = {"policy": Policy.TUNED, "precision": Precision.BF16}
+    request = request_for(framework, "resnet50", **changes)
+    request = replace(request, device=replace(request.device, kind="nvidia"))
+    real = kind._resident
+    with (
+        patch.object(kind, "_open_device", lambda *_: torch.device("cpu")),
+        patch.object(kind, "_resident", resident),
+        patch.object(torch.cuda, "get_device_name", lambda _: "pretended"),
+        patch.object(torch.cuda, "empty_cache"),
+        patch.object(torch.cuda, "reset_peak_memory_stats", count),
+    ):
+        registry.framework(framework).open_subject(request)
+    buffers: Any = SimpleNamespace(inputs=[(torch.ones(1),) for _ in range(4)])
+    first[:] = [weakref.ref(x) for (x,) in buffers.inputs]
+
+    def change(tensor: Any) -> Any:
+        count()
+        return tensor.clone()
+
+    kind._replace_inputs(buffers, change)
+    return left
+
+
+def test_peaks_of_memory_are_of_the_running_model_and_not_of_its_building() -> None:
+    """Inputs in fp32 are gone by then, targets are not; and no two buffers lie there twice."""
+    if "pytorch" not in INSTALLED:
+        pytest.skip("pytorch is not installed")
+    assert subjects.ask("pytorch", on_a_pretended_card) == [4, 4, 3, 2, 1]
+
+
+def tensorflow_on_a_pretended_card(framework: str) -> list[str]:
+    """Whose peaks are forgotten when a subject is built, and how many inputs lie on the host."""
+    import tensorflow as tf
+
+    from dlbench.frameworks import tensorflow
+
+    told: list[str] = []
+    request = request_for(framework, "null")
+    request = replace(request, device=replace(request.device, kind="nvidia"))
+    with (
+        patch.object(tensorflow.TensorFlowSubject, "_open_device", lambda _: "/CPU:0"),
+        patch.object(tf.config.experimental, "reset_memory_stats", told.append),
+    ):
+        subject = registry.framework(framework).open_subject(request)
+    return [*told, str(subject.info["inputs_on_host"])]
+
+
+def test_tensorflows_peak_is_of_the_running_model_too() -> None:
+    """Once, when all is built; and it says which inputs lie in host memory, as all of these do."""
+    if "tensorflow" not in INSTALLED:
+        pytest.skip("tensorflow is not installed")
+    assert subjects.ask("tensorflow", tensorflow_on_a_pretended_card) == ["GPU:0", "1"]
