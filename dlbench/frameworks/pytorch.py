@@ -203,6 +203,14 @@ def _n_graphs(torch: Any) -> int:  # noqa: ANN401 - the module
     return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])  # noqa: SLF001 - nothing public counts
 
 
+def _compiled_before(torch: Any) -> bool:  # noqa: ANN401 - the module
+    """Whether all programs of this process were found on disk, where an earlier one had left them."""
+    counters = torch._dynamo.utils.counters  # noqa: SLF001 - as above
+    fx = counters["inductor"]
+    found = fx["fxgraph_cache_hit"] + counters["aot_autograd"]["autograd_cache_hit"]
+    return bool(found and not fx["fxgraph_cache_miss"] and not fx["fxgraph_cache_bypass"])
+
+
 def n_parameters(model: Any) -> int:  # noqa: ANN401
     """Trainable parameters."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -348,7 +356,7 @@ class TorchSubject:
 
     @property
     def info(self) -> dict[str, str | int | float | bool | Absent]:
-        """Facts; which graphs the compiler made is known once the first call is over.
+        """Facts; which graphs the compiler made, or found, is known once the first call is over.
 
         It passes over a model that is one recurrent layer after another, without a word.
         """
@@ -356,7 +364,12 @@ class TorchSubject:
         if not self._tuned:
             return told
         n_graphs = _n_graphs(self._torch) - self._graphs_before
-        return {**told, "compiled": n_graphs > 0, "compiled_graphs": n_graphs}
+        return {
+            **told,
+            "compiled": n_graphs > 0,
+            "compiled_graphs": n_graphs,
+            "compiled_from_cache": _compiled_before(self._torch),
+        }
 
     # --- building ---------------------------------------------------------------------------
 
