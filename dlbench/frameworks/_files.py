@@ -271,11 +271,13 @@ def batches(files: Files, batch_size: int, threads: int) -> Iterator[Array]:
     decoders = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     # By a thread of its own: to put a batch together takes as long as a GPU's step, which waits for it.
     stacker = ThreadPoolExecutor(1, thread_name_prefix="stack")
+    # Of small batches as many as keep every thread busy.
+    n_ahead = max(BATCHES_AHEAD, -(-threads // batch_size))
     with decoders, stacker:
         ahead: list[Future[Array]] = []
         start = 0
         while True:
-            while len(ahead) <= BATCHES_AHEAD:
+            while len(ahead) <= n_ahead:
                 indices = range(start, start + batch_size)
                 samples = [decoders.submit(files.__getitem__, i) for i in indices]
                 ahead.append(stacker.submit(_stacked, samples))

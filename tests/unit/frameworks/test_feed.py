@@ -44,6 +44,25 @@ def test_batches_are_put_together_before_they_are_asked_for(
     assert threading.main_thread() not in by
 
 
+def test_small_batches_keep_every_decoding_thread_busy() -> None:
+    """Eight samples are decoded side by side, though a batch has one: else many cores would idle."""
+    together = threading.Barrier(8, timeout=60.0)
+
+    class Slow:
+        """No sample is done before eight are begun."""
+
+        def __getitem__(self, i: int) -> np.ndarray[Any, Any]:
+            together.wait()
+            return np.full(2, i)
+
+    files: Any = Slow()
+    loader = _files.batches(files, batch_size=1, threads=8)
+    try:
+        assert next(loader).tolist() == [[0, 0]]
+    finally:
+        together.abort()
+
+
 @pytest.mark.parametrize(("kind", "shape"), [("wav", (1, 9, 12)), ("jpeg", (3, 6, 10))])
 def test_files_come_with_channels_last_for_those_who_need_it(
     kind: str, shape: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
