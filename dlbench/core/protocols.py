@@ -75,7 +75,11 @@ class Subject(Protocol):
 
     @property
     def info(self) -> Mapping[str, Fact]:
-        """Facts of the subject as built: ``parameters`` (trainable), ``threads``, dtypes, ..."""
+        """Facts of the subject as built: ``parameters`` (trainable), ``threads``, dtypes, ...
+
+        In ``pipeline``, where processes decode a batch each: how many they are, ``loader_processes``,
+        and how many batches they decode before those are asked for, ``batches_ahead``.
+        """
         ...
 
     def refill(self, buffer: int) -> None:

@@ -268,17 +268,27 @@ def batches(files: Files, batch_size: int, threads: int) -> Iterator[Array]:
 
     For frameworks without a loader of their own: decoders release the interpreter's lock.
     """
-    import numpy as np
-
-    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
-        ahead: list[list[Future[Array]]] = []
+    decoders = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+    # By a thread of its own: to put a batch together takes as long as a GPU's step, which waits for it.
+    stacker = ThreadPoolExecutor(1, thread_name_prefix="stack")
+    # Of small batches as many as keep every thread busy.
+    n_ahead = max(BATCHES_AHEAD, -(-threads // batch_size))
+    with decoders, stacker:
+        ahead: list[Future[Array]] = []
         start = 0
         while True:
-            while len(ahead) <= BATCHES_AHEAD:
+            while len(ahead) <= n_ahead:
                 indices = range(start, start + batch_size)
-                ahead.append([pool.submit(files.__getitem__, i) for i in indices])
+                samples = [decoders.submit(files.__getitem__, i) for i in indices]
+                ahead.append(stacker.submit(_stacked, samples))
                 start += batch_size
-            yield np.stack([sample.result() for sample in ahead.pop(0)])
+            yield ahead.pop(0).result()
+
+
+def _stacked(samples: Sequence[Future[Array]]) -> Array:
+    import numpy as np
+
+    return np.stack([sample.result() for sample in samples])
 
 
 def torch_loader(torch: Any, files: Files, batch_size: int, threads: int, *, pin: bool) -> Any:  # noqa: ANN401
@@ -294,6 +304,11 @@ def torch_loader(torch: Any, files: Files, batch_size: int, threads: int, *, pin
         collate_fn=_collate,
     )
     return iter(loader)
+
+
+def loader_facts(threads: int) -> dict[str, int]:
+    """What the sampler must know of ``torch_loader``: each process decodes whole batches, ahead."""
+    return {"loader_processes": threads, "batches_ahead": threads * BATCHES_AHEAD}
 
 
 def _collate(samples: list[Array]) -> Any:  # noqa: ANN401 - a tensor

@@ -55,6 +55,9 @@ what was asked for. ``highest`` would hold for the 16-bit products too, and XLA 
 of products that ask for more than its default (``CanTritonHandleGEMM``).
 """
 
+FULL_WORDS = ("RESOURCE_EXHAUSTED", "CUDA_ERROR_OUT_OF_MEMORY")
+"""XLA's allocator, and the driver's where a program is loaded."""
+
 POLICIES = {
     Policy.BASE: "one `jax.jit` of the whole step of a Keras model, its state donated: nobody uses JAX "
     "uncompiled",
@@ -115,7 +118,7 @@ def translated(jax: Any, *, cuda: bool) -> Iterator[None]:  # noqa: ANN401 - the
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
+        if not any(words in str(error) for words in FULL_WORDS):
             raise
         raise _subject.out_of_memory(error, cuda=cuda) from error
 

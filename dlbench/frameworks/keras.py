@@ -108,10 +108,11 @@ class KerasSubject(pytorch.OnTorch):
             if case.mode is Mode.TRAINING:
                 self._optimizer = _keras.optimizer(keras, request.spec["optimizer"], case.precision)
                 self._optimizer.build(self._model.trainable_variables)
+        self._loading: dict[str, int] = {}
         self._prepare_refills(request)
         self._trained = self._model.trainable_variables
         if self._cuda:
-            torch.cuda.reset_peak_memory_stats()
+            pytorch.forget_peaks(torch)
         self._told: dict[str, Fact] = {
             "parameters": _keras.n_parameters(self._model),
             "threads": torch.get_num_threads(),
@@ -122,6 +123,7 @@ class KerasSubject(pytorch.OnTorch):
             "compiled": False,
             "input_shape": _subject.shapes(self.inputs[0]),
             "device": torch.cuda.get_device_name(0) if self._cuda else "cpu",
+            **self._loading,
             **prepared.facts,
         }
 
@@ -158,6 +160,7 @@ class KerasSubject(pytorch.OnTorch):
             self._loader = _files.torch_loader(
                 self._torch, files, case.batch_size, request.threads, pin=pin
             )
+            self._loading = _files.loader_facts(request.threads)
             self.inputs.append(self.inputs[0])
             self.targets.append(self.targets[0])
 

@@ -50,7 +50,14 @@ _DTYPES = {
     "tensor(bool)": "bool",
 }
 
-OUT_OF_MEMORY = ("Failed to allocate memory", "bad allocation", "CUDA out of memory", "bad_alloc")
+OUT_OF_MEMORY = (
+    "Failed to allocate memory",
+    "bad allocation",
+    "bad_alloc",
+    "out of memory",
+    "smaller than requested bytes",
+)
+"""The arena, C++, the driver ("CUDA failure 2: out of memory"), and the arena at its limit."""
 
 POLICIES = {
     Policy.BASE: "exported from the PyTorch model (opset 18), all graph optimisations, as the library "

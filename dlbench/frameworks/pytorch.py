@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,16 @@ INSTALL_CUDA = "install PyTorch's CUDA build: pip install --force-reinstall torc
 
 CPU_PRECISIONS = (Precision.FP32, Precision.BF16)
 CUDA_PRECISIONS = (Precision.FP32, Precision.TF32, Precision.BF16, Precision.FP16)
+
+FULL_WORDS = (
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "CUDA driver error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "DEVICE_ALLOCATION_FAILED",
+)
+"""Of a full device: PyTorch's allocator, the driver, cuBLAS and cuDNN ask for memory apart."""
 
 LOST_WORDS = ("device-side assert", "unspecified launch failure", "device lost", "is lost")
 
@@ -107,7 +117,7 @@ def translated(torch: Any) -> Iterator[None]:  # noqa: ANN401 - the module
         text = str(error)
         if "can't allocate memory" in text or "not enough memory" in text:
             raise _subject.out_of_memory(_first_line(error), cuda=False) from error
-        if "CUDA out of memory" in text or "CUBLAS_STATUS_ALLOC_FAILED" in text:
+        if any(word in text for word in FULL_WORDS):
             raise _subject.out_of_memory(_first_line(error), cuda=True) from error
         if any(word in text for word in NO_COMPILER_WORDS):
             raise MissingDependencyError(
@@ -185,6 +195,14 @@ def _n_graphs(torch: Any) -> int:  # noqa: ANN401 - the module
     return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])  # noqa: SLF001 - nothing public counts
 
 
+def _compiled_before(torch: Any) -> bool:  # noqa: ANN401 - the module
+    """Whether all programs of this process were found on disk, where an earlier one had left them."""
+    counters = torch._dynamo.utils.counters  # noqa: SLF001 - as above
+    fx = counters["inductor"]
+    found = fx["fxgraph_cache_hit"] + counters["aot_autograd"]["autograd_cache_hit"]
+    return bool(found and not fx["fxgraph_cache_miss"] and not fx["fxgraph_cache_bypass"])
+
+
 def n_parameters(model: Any) -> int:  # noqa: ANN401
     """Trainable parameters."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -245,6 +263,12 @@ def allocator_peaks(torch: Any, *, cuda: bool) -> PeakMemory:  # noqa: ANN401
         return _subject.counted(uncounted, uncounted)
     peaks = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
     return _subject.counted(*(peak / MIB for peak in peaks))
+
+
+def forget_peaks(torch: Any) -> None:  # noqa: ANN401
+    """Peaks are the running model's: what building it took, and freed, does not count as used."""
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
 
 
 def places(*tensors: Any) -> frozenset[str]:  # noqa: ANN401
@@ -308,7 +332,7 @@ class TorchSubject(OnTorch):
         narrow = {Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}.get(case.precision)
         in_place = bool(request.spec.get("in_place"))
         self._autocast_dtype = None if in_place else narrow
-        # Built on the CPU and then moved: the peak on the device is the model's, not the builder's.
+        # Built on the CPU and then moved: a batch that fits the model must not fail for its builder.
         prepared = prepare(torch, request, self._device)
         request = replace(request, spec=prepared.spec)
         self.model = prepared.model
@@ -324,6 +348,7 @@ class TorchSubject(OnTorch):
             self._to_channels_last()
             if not request.spec.get("own"):
                 self._to_narrow(case)
+        self._loading: dict[str, int] = {}
         self._prepare_refills(request)
         self._forward = self.model
         if case.mode is Mode.TRAINING:
@@ -335,12 +360,14 @@ class TorchSubject(OnTorch):
             # The first call reads it; as an option of one compilation it does nothing.
             torch._inductor.config.freezing = self._freezes(case)  # noqa: SLF001 - where it is documented
             self._forward = torch.compile(self.model, mode=compile_mode(case))
-        self._told = {**self._facts(request), **prepared.facts}
+        self._told = {**self._facts(request), **self._loading, **prepared.facts}
         self._graphs_before = _n_graphs(torch) if self._tuned else 0
+        if self._cuda:
+            forget_peaks(torch)
 
     @property
     def info(self) -> dict[str, Fact]:
-        """Facts; which graphs the compiler made is known once the first call is over.
+        """Facts; which graphs the compiler made, or found, is known once the first call is over.
 
         It passes over a model that is one recurrent layer after another, without a word.
         """
@@ -348,7 +375,12 @@ class TorchSubject(OnTorch):
         if not self._tuned:
             return told
         n_graphs = _n_graphs(self._torch) - self._graphs_before
-        return {**told, "compiled": n_graphs > 0, "compiled_graphs": n_graphs}
+        return {
+            **told,
+            "compiled": n_graphs > 0,
+            "compiled_graphs": n_graphs,
+            "compiled_from_cache": _compiled_before(self._torch),
+        }
 
     # --- building ---------------------------------------------------------------------------
 
@@ -376,7 +408,6 @@ class TorchSubject(OnTorch):
                 "Unset CUDA_VISIBLE_DEVICES and try again.",
             )
         torch.cuda.set_device(0)
-        torch.cuda.reset_peak_memory_stats()
         return torch.device("cuda", 0)
 
     def _resident(
@@ -412,6 +443,7 @@ class TorchSubject(OnTorch):
             self._loader = _files.torch_loader(
                 torch, files, case.batch_size, request.threads, pin=pin
             )
+            self._loading = _files.loader_facts(request.threads)
             self.inputs.append(self.inputs[0])
             self.targets.append(self.targets[0])
 
@@ -430,10 +462,9 @@ class TorchSubject(OnTorch):
         layout = self._torch.channels_last
         if any(_is_image(x) for x in self.inputs[0]):
             self.model.to(memory_format=layout)
-            self.inputs = [
-                tuple(x.contiguous(memory_format=layout) if _is_image(x) else x for x in buffer)
-                for buffer in self.inputs
-            ]
+            self._replace_inputs(
+                lambda x: x.contiguous(memory_format=layout) if _is_image(x) else x
+            )
 
     def _to_place(self, dtype: torch.dtype | None) -> None:
         """Everything as a query computes with it, and memory for what it writes (decision 66)."""
@@ -445,10 +476,12 @@ class TorchSubject(OnTorch):
             reserve(*self.inputs[0])
 
     def _narrow_inputs(self, dtype: torch.dtype) -> None:
-        self.inputs = [
-            tuple(x.to(dtype) if x.is_floating_point() else x for x in buffer)
-            for buffer in self.inputs
-        ]
+        self._replace_inputs(lambda x: x.to(dtype) if x.is_floating_point() else x)
+
+    def _replace_inputs(self, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        """One buffer after the other, so that no more than one lies there twice."""
+        for i, buffer in enumerate(self.inputs):
+            self.inputs[i] = tuple(change(x) for x in buffer)
 
     def _to_narrow(self, case: Case) -> None:
         """In inference in 16 bits: weights that autocast would round in every query, rounded once.

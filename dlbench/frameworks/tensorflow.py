@@ -39,6 +39,10 @@ INSTALL_CUDA = "pip install 'tensorflow[and-cuda]'"
 CPU_PRECISIONS = (Precision.FP32, Precision.BF16)
 CUDA_PRECISIONS = (Precision.FP32, Precision.TF32, Precision.BF16, Precision.FP16)
 
+FULL_WORDS = ("Dst tensor is not initialized", "CUDA_ERROR_OUT_OF_MEMORY")
+"""Internal errors of a full GPU: a tensor that was copied there found no room (tensorflow#7025), or the
+driver had none for a program."""
+
 POLICIES = {
     Policy.BASE: "`tf.function` graphs of a Keras model; oneDNN as TensorFlow comes",
     Policy.TUNED: "XLA (`jit_compile=True`), but `base`'s graph where XLA is slower: on a CPU with "
@@ -106,6 +110,10 @@ def translated(tf: Any, *, cuda: bool) -> Iterator[None]:  # noqa: ANN401 - the 
         raise UnsupportedError(f"XLA has no {lacking} for this device", "--policy base") from error
     except tf.errors.ResourceExhaustedError as error:
         raise _subject.out_of_memory(error, cuda=cuda) from error
+    except tf.errors.InternalError as error:
+        if not (cuda and any(words in str(error) for words in FULL_WORDS)):
+            raise
+        raise _subject.out_of_memory(error, cuda=True) from error
 
 
 class TensorFlowSubject(_subject.Clockless):
@@ -141,6 +149,9 @@ class TensorFlowSubject(_subject.Clockless):
                 # norm) must see repeated rows summed first, or it trains another model.
                 self._needs_sums = settings["name"] == "adam" or "clip_norm" in settings
                 self._run_step = self._compiled(self._train)
+        if self._cuda:
+            # The peak is the running model's, not its builder's.
+            tf.config.experimental.reset_memory_stats("GPU:0")
         self._last: object = None
         self._told: dict[str, Fact] = {
             "parameters": _keras.n_parameters(self._model),
@@ -155,6 +166,8 @@ class TensorFlowSubject(_subject.Clockless):
             "device": self._place,
             **prepared.facts,
         }
+        if self._cuda:
+            self._told["inputs_on_host"] = sum("CPU" in x.backing_device for x in self.inputs[0])
 
     @property
     def info(self) -> dict[str, Fact]:
@@ -327,7 +340,11 @@ class TensorFlowSubject(_subject.Clockless):
             self.inputs[target] = [self._tf.identity(x) for x in self.inputs[source]]
 
     def places(self, handle: object) -> frozenset[str]:
-        """Of variables, inputs and the result, by the device string that each carries."""
+        """Of variables, inputs and the result: the device whose kernel made each.
+
+        Whole numbers of 32 bits TensorFlow keeps in host memory all the same, whoever makes them, and
+        copies them in a step; the fact ``inputs_on_host`` says how many inputs those are.
+        """
         kept = [v.value for v in self._model.variables]
         every: list[Any] = [*kept, *(x for buffer in self.inputs for x in buffer), handle]
         types = {self._tf.DeviceSpec.from_string(x.device).device_type for x in every}

@@ -9,6 +9,9 @@
 A value holds as many steps as it takes to last ``least_value_s``. Between values nothing is timed,
 so that is where progress is told. In ``single_stream`` every query is synchronised and timed on its
 own, as a client would see it.
+
+In a pipeline what a loader decoded while the model was compiled is thrown away before warm-up, and a
+steady value holds whole rounds of the loader's processes, which bring their batches side by side.
 """
 
 from __future__ import annotations
@@ -48,6 +51,10 @@ HARNESS_SHARE = 0.005
 NULL_VALUES = 5
 NULL_LEAST_S = 5e-3
 """Null values are taken until there are so many and they have lasted so long: one alone is a few us."""
+
+BATCHES_AHEAD, LOADER_PROCESSES = "batches_ahead", "loader_processes"
+"""Facts of a subject whose loader is many processes: how many batches it decodes before they are asked
+for, and how many processes decode a batch each."""
 
 Progress = Callable[[str, int, float | None], None]
 """Called between values with the phase, the number of values and seconds a sample so far."""
@@ -167,6 +174,7 @@ class Stepper:
         warm_up, steady = self.warm_up()
         windows.append(Window(name="warm_up", start_s=start_s, end_s=time.monotonic()))
         self.queries_s.clear()
+        self.steps_per_value = self.whole_rounds()
         self.progress("steady", 0, None)
         start_s = time.monotonic()
         values = self.steady_values()
@@ -215,6 +223,7 @@ class Stepper:
     def warm_up(self) -> tuple[list[Value], bool]:
         """Values until the rule holds (True) or the cap is reached (False)."""
         least_s = least_value_s(self.subject, self.profile.min_steady_s, self.most_values())
+        self.drop_batches_ahead()
         values: list[Value] = []
         start = time.monotonic()
         while True:
@@ -235,6 +244,30 @@ class Stepper:
             self.steps_per_value + 1,
             math.ceil(1.2 * least_s / value.duration_s * self.steps_per_value),
         )
+
+    def drop_batches_ahead(self) -> None:
+        """Take what a loader has decoded since it was started, and step on none of it.
+
+        It had all the time that the model took to load and compile: with a process a CPU thread that
+        may be batches for seconds, in which a slow loader would pass for a fast one.
+        """
+        for _ in range(self.fact(BATCHES_AHEAD, 0)):
+            self.subject.refill(self.subject.n_buffers)
+
+    def whole_rounds(self) -> int:
+        """Steps of a steady value: as in warm-up, up to a multiple of the loader's processes.
+
+        Each has a batch ready at about the same time as the others: those come in a burst, and then
+        none for as long as it takes to decode one. The median of shorter values would not see the wait.
+        """
+        n_processes = self.fact(LOADER_PROCESSES, 1)
+        return math.ceil(self.steps_per_value / n_processes) * n_processes
+
+    def fact(self, name: str, otherwise: int) -> int:
+        """A number that the subject tells of its loader, in a pipeline."""
+        found = self.subject.info.get(name, otherwise)
+        pipeline = self.case.data_mode is DataMode.PIPELINE
+        return found if pipeline and isinstance(found, int) else otherwise
 
     def most_values(self) -> int:
         """Values of the steady part; more where percentiles are wanted of them."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import weakref
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 from dlbench.core import registry
-from dlbench.core.types import Absent, Mode, Precision
+from dlbench.core.types import Absent, Mode, Policy, Precision
 from dlbench.frameworks import _seeded
 from dlbench.measure.gate import DTYPES
 from tests import subjects
@@ -126,3 +130,121 @@ def test_jax_compiles_a_training_step_once() -> None:
     """What the step returns goes into the next one as what it was given first."""
     pytest.importorskip("jax")
     assert subjects.ask("jax", compilations) == 1
+
+
+def said_of_memory(framework: str, told: str) -> str:
+    """The kind of error that a library's own becomes on a GPU."""
+    adapter: Any = registry.framework(framework)
+    if framework == "tensorflow":
+        import tensorflow as tf
+
+        error, border = tf.errors.InternalError(None, None, told), adapter.translated(tf, cuda=True)
+    elif framework == "jax":
+        import jax
+
+        error, border = jax.errors.JaxRuntimeError(told), adapter.translated(jax, cuda=True)
+    elif framework == "onnxruntime":
+        error, border = RuntimeError(told), adapter.translated(cuda=True)
+    else:
+        import torch
+
+        error, border = RuntimeError(told), adapter.translated(torch)
+    with pytest.raises(Exception) as found, border:  # noqa: PT011 - whatever it becomes
+        raise error
+    return found.typename
+
+
+OUT_OF_ROOM = (
+    (
+        "tensorflow",
+        "Failed copying input tensor from CPU:0 to GPU:0: Dst tensor is not initialized.",
+    ),
+    ("tensorflow", "Failed to load in-memory CUBIN: CUDA_ERROR_OUT_OF_MEMORY: out of memory"),
+    ("jax", "INTERNAL: Failed to load in-memory CUBIN: CUDA_ERROR_OUT_OF_MEMORY: out of memory"),
+    ("onnxruntime", "[ONNXRuntimeError] : 1 : FAIL : CUDA failure 2: out of memory ; GPU=0"),
+    ("pytorch", "CUDA error: out of memory"),
+    ("pytorch", "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+)
+
+
+@pytest.mark.parametrize(("framework", "told"), [x for x in OUT_OF_ROOM if x[0] in INSTALLED])
+def test_a_full_gpu_is_out_of_memory_in_every_librarys_words(framework: str, told: str) -> None:
+    """A search for the largest batch ends at any other failure; an internal error stays one."""
+    assert subjects.ask(framework, said_of_memory, told) == "DeviceOutOfMemoryError"
+    other = subjects.ask(framework, said_of_memory, "cuBLAS did something else")
+    assert other != "DeviceOutOfMemoryError"
+
+
+def on_a_pretended_card(framework: str) -> list[int]:
+    """How many of the tensors first made are there when a torch subject's peaks are forgotten.
+
+    And how many of four buffers, as each is replaced.
+    """
+    import torch
+
+    from dlbench.frameworks import pytorch
+
+    kind = pytorch.TorchSubject
+    first: list[Any] = []
+    left: list[int] = []
+
+    def resident(*arguments: Any) -> Any:
+        made = real(*arguments)
+        first.extend(map(weakref.ref, made))
+        return made
+
+    def count() -> None:
+        left.append(sum(x() is not None for x in first))
+
+    changes: dict[str, Any] = {"policy": Policy.TUNED, "precision": Precision.BF16}
+    request = request_for(framework, "resnet50", **changes)
+    request = replace(request, device=replace(request.device, kind="nvidia"))
+    real = kind._resident
+    with (
+        patch.object(kind, "_open_device", lambda *_: torch.device("cpu")),
+        patch.object(kind, "_resident", resident),
+        patch.object(torch.cuda, "get_device_name", lambda _: "pretended"),
+        patch.object(torch.cuda, "empty_cache"),
+        patch.object(torch.cuda, "reset_peak_memory_stats", count),
+    ):
+        registry.framework(framework).open_subject(request)
+    buffers: Any = SimpleNamespace(inputs=[(torch.ones(1),) for _ in range(4)])
+    first[:] = [weakref.ref(x) for (x,) in buffers.inputs]
+
+    def change(tensor: Any) -> Any:
+        count()
+        return tensor.clone()
+
+    kind._replace_inputs(buffers, change)
+    return left
+
+
+def test_peaks_of_memory_are_of_the_running_model_and_not_of_its_building() -> None:
+    """Inputs in fp32 are gone by then, targets are not; and no two buffers lie there twice."""
+    if "pytorch" not in INSTALLED:
+        pytest.skip("pytorch is not installed")
+    assert subjects.ask("pytorch", on_a_pretended_card) == [4, 4, 3, 2, 1]
+
+
+def tensorflow_on_a_pretended_card(framework: str) -> list[str]:
+    """Whose peaks are forgotten when a subject is built, and how many inputs lie on the host."""
+    import tensorflow as tf
+
+    from dlbench.frameworks import tensorflow
+
+    told: list[str] = []
+    request = request_for(framework, "null")
+    request = replace(request, device=replace(request.device, kind="nvidia"))
+    with (
+        patch.object(tensorflow.TensorFlowSubject, "_open_device", lambda _: "/CPU:0"),
+        patch.object(tf.config.experimental, "reset_memory_stats", told.append),
+    ):
+        subject = registry.framework(framework).open_subject(request)
+    return [*told, str(subject.info["inputs_on_host"])]
+
+
+def test_tensorflows_peak_is_of_the_running_model_too() -> None:
+    """Once, when all is built; and it says which inputs lie in host memory, as all of these do."""
+    if "tensorflow" not in INSTALLED:
+        pytest.skip("tensorflow is not installed")
+    assert subjects.ask("tensorflow", tensorflow_on_a_pretended_card) == ["GPU:0", "1"]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import astuple
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -379,6 +383,34 @@ def test_pytorch_says_what_its_compiler_made(workload: str, found: list[bool | i
     if "pytorch" not in subjects.installed():
         pytest.skip("pytorch is not installed")
     assert subjects.ask("pytorch", graphs_of_the_compiler, workload) == found
+
+
+def test_pytorch_says_when_an_earlier_process_had_compiled(tmp_path: Path) -> None:
+    """Its programs stay on disk: a second trial's first step is not what a user waits for."""
+    if "pytorch" not in subjects.installed():
+        pytest.skip("pytorch is not installed")
+    program = (
+        "from dlbench.core import registry\n"
+        "from dlbench.core.types import Mode, Policy\n"
+        "from tests.subjects import request_for\n"
+        "changes = {'policy': Policy.TUNED, 'mode': Mode.TRAINING, 'scenario': None}\n"
+        "request = request_for('pytorch', 'ncf', **changes)\n"
+        "subject = registry.framework('pytorch').open_subject(request)\n"
+        "subject.step(0)\n"
+        "print(subject.info['compiled_from_cache'])\n"
+    )
+    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    told = [
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", program],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
+        ).stdout.split()[-1]
+        for _ in range(2)
+    ]
+    assert told == ["False", "True"]
 
 
 def frozen_and_answers(framework: str, mode: str) -> tuple[bool, list[float], list[float]]:

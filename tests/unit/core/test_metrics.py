@@ -68,6 +68,21 @@ def test_the_first_result_comes_after_loading_and_the_first_step() -> None:
         assert absent == Absent(reason="no trial timed its loading and its first step")
 
 
+def test_a_first_result_whose_programs_were_compiled_before_is_none() -> None:
+    """The first trial on a machine is what a user waits for; those after it find its programs."""
+    cold = replace(
+        builders.trial(builders.case(), 0),
+        windows=(Window(name="load", start_s=10.0, end_s=11.0),),
+        first_step_s=60.0,
+        subject={"compiled_from_cache": False},
+    )
+    warm = replace(cold, first_step_s=4.0, subject={"compiled_from_cache": True})
+    found = _compute("time_to_first_result_s", warm, cold, warm)
+    assert isinstance(found, Measured)
+    assert (found.value, found.n) == (pytest.approx(61.0), 1)
+    assert _compute("time_to_first_result_s", warm) == metrics.FROM_CACHE
+
+
 def test_every_metric_has_unit_direction_and_doc() -> None:
     """What the report and the docs print about each metric is there."""
     assert len(metrics.REGISTRY) >= 12

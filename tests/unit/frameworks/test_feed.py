@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +25,42 @@ def test_batches_on_the_host_are_laid_out_once(*, for_keras: bool) -> None:
     (canonical,) = _seeded.batch(request.spec, "inputs", 1, request.case.batch_size)
     laid_out = canonical.transpose(0, 2, 3, 1) if for_keras else canonical
     np.testing.assert_array_equal(first, laid_out)
+
+
+def test_batches_are_put_together_before_they_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In order, and by another thread than the one that steps: the copy of a batch is not a step's."""
+    stack, by = np.stack, []
+
+    def watched(samples: list[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+        by.append(threading.current_thread())
+        return stack(samples)
+
+    monkeypatch.setattr(np, "stack", watched)
+    files: Any = [np.full(2, i) for i in range(100)]
+    loader = _files.batches(files, batch_size=3, threads=2)
+    assert [next(loader)[:, 0].tolist() for _ in range(3)] == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    assert threading.main_thread() not in by
+
+
+def test_small_batches_keep_every_decoding_thread_busy() -> None:
+    """Eight samples are decoded side by side, though a batch has one: else many cores would idle."""
+    together = threading.Barrier(8, timeout=60.0)
+
+    class Slow:
+        """No sample is done before eight are begun."""
+
+        def __getitem__(self, i: int) -> np.ndarray[Any, Any]:
+            together.wait()
+            return np.full(2, i)
+
+    files: Any = Slow()
+    loader = _files.batches(files, batch_size=1, threads=8)
+    try:
+        assert next(loader).tolist() == [[0, 0]]
+    finally:
+        together.abort()
 
 
 @pytest.mark.parametrize(("kind", "shape"), [("wav", (1, 9, 12)), ("jpeg", (3, 6, 10))])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import replace
 
 import pytest
 
 from dlbench.core.types import Case, DataMode, Mode, Profile, Scenario, Value
+from dlbench.frameworks import _files
 from dlbench.measure import sampler
 from tests import builders
 from tests.unit.measure.clockwork import Clock, Clockwork
@@ -124,6 +126,58 @@ def test_inputs_come_from_the_host_before_each_step_and_only_if_asked(clock: Clo
     assert set(pipeline.buffers[1:]) == {pipeline.n_buffers}
     assert pipeline.refilled == [(i, 4) for i in range(1, len(pipeline.buffers))]
     assert samples.last_buffer == pipeline.n_buffers
+
+
+class Fed(Clockwork):
+    """Fed by processes that decode a batch each, all at once, as PyTorch's DataLoader has them.
+
+    Batch i is the i-th process's modulo their number; two for each process are decoded or begun before
+    anything is asked for, and were there when warm-up began. The device works while the host waits.
+    """
+
+    def __init__(self, clock: Clock, step_s: float, decode_s: float, processes: int) -> None:
+        super().__init__(clock, lambda _: step_s)
+        self.decode_s, self.processes = decode_s, processes
+        self.ahead = 2 * processes
+        self.info |= {"loader_processes": processes, "batches_ahead": self.ahead}
+        self.done_s = [clock.now_s] * self.ahead
+        self.n_taken = 0
+
+    def refill(self, buffer: int) -> None:
+        """Wait for the next batch in order; its process begins another."""
+        super().refill(buffer)
+        waited_s = max(0.0, self.done_s[self.n_taken] - self.clock.now_s)
+        self.clock.now_s += waited_s
+        self.pending_s = max(0.0, self.pending_s - waited_s)
+        self.n_taken += 1
+        begun_s = max(self.clock.now_s, self.done_s[-self.processes])
+        self.done_s.append(begun_s + self.decode_s)
+
+
+@pytest.mark.parametrize(("processes", "batch_s"), [(2, 0.008), (64, 0.008), (64, 0.0054)])
+def test_a_slow_loader_of_many_processes_shows_in_full(
+    clock: Clock, processes: int, batch_s: float
+) -> None:
+    """The device takes 5 ms a step: neither bursts nor what was decoded before hide the loader."""
+    subject = Fed(clock, step_s=0.005, decode_s=batch_s * processes, processes=processes)
+    samples = _sample(subject, builders.case(batch_size=4, data_mode=DataMode.PIPELINE))
+    per_step_s = statistics.median(v.duration_s / v.n_samples for v in samples.values) * 4
+    assert per_step_s == pytest.approx(batch_s, rel=0.02)
+    assert samples.steps_per_value % processes == 0
+
+
+def test_a_fast_loader_of_many_processes_does_not_hold_the_device_up(clock: Clock) -> None:
+    """It brings a batch every 2 ms, the device takes 5 ms a step."""
+    subject = Fed(clock, step_s=0.005, decode_s=0.016, processes=8)
+    samples = _sample(subject, builders.case(batch_size=4, data_mode=DataMode.PIPELINE))
+    assert [v.duration_s / v.n_samples * 4 for v in samples.values] == pytest.approx(
+        [0.005] * len(samples.values), rel=0.02
+    )
+
+
+def test_the_sampler_and_pytorchs_loader_mean_the_same_facts() -> None:
+    """Under the names that the sampler reads."""
+    assert _files.loader_facts(8) == {sampler.LOADER_PROCESSES: 8, sampler.BATCHES_AHEAD: 16}
 
 
 def test_single_stream_times_each_query_to_its_end(clock: Clock) -> None:
