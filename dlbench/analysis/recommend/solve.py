@@ -96,6 +96,18 @@ def purchase(judged: Judged, need: Need) -> Refusal | None:
     return None
 
 
+def needed_usd(judged: Judged, field: str, need: Need) -> float:
+    """The least amount in a field of the budget that a candidate keeps: of its cost, and of its purchase.
+
+    ``field`` as ``budget_field`` has it; a month's budget is told as one run's part of it.
+    """
+    machine = judged.simulated.choice.owned
+    price = 0.0 if machine is None else machine.purchase_usd * judged.candidate.n_instances
+    if machine is not None and field != "budget_usd":
+        price /= machine.life_years * 12 * (1.0 if need.serving else need.runs_per_month)
+    return max(judged.sure_usd, price)
+
+
 def keeps(judged: Judged, need: Need) -> bool:
     """Whether every limit is kept with the need's confidence; ``broken`` says in words which is not."""
     budget, kg = budget_usd(need), judged.sure_kg

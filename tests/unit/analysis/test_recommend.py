@@ -819,6 +819,42 @@ def test_nothing_feasible_names_the_limit_and_by_how_much() -> None:
     assert both.binding[0].startswith("More than one limit stands in the way")
 
 
+def test_a_budget_that_a_purchase_breaks_is_told_with_its_price() -> None:
+    """Its hours are cheap, the machine is not: 2,400 USD once, or 50 a month, and 10 of each of 5 runs."""
+    desk = {"name": "desk", "accelerator": "L4", "vcpus": 8.0, "purchase_usd": 2400.0}
+    work = {"owned": [{**desk, "utilisation": 1.0}], "samples": 1e7}
+    offered = r.of(r.offer(ondemand_usd_per_h=9000.0))
+    once = r.ask(r.need(**work, budget_usd=100.0), offered)
+    assert once.binding == (
+        "budget_usd binds: it is 100 USD, and 2,400 USD would be needed (by desk (your own), 1 x L4): "
+        "24 times as much.",
+    )
+    monthly = r.ask(r.need(**work, budget_usd_per_month=40.0, runs_per_month=5.0), offered)
+    assert monthly.binding[0].startswith(
+        "budget_usd_per_month / runs_per_month binds: it is 8 USD, and 10 USD would be needed"
+    )
+    (flip,) = [f for f in r.ask(r.need(**work), offered).flips if f.change == "budget"]
+    assert flip.value == pytest.approx(2400.0)
+    kept = r.ask(r.need(**work, budget_usd=flip.value), offered)
+    assert picked(kept).owned
+    assert r.ask(r.need(**work, budget_usd=0.99 * flip.value), offered).pick is None
+
+
+def test_what_nobody_knows_of_any_way_is_told_as_that() -> None:
+    """Not as limits that stand in each other's way, nor as an unlimited amount that would be needed."""
+    offered = r.of(r.offer(provider="runpod", region="any"))
+    said = "binds: the carbon of none of 1 way is known, such as runpod l4.small (any): no carbon"
+    for fields, name in (
+        ({"objective": "carbon"}, "objective"),
+        ({"carbon_usd_per_kg": 1.0}, "objective"),
+        ({"carbon_limit_kg": 5.0}, "carbon_limit_kg"),
+    ):
+        answer = r.ask(r.need(**fields), offered)
+        assert answer.pick is None
+        assert len(answer.binding) == 1
+        assert answer.binding[0].startswith(f"{name} {said}")
+
+
 def test_a_wish_that_alone_stands_in_the_way_is_told_with_what_there_is_without_it() -> None:
     """Regions, sellers, devices and ages are lifted alone too, and it is solved again."""
     offered = r.of(r.offer(), r.offer(**{**r.A100, "region": "eu-central-1"}))
