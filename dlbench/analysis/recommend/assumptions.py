@@ -168,7 +168,7 @@ KEPT = {
     ),
 }
 KEPT_AS_STATED = Range(
-    low=1.0, mid=1.0, high=1.2, source="the same, where the need says how much it is"
+    low=1.0, mid=1.0, high=1.2, source="the same, where the need says how much training keeps"
 )
 
 SERVICES_A_LATENCY = 2.0

@@ -650,6 +650,22 @@ def test_without_a_measurement_the_bound_counts_what_training_keeps() -> None:
     assert model.at(10).interval.high > model.at(10).value > model.at(10).interval.low
 
 
+def test_what_training_keeps_is_not_what_a_forward_pass_writes() -> None:
+    """ResNet-50 keeps 89 MiB a sample, 2.1 times its 11.1 million outputs: these alone are traffic.
+
+    And inference, which frees them, keeps 0.15 of them: 6.4 MiB, not 89.
+    """
+    stated = {"activation_mib_per_sample": 88.9}
+    read = job.read(r.need(**stated), ())
+    assert read.activations == pytest.approx((11.1e6, 11.1e6, 11.1e6 * 2.1 / 1.2), rel=1e-2)
+    served = r.serve(**stated)
+    model = memory.peak_models(job.read(served, ()), served, (), "gpu")[Policy.BASE]
+    assert model.each[1] == pytest.approx(6.35, rel=1e-2)
+    fixed = Fixed(answered(1000.0))
+    r.ask(r.need(**stated), r.of(r.offer()), predictor=fixed)
+    assert fixed.asked[0].activations == pytest.approx(11.1e6, rel=1e-2)
+
+
 def test_the_gate_shrinks_the_batch_unless_it_was_asked_for() -> None:
     """By halves, until even the high end fits; one that was asked for is refused with both sizes."""
     model = memory.PeakModel(
