@@ -792,6 +792,23 @@ def test_each_draw_is_one_of_equal_slices() -> None:
     assert not np.array_equal(drawn.shares["rate"], drawn.shares["set_up"])
 
 
+def test_interruptions_are_common_to_all_candidates_too() -> None:
+    """Work that takes a thousandth longer is interrupted as often, or once more: never less by luck.
+
+    Their mean and spread are Poisson's, counted out and approximated alike.
+    """
+    drawn = simulate.draws(0)
+    for mean in (0.0, 1e-4, 0.07, 1.0, 5.0, 19.99, 20.1, 90.0, 4e4):
+        means = np.full(simulate.N_DRAWS, mean)
+        counts = drawn.poisson(means)
+        assert counts.mean() == pytest.approx(mean, rel=0.02, abs=1e-3)
+        assert counts.var() == pytest.approx(mean, rel=0.05, abs=1e-3)
+        longer = drawn.poisson(1.001 * means)
+        assert (longer >= counts).all()
+        assert (longer - counts <= 1 + 0.002 * counts).all()
+    assert (drawn.poisson(np.full(simulate.N_DRAWS, np.inf)) < np.inf).all()
+
+
 def test_the_same_seed_gives_the_same_answer_and_another_nearly() -> None:
     """Luck does not decide."""
     offered = r.of(r.offer(), r.cpu(), r.offer(**r.A100))
