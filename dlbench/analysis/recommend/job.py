@@ -32,8 +32,9 @@ class Job:
     """A model and its work. ``samples`` is the work of one run of training; None at inference.
 
     ``activations`` are the low, middle and high number of values that a forward pass of one sample
-    writes; ``kept`` how many training keeps of it, where the need says so. ``batch_sizes`` are the usual ones by kind of device, ``cpu`` or ``nvidia``. ``defaults``
-    are the fields of the work that the need left open, and what was taken.
+    writes; ``kept`` how many training keeps of it, where the need says so. ``batch_sizes`` are the
+    usual ones by kind of device, ``cpu`` or ``nvidia``. ``defaults`` are the fields of the work that
+    the need left open, and what was taken.
     """
 
     workload: str

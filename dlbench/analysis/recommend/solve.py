@@ -104,7 +104,7 @@ def purchase(judged: Judged, need: Need) -> Refusal | None:
 
 
 def needed_usd(judged: Judged, field: str, need: Need) -> float:
-    """The least amount in a field of the budget that a candidate keeps: of its cost, and of its purchase.
+    """The least amount in a field of the budget that a candidate keeps: its cost, and its purchase.
 
     ``field`` as ``budget_field`` has it; a month's budget is told as one run's part of it.
     """

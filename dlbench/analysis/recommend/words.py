@@ -580,7 +580,9 @@ def _unknown(one: Judged, what: str, n: int) -> str:
         what, candidate.latency_p99_s
     )
     why = f": {metric.reason}" if isinstance(metric, Absent) else ""
-    return f"the {what} of none of {units.counted(n, 'way')} is known, such as {candidate.name}{why}"
+    return (
+        f"the {what} of none of {units.counted(n, 'way')} is known, such as {candidate.name}{why}"
+    )
 
 
 def _hard(rejected: Sequence[Rejection]) -> list[str]:

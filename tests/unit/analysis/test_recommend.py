@@ -38,12 +38,14 @@ from dlbench.core.recommendation import (
     OwnedMachine,
     Question,
     Recommendation,
+    Step,
 )
 from dlbench.core.types import (
     Absent,
     DataMode,
     Estimated,
     Interval,
+    Measured,
     Metric,
     Mode,
     PeakMemory,
@@ -722,6 +724,57 @@ def test_spot_pays_for_interruptions_with_rework_and_restarts() -> None:
     assert value(often.time_s) > value(calm.time_s)
 
 
+def test_what_an_interruption_costs_can_be_worked_out_from_its_line() -> None:
+    """A restart has the need's set-up in it: 10 minutes and 60, beside 5 of rework, about 11 times."""
+    offered = r.of(r.offer(spot_usd_per_h=0.1, spot_as_of="2026-11-20"))
+    fields = {
+        **MINE,
+        "samples": 2e8,
+        "spot_interruptions_per_h": [0.1, 0.1],
+        "set_up_min": [60, 60],
+    }
+    asked = r.need(**fields, spot=True, checkpoint_min=10.0)
+    pick = picked(r.ask(asked, offered, r.measured(500.0, instance="l4.small")))
+    (way,) = [s for s in pick.trail if s.name == "interruptions"]
+    assert (
+        "min of rework (checkpoints each 10 min) and 70 min of restart and set-up each"
+        in way.formula
+    )
+    rework_min = float(way.formula.split(" an hour; ")[1].split(" ")[0])
+    n, lost_h = (float(way.value.split(" ")[i]) for i in (0, 3))
+    assert n * (rework_min + 70) / 60 == pytest.approx(lost_h, rel=0.1)
+    assert "its set-up comes on top" in assumptions.RESTART_MIN.source
+
+
+def test_a_processors_meter_is_not_counted_beside_its_own_host() -> None:
+    """1,000 s of work are the meter's, 0.05 J a sample; 40 W of the host are for 360 s of set-up alone."""
+    asked = r.need(set_up_min=[6, 6])
+    metered = evidence.Rate(
+        value=1000.0,
+        low=1000.0,
+        high=1000.0,
+        tier=Evidence.INSTANCE,
+        batch=8,
+        steps=(Step(name="throughput", value="1000", formula="measured", source="a test"),),
+        energy_j_per_sample=Measured(value=0.05, n=3, source="RAPL"),
+    )
+    found = {}
+    for offered, catalog_ in ((r.cpu(), r.of(r.cpu())), (r.offer(), r.of(r.offer()))):
+        simulated = estimate.training(
+            estimate.Choice(offer=offered, spot=False, device=None, place=None),
+            rate=metered,
+            scale=scaling.together(offered, job.read(asked, ()), (), catalog_),
+            memory=answered(4000.0),
+            usable=30_000.0,
+            job=job.read(asked, ()),
+            need=asked,
+            draws=simulate.draws(0),
+        )
+        found[offered.accelerator] = value(simulated.candidate.energy_j)
+    assert found[None] == pytest.approx(1e6 * 0.05 + 16 * 2.5 * 360, rel=0.05)
+    assert found["L4"] == pytest.approx(1e6 * 0.05 + 8 * 2.5 * 1360, rel=0.05)
+
+
 def test_a_day_without_checkpoints_is_not_spots() -> None:
     """20 h at an interruption each ten: (exp(2) - 1) / 0.1 = 64 h of a third of the price is more."""
     offered = r.of(r.offer(spot_usd_per_h=0.3, spot_as_of="2026-11-20"))
@@ -853,14 +906,16 @@ def test_nothing_feasible_names_the_limit_and_by_how_much() -> None:
 
 
 def test_a_budget_that_a_purchase_breaks_is_told_with_its_price() -> None:
-    """Its hours are cheap, the machine is not: 2,400 USD once, or 50 a month, and 10 of each of 5 runs."""
+    """Its hours are cheap, the machine is not: 2,400 USD once, or 50 a month, of 5 runs 10 each."""
     desk = {"name": "desk", "accelerator": "L4", "vcpus": 8.0, "purchase_usd": 2400.0}
     work = {"owned": [{**desk, "utilisation": 1.0}], "samples": 1e7}
     offered = r.of(r.offer(ondemand_usd_per_h=9000.0))
     once = r.ask(r.need(**work, budget_usd=100.0), offered)
     assert once.binding == (
-        "budget_usd binds: it is 100 USD, and 2,400 USD would be needed (by desk (your own), 1 x L4): "
-        "24 times as much.",
+        (
+            "budget_usd binds: it is 100 USD, and 2,400 USD would be needed (by desk (your own), "
+            "1 x L4): 24 times as much."
+        ),
     )
     monthly = r.ask(r.need(**work, budget_usd_per_month=40.0, runs_per_month=5.0), offered)
     assert monthly.binding[0].startswith(
@@ -2167,6 +2222,18 @@ def test_names_that_nobody_knows_are_refused(fields: dict[str, Any], words: str)
         r.ask(r.need(**fields), r.of(r.offer()))
     assert words in caught.value.message
     assert caught.value.advice
+
+
+def test_a_service_whose_p99_nobody_timed_is_a_service_all_the_same() -> None:
+    """Its month is no latency of 730 hours, which would be compared with those that are known."""
+    offered = r.of(r.offer(), r.offer(**{**r.A100, "ondemand_usd_per_h": 30.0}))
+    run = server_case(200.0, 50.0)
+    timed = picked(r.ask(served(), offered, run))
+    assert isinstance(timed.latency_p99_s, Absent)
+    fastest = r.ask(served(objective="time"), offered, run)
+    assert picked(fastest).offer.accelerator == "A100-SXM4-80GB"
+    (out,) = [x for x in fastest.rejected if x.hardware == "1 x L4"]
+    assert out.reason == "its time is not known, and is minimised"
 
 
 def test_a_service_needs_its_rate_and_its_limit() -> None:

@@ -174,7 +174,7 @@ def test_the_sliders_ask_for_the_share_that_the_need_asks_for() -> None:
 
 
 def test_a_machine_that_is_to_be_bought_must_fit_the_sliders_budget() -> None:
-    """Its hours cost little: 3,000 USD once, or 62.50 a month of four years, a quarter for each of 4 runs."""
+    """Its hours cost little: 3,000 USD once, or 62.50 a month of four years, a quarter a run of 4."""
     answer = answers.recommendation()
     assert answer.pick is not None
     own = replace(answer.pick, owned=True, offer=replace(answer.pick.offer, instance_type="desk"))
