@@ -223,7 +223,7 @@ def _training_energy(
         return host_w
     if not isinstance(measured, Absent):
         share = max(choice.devices, 1.0) / scale.mid
-        # A processor's meter counts what is most of its host's power: that is for the rest of the time.
+        # A processor's meter counts most of its host's power: that is for the rest of the time.
         beside_s = time_s if choice.offer.accelerator is not None else time_s - busy_s
         each_j = measured.value * draws.of("load", assumptions.METER)
         return each_j * total * share + host_w * beside_s
@@ -603,8 +603,9 @@ def _time_steps(
             Step(
                 name="interruptions",
                 value=f"{float(np.mean(lost.n)):,.2g} on average, {_span(lost_s / 3600, 'h')}",
-                formula=f"Poisson, {low:g} to {high:g} an hour; {rework_min} min of rework (checkpoints "
-                f"each {need.checkpoint_min:g} min) and {restart_min} min of restart and set-up each",
+                formula=f"Poisson, {low:g} to {high:g} an hour; {rework_min} min of rework "
+                f"(checkpoints each {need.checkpoint_min:g} min) and {restart_min} min of restart and "
+                "set-up each",
                 source=_stated(need, "spot_interruptions_per_h", "checkpoint_min", "set_up_min"),
             )
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -747,7 +748,7 @@ def test_what_an_interruption_costs_can_be_worked_out_from_its_line() -> None:
 
 
 def test_a_processors_meter_is_not_counted_beside_its_own_host() -> None:
-    """1,000 s of work are the meter's, 0.05 J a sample; 40 W of the host are for 360 s of set-up alone."""
+    """1,000 s of work are the meter's, 0.05 J a sample; the host's 40 W are for 360 s of set-up."""
     asked = r.need(set_up_min=[6, 6])
     metered = evidence.Rate(
         value=1000.0,
@@ -1833,7 +1834,20 @@ def test_steps_install_what_runs_on_the_device_that_was_picked() -> None:
         for offer, extra in zip((r.cpu(), r.offer()), extras, strict=True):
             asked = r.need(framework=framework, task="inference", epochs=None)
             found = launched(asked, offer)
-            assert f'pip install "dlbench[{extra}]"' in found.shell, (framework, extra)
+            assert f'pip install "./dlbench[{extra}]"' in found.shell, (framework, extra)
+
+
+def test_launch_lines_install_a_clone_while_no_index_has_dlbench() -> None:
+    """By its name alone pip finds nothing on a machine that is paid for, or a stranger's package."""
+    found = launched(r.need(), r.offer())
+    assert "\nfile_mounts:\n  ~/dlbench: ../dlbench " in found.skypilot_yaml
+    assert '\nsetup: |\n  python3 -m pip install "$HOME/dlbench[torch]"\n' in found.skypilot_yaml
+    copied = found.shell.index('"$DLBENCH"/ "$HOST":dlbench/')
+    assert (
+        found.shell.index("DLBENCH=../dlbench\n") < copied < found.shell.index("./dlbench[torch]")
+    )
+    done = subprocess.run(["sh", "-n"], input=found.shell, text=True, check=False)
+    assert done.returncode == 0
 
 
 def test_a_pick_is_one_that_its_framework_can_compute_on() -> None:
@@ -2034,6 +2048,19 @@ def test_derived_capacity_keeps_twice_the_service_time_within_the_limit() -> Non
     assert "latency binds for 1 of 1 ways" in answer.binding[0]
     assert "p99_ms is 1" in answer.binding[0]
     assert assumptions.SERVICES_A_LATENCY == 2
+
+
+def test_a_derived_rate_can_be_worked_out_from_its_line() -> None:
+    """Host and one sample's time are in it: 4 / (4.3 + 4 x 0.7) ms are what is told."""
+    for offered in (r.offer(), r.cpu(vcpus=64.0)):
+        asked = r.serve(p99_ms=5000.0, requests_per_s=5.0, max_instances=1000)
+        pick = picked(r.ask(asked, r.of(offered)))
+        (way,) = [s for s in pick.trail if s.name == "rate within the limit"]
+        said = re.search(r"(\d+) / \(host (\S+) ms \+ \d+ x (\S+) ms", way.formula)
+        assert said is not None
+        batch, host_ms, each_ms = (float(x) for x in said.groups())
+        told = float(way.value.split(" ")[0].replace(",", ""))
+        assert told == pytest.approx(1e3 * batch / (host_ms + batch * each_ms), rel=0.1)
 
 
 def test_more_requests_never_need_fewer_instances() -> None:
