@@ -56,7 +56,7 @@ GCP_BUNDLES = {
 GCP_G2_COUNTS = {4: 1, 8: 1, 12: 1, 16: 1, 24: 2, 32: 1, 48: 4, 96: 8}
 """How many L4 a g2-standard of so many vCPUs has."""
 
-TPU = re.compile(r"tpu-(v\d+[a-z]*)-(\d+)$")
+TPU = re.compile(r"tpu-(v\d+[a-z]*)-(\d{1,6})$")
 TPU_CORES_PER_CHIP = {"v2": 2, "v3": 2, "v4": 2, "v5p": 2}
 """These generations' names count cores, of which a chip has two; later ones count chips."""
 
