@@ -147,7 +147,9 @@
 
   function judge(way, time, cost) {
     const over = [];
-    if (way.time === null ? time < Infinity : way.time > time) over.push("late");
+    // A service's p99 may be within the need's limit though nobody timed it; of a tighter one nothing is known.
+    const untimed = time < Infinity && !(way.kept && time >= offers.limits.time);
+    if (way.time === null ? untimed : way.time > time) over.push("late");
     if (way.cost === null ? cost < Infinity : Math.max(way.cost, way.bought) > cost) over.push("too dear");
     if (over.length) return { place: 2, word: over.join(", "), css: "over" };
     const sure = !(likely(way.time, way.time_high) > time) && !(likely(way.cost, way.cost_high) > cost);

@@ -174,6 +174,7 @@ def _data(
                 "cost": candidates.middle(way.candidate.cost_usd),
                 "cost_high": candidates.highest(way.candidate.cost_usd),
                 "carbon": candidates.middle(way.candidate.carbon_g),
+                "kept": way.kept,
                 "bought": candidates.bought_usd(answer, way.candidate),
             }
             for way in ways
