@@ -44,6 +44,7 @@ def lines(found: Recommendation, *, explain: bool) -> list[str]:
     text += _list("What it rests on", found.notes)
     if explain:
         text += _explained(found)
+    text = [_inert(line) for line in text]
     if found.launch is not None:
         yaml = found.launch.skypilot_yaml
         task = isinstance(yaml, str)
@@ -165,6 +166,11 @@ def _explained(found: Recommendation) -> list[str]:
 
 def _escaped(text: str) -> str:
     return text.replace("|", "\\|")
+
+
+def _inert(text: str) -> str:
+    """Names are from price files of strangers: in an issue they are no HTML, no link and no picture."""
+    return text.replace("<", "\\<").replace("](", "]\\(")
 
 
 def _printable(text: str) -> str:

@@ -167,6 +167,9 @@ class Catalog:
         return None
 
 
+CONTINENTS = frozenset({"AF", "AN", "AS", "EU", "NA", "OC", "SA"})
+
+
 @cache
 def spelled(name: str) -> str:
     """A name without case, spaces and punctuation: RTX-A6000, RTXA6000 and RTX A6000 are one."""
@@ -174,9 +177,14 @@ def spelled(name: str) -> str:
 
 
 def country_in(region: str) -> str:
-    """The country that a region's name gives away: "US", or "Bavaria, DE, EU"; else ""."""
+    """The country that a region's name gives away: "US", or "Bavaria, DE, EU"; else "".
+
+    Before a continent alone: in "San Jose, CA, US" stands a state that has a country's letters.
+    """
     parts = [part.strip() for part in region.split(",")]
-    code = parts[0] if len(parts) == 1 else parts[-2]
+    if len(parts) > 1 and parts.pop() not in CONTINENTS:
+        return ""
+    code = parts[-1]
     return code if len(code) == len("DE") and code.isalpha() and code.isupper() else ""
 
 

@@ -26,6 +26,9 @@ MAX_CELL = 4096
 MAX_USD_PER_H = 100_000.0
 """Above any instance that is rented: more is a slip, such as a price of a year."""
 
+MAX_AMOUNT = 1e9
+"""Above any count, size or rate of a table: more is a slip too, and products of it overflow."""
+
 T = TypeVar("T")
 
 OFFER_COLUMNS = (
@@ -137,6 +140,16 @@ class Row:
             raise self.refuse(field, f"is no number: {text!r}", "Write it like 1.25.") from None
         if not math.isfinite(number) or number < 0 or "_" in text:
             raise self.refuse(field, f"is {text}", "A finite number of at least 0 is needed.")
+        if number > MAX_AMOUNT:
+            raise self.refuse(field, f"is {number:g}", f"At most {MAX_AMOUNT:g} is believed.")
+        return number
+
+    def size(self, field: str) -> Amount:
+        """How much a machine has of something that it cannot lack: above 0, or not known."""
+        number = self.amount(field)
+        if number == 0:
+            remedy = f"Give the number; if it is not known, leave {field} empty."
+            raise self.refuse(field, "is 0, and no machine is without", remedy)
         return number
 
     def price(self, field: str) -> Amount:
@@ -318,8 +331,8 @@ def _offer(row: Row, origin: str) -> Offer:
         region=row.text("region", required=True),
         accelerator=accelerator,
         accelerator_count=count,
-        vcpus=row.amount("vcpus"),
-        memory_gib=row.amount("memory_gib"),
+        vcpus=row.size("vcpus"),
+        memory_gib=row.size("memory_gib"),
         ondemand_usd_per_h=row.price("ondemand_usd_h"),
         spot_usd_per_h=spot,
         cpu_model=row.text("cpu_model"),

@@ -56,7 +56,7 @@ GCP_BUNDLES = {
 GCP_G2_COUNTS = {4: 1, 8: 1, 12: 1, 16: 1, 24: 2, 32: 1, 48: 4, 96: 8}
 """How many L4 a g2-standard of so many vCPUs has."""
 
-TPU = re.compile(r"tpu-(v\d+[a-z]*)-(\d+)$")
+TPU = re.compile(r"tpu-(v\d+[a-z]*)-(\d{1,6})$")
 TPU_CORES_PER_CHIP = {"v2": 2, "v3": 2, "v4": 2, "v5p": 2}
 """These generations' names count cores, of which a chip has two; later ones count chips."""
 
@@ -148,8 +148,8 @@ def _line(row: Row, problems: Counter[str]) -> Line | None:
             type=row.text("InstanceType"),
             accelerator=row.text("AcceleratorName"),
             count=_or(row.amount("AcceleratorCount"), 0.0),
-            vcpus=row.amount("vCPUs"),
-            memory_gib=row.amount("MemoryGiB"),
+            vcpus=_some(row.amount("vCPUs")),
+            memory_gib=_some(row.amount("MemoryGiB")),
             gpu_info=row.text("GpuInfo"),
             price=row.amount("Price"),
             spot=row.amount("SpotPrice"),
@@ -159,6 +159,11 @@ def _line(row: Row, problems: Counter[str]) -> Line | None:
     except UsageError as error:
         problems[f"a row could not be read ({error.message})"] += 1
         return None
+
+
+def _some(amount: Amount) -> Amount:
+    """No machine is without: a 0 is not known."""
+    return Absent(reason="the file says 0") if amount == 0 else amount
 
 
 def _or(amount: Amount, otherwise: float) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from dlbench.analysis.recommend import solve
 from dlbench.core import units
 from dlbench.core.footprint import G_PER_KG, J_PER_KWH, S_PER_H
 from dlbench.core.recommendation import Candidate, Recommendation
@@ -84,10 +85,22 @@ def highest(value: Metric) -> float | None:
 
 def limits(answer: Recommendation) -> tuple[float | None, float | None]:
     """The need's own limits of time (seconds) and cost (USD, of a run or a month)."""
-    need = answer.need
+    need, budget = answer.need, solve.budget_usd(answer.need)
     if serves(answer):
-        return (need.p99_ms / 1000 if need.p99_ms else None), need.budget_usd_per_month
-    return (need.deadline_h * S_PER_H if need.deadline_h else None), need.budget_usd
+        return (need.p99_ms / 1000 if need.p99_ms else None), budget
+    return (need.deadline_h * S_PER_H if need.deadline_h else None), budget
+
+
+def bought_usd(answer: Recommendation, candidate: Candidate) -> float:
+    """What must be paid for a machine of one's own before it costs so little; as the budget is told."""
+    need = answer.need
+    name = candidate.offer.instance_type if candidate.owned else None
+    machine = next((m for m in need.owned if m.name == name), None)
+    if machine is None:
+        return 0.0
+    monthly = need.serving or (need.budget_usd is None and need.budget_usd_per_month is not None)
+    field = solve.budget_field(need) if monthly or need.budget_usd is not None else "budget_usd"
+    return solve.bought_usd(machine, candidate.n_instances, field, need)
 
 
 def usd(value: float) -> str:

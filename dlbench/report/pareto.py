@@ -19,7 +19,7 @@ LEAST_PX, MOST_PX = 5.0, 15.0
 
 TEMPLATE = """
 <h3>Cost against time</h3>
-<p>Each way as a dot with the numbers of the table: further left is sooner, further down is cheaper. Lines through a dot hold nine
+<p>Each way as a dot with the numbers of the table: further left is sooner, further down is cheaper; both axes are logarithmic. Lines through a dot hold nine
 of ten outcomes; a larger dot emits more carbon, a hollow one is of unknown carbon. The thin line joins those that no other
 beats in both.{% if limits %} Dashed lines are the limits.{% endif %}</p>
 <figure>{{ chart }}</figure>

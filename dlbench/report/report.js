@@ -113,11 +113,10 @@
   });
 
   // --- the recommendation: a deadline and a budget, ranked again ---
-  // A way keeps a limit when nine in ten outcomes do, as the recommender asks; it may, when its middle does. Between
-  // the middle and the upper end, which nineteen in twenty keep, outcomes are taken for log-normal: 1.2816 of 1.6449.
-  const NINE_IN_TEN = 0.779;
-  const likely = (middle, high) => high === null ? middle : middle * Math.pow(high / middle, NINE_IN_TEN);
+  // A way keeps a limit when the share of outcomes does that the need asks for, as the recommender has it; it may, when its
+  // middle does. Between the middle and the upper end, which nineteen in twenty keep, outcomes are taken for log-normal.
   const offers = data("ways");
+  const likely = (middle, high) => high === null ? middle : middle * Math.pow(high / middle, offers.sure);
   const limits = byId("limits");
 
   function limit(name) {
@@ -148,8 +147,10 @@
 
   function judge(way, time, cost) {
     const over = [];
-    if (way.time === null ? time < Infinity : way.time > time) over.push("late");
-    if (way.cost === null ? cost < Infinity : way.cost > cost) over.push("too dear");
+    // A service's p99 may be within the need's limit though nobody timed it; of a tighter one nothing is known.
+    const untimed = time < Infinity && !(way.kept && time >= offers.limits.time);
+    if (way.time === null ? untimed : way.time > time) over.push("late");
+    if (way.cost === null ? cost < Infinity : Math.max(way.cost, way.bought) > cost) over.push("too dear");
     if (over.length) return { place: 2, word: over.join(", "), css: "over" };
     const sure = !(likely(way.time, way.time_high) > time) && !(likely(way.cost, way.cost_high) > cost);
     return sure ? { place: 0, word: "keeps both", css: "sure" } : { place: 1, word: "may keep both", css: "may" };

@@ -6,7 +6,7 @@ import inspect
 import json
 import math
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ import pytest
 
 from dlbench.__main__ import main
 from dlbench.catalog import stored
+from dlbench.cli import markdown_recommend, show_recommend
 from dlbench.cli import recommend as recommend_command
-from dlbench.cli import show_recommend
 from dlbench.core.errors import UsageError
 from dlbench.core.recommendation import Need
+from tests import answers
 
 FLAGS = ("--workload", "resnet50", "--samples", "50000", "--epochs", "20")
 
@@ -114,6 +115,21 @@ def test_markdown_says_below_its_table_why_a_number_is_unknown(
     assert re.search(r"\| kWh +\| unknown +\|", out)
     why = "the source does not say how many vCPUs the machine has"
     assert f"  - energy and carbon unknown: {why}" in out
+
+
+def test_markdown_of_a_strangers_names_is_text() -> None:
+    """Pasted into an issue, a type from a price file is no element, no link and no picture."""
+    answer = answers.recommendation()
+    assert answer.pick is not None
+    hostile = "![x](https://example.org/seen.png)<img src=x>"
+    offer = replace(answer.pick.offer, instance_type=hostile)
+    told = markdown_recommend.lines(
+        replace(answer, pick=replace(answer.pick, offer=offer), reasons=(f"It is {hostile}.",)),
+        explain=True,
+    )
+    shown = [line for line in told if "seen.png" in line]
+    assert len(shown) >= 3
+    assert not any("](https" in line or "<img" in line.replace("\\<img", "") for line in shown)
 
 
 def test_explain_shows_the_way_of_all_that_are_shown(

@@ -35,9 +35,11 @@ PARAMETERS_PER_M = 1e6
 
 
 def observations(runs: Sequence[Run], devices: DeviceTable) -> tuple[Observation, ...]:
-    """Every throughput that was measured on a device with a data sheet.
+    """Every throughput that was measured on an accelerator with a data sheet.
 
-    Server and single-stream results are left out: their rate is set by arrivals, not by the device.
+    Server and single-stream results are left out: their rate is set by arrivals, not by the device. So
+    are processors: a data sheet is of a socket, of which a machine mostly has a few cores, and whatever
+    that is slower would be taken for the work, on all accelerators.
     """
     found = [_observation(run, result, devices) for run in runs for result in run.results]
     return tuple(o for o in found if o is not None)
@@ -88,7 +90,7 @@ def _observation(run: Run, result: CaseResult, devices: DeviceTable) -> Observat
     rate = metrics.compute("throughput_samples_per_s", result, run)
     name = _device_name(case.device, run.environment.devices)
     spec = devices.find(name) if name else None
-    if not isinstance(rate, Measured) or spec is None:
+    if not isinstance(rate, Measured) or spec is None or spec.kind == "cpu":
         return None
     info = run.workload(case)
     return Observation(

@@ -127,7 +127,10 @@ SCALING_REPLICAS = Range(
 
 UPLOAD_SLOWDOWN = Range(low=1.0, mid=1.15, high=1.5, source="real over nominal upload time")
 RESTART_MIN = Range(
-    low=3.0, mid=10.0, high=30.0, source="new spot instance, set up again, checkpoint loaded"
+    low=3.0,
+    mid=10.0,
+    high=30.0,
+    source="waiting for another spot instance, loading the checkpoint; its set-up comes on top",
 )
 
 METER = Range(low=0.9, mid=1.0, high=1.1, source="another machine than the one that was metered")
@@ -168,7 +171,7 @@ KEPT = {
     ),
 }
 KEPT_AS_STATED = Range(
-    low=1.0, mid=1.0, high=1.2, source="the same, where the need says how much it is"
+    low=1.0, mid=1.0, high=1.2, source="the same, where the need says how much training keeps"
 )
 
 SERVICES_A_LATENCY = 2.0

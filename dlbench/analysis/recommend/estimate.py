@@ -104,8 +104,8 @@ class Simulated:
 
     @property
     def choice_is_serving(self) -> bool:
-        """Whether its time is a month, and latency is what counts."""
-        return not isinstance(self.candidate.latency_p99_s, Absent)
+        """Whether its time is a month, and latency is what counts, known or not."""
+        return self.candidate.latency_p99_s != NOT_SERVING
 
 
 NOT_SERVING = Absent(reason="training has no latency")
@@ -170,15 +170,16 @@ def _before(choice: Choice, need: Need, draws: Draws) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
-    """Interruptions of each draw, the work of each that is done again, and the seconds of all."""
+    """Interruptions of each draw, what of each is done again and waited for, and the seconds of all."""
 
     n: Floats
     rework_s: Floats
+    restart_s: Floats
     time_s: Floats
 
 
 def _lost(choice: Choice, need: Need, draws: Draws, work_s: Floats, set_up_s: Floats) -> Lost:
-    """What interruptions cost: the work since the last checkpoint, and a restart each.
+    """What interruptions cost: the work since the last checkpoint, and a restart with set-up each.
 
     Half a checkpoint's period while interruptions are rare beside it. Where they are not, work that is
     done again is interrupted again: a period T takes (exp(rate T) - 1) / rate on average (Daly 2006),
@@ -186,7 +187,7 @@ def _lost(choice: Choice, need: Need, draws: Draws, work_s: Floats, set_up_s: Fl
     """
     zero = np.zeros(simulate.N_DRAWS)
     if not choice.spot:
-        return Lost(n=zero, rework_s=zero, time_s=zero)
+        return Lost(n=zero, rework_s=zero, restart_s=zero, time_s=zero)
     low, high = need.spot_interruptions_per_h
     per_h = (
         draws.spread("spot", low, float(np.sqrt(low * high)), high)
@@ -199,7 +200,8 @@ def _lost(choice: Choice, need: Need, draws: Draws, work_s: Floats, set_up_s: Fl
     n = draws.poisson(per_h / 3600 * work_s * again)
     rework_s = period_s * (1 / in_a_period - 1 / np.expm1(in_a_period))
     restart_s = draws.of("restart", assumptions.RESTART_MIN) * 60 + set_up_s
-    return Lost(n=n, rework_s=rework_s, time_s=n * (rework_s + restart_s))
+    time_s = n * (rework_s + restart_s)
+    return Lost(n=n, rework_s=rework_s, restart_s=restart_s, time_s=time_s)
 
 
 RAREST, MOST_IN_A_PERIOD = 1e-6, 50.0
@@ -221,9 +223,10 @@ def _training_energy(
         return host_w
     if not isinstance(measured, Absent):
         share = max(choice.devices, 1.0) / scale.mid
-        return (
-            measured.value * total * share * draws.of("load", assumptions.METER) + host_w * time_s
-        )
+        # A processor's meter counts most of its host's power: that is for the rest of the time.
+        beside_s = time_s if choice.offer.accelerator is not None else time_s - busy_s
+        each_j = measured.value * draws.of("load", assumptions.METER)
+        return each_j * total * share + host_w * beside_s
     device_w = device_power_w(choice, draws)
     return device_w if isinstance(device_w, Absent) else device_w * busy_s + host_w * time_s
 
@@ -483,9 +486,11 @@ def _footprint(
 def power_words(choice: Choice, draws: Draws, metered: Metric) -> str:
     """Joules a sample where a meter counted them, else watts of the accelerators; and the host's."""
     host = f"host {_spread(host_power_w(choice, draws))} W x time, without cooling"
+    on_cpu = choice.offer.accelerator is None
     if not isinstance(metered, Absent):
-        return f"{compact(metered.value, 4)} J a sample, metered, + {host}"
-    if choice.offer.accelerator is None:
+        beside = f"{host}; while it works the meter's alone" if on_cpu else host
+        return f"{compact(metered.value, 4)} J a sample, metered, + {beside}"
+    if on_cpu:
         return host
     return f"accelerators {_spread(device_power_w(choice, draws))} W x time at work + {host}"
 
@@ -591,14 +596,17 @@ def _time_steps(
     ]
     if choice.spot:
         low, high = need.spot_interruptions_per_h
-        rework_min = float(np.median(lost.rework_s)) / 60
+        rework_min, restart_min = (
+            compact(float(np.median(part_s)) / 60) for part_s in (lost.rework_s, lost.restart_s)
+        )
         steps.append(
             Step(
                 name="interruptions",
                 value=f"{float(np.mean(lost.n)):,.2g} on average, {_span(lost_s / 3600, 'h')}",
-                formula=f"Poisson, {low:g} to {high:g} an hour; {compact(rework_min)} min of rework "
-                f"(checkpoints each {need.checkpoint_min:g} min) and a restart each",
-                source=_stated(need, "spot_interruptions_per_h", "checkpoint_min"),
+                formula=f"Poisson, {low:g} to {high:g} an hour; {rework_min} min of rework "
+                f"(checkpoints each {need.checkpoint_min:g} min) and {restart_min} min of restart and "
+                "set-up each",
+                source=_stated(need, "spot_interruptions_per_h", "checkpoint_min", "set_up_min"),
             )
         )
     steps.append(Step(name="time", value=_span(time_s / 3600, "h"), formula="sum", source="above"))

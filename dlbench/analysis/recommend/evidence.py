@@ -108,7 +108,7 @@ def predictions(
             task=job.task,
             parameters=job.parameters,
             flops_per_sample=job.flops_per_sample,
-            activations=job.activations[1] if job.activations_known else None,
+            activations=None if job.kept is None else job.activations[1],
             accelerator=device,
             framework=need.framework,
             precision=need.precision,

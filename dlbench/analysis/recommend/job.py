@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dlbench import own_models, workloads
+from dlbench.analysis.recommend import assumptions
 from dlbench.core.errors import UsageError
 from dlbench.core.recommendation import Constraint, Need, Refusal, Step
 from dlbench.core.types import TRAINING_FLOPS_FACTOR, Absent, Mode, Run, Task, WorkloadInfo
@@ -15,6 +16,8 @@ from dlbench.core.units import MIB, compact
 
 OPTIMIZER_BYTES = {"sgd": 4.0, "adam": 8.0}
 """State a parameter: a momentum, or two moments, in fp32."""
+
+FP32_BYTES = 4.0
 
 MACS_PER_ACTIVATION = (59.0, 377.0, 1070.0)
 """Multiply-accumulates for each number a forward pass writes: 5th, 50th, 95th percentile over the
@@ -26,8 +29,9 @@ class Job:
     """A model and its work. ``samples`` is the work of one run of training; None at inference.
 
     ``activations`` are the low, middle and high number of values that a forward pass of one sample
-    writes; ``batch_sizes`` are the usual ones by kind of device, ``cpu`` or ``nvidia``. ``defaults``
-    are the fields of the work that the need left open, and what was taken.
+    writes; ``kept`` how many training keeps of it, where the need says so. ``batch_sizes`` are the
+    usual ones by kind of device, ``cpu`` or ``nvidia``. ``defaults`` are the fields of the work that
+    the need left open, and what was taken.
     """
 
     workload: str
@@ -37,7 +41,7 @@ class Job:
     parameters: float
     flops_per_sample: float
     activations: tuple[float, float, float]
-    activations_known: bool
+    kept: float | None
     optimizer: str
     batch_sizes: dict[str, int]
     samples: float | None
@@ -84,9 +88,12 @@ def read(need: Need, runs: Sequence[Run]) -> Job:
             "Give workload, or parameters and flops_per_sample (forward, one sample).",
         )
     low, mid, high = (flops / 2 / macs for macs in reversed(MACS_PER_ACTIVATION))
-    known = need.activation_mib_per_sample is not None
-    if need.activation_mib_per_sample is not None:
-        low = mid = high = need.activation_mib_per_sample * MIB / 4
+    mib = need.activation_mib_per_sample
+    kept = None if mib is None else mib * MIB / FP32_BYTES
+    over = assumptions.KEPT["training"]
+    if kept is not None:
+        # Training keeps more numbers than a forward pass writes: of normalisations, for the way back.
+        low, mid, high = kept / over.high, kept / over.mid, kept / over.low
     samples, work = _work(need, dataset, sizes)
     return Job(
         workload=need.workload,
@@ -96,7 +103,7 @@ def read(need: Need, runs: Sequence[Run]) -> Job:
         parameters=parameters,
         flops_per_sample=flops,
         activations=(low, mid, high),
-        activations_known=known,
+        kept=kept,
         optimizer=optimizer,
         batch_sizes=sizes,
         samples=samples,
@@ -111,12 +118,12 @@ def read(need: Need, runs: Sequence[Run]) -> Job:
             Step(
                 name="activations",
                 value=f"{compact(mid)} a sample",
-                formula=f"{need.activation_mib_per_sample:g} MiB / 4 bytes"
-                if need.activation_mib_per_sample is not None
+                formula=f"{mib:g} MiB that training keeps / {FP32_BYTES:g} bytes / {over.mid:g}"
+                if mib is not None
                 else f"{compact(flops / 2e9, 4)} GMAC / {MACS_PER_ACTIVATION[1]:g} "
                 f"({MACS_PER_ACTIVATION[0]:g} to {MACS_PER_ACTIVATION[-1]:,g})",
-                source="the need"
-                if known
+                source=f"the need; {over.source}"
+                if mib is not None
                 else "outputs of convolutions and products in timm's tables",
             ),
             *work,

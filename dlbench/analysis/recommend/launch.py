@@ -76,13 +76,19 @@ def _model(need: Need) -> list[str]:
     return ["--model", "FILE.py:FUNCTION", "--input", "SHAPE", *name]
 
 
-def _install(candidate: Candidate, need: Need) -> str:
+NO_INDEX = "dlbench is on no package index yet: name your clone of it"
+"""By its name alone pip finds nothing, or what a stranger put there under that name."""
+
+CLONE = "../dlbench"
+
+
+def _install(candidate: Candidate, need: Need, where: str) -> str:
     extras = EXTRAS.get(need.framework, "torch")
     if candidate.offer.accelerator:
         extras = ON_CUDA.get(need.framework, extras)
     if need.serving:
         extras += ",loadgen"
-    return f'python3 -m pip install "dlbench[{extras}]"'
+    return f'python3 -m pip install "{where}[{extras}]"'
 
 
 def _there(command: str) -> str:
@@ -117,8 +123,10 @@ def _skypilot(candidate: Candidate, need: Need) -> str | Absent:
         f"  use_spot: {'true' if candidate.spot else 'false'}",
         *([f"num_nodes: {candidate.n_instances}"] if candidate.n_instances > 1 else []),
         "workdir: .",
+        "file_mounts:",
+        f"  ~/dlbench: {CLONE}    # {NO_INDEX}",
         "setup: |",
-        f"  {_install(candidate, need)}",
+        f"  {_install(candidate, need, '$HOME/dlbench')}",
         "run: |",
         *(f"  {line}" for line in _alone(candidate)),
         f"  {_measure(candidate, need)}",
@@ -189,9 +197,12 @@ def _shell(candidate: Candidate, need: Need) -> str:
         f'ssh "$HOST" {check}',
         "# 3 upload    your program and its data",
         'rsync -az --partial ./ "$HOST":job/',
-        "# 4 install",
+        f"# 4 install     {NO_INDEX}",
+        f"DLBENCH={CLONE}",
+        'rsync -az --exclude .git --exclude .venv "$DLBENCH"/ "$HOST":dlbench/',
         _there(
-            "python3 -m venv job/.venv && . job/.venv/bin/activate && " + _install(candidate, need)
+            "python3 -m venv job/.venv && . job/.venv/bin/activate && "
+            + _install(candidate, need, "./dlbench")
         ),
         "# 5 configure and measure, before "
         + ("it works for long" if candidate.owned else "you pay for more than an hour"),

@@ -210,9 +210,11 @@ def _bound(job: Job, need: Need, kind: str) -> PeakModel:
     weight_bytes = _weight_bytes(job, need) + (2.0 if training and half else 0.0)
     weights = job.parameters * weight_bytes / MIB
     number_bytes = 2.0 if half else 4.0
-    kept = assumptions.KEPT_AS_STATED if job.activations_known else assumptions.KEPT[job.mode]
+    kept, numbers = assumptions.KEPT[job.mode], job.activations
+    if training and job.kept is not None:
+        kept, numbers = assumptions.KEPT_AS_STATED, (job.kept,) * 3
     low_each, each, high_each = (
-        a * number_bytes * k / MIB for a, k in zip(job.activations, _ends(kept), strict=True)
+        a * number_bytes * k / MIB for a, k in zip(numbers, _ends(kept), strict=True)
     )
     base = assumptions.CONTEXT_MIB if kind == "gpu" else assumptions.PROCESS_MIB
     held = assumptions.WEIGHTS_HELD
@@ -223,7 +225,7 @@ def _bound(job: Job, need: Need, kind: str) -> PeakModel:
         method=(
             f"analytical bound: {base.mid:g} MiB + {held.mid:g} x {weight_bytes:g} bytes a parameter"
             f"{f' ({job.optimizer})' if training else ''} + batch x {kept.mid:g} x {number_bytes:g} "
-            f"bytes of {compact(job.activations[1])} activations"
+            f"bytes of {compact(numbers[1])} activations"
         ),
         sources=("parameters and FLOPs of the model",),
     )

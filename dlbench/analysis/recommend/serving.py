@@ -215,6 +215,7 @@ def _derived(
             f"(median {compact(float(np.median(latency_s)) * 1e3)} ms)",
             sure_s / limit_s,
         )
+    host_ms, each_ms = (compact(float(np.median(s)) * 1e3) for s in (host_s, per_sample_s))
     latency = summary(latency_s, f"{assumptions.SERVICES_A_LATENCY:g} x (host + {batch} / rate)")
     return Capacity(
         per_s=batch / service_s * draws.of("scaling", scale[0]),
@@ -228,7 +229,8 @@ def _derived(
                 value=f"{compact(float(np.median(batch / service_s)), 4)} requests/s in batches up to "
                 f"{batch}",
                 formula=(
-                    f"{assumptions.ESTIMATED}: batch / (host + batch / rate), "
+                    f"{assumptions.ESTIMATED}: {batch} / (host {host_ms} ms + {batch} x {each_ms} ms, "
+                    f"of a sample in batches of {rate.batch} without the host), "
                     f"{assumptions.SERVICES_A_LATENCY:g} of which are {compact(latency.value * 1e3)} ms"
                 ),
                 source=host.source,

@@ -35,6 +35,7 @@ NAMES = (
     "storage",
     "spot",
     "latency",
+    "interruptions",
 )
 
 
@@ -42,7 +43,6 @@ NAMES = (
 class Draws:
     """Draws by name, the same for all candidates: shares between 0 and 1, and their normal deviates."""
 
-    seed: int
     shares: Mapping[str, Floats]
     normal: Mapping[str, Floats]
     made: dict[tuple[str, float, float, float], Floats] = field(default_factory=dict)
@@ -68,10 +68,37 @@ class Draws:
         return np.asarray(low + (high - low) * self.shares[name])
 
     def poisson(self, mean: Floats) -> Floats:
-        """Counts of these means; the same means give the same counts."""
-        generator = np.random.default_rng([self.seed, 1])
+        """Counts of these means, each at its draw's own share: a larger mean never gives a smaller one.
+
+        A generator takes more or fewer numbers as means differ: two candidates would part by luck.
+        """
         # A mean of a million interruptions is as hopeless as one of 10^15, which would overflow.
-        return generator.poisson(np.minimum(mean, 1e6)).astype(np.float64)
+        mean, z = np.minimum(mean, 1e6), self.normal["interruptions"]
+        few = np.minimum(mean, MOST_COUNTED_OUT)
+        counts = _poisson_quantiles(self.shares["interruptions"], few)
+        return np.asarray(counts + np.rint(_cornish_fisher(mean, z) - _cornish_fisher(few, z)))
+
+
+MOST_COUNTED_OUT = 20.0
+"""Of a Poisson distribution's mean: its terms are summed up to there, for each of hundreds of
+candidates; what a larger one adds is told by its first moments."""
+
+
+def _poisson_quantiles(shares: Floats, mean: Floats) -> Floats:
+    """The least count that a share of outcomes stays within, of each mean."""
+    counts, term = np.zeros(len(mean)), np.exp(-mean)
+    total, n = term.copy(), 0
+    while (beyond := total < shares).any():
+        n += 1
+        counts += beyond
+        term = term * (mean / n)
+        total += term
+    return counts
+
+
+def _cornish_fisher(mean: Floats, z: Floats) -> Floats:
+    """About the count of a Poisson distribution that lies ``z`` normal deviates from its middle."""
+    return np.asarray(mean + z * np.sqrt(mean) + (z**2 - 1) / 6)
 
 
 def draws(seed: int) -> Draws:
@@ -83,7 +110,6 @@ def draws(seed: int) -> Draws:
     generator = np.random.default_rng([seed, 0])
     orders = {name: generator.permutation(N_DRAWS) for name in NAMES}
     return Draws(
-        seed,
         {name: slices[order] for name, order in orders.items()},
         {name: deviates[order] for name, order in orders.items()},
     )

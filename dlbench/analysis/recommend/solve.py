@@ -9,7 +9,14 @@ import numpy as np
 
 from dlbench.analysis.recommend.estimate import Simulated
 from dlbench.analysis.recommend.simulate import quantiles
-from dlbench.core.recommendation import Candidate, Constraint, Evidence, Need, Refusal
+from dlbench.core.recommendation import (
+    Candidate,
+    Constraint,
+    Evidence,
+    Need,
+    OwnedMachine,
+    Refusal,
+)
 from dlbench.core.types import Absent, Objective
 from dlbench.core.units import compact, percent
 
@@ -94,6 +101,23 @@ def purchase(judged: Judged, need: Need) -> Refusal | None:
                 price / limit if limit else None,
             )
     return None
+
+
+def needed_usd(judged: Judged, field: str, need: Need) -> float:
+    """The least amount in a field of the budget that a candidate keeps: its cost, and its purchase.
+
+    ``field`` as ``budget_field`` has it; a month's budget is told as one run's part of it.
+    """
+    machine, n = judged.simulated.choice.owned, judged.candidate.n_instances
+    return max(judged.sure_usd, 0.0 if machine is None else bought_usd(machine, n, field, need))
+
+
+def bought_usd(machine: OwnedMachine, n: int, field: str, need: Need) -> float:
+    """What ``n`` of a machine are bought for, in the terms of a field of the budget."""
+    total = machine.purchase_usd * n
+    if field == "budget_usd":
+        return total
+    return total / (machine.life_years * 12) / (1.0 if need.serving else need.runs_per_month)
 
 
 def keeps(judged: Judged, need: Need) -> bool:

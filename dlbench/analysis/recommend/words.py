@@ -489,15 +489,16 @@ def _looser(pick: Judged, judged: Sequence[Judged], need: Need) -> Flip | None:
 def _budget(pick: Judged, judged: Sequence[Judged], need: Need) -> list[Flip | None]:
     """Under which budget the pick falls; with cost as the objective that is the least there is."""
     field = "budget_usd_per_month" if need.serving else "budget_usd"
-    limit: dict[str, Any] = {field: pick.sure_usd * JUST_UNDER}
+    needed_usd = solve.needed_usd(pick, field, need)
+    limit: dict[str, Any] = {field: needed_usd * JUST_UNDER}
     tighter = replace(need, **limit)
     other = solve.best(judged, tighter)
     return [
         Flip(
             change="budget",
-            value=pick.sure_usd,
+            value=needed_usd,
             new_pick=_name(other),
-            sentence=f"With a budget under {usd(pick.sure_usd)}: {_describe(other)}.",
+            sentence=f"With a budget under {usd(needed_usd)}: {_describe(other)}.",
         )
     ]
 
@@ -524,9 +525,10 @@ def binding(
     ``lifted`` are wishes that are no amounts, each with the pick that there is without it.
     """
     found = []
+    budget = solve.budget_field(need)
     limits: dict[str, tuple[float | None, str, Callable[[Judged], float]]] = {
         "deadline_h": (need.deadline_h, "h", lambda j: j.sure_h),
-        solve.budget_field(need): (solve.budget_usd(need), "USD", lambda j: j.sure_usd),
+        budget: (solve.budget_usd(need), "USD", lambda j: solve.needed_usd(j, budget, need)),
         "carbon_limit_kg": (
             need.carbon_limit_kg,
             "kg",
@@ -538,7 +540,9 @@ def binding(
             continue
         fields = BUDGETS if name.startswith("budget") else {name: None}
         kept = [j for j in judged if solve.keeps(j, replace(need, **fields))]
-        if kept:
+        if kept and all(j.sure_kg is None for j in kept) and name == "carbon_limit_kg":
+            found.append(f"{name} binds: {_unknown(kept[0], 'carbon', len(kept))}.")
+        elif kept:
             least = min(kept, key=of)
             found.append(
                 f"{name} binds: it is {compact(limit, 4)} {unit}, and "
@@ -550,6 +554,10 @@ def binding(
         f"{name} binds: {'with' if name == ALLOWANCE else 'without'} it, {_describe(best)}."
         for name, best in lifted
     ]
+    free = replace(need, deadline_h=None, carbon_limit_kg=None, **BUDGETS)
+    if not found and judged and not any(solve.keeps(j, free) for j in judged):
+        what = "carbon" if need.objective is Objective.COST else str(need.objective)
+        found.append(f"objective binds: {_unknown(judged[0], what, len(judged))}.")
     if not found and judged:
         least_h, least_usd = (
             min(judged, key=lambda j: j.sure_h),
@@ -563,6 +571,18 @@ def binding(
     if not judged:
         found += _hard(rejected)
     return tuple(found)
+
+
+def _unknown(one: Judged, what: str, n: int) -> str:
+    """That a number is not known of any of so many ways, and of one of them why."""
+    candidate = one.candidate
+    metric = {"carbon": candidate.carbon_g, "energy": candidate.energy_j}.get(
+        what, candidate.latency_p99_s
+    )
+    why = f": {metric.reason}" if isinstance(metric, Absent) else ""
+    return (
+        f"the {what} of none of {units.counted(n, 'way')} is known, such as {candidate.name}{why}"
+    )
 
 
 def _hard(rejected: Sequence[Rejection]) -> list[str]:

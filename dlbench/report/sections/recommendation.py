@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from statistics import NormalDist
 
 from markupsafe import Markup
 
+from dlbench.analysis.recommend import simulate
 from dlbench.core.recommendation import Recommendation
 from dlbench.core.types import Absent
 from dlbench.report import candidates, pareto
@@ -152,12 +154,17 @@ def _position(limit: float | None, scale: Span) -> int:
 def _data(
     answer: Recommendation, ways: tuple[candidates.Way, ...], scales: tuple[Span, Span]
 ) -> dict[str, object]:
-    """For the script: medians, upper ends and names."""
+    """For the script: medians, upper ends and names, and what must be bought first.
+
+    ``sure``: how far from the middle to the upper end, which 19 in 20 outcomes keep, the share of
+    outcomes lies that the need asks for, taken for log-normal.
+    """
     limits = candidates.limits(answer)
     return {
         "steps": STEPS,
         "scales": {"time": scales[0], "cost": scales[1]},
         "limits": {"time": limits[0], "cost": limits[1]},
+        "sure": round(NormalDist().inv_cdf(answer.need.confidence) / simulate.Z_90, 4),
         "ways": [
             {
                 "number": way.number,
@@ -167,6 +174,8 @@ def _data(
                 "cost": candidates.middle(way.candidate.cost_usd),
                 "cost_high": candidates.highest(way.candidate.cost_usd),
                 "carbon": candidates.middle(way.candidate.carbon_g),
+                "kept": way.kept,
+                "bought": candidates.bought_usd(answer, way.candidate),
             }
             for way in ways
         ],

@@ -171,3 +171,22 @@ def test_the_farther_a_card_is_the_less_of_a_gain_is_believed() -> None:
     assert there == pytest.approx(gains["H200-SXM-141GB"], rel=0.02)
     assert gains["A100-SXM4-80GB"] / there == pytest.approx((312 / 989.4) ** 0.25, rel=0.02)
     assert gains["T4"] / there == pytest.approx((65 / 989.4) ** 0.25, rel=0.02)
+
+
+def test_what_a_processor_did_leaves_the_prediction_of_gpus_as_it_was() -> None:
+    """Two cores of an EPYC 7763 at a thousandth of a GPU's rate: the H100 is told as without them."""
+    epyc = replace(
+        r.GPU,
+        id="cpu",
+        kind="cpu",
+        name="AMD EPYC 7763 64-Core Processor",
+        facts={"physical_cores": 2},
+    )
+    fields = {"workload": "resnet50", "precision": Precision.FP32, "batches": (8,)}
+    run = r.measured(9.0, device=epyc, policy=Policy.TUNED, **fields)  # type: ignore[arg-type]
+    (info,) = run.plan.workloads
+    own = replace(info, name="resnet50", parameters=25557032, flops=8178368512)
+    told = predicting((replace(run, plan=replace(run.plan, workloads=(own,))),), catalog.shipped())
+    asked = [question("H100-SXM5-80GB", precision=Precision.FP32)]
+    assert told.throughputs(asked) == _shipped().throughputs(asked)
+    assert told.policies(asked[0]) == _shipped().policies(asked[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -38,12 +39,14 @@ from dlbench.core.recommendation import (
     OwnedMachine,
     Question,
     Recommendation,
+    Step,
 )
 from dlbench.core.types import (
     Absent,
     DataMode,
     Estimated,
     Interval,
+    Measured,
     Metric,
     Mode,
     PeakMemory,
@@ -650,6 +653,22 @@ def test_without_a_measurement_the_bound_counts_what_training_keeps() -> None:
     assert model.at(10).interval.high > model.at(10).value > model.at(10).interval.low
 
 
+def test_what_training_keeps_is_not_what_a_forward_pass_writes() -> None:
+    """ResNet-50 keeps 89 MiB a sample, 2.1 times its 11.1 million outputs: these alone are traffic.
+
+    And inference, which frees them, keeps 0.15 of them: 6.4 MiB, not 89.
+    """
+    stated = {"activation_mib_per_sample": 88.9}
+    read = job.read(r.need(**stated), ())
+    assert read.activations == pytest.approx((11.1e6, 11.1e6, 11.1e6 * 2.1 / 1.2), rel=1e-2)
+    served = r.serve(**stated)
+    model = memory.peak_models(job.read(served, ()), served, (), "gpu")[Policy.BASE]
+    assert model.each[1] == pytest.approx(6.35, rel=1e-2)
+    fixed = Fixed(answered(1000.0))
+    r.ask(r.need(**stated), r.of(r.offer()), predictor=fixed)
+    assert fixed.asked[0].activations == pytest.approx(11.1e6, rel=1e-2)
+
+
 def test_the_gate_shrinks_the_batch_unless_it_was_asked_for() -> None:
     """By halves, until even the high end fits; one that was asked for is refused with both sizes."""
     model = memory.PeakModel(
@@ -704,6 +723,57 @@ def test_spot_pays_for_interruptions_with_rework_and_restarts() -> None:
     assert float(step(rarely, "interruptions").split()[0]) == pytest.approx(13.7, rel=0.1)
     assert more_h == pytest.approx(13.7 * 1.87 - 11.1 * 5 / 60, rel=0.1)
     assert value(often.time_s) > value(calm.time_s)
+
+
+def test_what_an_interruption_costs_can_be_worked_out_from_its_line() -> None:
+    """A restart has the need's set-up in it: 10 minutes and 60, beside 5 of rework, about 11 times."""
+    offered = r.of(r.offer(spot_usd_per_h=0.1, spot_as_of="2026-11-20"))
+    fields = {
+        **MINE,
+        "samples": 2e8,
+        "spot_interruptions_per_h": [0.1, 0.1],
+        "set_up_min": [60, 60],
+    }
+    asked = r.need(**fields, spot=True, checkpoint_min=10.0)
+    pick = picked(r.ask(asked, offered, r.measured(500.0, instance="l4.small")))
+    (way,) = [s for s in pick.trail if s.name == "interruptions"]
+    assert (
+        "min of rework (checkpoints each 10 min) and 70 min of restart and set-up each"
+        in way.formula
+    )
+    rework_min = float(way.formula.split(" an hour; ")[1].split(" ")[0])
+    n, lost_h = (float(way.value.split(" ")[i]) for i in (0, 3))
+    assert n * (rework_min + 70) / 60 == pytest.approx(lost_h, rel=0.1)
+    assert "its set-up comes on top" in assumptions.RESTART_MIN.source
+
+
+def test_a_processors_meter_is_not_counted_beside_its_own_host() -> None:
+    """1,000 s of work are the meter's, 0.05 J a sample; the host's 40 W are for 360 s of set-up."""
+    asked = r.need(set_up_min=[6, 6])
+    metered = evidence.Rate(
+        value=1000.0,
+        low=1000.0,
+        high=1000.0,
+        tier=Evidence.INSTANCE,
+        batch=8,
+        steps=(Step(name="throughput", value="1000", formula="measured", source="a test"),),
+        energy_j_per_sample=Measured(value=0.05, n=3, source="RAPL"),
+    )
+    found = {}
+    for offered, catalog_ in ((r.cpu(), r.of(r.cpu())), (r.offer(), r.of(r.offer()))):
+        simulated = estimate.training(
+            estimate.Choice(offer=offered, spot=False, device=None, place=None),
+            rate=metered,
+            scale=scaling.together(offered, job.read(asked, ()), (), catalog_),
+            memory=answered(4000.0),
+            usable=30_000.0,
+            job=job.read(asked, ()),
+            need=asked,
+            draws=simulate.draws(0),
+        )
+        found[offered.accelerator] = value(simulated.candidate.energy_j)
+    assert found[None] == pytest.approx(1e6 * 0.05 + 16 * 2.5 * 360, rel=0.05)
+    assert found["L4"] == pytest.approx(1e6 * 0.05 + 8 * 2.5 * 1360, rel=0.05)
 
 
 def test_a_day_without_checkpoints_is_not_spots() -> None:
@@ -776,6 +846,23 @@ def test_each_draw_is_one_of_equal_slices() -> None:
     assert not np.array_equal(drawn.shares["rate"], drawn.shares["set_up"])
 
 
+def test_interruptions_are_common_to_all_candidates_too() -> None:
+    """Work that takes a thousandth longer is interrupted as often, or once more: never less by luck.
+
+    Their mean and spread are Poisson's, counted out and approximated alike.
+    """
+    drawn = simulate.draws(0)
+    for mean in (0.0, 1e-4, 0.07, 1.0, 5.0, 19.99, 20.1, 90.0, 4e4):
+        means = np.full(simulate.N_DRAWS, mean)
+        counts = drawn.poisson(means)
+        assert counts.mean() == pytest.approx(mean, rel=0.02, abs=1e-3)
+        assert counts.var() == pytest.approx(mean, rel=0.05, abs=1e-3)
+        longer = drawn.poisson(1.001 * means)
+        assert (longer >= counts).all()
+        assert (longer - counts <= 1 + 0.002 * counts).all()
+    assert (drawn.poisson(np.full(simulate.N_DRAWS, np.inf)) < np.inf).all()
+
+
 def test_the_same_seed_gives_the_same_answer_and_another_nearly() -> None:
     """Luck does not decide."""
     offered = r.of(r.offer(), r.cpu(), r.offer(**r.A100))
@@ -817,6 +904,44 @@ def test_nothing_feasible_names_the_limit_and_by_how_much() -> None:
     assert monthly.binding[0].startswith("budget_usd_per_month / runs_per_month binds: it is 2 USD")
     both = r.ask(r.need(samples=1e8, budget_usd=1.0, deadline_h=1.0), offered)
     assert both.binding[0].startswith("More than one limit stands in the way")
+
+
+def test_a_budget_that_a_purchase_breaks_is_told_with_its_price() -> None:
+    """Its hours are cheap, the machine is not: 2,400 USD once, or 50 a month, of 5 runs 10 each."""
+    desk = {"name": "desk", "accelerator": "L4", "vcpus": 8.0, "purchase_usd": 2400.0}
+    work = {"owned": [{**desk, "utilisation": 1.0}], "samples": 1e7}
+    offered = r.of(r.offer(ondemand_usd_per_h=9000.0))
+    once = r.ask(r.need(**work, budget_usd=100.0), offered)
+    assert once.binding == (
+        (
+            "budget_usd binds: it is 100 USD, and 2,400 USD would be needed (by desk (your own), "
+            "1 x L4): 24 times as much."
+        ),
+    )
+    monthly = r.ask(r.need(**work, budget_usd_per_month=40.0, runs_per_month=5.0), offered)
+    assert monthly.binding[0].startswith(
+        "budget_usd_per_month / runs_per_month binds: it is 8 USD, and 10 USD would be needed"
+    )
+    (flip,) = [f for f in r.ask(r.need(**work), offered).flips if f.change == "budget"]
+    assert flip.value == pytest.approx(2400.0)
+    kept = r.ask(r.need(**work, budget_usd=flip.value), offered)
+    assert picked(kept).owned
+    assert r.ask(r.need(**work, budget_usd=0.99 * flip.value), offered).pick is None
+
+
+def test_what_nobody_knows_of_any_way_is_told_as_that() -> None:
+    """Not as limits that stand in each other's way, nor as an unlimited amount that would be needed."""
+    offered = r.of(r.offer(provider="runpod", region="any"))
+    said = "binds: the carbon of none of 1 way is known, such as runpod l4.small (any): no carbon"
+    for fields, name in (
+        ({"objective": "carbon"}, "objective"),
+        ({"carbon_usd_per_kg": 1.0}, "objective"),
+        ({"carbon_limit_kg": 5.0}, "carbon_limit_kg"),
+    ):
+        answer = r.ask(r.need(**fields), offered)
+        assert answer.pick is None
+        assert len(answer.binding) == 1
+        assert answer.binding[0].startswith(f"{name} {said}")
 
 
 def test_a_wish_that_alone_stands_in_the_way_is_told_with_what_there_is_without_it() -> None:
@@ -1709,7 +1834,20 @@ def test_steps_install_what_runs_on_the_device_that_was_picked() -> None:
         for offer, extra in zip((r.cpu(), r.offer()), extras, strict=True):
             asked = r.need(framework=framework, task="inference", epochs=None)
             found = launched(asked, offer)
-            assert f'pip install "dlbench[{extra}]"' in found.shell, (framework, extra)
+            assert f'pip install "./dlbench[{extra}]"' in found.shell, (framework, extra)
+
+
+def test_launch_lines_install_a_clone_while_no_index_has_dlbench() -> None:
+    """By its name alone pip finds nothing on a machine that is paid for, or a stranger's package."""
+    found = launched(r.need(), r.offer())
+    assert "\nfile_mounts:\n  ~/dlbench: ../dlbench " in found.skypilot_yaml
+    assert '\nsetup: |\n  python3 -m pip install "$HOME/dlbench[torch]"\n' in found.skypilot_yaml
+    copied = found.shell.index('"$DLBENCH"/ "$HOST":dlbench/')
+    assert (
+        found.shell.index("DLBENCH=../dlbench\n") < copied < found.shell.index("./dlbench[torch]")
+    )
+    done = subprocess.run(["sh", "-n"], input=found.shell, text=True, check=False)
+    assert done.returncode == 0
 
 
 def test_a_pick_is_one_that_its_framework_can_compute_on() -> None:
@@ -1912,6 +2050,19 @@ def test_derived_capacity_keeps_twice_the_service_time_within_the_limit() -> Non
     assert assumptions.SERVICES_A_LATENCY == 2
 
 
+def test_a_derived_rate_can_be_worked_out_from_its_line() -> None:
+    """Host and one sample's time are in it: 4 / (4.3 + 4 x 0.7) ms are what is told."""
+    for offered in (r.offer(), r.cpu(vcpus=64.0)):
+        asked = r.serve(p99_ms=5000.0, requests_per_s=5.0, max_instances=1000)
+        pick = picked(r.ask(asked, r.of(offered)))
+        (way,) = [s for s in pick.trail if s.name == "rate within the limit"]
+        said = re.search(r"(\d+) / \(host (\S+) ms \+ \d+ x (\S+) ms", way.formula)
+        assert said is not None
+        batch, host_ms, each_ms = (float(x) for x in said.groups())
+        told = float(way.value.split(" ")[0].replace(",", ""))
+        assert told == pytest.approx(1e3 * batch / (host_ms + batch * each_ms), rel=0.1)
+
+
 def test_more_requests_never_need_fewer_instances() -> None:
     """Nor cost less."""
     counts = [
@@ -2098,6 +2249,18 @@ def test_names_that_nobody_knows_are_refused(fields: dict[str, Any], words: str)
         r.ask(r.need(**fields), r.of(r.offer()))
     assert words in caught.value.message
     assert caught.value.advice
+
+
+def test_a_service_whose_p99_nobody_timed_is_a_service_all_the_same() -> None:
+    """Its month is no latency of 730 hours, which would be compared with those that are known."""
+    offered = r.of(r.offer(), r.offer(**{**r.A100, "ondemand_usd_per_h": 30.0}))
+    run = server_case(200.0, 50.0)
+    timed = picked(r.ask(served(), offered, run))
+    assert isinstance(timed.latency_p99_s, Absent)
+    fastest = r.ask(served(objective="time"), offered, run)
+    assert picked(fastest).offer.accelerator == "A100-SXM4-80GB"
+    (out,) = [x for x in fastest.rejected if x.hardware == "1 x L4"]
+    assert out.reason == "its time is not known, and is minimised"
 
 
 def test_a_service_needs_its_rate_and_its_limit() -> None:

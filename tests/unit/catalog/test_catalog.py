@@ -193,6 +193,7 @@ def test_two_files_that_agree_are_fine(tmp_path: Path) -> None:
         ("aws,x,us-east-1,L4,1,0.00,2026-11-24", "row 2: ondemand_usd_h is 0.00"),
         ("aws,x,us-east-1,L4,1,-3,2026-11-24", "ondemand_usd_h is -3"),
         ("aws,x,us-east-1,L4,1,1e308,2026-11-24", "ondemand_usd_h is 1e+308"),
+        ("aws,x,us-east-1,L4,1e300,3,2026-11-24", "accelerator_count is 1e+300"),
         ("aws,x,us-east-1,,2,3,2026-11-24", "accelerator is empty, and accelerator_count is 2"),
         ("aws,x,us-east-1,L4,1,nan,2026-11-24", "ondemand_usd_h is nan"),
         ("aws,x,us-east-1,L4,1,1e999,2026-11-24", "ondemand_usd_h is 1e999"),
@@ -260,6 +261,24 @@ def test_a_repeated_row_is_refused(tmp_path: Path) -> None:
     row = "aws,g6.xlarge,us-east-1,L4,1,0.5,2026-11-24\n"
     with pytest.raises(UsageError, match=r"row 3: instance_type repeats"):
         catalog.load([prices(tmp_path, row + row)])
+
+
+@pytest.mark.parametrize("field", ["vcpus", "memory_gib"])
+def test_a_machine_without_cores_or_memory_is_a_slip(tmp_path: Path, field: str) -> None:
+    """No cores divided by nothing where a processor's speed was reckoned; SkyPilot's 0 is not known."""
+    header = f"provider,instance_type,region,cpu_model,{field},ondemand_usd_h,as_of\n"
+    row = "aws,x,us-east-1,Graviton3,0,0.1,2026-11-24\n"
+    with pytest.raises(UsageError, match=f"row 2: {field} is 0, and no machine is without") as told:
+        catalog.load([prices(tmp_path, row, header=header)])
+    assert f"leave {field} empty" in told.value.advice
+    table = (
+        "InstanceType,vCPUs,MemoryGiB,AcceleratorName,AcceleratorCount,GpuInfo,Price,SpotPrice,Region\n"
+        "m9.huge,8,32,,,,0.2,0.1,us-east-1\n"
+    ).replace("8,32", "0,32" if field == "vcpus" else "8,0")
+    (offer,) = skypilot.read(
+        table.encode(), "aws/vms.csv", catalog.shipped(), as_of="2026-11-24", seller="aws"
+    ).offers
+    assert isinstance(getattr(offer, field), Absent)
 
 
 def test_a_users_own_place_gets_its_countrys_carbon(tmp_path: Path) -> None:
@@ -494,7 +513,9 @@ def test_a_price_of_a_day_to_come_is_not_fresh() -> None:
 
 
 def test_regions_name_their_country_where_they_can() -> None:
-    """Two capitals, or the last but one part; a cloud's region is no country."""
+    """Two capitals, alone or before a continent; a cloud's region is no country, nor is a state one."""
+    for state in ("San Jose, CA, US", "Wilmington, DE, US", "CA, US", "Toronto, CA"):
+        assert country_in(state) == ""
     assert country_in("US") == "US"
     assert country_in("Bavaria, DE, EU") == "DE"
     assert country_in("US, NA") == "US"

@@ -110,6 +110,10 @@ def test_4_tpus_are_counted_in_chips() -> None:
     """v5p is named by cores, of which a chip has two."""
     fetched = read(GCP + ",,,tpu-v5p-16,1,tpu-v5p-16,us-east5,33.6,13.4\n", "gcp")
     assert only(fetched).accelerator_count == 8
+    absurd = f"tpu-v5p-{'9' * 4000}"
+    fetched = read(GCP + f",,,{absurd},1,{absurd},us-east5,33.6,13.4\n", "gcp")
+    assert fetched.offers == ()
+    assert len(fetched.problems) == 1
 
 
 RUNPOD = (

@@ -6,10 +6,11 @@ import functools
 import json
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from dlbench.core.recommendation import Need, Recommendation
+from dlbench.core.recommendation import Need, OwnedMachine, Recommendation
 from dlbench.core.types import Task
 from dlbench.report import build, candidates, content, formats
 from tests import answers, documents
@@ -154,6 +155,45 @@ def test_the_sliders_know_every_way_and_the_limits() -> None:
             low, high = data["scales"][name]
             assert low < way[name] < way[f"{name}_high"] < high
     assert data["ways"][1]["carbon"] is None
+
+
+def _of_sliders(answer: Recommendation) -> dict[str, Any]:
+    """What the page's script knows of the ways and the limits."""
+    found = re.search(r'id="data-ways">(.*?)</script>', _page(answer), flags=re.DOTALL)
+    assert found is not None
+    read: dict[str, Any] = json.loads(found[1])
+    return read
+
+
+def test_the_sliders_ask_for_the_share_that_the_need_asks_for() -> None:
+    """Nine in ten are 1.2816 of the 1.6449 deviates to the upper end, 99 in 100 lie beyond it."""
+    answer = answers.recommendation()
+    read = _of_sliders(answer)
+    assert read["sure"] == pytest.approx(0.779, abs=1e-3)
+    assert all(way["kept"] for way in read["ways"])
+    surer = replace(answer, need=replace(answer.need, confidence=0.99))
+    assert _of_sliders(surer)["sure"] == pytest.approx(1.414, abs=1e-3)
+
+
+def test_a_machine_that_is_to_be_bought_must_fit_the_sliders_budget() -> None:
+    """Its hours cost little: 3,000 USD once, or 62.50 a month of four years, a quarter a run of 4."""
+    answer = answers.recommendation()
+    assert answer.pick is not None
+    own = replace(answer.pick, owned=True, offer=replace(answer.pick.offer, instance_type="desk"))
+    desk = OwnedMachine(name="desk", purchase_usd=3000.0, life_years=4.0)
+    for fields, bought, limit in (
+        ({"budget_usd": 50.0}, 3000.0, 50.0),
+        ({"budget_usd": None}, 3000.0, None),
+        (
+            {"budget_usd": None, "budget_usd_per_month": 80.0, "runs_per_month": 4.0},
+            62.5 / 4,
+            20.0,
+        ),
+    ):
+        need = replace(answer.need, owned=(desk,), **fields)  # type: ignore[arg-type]
+        read = _of_sliders(replace(answer, need=need, pick=own))
+        assert read["limits"]["cost"] == limit
+        assert [way["bought"] for way in read["ways"]] == [pytest.approx(bought), 0, 0, 0, 0]
 
 
 def test_what_is_not_finite_is_null_in_the_saved_answer() -> None:

@@ -173,6 +173,15 @@ def test_documents_become_observations_of_devices_with_data_sheets() -> None:
     assert documents.observations([run], DeviceTable([])) == ()
 
 
+def test_a_few_cores_of_a_socket_say_nothing_of_accelerators() -> None:
+    """9 samples/s on two of an EPYC's 64 cores had made every GPU seven times slower at that work."""
+    case = builders.case(device="fake", batch_size=4)
+    run = builders.run((builders.result(case, [0.04] * 5),))
+    name = next(d.name for d in run.environment.devices if d.id == case.device)
+    processor = DeviceSpec(name=name, kind="cpu", arch="cpu")
+    assert documents.observations([run], DeviceTable([processor])) == ()
+
+
 def test_a_case_becomes_a_workload_with_everything_that_compares() -> None:
     """Framework, policy, precision, variant and data mode are part of what is compared."""
     case = builders.case(precision=Precision.BF16, batch_size=8)
