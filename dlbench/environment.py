@@ -281,7 +281,9 @@ def turbo(root: Path) -> bool | Absent:
 
 def power_source(root: Path) -> str | Absent:
     """``mains`` or ``battery``."""
-    supplies = sorted((root / "sys/class/power_supply").glob("*"))
+    found = sorted((root / "sys/class/power_supply").glob("*"))
+    # Of a mouse or a headset it is the device's own, and says nothing of the machine.
+    supplies = [s for s in found if text_of(s / "scope").strip() != "Device"]
     online = [text_of(s / "online").strip() for s in supplies if (s / "online").exists()]
     batteries = [s for s in supplies if text_of(s / "type").strip() == "Battery"]
     if not batteries:

@@ -111,7 +111,7 @@ def _measured(run: Run) -> Iterator[tuple[CaseResult, Trial]]:
                 yield result, trial
 
 
-rule("every value, of warm-up and energy too, took some time for some samples")(
+rule("every value, step and query took some time for some samples, and what counts has values")(
     sound.durations_positive
 )
 rule("every quantity has readings, no more than there are times, and times are in order")(
@@ -120,6 +120,8 @@ rule("every quantity has readings, no more than there are times, and times are i
 rule("every case has batches of one sample or more")(sound.batches_positive)
 rule("when each monitored program ran is known")(sound.programs_timed)
 rule("the profile says at how many trials a case may stop")(sound.looks_stated)
+rule("no case has more trials than can be judged")(sound.trials_countable)
+rule("both sides of every pair are cases of the run")(sound.pairings_stand)
 rule("every number is of a size that something can have")(sound.sizes_possible)
 
 

@@ -116,11 +116,7 @@ def _columns(name: str, value: Metric) -> dict[str, Any]:
 
 
 def rows_of(table: pd.DataFrame) -> tuple[Row, ...]:
-    """The rows that a frame was made from; how a number came about is no longer in it.
-
-    Raises:
-        ValueError: a cell holds what no row could have.
-    """
+    """The rows that a frame was made from; how a number came about is no longer in it."""
     names = list(table.columns)
     values = (table[name].tolist() for name in names)
     return tuple(_row(dict(zip(names, cells, strict=True))) for cells in zip(*values, strict=True))
@@ -156,8 +152,21 @@ def case_of(cell: dict[str, Any]) -> Case:
         variant=cell["variant"],
         batch_size=int(cell["batch_size"]),
         n_devices=int(cell["n_devices"]),
-        options=tuple((str(k), str(v)) for k, v in json.loads(cell["options"])),
+        options=options_of(cell["options"]),
     )
+
+
+def options_of(text: str) -> tuple[tuple[str, str], ...]:
+    """A case's options from a frame's cell.
+
+    Raises:
+        ValueError: they are none.
+    """
+    try:
+        found = json.loads(text)
+        return tuple((str(name), str(value)) for name, value in found)
+    except (TypeError, RecursionError):
+        raise ValueError("no pairs of a name and a value") from None
 
 
 def _metric(cell: dict[str, Any], name: str) -> Metric:
@@ -168,6 +177,4 @@ def _metric(cell: dict[str, Any], name: str) -> Metric:
     interval = Interval(low=low, high=high, level=LEVEL) if low == low else None  # noqa: PLR0124 - NaN
     if kind == "estimated" and interval is not None:
         return Estimated(value=value, interval=interval, method="as packed")
-    if kind == "measured":
-        return Measured(value=value, interval=interval, n=int(cell["n_trials"]), source="as packed")
-    raise ValueError(f"{name} is of no kind that a number can be: {kind!r}")
+    return Measured(value=value, interval=interval, n=int(cell["n_trials"]), source="as packed")

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 from dlbench.analysis import frame
 from dlbench.analysis.rows import Row
 from dlbench.core import metrics
-from dlbench.core.types import Absent, Measured, Metric, Outcome, OutcomeKind
+from dlbench.core.stats import LEVEL
+from dlbench.core.types import (
+    Absent,
+    Estimated,
+    Interval,
+    Measured,
+    Metric,
+    Outcome,
+    OutcomeKind,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,6 +115,11 @@ def _groups(
     known = alike[names].count().reindex(kept).fillna(0)
     reasons = everything[[f"{n}_reason" for n in names]].first().loc[kept]
     n_measured = alike.size().reindex(kept).fillna(0)
+    kinds = measured[[f"{n}_kind" for n in names]] == "estimated"
+    doubts = kinds.groupby([measured[key] for key in keys], observed=True).sum()
+    doubted = doubts.reindex(kept).fillna(0).to_numpy(dtype=int)
+    least = alike[[f"{n}_low" for n in names]].min().reindex(kept).to_numpy(dtype=float)
+    most = alike[[f"{n}_high" for n in names]].max().reindex(kept).to_numpy(dtype=float)
     low = alike[SPREAD].quantile(LOW).reindex(kept)
     high = alike[SPREAD].quantile(HIGH).reindex(kept)
     found = []
@@ -115,7 +129,12 @@ def _groups(
         n = int(n_measured.iloc[i])
         why = [str(x) for x in reasons.iloc[i]]
         median = {
-            name: _median(float(values[i, j]), int(counted[i, j]), why[j])
+            name: _median(
+                float(values[i, j]),
+                int(counted[i, j]),
+                why[j],
+                (float(least[i, j]), float(most[i, j])) if doubted[i, j] else None,
+            )
             for j, name in enumerate(names)
         }
         found.append(
@@ -131,10 +150,18 @@ def _groups(
     return tuple(sorted(found, key=lambda g: g.row.case.label))
 
 
-def _median(value: float, n: int, reason: str) -> Metric:
+def _median(value: float, n: int, reason: str, bounds: tuple[float, float] | None) -> Metric:
+    """Of results of which any is an estimate it is one, from the lowest bound to the highest."""
     if not n:
         return Absent(reason=reason or "not known of any result in this group")
-    return Measured(value=float(value), n=n, source="median over results")
+    if bounds:
+        low, high = bounds
+        return Estimated(
+            value=value,
+            interval=Interval(low=low, high=high, level=LEVEL),
+            method="median over results of which some are estimates",
+        )
+    return Measured(value=value, n=n, source="median over results")
 
 
 def _row(cell: dict[str, Any], values: dict[str, Metric], n_measured: int) -> Row:

@@ -69,7 +69,8 @@ def _resolves(sd: float, n: int, level: float) -> float:
     """The relative difference of two cases that is found with the power of ``paired.POWER``."""
     error = math.sqrt(2) * sd / math.sqrt(n)
     test = stats.student_t_quantile((1 + level) / 2, max(n - 1, 1))
-    return math.expm1((test + statistics.NormalDist().inv_cdf(paired.POWER)) * error)
+    found = (test + statistics.NormalDist().inv_cdf(paired.POWER)) * error
+    return math.expm1(stats.bounded(found))
 
 
 NOTHING = 10.0

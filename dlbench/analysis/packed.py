@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlbench.analysis import frame
 from dlbench.core import metrics
 from dlbench.core.errors import DocumentError, MissingError, StoreError
+from dlbench.core.types import DataMode, Mode, OutcomeKind, Policy, Precision, Scenario
 from dlbench.store import files
 
 if TYPE_CHECKING:
@@ -81,7 +84,7 @@ def _small_enough(path: Path, file: object) -> None:
 
 
 def _checked(path: Path, table: pd.DataFrame) -> pd.DataFrame:
-    """All columns there, each of its type."""
+    """All columns there, each of its type, and in them nothing that no row could have."""
     from pandas.api.types import is_float_dtype, is_integer_dtype, is_string_dtype
 
     for name in metrics.REGISTRY:
@@ -105,4 +108,47 @@ def _checked(path: Path, table: pd.DataFrame) -> pd.DataFrame:
     texts = [n for n in frame.columns() if n not in numeric | NUMBERS]
     if table[texts].isna().to_numpy().any():
         raise DocumentError(f"{path}: a text is missing where none may be", ADVICE)
+    problem = next(_impossible(table), None)
+    if problem:
+        raise DocumentError(f"{path}: {problem}", ADVICE)
     return table
+
+
+KINDS = frozenset(("measured", "estimated", "absent"))
+
+WORDS: dict[str, frozenset[str]] = {
+    "precision": frozenset(Precision),
+    "mode": frozenset(Mode),
+    "scenario": frozenset(("", *Scenario)),
+    "policy": frozenset(Policy),
+    "data_mode": frozenset(DataMode),
+    "outcome": frozenset(OutcomeKind),
+    **{f"{name}_kind": KINDS for name in metrics.REGISTRY},
+}
+"""Columns whose texts are of a closed list."""
+
+
+def _impossible(table: pd.DataFrame) -> Iterator[str]:
+    """What no row of ours could hold: a word that nobody knows, a number that is none."""
+    for name, known in WORDS.items():
+        odd = sorted(set(table[name].unique()) - known)
+        if odd:
+            yield f"{name} is {odd[0][:SHOWN]!r}"
+    for text in table["options"].unique():
+        try:
+            frame.options_of(text)
+        except ValueError as error:
+            yield f"options are {text[:SHOWN]!r}: {error}"
+    if (table[["batch_size", "n_devices"]] < 1).any(axis=None) or (table["n_trials"] < 0).any():
+        yield "a batch of no sample, no device, or less than no trials"
+    for name in metrics.REGISTRY:
+        kind = table[f"{name}_kind"]
+        value, low, high = (table[name + suffix] for suffix in ("", "_low", "_high"))
+        numbers = value.abs() < math.inf
+        bounds = (low.abs() < math.inf) & (high.abs() < math.inf)
+        bounds |= low.isna() & high.isna() & (kind != "estimated")
+        if not ((kind == "absent") | (numbers & bounds)).all():
+            yield f"{name} is no number where it says that it is one"
+
+
+SHOWN = 40

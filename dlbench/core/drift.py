@@ -42,7 +42,9 @@ def drift(trials: Sequence[Trial]) -> Estimated | Absent:
     return Estimated(
         value=math.expm1(change),
         interval=Interval(
-            low=math.expm1(interval.low), high=math.expm1(interval.high), level=interval.level
+            low=math.expm1(stats.bounded(interval.low)),
+            high=math.expm1(stats.bounded(interval.high)),
+            level=interval.level,
         ),
         method="straight line through the trials of the sentinel's case",
     )

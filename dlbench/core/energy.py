@@ -97,7 +97,7 @@ def ticks(points: Sequence[Point]) -> tuple[Tick, ...]:
     return tuple(
         Tick(t_s=(t0 + t1) / 2, half_width_s=(t1 - t0) / 2, energy_j=j1)
         for (t0, j0), (t1, j1) in itertools.pairwise(points)
-        if j1 != j0 and t1 - t0 <= MOST_POLL_GAP_S
+        if j1 != j0 and 0 < t1 - t0 <= MOST_POLL_GAP_S
     )
 
 
@@ -160,6 +160,9 @@ def counter_energy(
             reason=f"the energy counter did not move {side} the window",
             code=Reason.COUNTER_FROZEN,
         )
+    duration_s = end_s - start_s
+    if duration_s <= 0:
+        return Absent(reason="the window lasts no time", code=Reason.WINDOW_TOO_SHORT)
     first, last = before[-1], after[0]
     gaps_s = (start_s - first.t_s) + (last.t_s - end_s)
     edges_s = first.half_width_s + last.half_width_s
@@ -170,9 +173,9 @@ def counter_energy(
             reason="the energy counter did not move during the window",
             code=Reason.COUNTER_FROZEN,
         )
-    if gross_j / (end_s - start_s) > MOST_DEVICE_W:
-        return _implausible(gross_j / (end_s - start_s))
-    return _window(gross_j, uncertainty_j, end_s - start_s, at_rest, "counter")
+    if gross_j / duration_s > MOST_DEVICE_W:
+        return _implausible(gross_j / duration_s)
+    return _window(gross_j, uncertainty_j, duration_s, at_rest, "counter")
 
 
 def _window(

@@ -128,7 +128,7 @@ def throughput_samples_per_s(result: CaseResult, run: Run) -> Metric:
 def throughput_tokens_per_s(result: CaseResult, run: Run) -> Metric:
     """Tokens a second in steady state, for workloads that are sequences."""
     tokens = run.workload(result.case).tokens_per_sample
-    if tokens is None:
+    if not tokens:
         return Absent(reason="a sample of this workload is not a sequence of tokens")
     return _per_trial(result, run, lambda s: tokens / s, "host clock")
 
@@ -137,7 +137,7 @@ def throughput_tokens_per_s(result: CaseResult, run: Run) -> Metric:
 def bandwidth_gb_per_s(result: CaseResult, run: Run) -> Metric:
     """Memory traffic: the bytes that a sample must move, in units of 10^9, over seconds a sample."""
     moved = run.workload(result.case).moved_bytes(result.case.precision)
-    if moved is None:
+    if not moved:
         return Absent(reason="the workload does not say how many bytes a sample moves")
     return _per_trial(result, run, lambda s: moved / s / 1e9, "host clock and the workload's bytes")
 

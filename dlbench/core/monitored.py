@@ -130,8 +130,8 @@ def _energy(
     if isinstance(found, Absent):
         return found
     value, low, high = found.per_sample_j(net=net)
-    low, high = min(value, sensors.true_range(low, error)[0]), sensors.true_range(high, error)[1]
-    bounds = Interval(low=low, high=max(value, high), level=LEVEL)
+    ends = (value, *sensors.true_range(low, error), *sensors.true_range(high, error))
+    bounds = Interval(low=min(ends), high=max(ends), level=LEVEL)
     source = f"{found.method}: {found.source}; sensor: {error.source}"
     if suspect or found.suspect:
         doubt = telemetry.SUSPECT

@@ -210,8 +210,19 @@ def relative_half_width(interval: Interval) -> float:
     return math.sqrt(interval.high / interval.low) - 1
 
 
+MOST_LN = 230.0
+"""Factors beyond 10^100 are of nothing that there is: three trials that scatter wildly have no wider
+interval, and what is computed from it stays finite."""
+
+
+def bounded(ln: float) -> float:
+    """A logarithm whose exponential is a number."""
+    return max(-MOST_LN, min(MOST_LN, ln))
+
+
 def _exp(interval: Interval) -> Interval:
-    return Interval(low=math.exp(interval.low), high=math.exp(interval.high), level=interval.level)
+    low, high = (math.exp(bounded(end)) for end in (interval.low, interval.high))
+    return Interval(low=low, high=high, level=interval.level)
 
 
 # --- two cases ------------------------------------------------------------------------------

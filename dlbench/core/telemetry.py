@@ -7,6 +7,7 @@ Everything here is computed from raw readings when a document is read, and each 
 from __future__ import annotations
 
 import functools
+import math
 import operator
 import re
 import statistics
@@ -110,7 +111,7 @@ def mean_power_w(trial: Trial) -> Answer:
     found = of_trial(trial)
     if isinstance(found, TrialEnergy):
         return sum(w.gross_j for w in found.windows) / sum(w.duration_s for w in found.windows)
-    return _each(power_w(trial), tracks.mean)
+    return _mean(trial, power_w(trial))
 
 
 def p95_power_w(trial: Trial) -> Answer:
@@ -120,7 +121,7 @@ def p95_power_w(trial: Trial) -> Answer:
 
 def mean_of(trial: Trial, quantity: str) -> Answer:
     """The mean of a quantity while the subject worked steadily."""
-    return _each(_working(trial, tracks.points(device_tracks(trial), quantity)), tracks.mean)
+    return _mean(trial, _working(trial, tracks.points(device_tracks(trial), quantity)))
 
 
 def largest_of(trial: Trial, quantity: str) -> Answer:
@@ -131,6 +132,15 @@ def largest_of(trial: Trial, quantity: str) -> Answer:
 
 def _each(found: list[Point] | Absent, of: Callable[[Sequence[Point]], float]) -> Answer:
     return found if isinstance(found, Absent) else of(found)
+
+
+def _mean(trial: Trial, found: list[Point] | Absent) -> Answer:
+    """The mean over the steady spans' time: what lies between them has no weight."""
+    if isinstance(found, Absent):
+        return found
+    own = spans(trial)
+    areas = (energy.integral(tracks.within(found, a_s, b_s), a_s, b_s) for a_s, b_s in own)
+    return math.fsum(areas) / math.fsum(b_s - a_s for a_s, b_s in own)
 
 
 def _working(trial: Trial, found: list[Point] | Absent) -> list[Point] | Absent:

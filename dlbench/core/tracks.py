@@ -99,9 +99,9 @@ def _summed_counters(tracks: Sequence[Track], source: str) -> list[Point] | Abse
 
 def mean(found: Sequence[Point]) -> float:
     """The mean over time of what was read; each reading weighs as long as it stood."""
-    if len(found) < 2:  # noqa: PLR2004 - a span needs two ends
-        return found[0][1]
     span_s = found[-1][0] - found[0][0]
+    if span_s <= 0:
+        return math.fsum(value for _, value in found) / len(found)
     return energy.integral(found, found[0][0], found[-1][0]) / span_s
 
 

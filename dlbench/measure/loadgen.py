@@ -59,12 +59,6 @@ class Record:
         """LoadGen's early stopping: enough queries for the percentile that the scenario claims."""
         return bool(self.facts["early_stopping_met"])
 
-    @property
-    def answers(self) -> list[tuple[float, int]]:
-        """When each answer came, one sample each."""
-        pairs = zip(self.due_s, self.latencies_s, strict=True)
-        return sorted((due_s + latency_s, 1) for due_s, latency_s in pairs)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:

@@ -100,7 +100,8 @@ def _samples(
     begun: Begun, desk: _Desk, served: Served, probes: Sequence[Served], start_s: float
 ) -> Samples:
     station = desk.station
-    values = loadgen.as_values(served.record.answers, station.began_s, desk.profile)
+    # By batches: a window whose edge lies among answers that came together has one batch too few.
+    values = loadgen.as_values(station.answers, station.began_s, desk.profile)
     return Samples(
         first_step_s=begun.first_step_s,
         warm_up=begun.warm_up,

@@ -11,7 +11,7 @@ from typing import Any
 
 from dlbench import environment as environments
 from dlbench import workloads
-from dlbench.core import pip, registry
+from dlbench.core import pip, registry, sound
 from dlbench.core.errors import DocumentError
 from dlbench.core.requests import TrialRequest, WorkerExit
 from dlbench.core.types import DeviceInfo, Outcome, OutcomeKind, OwnModel, Plan, Profile, Trial
@@ -119,7 +119,7 @@ def _received(upcoming: Next, ended: WorkerExit) -> Trial:
     outcome = blamed(outcome, ended.phase, framework, remedy)
     if ended.trial is not None:
         try:
-            trial = codec.convert(Trial, ended.trial)
+            trial = _readable(ended.trial)
         except DocumentError as error:
             outcome = Outcome(
                 kind=OutcomeKind.ERROR,
@@ -137,6 +137,19 @@ def _received(upcoming: Next, ended: WorkerExit) -> Trial:
         outcome=outcome,
         log=ended.log,
     )
+
+
+def _readable(plain: dict[str, Any]) -> Trial:
+    """A worker's trial; with one that is unsound the whole document could not be read again.
+
+    Raises:
+        DocumentError: it is no trial, or nothing can be computed from it.
+    """
+    trial = codec.convert(Trial, plain)
+    problem = next(sound.of_trial(trial), None)
+    if problem is not None:
+        raise DocumentError(problem)
+    return trial
 
 
 def child_environment(device: DeviceInfo, threads: int) -> dict[str, str]:

@@ -260,6 +260,10 @@ def _lock(path: Path, descriptor: int) -> None:
         raise StoreError(
             f"{path} is being written by another dlbench", "Wait for it to end."
         ) from None
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be locked: {error.strerror}", "Choose another folder with --out."
+        ) from error
 
 
 def sync_folder(folder: Path) -> None:

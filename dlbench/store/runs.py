@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Sequence
@@ -42,9 +43,8 @@ def seal(run: Run, folder: Path, journal: Path | None = None) -> Path:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            # A link fails where the name is taken; a rename would overwrite in silence.
             try:
-                os.link(temporary, path)
+                _give_name(temporary, path)
             except FileExistsError:
                 if journal is None or not _is_document_of(path, run):
                     raise
@@ -56,6 +56,26 @@ def seal(run: Run, folder: Path, journal: Path | None = None) -> Path:
         with translated(journal):
             journal.unlink()
     return path
+
+
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""What link(2) says on file systems without hard links: FAT, and many that lie over a network."""
+
+
+def _give_name(temporary: Path, path: Path) -> None:
+    """A whole file its name; one that is taken is not overwritten.
+
+    A link fails there, where a rename would overwrite in silence: that is for file systems alone that
+    have no links, after a look.
+    """
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
+        temporary.rename(path)
 
 
 def _is_document_of(path: Path, run: Run) -> bool:

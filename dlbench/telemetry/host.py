@@ -21,31 +21,29 @@ class HostMeter:
         self._psutil = psutil
         self._family = family
         self._clock = clock
-        self._ended_cpu_s = 0.0
-        self._last_cpu_s: dict[int, float] = {}
+        self._used_s: dict[tuple[int, float], float] = {}
 
     def read(self) -> Sequence[Reading]:
         """CPU seconds since each began, those that ended included; MiB of those that live."""
         psutil = self._psutil
         now_s = self._clock()
-        cpu_s: dict[int, float] = {}
-        rss_bytes = 0
+        living, rss_bytes = False, 0
         for pid in self._family.pids():
             try:
                 process = psutil.Process(pid)
                 times = process.cpu_times()
                 rss_bytes += process.memory_info().rss
+                # By its start too, since numbers are given again. What a member that left has used is
+                # not forgotten, and one that the kernel's list passed over once is not counted twice.
+                self._used_s[pid, process.create_time()] = times.user + times.system
             except psutil.Error:
                 continue
-            cpu_s[pid] = times.user + times.system
-        if not cpu_s:
+            living = True
+        if not living:
             gone = Absent(reason="the measured process has ended", code=Reason.PROCESS_GONE)
             return (self._of(now_s, "cpu_s", gone), self._of(now_s, "rss_mib", gone))
-        # What a member that left has used is not forgotten: a sum must not run backwards.
-        self._ended_cpu_s += sum(s for pid, s in self._last_cpu_s.items() if pid not in cpu_s)
-        self._last_cpu_s = cpu_s
         return (
-            self._of(now_s, "cpu_s", self._ended_cpu_s + sum(cpu_s.values())),
+            self._of(now_s, "cpu_s", sum(self._used_s.values())),
             self._of(now_s, "rss_mib", rss_bytes / MIB),
         )
 

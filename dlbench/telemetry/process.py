@@ -21,12 +21,14 @@ import select
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TextIO
 
 from dlbench.core import registry
 from dlbench.core.plain import from_plain
 from dlbench.core.protocols import Meter
 from dlbench.core.reasons import Reason
+from dlbench.core.sound import MOST_SIZE
 from dlbench.core.trial_energy import COUNTER
 from dlbench.core.types import Absent, DeviceInfo, Reading
 from dlbench.measure.family import Family, die_with
@@ -134,7 +136,7 @@ class Book:
         """One read of a meter."""
         by_source: dict[str, list[Reading]] = {}
         for reading in readings:
-            by_source.setdefault(reading.source, []).append(reading)
+            by_source.setdefault(reading.source, []).append(_possible(reading))
         for source, own in by_source.items():
             if source not in self._known:
                 self._known.add(source)
@@ -172,6 +174,15 @@ class Book:
 
     def _line(self, record: object) -> None:
         self._out.write(json.dumps(record, allow_nan=False) + "\n")
+
+
+def _possible(reading: Reading) -> Reading:
+    """A number that nothing can be is a read that failed: no document that held it could be read."""
+    value = reading.value
+    if isinstance(value, Absent) or abs(value) <= MOST_SIZE:
+        return reading
+    reason = f"{reading.quantity} was said to be {value:.3g}"
+    return replace(reading, value=Absent(reason=reason, code=Reason.FIELD_ERROR))
 
 
 def _rounded(reading: Reading) -> float | None:

@@ -178,10 +178,27 @@ def test_containers_are_told_by_what_they_leave(
             },
             "battery",
         ),
+        (
+            {
+                "sys/class/power_supply/BAT0/type": "Battery",
+                "sys/class/power_supply/AC/online": "0",
+                "sys/class/power_supply/hid-mouse/type": "Battery",
+                "sys/class/power_supply/hid-mouse/scope": "Device",
+                "sys/class/power_supply/hid-mouse/online": "1",
+            },
+            "battery",
+        ),
+        (
+            {
+                "sys/class/power_supply/hid-mouse/type": "Battery",
+                "sys/class/power_supply/hid-mouse/scope": "Device",
+            },
+            None,
+        ),
     ],
 )
 def test_power_source(tmp_path: Path, files: dict[str, str], expected: str | None) -> None:
-    """A machine without a battery has no power source worth a word."""
+    """A machine without a battery has no power source worth a word; a mouse's is not its own."""
     found = environment.power_source(builders.tree(tmp_path, files))
     assert isinstance(found, Absent) if expected is None else found == expected
 

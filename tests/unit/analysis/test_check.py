@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dlbench.analysis import check
+from dlbench.core import sound
 from dlbench.core.types import (
     LATENCY_LIMIT_OPTION,
     CaseResult,
@@ -17,6 +18,7 @@ from dlbench.core.types import (
     Monitored,
     Outcome,
     OutcomeKind,
+    Pairing,
     Run,
     Scenario,
     Track,
@@ -91,6 +93,14 @@ def _monitored(windows: tuple[Window, ...]) -> Monitored:
     )
 
 
+N_TRIALS = sum(len(result.trials) for result in RUN.results)
+BROKEN = replace(builders.failed(RUN.results[0].case, 0), role="sentinel")
+MANY = (
+    *RUN.results[0].trials,
+    *(replace(BROKEN, position=n) for n in range(N_TRIALS, N_TRIALS + sound.MOST_TRIALS)),
+)
+"""More trials of the first case than are judged; only three of them count."""
+
 VIOLATIONS: dict[str, Run] = {
     "cases_complete": replace(
         RUN, plan=replace(RUN.plan, cases=(*RUN.plan.cases, RUN.plan.cases[0]))
@@ -141,6 +151,16 @@ VIOLATIONS: dict[str, Run] = {
     "durations_positive": _trial(energy=(Value(start_s=0.0, duration_s=0.0, n_samples=2),)),
     "batches_positive": _case(batch_size=0),
     "programs_timed": replace(RUN, monitored=(_monitored(windows=()),)),
+    "trials_countable": replace(
+        RUN, results=(replace(RUN.results[0], trials=MANY), *RUN.results[1:])
+    ),
+    "pairings_stand": replace(
+        RUN,
+        plan=replace(
+            RUN.plan,
+            pairings=(Pairing(a="0" * 12, b="1" * 12, a_name="A", b_name="B", zone=0.02),),
+        ),
+    ),
     "looks_stated": replace(
         RUN, plan=replace(RUN.plan, profile=replace(RUN.plan.profile, looks=()))
     ),

@@ -83,3 +83,13 @@ def test_the_sentinels_movement_is_told() -> None:
 def test_the_spreads_upper_bound_is_that_of_chi_squared(df: int, factor: float) -> None:
     """sqrt(df / chi2(5 %, df)), as tables have it."""
     assert noise._upper_factor(df) == pytest.approx(factor, rel=0.001)
+
+
+@pytest.mark.parametrize("slower", [3.0, 10.0])
+def test_two_trials_far_apart_resolve_nothing_and_are_told(slower: float) -> None:
+    """A session whose budget ended after two rounds on a busy machine: a sentence, no overflow."""
+    profile = replace(builders.PROFILE, looks=(3, 5, 8, 16, 32, 64))
+    run = _run([0.01, 0.01 * slower], [])
+    said = noise.noise(replace(run, plan=replace(run.plan, profile=profile)))
+    assert noise.sentence(said).startswith("this run resolves no difference (2 trials each")
+    assert math.isfinite(noise.plain(said)["resolves"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,6 +81,17 @@ def _no_message(table: pd.DataFrame) -> pd.DataFrame:
         (_numbers_for_names, "column machine is of type"),
         (_words_for_numbers, "column throughput_samples_per_s is of type"),
         (_no_message, "a text is missing"),
+        (lambda table: table.assign(precision="fp2"), "precision is 'fp2'"),
+        (lambda table: table.assign(scenario="rush"), "scenario is 'rush'"),
+        (lambda table: table.assign(outcome="won"), "outcome is 'won'"),
+        (lambda table: table.assign(step_s_kind="guessed"), "step_s_kind is 'guessed'"),
+        (lambda table: table.assign(options="5"), "options are '5': no pairs"),
+        (lambda table: table.assign(options="[" * 100_000), "options are .*: no pairs"),
+        (lambda table: table.assign(options="[[1]]"), "options are '\\[\\[1\\]\\]': not enough"),
+        (lambda table: table.assign(batch_size=0), "a batch of no sample"),
+        (lambda table: table.assign(step_s=math.inf), "step_s is no number"),
+        (lambda table: table.assign(step_s_low=math.nan), "step_s is no number"),
+        (lambda table: table.assign(energy_j_per_sample=math.nan), "energy_j_per_sample is no"),
     ],
 )
 def test_what_is_no_collection_is_refused(
@@ -133,6 +145,27 @@ def test_groups_are_medians_with_their_spread() -> None:
         ("crashed", 2),
         ("missing_dependency", 2),
     }
+
+
+def test_a_median_over_estimates_is_an_estimate() -> None:
+    """From the lowest bound of any of them to the highest; what was measured alone stays measured."""
+    table = frame.results([RUN, documents.other_machine()])
+    has = table["energy_j_per_sample_kind"] != "absent"
+    first = table[has].iloc[0]
+    one = (table["run_id"] == first["run_id"]) & (table["case_id"] == first["case_id"])
+    table.loc[one, "energy_j_per_sample_kind"] = "estimated"
+    same = table[table["case_id"] == first["case_id"]]
+    group = next(
+        g
+        for g in groups.of(table).groups
+        if g.row.case.case_id == first["case_id"] and g.n_measured
+    )
+    found = group.row.metrics["energy_j_per_sample"]
+    assert isinstance(found, Estimated)
+    assert found.value == pytest.approx(same["energy_j_per_sample"].median())
+    assert found.interval.low == same["energy_j_per_sample_low"].min()
+    assert found.interval.high == same["energy_j_per_sample_high"].max()
+    assert isinstance(group.row.metrics["throughput_samples_per_s"], Measured)
 
 
 def test_a_group_without_a_number_says_why() -> None:

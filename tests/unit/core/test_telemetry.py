@@ -627,3 +627,17 @@ def test_values_and_windows_of_energy_are_the_same_spans() -> None:
     assert [a for a, _ in telemetry.spans(trial)] == [a for a, _ in spans]
     assert [b for _, b in telemetry.spans(trial)] == pytest.approx([b for _, b in spans])
     assert all(isinstance(v, Value) and v.n_samples == 5000 for v in trial.energy)
+
+
+def test_a_mean_is_of_the_windows_and_of_nothing_between_them() -> None:
+    """Two windows of 5 s, 2 s apart; a clock that is low for the first 0.1 s of each."""
+    starts_s = (10.0, 17.0)
+    points = [
+        (start_s + i / 10, 500.0 if i == 0 else 1500.0) for start_s in starts_s for i in range(51)
+    ]
+    trial = _steady(
+        ("sm_clock_mhz", points),
+        energy=tuple(Value(start_s=s, duration_s=5.0, n_samples=1) for s in starts_s),
+    )
+    # Half of a tenth of a second at each beginning is 1000 MHz too low.
+    assert telemetry.mean_of(trial, "sm_clock_mhz") == pytest.approx(1500 - 1000 * 0.05 / 5)

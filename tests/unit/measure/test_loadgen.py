@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from dlbench.measure import loadgen, server
-from dlbench.measure.loadgen import Record
 from tests.unit.measure.test_sampler import PROFILE
 
 
@@ -16,8 +15,8 @@ def test_values_cover_the_run_and_count_every_answer() -> None:
     """From the first due time to the last answer, whatever the order of answers."""
     due_s = tuple(i * 0.01 for i in range(1000))
     latencies_s = tuple(0.002 if i % 7 else 0.05 for i in range(1000))
-    record = Record(facts={}, due_s=due_s, latencies_s=latencies_s)
-    values = loadgen.as_values(record.answers, 50.0, PROFILE)
+    answers = sorted((due + late, 1) for due, late in zip(due_s, latencies_s, strict=True))
+    values = loadgen.as_values(answers, 50.0, PROFILE)
     assert len(values) == 10
     assert sum(v.n_samples for v in values) == 1000
     assert values[0].start_s == 50.0

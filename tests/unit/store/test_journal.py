@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import subprocess
@@ -99,6 +100,20 @@ def test_a_second_writer_is_refused(results: Path) -> None:
     book, _ = Journal.resume(path)
     with book, pytest.raises(StoreError, match="written by another dlbench"):
         Journal.resume(path)
+
+
+def test_a_folder_in_which_nothing_can_be_locked_is_refused(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A share without locks: a sentence before anything is measured, and no file is left."""
+
+    def unlockable(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unlockable)
+    with pytest.raises(StoreError, match="cannot be locked: No locks available"):
+        Journal.create(results, HEADER)
+    assert list(results.iterdir()) == []
 
 
 @pytest.mark.parametrize("data", [b"", b"hello\n", b"00000000 {}\n"])

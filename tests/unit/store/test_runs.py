@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import subprocess
@@ -34,6 +35,23 @@ def test_sealing_writes_the_document_and_removes_the_journal(results: Path) -> N
     path = runs.seal(RUN, results, journal)
     assert runs.read_run(path) == RUN
     assert list(results.iterdir()) == [path]
+
+
+def _no_links(*_: object) -> None:
+    raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
+def test_a_file_system_without_links_keeps_documents_too(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a rename, where the name is free; else as everywhere."""
+    monkeypatch.setattr(os, "link", _no_links)
+    path = runs.seal(RUN, results)
+    assert runs.read_run(path) == RUN
+    assert list(results.iterdir()) == [path]
+    with pytest.raises(StoreError, match="File exists"):
+        runs.seal(replace(RUN, dlbench_version="another"), results)
+    assert runs.read_run(path) == RUN
 
 
 @pytest.mark.parametrize("with_journal", [True, False])
