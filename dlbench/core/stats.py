@@ -68,12 +68,12 @@ class SessionSpread:
     n_sessions: int
 
 
-def paid_level(n_looks: int, level: float = LEVEL) -> float:
-    """Confidence that each of ``n_looks`` looks needs so that all together have ``level``.
+def paid_level(n_looks: int) -> float:
+    """Confidence that each of ``n_looks`` looks needs so that all together have ``LEVEL``.
 
     Bonferroni: holds whatever the dependence between looks.
     """
-    return 1 - (1 - level) / n_looks
+    return 1 - (1 - LEVEL) / n_looks
 
 
 # --- distributions --------------------------------------------------------------------------
@@ -301,21 +301,19 @@ def percentile(sorted_xs: Sequence[float], q: float) -> float:
     return sorted_xs[max(0, math.ceil(q * len(sorted_xs)) - 1)]
 
 
-def percentile_interval(
-    sorted_xs: Sequence[float], q: float, level: float = LEVEL
-) -> Interval | None:
+def percentile_interval(sorted_xs: Sequence[float], q: float) -> Interval | None:
     """Distribution-free interval of a quantile from order statistics; None if n is too small.
 
     The ranks are those of the central binomial interval: p99 needs 368 observations at 95 %. They
     must be independent; queries of several processes are not.
     """
     n = len(sorted_xs)
-    tail = (1 - level) / 2
+    tail = (1 - LEVEL) / 2
     low = _binomial_quantile_below(n, q, tail)
     high = n - _binomial_quantile_below(n, 1 - q, tail)
     if low < 1 or high > n - 1:
         return None
-    return Interval(low=sorted_xs[low - 1], high=sorted_xs[high], level=level)
+    return Interval(low=sorted_xs[low - 1], high=sorted_xs[high], level=LEVEL)
 
 
 EARLY_STOPPING_CONFIDENCE = 0.99
@@ -323,28 +321,24 @@ EARLY_STOPPING_CONFIDENCE = 0.99
 tolerance d is 0)."""
 
 
-def early_stopping_holds(
-    n: int, n_late: int, q: float, confidence: float = EARLY_STOPPING_CONFIDENCE
-) -> bool:
+def early_stopping_holds(n: int, n_late: int, q: float) -> bool:
     """MLPerf's early stopping: do ``n`` queries, ``n_late`` of them late, show that a limit holds?
 
     The claim is that a share ``q`` of all queries is in time. It is shown where, if it only just were
-    not, so few late ones would be met with a probability of at most ``1 - confidence``: without a late
+    not, so few late ones would be met with a probability of at most a hundredth: without a late
     one p99 needs 459 queries, with one 662 (LoadGen, MinPassingQueriesFinder).
     """
-    return n_late < _binomial_quantile_below(n, 1 - q, 1 - confidence)
+    return n_late < _binomial_quantile_below(n, 1 - q, 1 - EARLY_STOPPING_CONFIDENCE)
 
 
-def early_stopping_percentile(
-    sorted_xs: Sequence[float], q: float, confidence: float = EARLY_STOPPING_CONFIDENCE
-) -> float | None:
+def early_stopping_percentile(sorted_xs: Sequence[float], q: float) -> float | None:
     """The latency that MLPerf states for a percentile: the lowest limit that is shown to hold.
 
     As LoadGen does for single_stream it leaves out the t - 1 highest of n, t being the most late ones
     that n queries can bear; None where that is none at all (p99 under 662 queries).
     """
     n = len(sorted_xs)
-    t = _binomial_quantile_below(n, 1 - q, 1 - confidence) - 1
+    t = _binomial_quantile_below(n, 1 - q, 1 - EARLY_STOPPING_CONFIDENCE) - 1
     return sorted_xs[n - t] if t >= 1 else None
 
 

@@ -26,18 +26,17 @@ def values(track: Track, column: Column) -> tuple[float | None, ...]:
     return column.values + column.values[-1:] * missing
 
 
-def points(tracks: Sequence[Track], quantity: str, source: str = "") -> list[Point] | Absent:
+def points(tracks: Sequence[Track], quantity: str) -> list[Point] | Absent:
     """(seconds, value) of one quantity, of the first source that has it.
 
     Args:
         tracks: of one trial.
         quantity: unit in its name.
-        source: how the source's name begins; any if empty.
     """
     reason = NOT_READ
     for track in tracks:
         for column in track.columns:
-            if column.quantity != quantity or not track.source.startswith(source):
+            if column.quantity != quantity:
                 continue
             found = [
                 (track.start_s + t_us / 1e6, value)
@@ -55,18 +54,18 @@ def within(found: Sequence[Point], start_s: float, end_s: float) -> list[Point]:
     return [p for p in found if start_s <= p[0] <= end_s]
 
 
-def power_points(tracks: Sequence[Track], source: str = "") -> tuple[list[Point], float] | Absent:
+def power_points(tracks: Sequence[Track]) -> tuple[list[Point], float] | Absent:
     """Power as it was read, and over how long each reading is a mean.
 
     Without a power sensor: the differences of an energy counter between reads, each a mean since the
     read before it.
     """
     for prefix in (POWER_PREFIX, ""):
-        of_kind = [t for t in tracks if t.source.startswith(prefix + source)] if prefix else tracks
-        found = points(of_kind, POWER, "" if prefix else source)
+        of_kind = [t for t in tracks if t.source.startswith(prefix)]
+        found = points(of_kind, POWER)
         if not isinstance(found, Absent):
             return found, averaging_s(of_kind, POWER)
-    counted = _summed_counters(tracks, source)
+    counted = _summed_counters(tracks)
     if isinstance(counted, Absent):
         return counted
     return [
@@ -80,12 +79,10 @@ def averaging_s(tracks: Sequence[Track], quantity: str) -> float:
     return max(found, default=0.0)
 
 
-def _summed_counters(tracks: Sequence[Track], source: str) -> list[Point] | Absent:
+def _summed_counters(tracks: Sequence[Track]) -> list[Point] | Absent:
     """Counters of several packages, read together, as one."""
     series: list[list[Point]] = []
     for track in tracks:
-        if not track.source.startswith(source):
-            continue
         for column in track.columns:
             if column.quantity == COUNTER:
                 found = points([track], COUNTER)

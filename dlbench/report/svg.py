@@ -282,14 +282,14 @@ def plot(
     ).format(css, y.title, alternative, grid, marks, labels, x.title, figure)
 
 
-def axis_row(scale: Scale, form: Format = short, n: int = 4) -> Markup:
+def axis_row(scale: Scale, form: Format) -> Markup:
     """The numbers under a column of bars."""
     return Markup('<svg class="bar-axis" aria-hidden="true">{}</svg>').format(
         Markup().join(
             Markup(
                 '<line x1="{0}%" x2="{0}%" y1="0" y2="5"/><text x="{0}%" y="17">{1}</text>'
             ).format(scale.at(t), form(t))
-            for t in scale.ticks(n)
+            for t in scale.ticks(4)
         )
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from dlbench.core.reasons import Reason
@@ -15,18 +15,17 @@ from dlbench.measure.family import Family
 class HostMeter:
     """CPU seconds and resident memory of a family of processes."""
 
-    def __init__(self, family: Family, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, family: Family) -> None:
         import psutil
 
         self._psutil = psutil
         self._family = family
-        self._clock = clock
         self._used_s: dict[tuple[int, float], float] = {}
 
     def read(self) -> Sequence[Reading]:
         """CPU seconds since each began, those that ended included; MiB of those that live."""
         psutil = self._psutil
-        now_s = self._clock()
+        now_s = time.monotonic()
         living, rss_bytes = False, 0
         for pid in self._family.pids():
             try:
@@ -67,10 +66,7 @@ V1 = {
 class CgroupMeter:
     """CPU time, time without CPU for want of quota, and memory of a process's control group."""
 
-    def __init__(
-        self, pid: int, root: Path = Path("/"), clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._clock = clock
+    def __init__(self, pid: int, root: Path = Path("/")) -> None:
         self._folder = root / "sys/fs/cgroup"
         self._files = V1
         if (self._folder / "cgroup.controllers").exists():
@@ -79,7 +75,7 @@ class CgroupMeter:
 
     def read(self) -> Sequence[Reading]:
         """Each quantity, or why the group does not say."""
-        now_s = self._clock()
+        now_s = time.monotonic()
         return tuple(
             Reading(t_s=now_s, source="cgroup", quantity=quantity, value=self._value(*where))
             for quantity, where in self._files.items()

@@ -71,10 +71,6 @@ def _machine(here: tuple[DeviceInfo, ...], folder: Path | None = None) -> plan.M
     return plan.Machine(devices=here, absent_devices=NO_GPU, threads=2, workload_folder=folder)
 
 
-def _labels(planned: Plan) -> set[tuple[str, str, str]]:
-    return {(c.workload, c.framework, str(c.mode)) for c in planned.cases}
-
-
 def test_nothing_asked_for_is_the_quick_suite_everywhere() -> None:
     """Three models in two frameworks and two modes, and products, on the CPU, in fp32."""
     planned = _plan()

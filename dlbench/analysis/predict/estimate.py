@@ -218,25 +218,25 @@ def fit(
     devices: DeviceTable,
     scales: Scales | None = None,
     provenance: str = "",
-    most: int = predictor.MOST_ANCHORS,
 ) -> Estimator:
     """Learn from observations, and calibrate by leaving whole architectures out.
+
+    The calibration's folds have half as many anchors of the kriging.
 
     Args:
         observations: measured rates.
         devices: data sheets of the devices they name.
         scales: of the kernel; the shipped ones by default.
         provenance: where the observations are from, for the record.
-        most: anchors of the kriging; the calibration's folds take half as many.
     """
     encoder = Encoder()
     cells, batched = predictor.gather(observations, devices, encoder)
     scales = scales or Scales()
     learner = leave_out.Learner(
-        encoder=encoder, batched=batched, scales=scales, most_anchors=most // 2
+        encoder=encoder, batched=batched, scales=scales, most_anchors=predictor.MOST_ANCHORS // 2
     )
     calibrated, _ = calibration.calibrate(leave_out.thin(cells, LARGE_PANEL), learner)
-    fitted = predictor.learn(cells, encoder, batched, scales, most)
+    fitted = predictor.learn(cells, encoder, batched, scales)
     return Estimator(
         predictor=fitted,
         calibration=calibrated,

@@ -210,18 +210,6 @@ def _link(panel: str, nvlink: float) -> str:
     return f"{panel}|{'nvlink' if nvlink else 'pcie'}"
 
 
-def fit(
-    observations: Iterable[Observation],
-    devices: DeviceTable,
-    scales: Scales | None = None,
-    most_anchors: int = MOST_ANCHORS,
-) -> Predictor:
-    """Learn from observations; those without a usable data sheet are passed over."""
-    encoder = Encoder()
-    cells, batched = gather(observations, devices, encoder)
-    return learn(cells, encoder, batched, scales or Scales(), most_anchors)
-
-
 def gather(
     observations: Iterable[Observation],
     devices: DeviceTable,

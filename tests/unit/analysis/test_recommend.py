@@ -1914,9 +1914,6 @@ def server_case(rate: float, limit_ms: float) -> Any:
     )
 
 
-MINE_SERVED: dict[str, Any] = {"workload": "mine"}
-
-
 def served(**fields: Any) -> Any:
     """A need of inference of ``mine``."""
     table = {"task": "inference", "workload": "mine", "requests_per_s": 900.0, "p99_ms": 50.0}
