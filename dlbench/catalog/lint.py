@@ -15,6 +15,7 @@ from typing import Literal
 from dlbench.catalog import ages
 from dlbench.core.catalog import Catalog, Offer, oldest_date
 from dlbench.core.types import Absent
+from dlbench.core.units import counted
 
 Severity = Literal["error", "warning"]
 
@@ -95,7 +96,7 @@ def _spot(catalog: Catalog, _: date) -> Iterator[Finding]:
 
 
 def _family(catalog: Catalog, _: date) -> Iterator[Finding]:
-    """A price an accelerator (or a vCPU) far from the median of its kind."""
+    """A price an accelerator (or a vCPU) far from the median of its kind, one voice a seller."""
     families: dict[tuple[str, str], list[tuple[Offer, float]]] = defaultdict(list)
     for offer in catalog.offers:
         price = offer.ondemand_usd_per_h
@@ -105,13 +106,16 @@ def _family(catalog: Catalog, _: date) -> Iterator[Finding]:
     for (name, tier), members in families.items():
         if len(members) < LEAST_OFFERS_OF_A_FAMILY:
             continue
-        median = statistics.median(each for _, each in members)
+        by_seller: dict[str, list[float]] = defaultdict(list)
+        for offer, each in members:
+            by_seller[offer.provider].append(each)
+        median = statistics.median(statistics.median(prices) for prices in by_seller.values())
         for offer, each in members:
             if not median / FAMILY_FACTOR <= each <= median * FAMILY_FACTOR:
                 rule = "far-below-family" if each < median else "far-above-family"
                 sentence = (
-                    f"{each:.3g} USD/h a {name} is {each / median:.2g} times "
-                    f"the median {median:.3g} of {tier}"
+                    f"{each:.3g} USD/h per {name} is {each / median:.2g} times {median:.3g}, the "
+                    f"median of {counted(len(by_seller), tier)}"
                 )
                 yield _finding("warning", rule, offer, sentence)
 
@@ -189,7 +193,7 @@ def _old(catalog: Catalog, today: date, limit: int | None) -> Iterable[Finding]:
 
 def _tier(offer: Offer) -> str:
     """Large clouds ask two to four times what others do for the same device."""
-    return "hyperscalers" if ages.kind(offer.provider) == "hyperscaler" else "other sellers"
+    return "hyperscaler" if ages.kind(offer.provider) == "hyperscaler" else "other seller"
 
 
 def _count(offer: Offer) -> float:

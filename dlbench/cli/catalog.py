@@ -125,7 +125,7 @@ def show_one(
     if device is not None:
         show_catalog.accelerator(device)
     show_catalog.offers(offers, len(offers), today(), sources=device is None)
-    show_catalog.findings(findings, limit=len(findings))
+    show_catalog.findings(findings, limit=show_catalog.FEW)
 
 
 @app.command("check")

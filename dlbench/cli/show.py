@@ -25,7 +25,7 @@ from dlbench.core.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from rich.console import Console
@@ -548,11 +548,16 @@ def findings(found: Sequence[Finding]) -> None:
             out.print(f"           [dim]-> {clean(finding.remedy)}[/]", soft_wrap=True)
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
-    """Any small table of words and numbers."""
+def table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    title: str | None = None,
+    whole: Collection[str] = (),
+) -> None:
+    """Any small table of words and numbers; ``whole`` are columns that are never broken."""
     drawn = empty_table(title=title)
     for column in columns:
-        drawn.add_column(column, overflow="fold")
+        drawn.add_column(column, overflow="fold", no_wrap=column in whole)
     for row in rows:
         drawn.add_row(*(clean(cell) for cell in row))
     console().print(drawn)

@@ -20,7 +20,8 @@ FEW = 8
 """Findings of one rule that are printed unless all are asked for."""
 
 WIDE = 100
-"""Narrower, the sizes of machines are left out; ``catalog show`` has them."""
+"""Narrower, sizes of machines, and kinds and years of accelerators, are left out; ``catalog show`` of
+one has them."""
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "int8")
 
@@ -37,7 +38,7 @@ def offers(found: Sequence[Offer], limit: int, today: date, *, sources: bool = F
     if not found:
         show.line("no offer matches")
         return
-    wide = show.console().width >= WIDE
+    wide = sources or _wide()
     rows = [
         (
             offer.name,
@@ -62,6 +63,10 @@ def offers(found: Sequence[Offer], limit: int, today: date, *, sources: bool = F
             show.line(f"note: {note}")
 
 
+def _wide() -> bool:
+    return show.console().width >= WIDE
+
+
 def _hardware(offer: Offer) -> str:
     if offer.accelerator is None:
         unknown = isinstance(offer.accelerator_count, Absent)
@@ -70,25 +75,31 @@ def _hardware(offer: Offer) -> str:
 
 
 def _price(price: Amount) -> str:
-    return "-" if isinstance(price, Absent) else f"{price:.3f}"
+    return "-" if isinstance(price, Absent) else f"{price:.3f}" if price >= 1 else f"{price:.4f}"
 
 
 def accelerators(found: Sequence[Accelerator]) -> None:
     """Devices as a table of dense peaks."""
+    all_ = len(found) == 1 or _wide()
     rows = [
         (
             a.name,
-            a.kind,
+            *((a.kind,) if all_ else ()),
             amount(a.memory_gib),
             amount(a.memory_bandwidth_gb_per_s),
             *(amount(a.peak_tflops[p]) if p in a.peak_tflops else "-" for p in PRECISIONS),
             amount(a.tdp_w),
-            "-" if isinstance(a.release_year, Absent) else str(a.release_year),
+            *((_year(a),) if all_ else ()),
         )
         for a in found
     ]
-    show.table(("name", "kind", "GiB", "GB/s", *PRECISIONS, "W", "year"), rows)
+    kind, year = (("kind",), ("year",)) if all_ else ((), ())
+    show.table(("name", *kind, "GiB", "GB/s", *PRECISIONS, "W", *year), rows)
     show.line("TFLOPS and TOPS are dense peaks; of processors computed, a socket")
+
+
+def _year(device: Accelerator) -> str:
+    return "-" if isinstance(device.release_year, Absent) else str(device.release_year)
 
 
 def accelerator(device: Accelerator) -> None:
@@ -106,21 +117,24 @@ def accelerator(device: Accelerator) -> None:
 
 
 def regions(found: Sequence[Region]) -> None:
-    """Places as a table."""
+    """Places as a table; all of it where there is room."""
+    names = ("provider", "region", "location", "country", "g CO2e/kWh", "PUE", "year")
+    shown = len(names) if _wide() else names.index("PUE")
     rows = [
         (
             r.provider,
             r.region,
             r.location,
             r.country or "-",
-            f"{amount(r.low_g_per_kwh)}-{amount(r.high_g_per_kwh)}",
+            " to ".join(dict.fromkeys(map(amount, (r.low_g_per_kwh, r.high_g_per_kwh)))),
             amount(r.pue),
             r.intensity_year or "-",
-        )
+        )[:shown]
         for r in found
     ]
-    names = ("provider", "region", "location", "country", "g CO2e/kWh", "PUE", "year")
-    show.table(names, rows)
+    show.table(names[:shown], rows, whole=[name for name in names if name != "location"])
+    if shown < len(names):
+        show.line(f"PUE and year: in {WIDE} columns, or --json")
 
 
 def findings(found: Sequence[Finding], limit: int) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from dlbench import catalog
 from dlbench.catalog import lint
+from dlbench.core.catalog import Offer
 from dlbench.core.types import Absent
 
 TODAY = date(2026, 11, 25)
@@ -51,6 +52,28 @@ def test_a_good_row_breaks_no_rule() -> None:
 def test_each_rule_finds_what_it_is_for(rule: str, changes: dict[str, Any]) -> None:
     """One fault a row, by name."""
     assert rule in rules(**changes)
+
+
+def test_a_seller_with_many_rows_has_one_voice_in_its_family() -> None:
+    """Four sizes of one dear seller do not make two cheap ones look wrong."""
+    shipped = catalog.shipped()
+    good = next(o for o in shipped.offers if o.instance_type == "g6.xlarge")
+
+    def offered(provider: str, price: float, n: int) -> tuple[Offer, ...]:
+        rows = [(provider, f"{provider}.{i}") for i in range(n)]
+        return tuple(
+            replace(good, provider=p, instance_type=name, ondemand_usd_per_h=price, vcpus=8.0)
+            for p, name in rows
+        )
+
+    def found(*offers: Offer) -> dict[str, str]:
+        checked = lint.check(replace(shipped, offers=offers), TODAY)
+        return {f.offer: f.sentence for f in checked if "family" in f.rule}
+
+    three = (*offered("exoscale", 2.0, 4), *offered("runpod", 0.44, 1), *offered("vast", 0.6, 1))
+    assert found(*three) == {}
+    (odd,) = found(*three, *offered("verda", 0.1, 1)).values()
+    assert odd == "0.1 USD/h per L4 is 0.19 times 0.52, the median of 4 other sellers"
 
 
 def test_a_fetched_price_of_an_unplaced_region_can_be_believed() -> None:
