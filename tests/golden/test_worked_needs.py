@@ -18,7 +18,7 @@ from scripts import docs_tables
 DOCS = Path(__file__).parent.parent.parent / "docs"
 
 ANSWERS = {
-    "hobbyist": ("azure Standard_NC4as_T4_v3 (eastus) spot", 0.27),
+    "hobbyist": ("hyperstack n3-RTX-A4000x1 (canada-1)", 0.23),
     "clinic": ("verda 1x A100-SXM4-40GB (eu)", 5.04),
     "startup": ("vast 1x-RTX_PRO_6000_S-32-65536 (New York, US, NA)", 3.52),
     "bert-service": ("vast 1x-RTX_4090-32-65536 (Germany, DE, EU)", 292.00),
@@ -26,14 +26,14 @@ ANSWERS = {
 }
 
 HALVED = {
-    "hobbyist": ("aws g5g.xlarge (us-east-1) spot", "azure Standard_NC4as_T4_v3 (eastus) spot"),
+    "hobbyist": ("azure Standard_NC4as_T4_v3 (eastus) spot", "hyperstack n3-RTX-A4000x1 (canada-1)"),
     "clinic": ("verda 1x RTX-A6000 (eu)", "verda 1x A100-SXM4-40GB (eu)"),
     "startup": (
         "vast 1x-H100_NVL-32-65536 (Bulgaria, BG, EU)",
         "vast 1x-H200-32-65536 (France, FR, EU)",
     ),
     "bert-service": ("verda 1x RTX-A6000 (eu)", None),
-    "nightly-forecasts": ("aws c7g.large (us-east-1)", "aws c7g.large (us-east-1)"),
+    "nightly-forecasts": ("hyperstack n3-RTX-A4000x1 (canada-1)", "aws c7g.large (us-east-1)"),
 }
 """The pick when the nearest rival's price is halved, and when the deadline is."""
 

@@ -627,7 +627,8 @@ def _notes(
         "--data pipeline."
     )
     found.append(
-        "Egress, taxes, discounts and idle disks are not counted; carbon is operational only."
+        "Egress (what is fetched from a machine: about 0.1 USD a GB at large clouds), taxes, discounts "
+        "and idle disks are not counted; carbon is operational only."
     )
     found += [f"Left out: {problem}" for problem in known.catalog.problems]
     return tuple(found)

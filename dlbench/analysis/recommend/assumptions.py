@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dlbench.analysis.recommend import billing
 from dlbench.core.recommendation import Step
 from dlbench.core.units import percent
 
@@ -194,20 +195,6 @@ USABLE_HOST_MEMORY = 0.9
 HOST_RESERVE_MIB = 1024.0
 """What the operating system of a rented machine keeps."""
 
-BILLING_S = {
-    "aws": (1, 60),
-    "gcp": (1, 60),
-    "azure": (60, 60),
-    "oci": (60, 60),
-    "lambda": (60, 60),
-    "runpod": (60, 60),
-    "vast": (1, 1),
-    "owned": (1, 1),
-}
-"""Seconds that are billed at a time, and at least. As the providers describe it, from memory."""
-BILLING_UNKNOWN_S = (3600, 3600)
-"""Whole hours for everybody else: the dearest habit there is."""
-
 STATED = (
     (ROOFLINE_SHARE, "share of peak (roofline)", ""),
     (BANDWIDTH_SHARE, "share of bandwidth (roofline)", ""),
@@ -275,13 +262,8 @@ def steps() -> tuple[Step, ...]:
             source="head-room for bursts and a failed instance",
             as_of=READ,
         ),
-        Step(
-            name="billing",
-            value="second or minute at aws, gcp, azure, oci, lambda, runpod, vast; else the hour",
-            formula="time rounded up",
-            source="the providers' descriptions, from memory; not confirmed",
-            as_of=READ,
-        ),
+        billing.step(),
+        billing.EGRESS,
         Step(
             name="usable memory",
             value=f"{percent(USABLE_MEMORY)} of a GPU's, {percent(USABLE_HOST_MEMORY)} of a host's",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dlbench.analysis.recommend import assumptions, simulate
+from dlbench.analysis.recommend import assumptions, billing, simulate
 from dlbench.analysis.recommend.assumptions import Range
 from dlbench.analysis.recommend.evidence import Rate
 from dlbench.analysis.recommend.job import Job
@@ -336,10 +336,8 @@ def _rent(
     if isinstance(price, Absent):
         # Nothing is free: whoever gets here without a price must never win.
         return np.full(simulate.N_DRAWS, np.inf), tuple
-    unit_s, least_s = assumptions.BILLING_S.get(
-        choice.offer.provider, assumptions.BILLING_UNKNOWN_S
-    )
-    hours = simulate.billed_h(time_s, unit_s, least_s)
+    habit = billing.of(choice.offer)
+    hours = simulate.billed_h(time_s, habit.unit_s, habit.least_s)
     usd = price * hours * instances
     return usd, lambda: (
         Step(
@@ -350,11 +348,17 @@ def _rent(
             as_of=choice.price_as_of,
         ),
         Step(
+            name="billing",
+            value=habit.words,
+            formula="time rounded up",
+            source=habit.source,
+            as_of=habit.as_of,
+        ),
+        Step(
             name="rent",
             value=_money(usd),
-            formula=f"{instances} x {price:.4g} USD/h x {compact(float(np.median(hours)), 4)} h, "
-            f"billed by {unit_s} s",
-            source="price and time above",
+            formula=f"{instances} x {price:.4g} USD/h x {compact(float(np.median(hours)), 4)} h",
+            source="price, time and billing above",
         ),
     )
 

@@ -696,14 +696,50 @@ def test_a_model_that_fits_nowhere_is_refused_before_anyone_rents() -> None:
 
 
 def test_upload_and_hours_are_billed_as_the_provider_does() -> None:
-    """100 GB at 100 Mbit/s are 2.2 h; an unknown provider bills whole hours."""
+    """100 GB at 100 Mbit/s are 2.2 h; whoever's habit is not known bills whole hours."""
     cheap = picked(r.ask(r.need(data_gb=100.0), r.of(r.offer())))
     upload_h = float(step(cheap, "upload").split()[0])
     assert upload_h == pytest.approx(100 * 8000 / 100 / 3600 * 1.15, rel=0.03)
-    hourly = r.offer(provider="exoscale", region="unknown")
+    hourly = r.offer(provider="verda", region="eu")
     pick = picked(r.ask(r.need(), r.of(hourly)))
     assert value(pick.cost_usd) / 0.8 == pytest.approx(round(value(pick.cost_usd) / 0.8))
     assert value(pick.cost_usd) >= 0.8 * value(pick.time_s) / 3600
+
+
+@pytest.mark.parametrize(
+    ("provider", "instance_type", "words", "source"),
+    [
+        ("aws", "l4.small", "by the second, at least a minute", "https://aws.amazon.com/"),
+        ("runpod", "1x_L4", "by the second", "https://docs.runpod.io/"),
+        ("azure", "Standard_L4", "by the minute", "https://learn.microsoft.com/"),
+        ("oci", "VM.GPU.A10.1", "by the second, at least a minute", "Oracle's announcement"),
+        ("oci", "BM.GPU.A10.4", "by the second, at least an hour", "Oracle's announcement"),
+        ("verda", "1x L4", "by the hour", "not confirmed"),
+        ("my shop", "desk", "by the hour", "not confirmed"),
+    ],
+)
+def test_how_a_seller_bills_is_told_with_its_page(
+    provider: str, instance_type: str, words: str, source: str
+) -> None:
+    """Or that nobody confirmed it."""
+    offer = r.offer(provider=provider, instance_type=instance_type)
+    (told,) = [s for s in picked(r.ask(r.need(), r.of(offer))).trail if s.name == "billing"]
+    assert told.value == words
+    assert told.source.startswith(source)
+    assert bool(told.as_of) is (source != "not confirmed")
+
+
+def test_a_short_run_on_a_bare_machine_of_oci_costs_an_hour() -> None:
+    """A virtual one is paid by the second."""
+    run = r.measured(5000.0, instance="l4.small")
+
+    def cost(instance_type: str) -> float:
+        offer = r.offer(provider="oci", instance_type=instance_type)
+        asked = r.need(**MINE, samples=1e5, set_up_min=[1.0, 1.0])
+        return value(picked(r.ask(asked, r.of(offer), run)).cost_usd)
+
+    assert cost("BM.GPU.A10.4") == pytest.approx(0.8)
+    assert cost("VM.GPU.A10.1") < 0.1
 
 
 def test_spot_pays_for_interruptions_with_rework_and_restarts() -> None:
@@ -1477,6 +1513,7 @@ def test_every_number_has_its_way() -> None:
         "computing",
         "time",
         "price",
+        "billing",
         "rent",
         "cost",
         "energy",
@@ -2434,7 +2471,7 @@ def test_assumptions_are_all_stated() -> None:
     """Every range that there is, wherever a module has it, is a line of the answer."""
     names = {s.name for s in r.ask(r.need(), r.of(r.offer())).assumptions}
     assert {"billing", "usable memory", "planned utilisation", "carbon intensity"} <= names
-    assert len(names) == len(assumptions.STATED) + 6
+    assert len(names) == len(assumptions.STATED) + 7
     stated = [range_ for range_, _, _ in assumptions.STATED]
     modules = (assumptions, estimate, evidence, memory, roofline, scaling, serving)
     for found in (x for module in modules for x in vars(module).values()):
