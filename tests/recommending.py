@@ -84,10 +84,14 @@ def serve(**changes: Any) -> Need:
 
 
 def ask(
-    asked: Need, offered: Catalog, *runs: Run, predictor: Predictor | None = None
+    asked: Need,
+    offered: Catalog,
+    *runs: Run,
+    predictor: Predictor | None = None,
+    defaults: tuple[tuple[str, str], ...] = (),
 ) -> Recommendation:
     """The answer on a fixed day."""
-    return recommend(asked, runs, offered, predictor, today=TODAY)
+    return recommend(asked, runs, offered, predictor, today=TODAY, defaults=defaults)
 
 
 GPU = DeviceInfo(

@@ -55,7 +55,7 @@ from dlbench.core.recommendation import (
 from dlbench.core.types import Absent, Policy, Run
 from dlbench.core.units import compact
 
-__all__ = ["predictor", "recommend"]
+__all__ = ["check", "predictor", "recommend"]
 
 OLD_BUILDS_BELOW = 7.5
 """Compute capability that the newest builds of PyTorch for CUDA 12.8 and later leave out."""
@@ -100,13 +100,14 @@ def recommend(
         catalog: accelerators, offers, regions.
         predictor: who is asked of accelerators on which nobody measured this; None for the roofline.
         today: the day that ages of prices are counted to.
-        defaults: settings that the need left open, to be echoed.
+        defaults: settings that the need left open, to be echoed; those not among them are told as the
+            need's own words.
 
     Raises:
         UsageError: the need names something that is not there, or says too little.
     """
     needs.check(need, catalog)
-    known = _known(need, runs, catalog, predictor, today)
+    known = _known(need, runs, catalog, predictor, today, defaults)
     simulated, rejected = _tried(known)
     judged = [solve.judge(s, need) for s in simulated]
     kept = solve.feasible(judged, need)
@@ -117,7 +118,7 @@ def recommend(
     rejected += _dominated(kept, pick, others, words.minimised(need))
     return Recommendation(
         need=need,
-        defaults=(*defaults, *known.job.defaults),
+        defaults=known.job.defaults,
         pick=shown,
         reasons=words.reasons(pick, kept, need) if pick else (),
         alternatives=tuple(solve.with_shares(j, need) for j in others),
@@ -132,7 +133,7 @@ def recommend(
             _lifted(
                 known,
                 {r.constraint for r in rejected},
-                lambda other: _known(other, runs, catalog, predictor, today),
+                lambda other: _known(other, runs, catalog, predictor, today, defaults),
             ),
         ),
         flips=words.flips(pick, judged, need) if pick else (),
@@ -151,10 +152,27 @@ def recommend(
     )
 
 
+def check(need: Need, runs: Sequence[Run], catalog: Catalog) -> None:
+    """That what a need says so far is possible, be there more to say or not.
+
+    Raises:
+        UsageError: a model, a region, a provider or an accelerator that is not there.
+    """
+    needs.check(need, catalog)
+    if need.workload:
+        job.facts(need, runs)
+
+
 def _known(
-    need: Need, runs: Sequence[Run], catalog: Catalog, predictor: Predictor | None, today: date
+    need: Need,
+    runs: Sequence[Run],
+    catalog: Catalog,
+    predictor: Predictor | None,
+    today: date,
+    defaults: Defaults,
 ) -> Known:
     work = job.read(need, runs)
+    work = replace(work, defaults=(*defaults, *work.defaults))
     found = measured.seen(work, need, runs, catalog)
     models = {kind: memory.peak_models(work, need, runs, kind) for kind in ("cpu", "gpu")}
     devices = {device.name: device for device in catalog.accelerators}

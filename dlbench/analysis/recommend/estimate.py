@@ -150,7 +150,7 @@ def training(  # noqa: PLR0913 - the parts of one candidate
             memory_step(memory, rate.batch, usable),
             *rate.steps,
             scale[1],
-            *_time_steps(choice, need, parts, lost),
+            *_time_steps(choice, need, job, parts, lost),
             *money.steps(),
         )
 
@@ -474,7 +474,9 @@ def _footprint(
         return energy, Step(name="carbon", value="unknown", formula=carbon.reason, source="")
     place = choice.place
     source = "the need" if need.intensity_g_per_kwh is not None or place is None else place.source
-    if need.pue is None and place is not None and place.pue_source and choice.owned is None:
+    if need.pue is not None and need.intensity_g_per_kwh is None:
+        source = f"{source}; PUE: the need"
+    elif need.pue is None and place is not None and place.pue_source and choice.owned is None:
         source = f"{source}; PUE: {place.pue_source}"
     step = Step(
         name="carbon",
@@ -575,21 +577,26 @@ def memory_step(memory: Estimated, batch: int, usable: Amount) -> Step:
 
 
 def _time_steps(
-    choice: Choice, need: Need, parts: tuple[Floats, ...], lost: Lost
+    choice: Choice, need: Need, job: Job, parts: tuple[Floats, ...], lost: Lost
 ) -> tuple[Step, ...]:
     upload_s, set_up_s, work_s, lost_s, time_s = parts
+    own = choice.owned is not None
     steps = [
         Step(
             name="upload",
             value=_span(upload_s / 3600, "h"),
-            formula=f"{need.data_gb:g} GB / {need.upload_mbit_per_s:g} Mbit/s x slowdown",
-            source=_stated(need, "data_gb", "upload_mbit_per_s"),
+            formula="it has the data"
+            if own
+            else f"{need.data_gb:g} GB / {need.upload_mbit_per_s:g} Mbit/s x slowdown",
+            source="assumed" if own else _stated(job, "data_gb", "upload_mbit_per_s"),
         ),
         Step(
             name="set-up",
             value=_span(set_up_s / 3600, "h"),
-            formula=f"{need.set_up_min[0]:g} to {need.set_up_min[1]:g} min",
-            source=_stated(need, "set_up_min"),
+            formula="it is set up"
+            if own
+            else f"{need.set_up_min[0]:g} to {need.set_up_min[1]:g} min",
+            source="assumed" if own else _stated(job, "set_up_min"),
         ),
         Step(
             name="computing",
@@ -610,19 +617,17 @@ def _time_steps(
                 formula=f"Poisson, {low:g} to {high:g} an hour; {rework_min} min of rework "
                 f"(checkpoints each {need.checkpoint_min:g} min) and {restart_min} min of restart and "
                 "set-up each",
-                source=_stated(need, "spot_interruptions_per_h", "checkpoint_min", "set_up_min"),
+                source=_stated(job, "spot_interruptions_per_h", "checkpoint_min", "set_up_min"),
             )
         )
     steps.append(Step(name="time", value=_span(time_s / 3600, "h"), formula="sum", source="above"))
     return tuple(steps)
 
 
-DEFAULTS = Need()
-
-
-def _stated(need: Need, *names: str) -> str:
-    """Whether the need says these settings, or leaves them as they are by default."""
-    open_ = [name for name in names if getattr(need, name) == getattr(DEFAULTS, name)]
+def _stated(job: Job, *names: str) -> str:
+    """Whether the need says these settings, be it with the default's value, or left them open."""
+    left_open = dict(job.defaults)
+    open_ = [name for name in names if name in left_open]
     said = ["the need"] if len(open_) < len(names) else []
     return "; ".join([*said, *([f"by default: {', '.join(open_)}"] if open_ else [])])
 

@@ -30,8 +30,8 @@ class Job:
 
     ``activations`` are the low, middle and high number of values that a forward pass of one sample
     writes; ``kept`` how many training keeps of it, where the need says so. ``batch_sizes`` are the
-    usual ones by kind of device, ``cpu`` or ``nvidia``. ``defaults`` are the fields of the work that
-    the need left open, and what was taken.
+    usual ones by kind of device, ``cpu`` or ``nvidia``. ``defaults`` are the fields that the need left
+    open, and what was taken.
     """
 
     workload: str
@@ -79,7 +79,7 @@ def read(need: Need, runs: Sequence[Run]) -> Job:
     Raises:
         UsageError: the model or the amount of work is missing; the message names the field.
     """
-    info, optimizer, sizes, dataset, source = _facts(need, runs)
+    info, optimizer, sizes, dataset, source = facts(need, runs)
     parameters, flops = info
     if not parameters or not flops:
         missing = "parameters" if not parameters else "flops_per_sample"
@@ -154,7 +154,12 @@ Facts = tuple[
 ]
 
 
-def _facts(need: Need, runs: Sequence[Run]) -> Facts:
+def facts(need: Need, runs: Sequence[Run]) -> Facts:
+    """Size, optimizer, usual batches and data set of the need's model, and who says so.
+
+    Raises:
+        UsageError: nobody knows the model, or it is not there for the task.
+    """
     own = (need.parameters, need.flops_per_sample)
     if not need.workload:
         return own, "adam", own_models.BATCH, None, "the need"

@@ -2403,12 +2403,31 @@ def test_what_a_machine_of_ones_own_left_open_is_echoed() -> None:
 
 def test_a_default_is_not_told_as_what_the_need_says() -> None:
     """Its minutes of set-up count in the time: who did not say them must be able to see it."""
-    (open_,) = [s for s in picked(r.ask(r.need(), r.of(r.offer()))).trail if s.name == "set-up"]
-    assert open_.source == "by default: set_up_min"
-    pick = picked(r.ask(r.need(set_up_min=[1, 2], data_gb=1.0), r.of(r.offer())))
-    sources = {s.name: s.source for s in pick.trail}
+    assert sources_of()["set-up"] == "by default: set_up_min"
+    sources = sources_of(set_up_min=[1, 2], data_gb=1.0)
     assert sources["set-up"] == "the need"
     assert sources["upload"] == "the need; by default: upload_mbit_per_s"
+
+
+def sources_of(**changes: Any) -> dict[str, str]:
+    """Where each step of the pick's way is from, asked as the command asks."""
+    asked, defaults = needs.build(r.JOB | changes)
+    pick = picked(r.ask(asked, r.of(r.offer()), defaults=defaults))
+    return {step.name: step.source for step in pick.trail}
+
+
+def test_what_the_need_says_is_the_needs_be_it_the_default() -> None:
+    """Who writes the value that would have been taken has chosen it, and it is echoed no more."""
+    default = Need()
+    stated = {
+        "set_up_min": list(default.set_up_min),
+        "data_gb": default.data_gb,
+        "upload_mbit_per_s": default.upload_mbit_per_s,
+    }
+    sources = sources_of(**stated)
+    assert sources["set-up"] == sources["upload"] == "the need"
+    echoed = dict(needs.build(r.JOB | stated)[1])
+    assert not set(stated) & set(echoed)
 
 
 def test_steps_are_an_optimisers_whatever_the_number_of_devices() -> None:
