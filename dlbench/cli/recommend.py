@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dlbench.core.errors import NothingToRunError, StoreError, UsageError
+from dlbench.core.errors import EXIT_INTERRUPTED, NothingToRunError, StoreError, UsageError
 from dlbench.core.types import Objective, Precision, Task
 
 if TYPE_CHECKING:
@@ -103,13 +105,12 @@ def recommend(  # noqa: PLR0913, PLR0917 - one parameter an option
 
     Example: dlbench recommend --workload resnet50 --samples 50000 --epochs 20 --budget-usd 10
     """
-    from dataclasses import asdict
-
     from dlbench import catalog
     from dlbench.analysis import recommend as recommending
     from dlbench.analysis.recommend import needs
     from dlbench.cli import markdown_recommend, show, show_recommend
     from dlbench.cli.catalog import today
+    from dlbench.core import recommendation
 
     given: dict[str, Any] = {
         "name": name,
@@ -155,9 +156,11 @@ def recommend(  # noqa: PLR0913, PLR0917 - one parameter an option
     table = needs.read(need_file) if need_file is not None else {}
     table |= flags
     if not table:
-        table = _asked()
-    need, defaults = needs.build(table)
+        _refuse_without_terminal()
     runs, loaded = _documents(results), catalog.load(catalog_files or [])
+    if not table:
+        table = _asked(lambda so_far: recommending.check(needs.build(so_far)[0], runs, loaded))
+    need, defaults = needs.build(table)
     answer = recommending.recommend(
         need,
         runs,
@@ -169,7 +172,7 @@ def recommend(  # noqa: PLR0913, PLR0917 - one parameter an option
     if launch is not None:
         _write(launch, answer.launch)
     if json:
-        show.as_json(show_recommend.plain(asdict(answer)))
+        show.as_json(recommendation.plain(answer))
     elif markdown:
         markdown_recommend.show(answer, explain=explain)
     else:
@@ -210,14 +213,22 @@ def _write(folder: Path, answered: Launch | None) -> None:
         ) from error
 
 
-def _asked() -> dict[str, Any]:
-    """Five questions, in a terminal only.
-
-    Raises:
-        UsageError: nobody is there to answer.
-    """
+def _refuse_without_terminal() -> None:
     if not sys.stdin.isatty():
         raise UsageError("no need is given, and nobody is at the terminal to ask", EXAMPLE)
+
+
+def _asked(check: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Five questions, beside the answer's stream, which may go into a file.
+
+    Raises:
+        Exit: by Ctrl-C or the end of input, with the code of an interruption.
+    """
     from dlbench.cli import show_recommend
 
-    return show_recommend.questions(typer.prompt)
+    typer.echo("Five questions; Enter takes what is in brackets, or leaves one open.", err=True)
+    try:
+        return show_recommend.questions(partial(typer.prompt, err=True), check)
+    except typer.Abort:
+        typer.echo(err=True)  # the prompt's line is not ended
+        raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -205,6 +205,8 @@ def _rejected(rejected: Sequence[Rejection], *, all_: bool) -> None:
         lines.append(f"{n} for {constraint}")
         shown = members if all_ else members[:EXAMPLES_A_REASON]
         lines += [f"  {r.name}, {r.hardware}: {r.reason}" for r in shown]
+    if max(counts.values(), default=0) > EXAMPLES_A_REASON and not all_:
+        lines.append("Each of them with its reason: --rejected.")
     _section("Rejected", lines)
 
 
@@ -221,71 +223,88 @@ def _steps(title: str, steps: Sequence[Step]) -> None:
     _section(title, [f"{step.name}: {evidence_of(step)}" for step in steps])
 
 
-# --- JSON -----------------------------------------------------------------------------------
-
-
-def plain(data: Any) -> Any:  # noqa: ANN401 - any plain data
-    """As JSON can have it: an infinity, which it cannot, is the word."""
-    if isinstance(data, dict):
-        return {key: plain(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [plain(value) for value in data]
-    if isinstance(data, float) and data in {float("inf"), float("-inf")}:
-        return "unlimited"
-    return data
-
-
 # --- guided ---------------------------------------------------------------------------------
 
+Table = dict[str, Any]
 
-def questions(ask: Callable[..., Any]) -> dict[str, Any]:
-    """Five questions; an empty answer leaves the setting open."""
-    show.line("Five questions; Enter leaves one open.")
-    task = _one_of(ask("1/5 training, fine-tuning or inference?", default="training"), list(Task))
-    table: dict[str, Any] = {"task": task}
-    table["workload"] = ask("2/5 which model? (dlbench list names them)", default="resnet50")
-    if task == Task.INFERENCE:
-        rate = ask("3/5 requests a second, and p99 in ms?", default="10 100")
-        table["requests_per_s"], table["p99_ms"] = _numbers(rate, 2)
+
+def questions(ask: Callable[..., str], check: Callable[[Table], None]) -> Table:
+    """Five questions; an empty answer leaves the setting open, and a wrong one is asked again.
+
+    Args:
+        ask: what ``typer.prompt`` is.
+        check: raises UsageError where a need's table, or the part of one, makes no sense.
+    """
+    table: Table = {}
+
+    def answered(question: str, default: str, read: Callable[[str], Table]) -> None:
+        while True:
+            given = ask(question, default=default, show_default=bool(default))
+            try:
+                told = read(given)
+                check(table | told)
+            except UsageError as error:
+                show.error(error)
+            else:
+                table.update(told)
+                return
+
+    answered("1/5 training, fine-tuning or inference?", "training", _task)
+    answered("2/5 which model? (dlbench list names them)", "resnet50", lambda x: {"workload": x})
+    if table["task"] == Task.INFERENCE:
+        rate = ("requests_per_s", "p99_ms")
+        answered("3/5 requests a second, and p99 in ms?", "10 100", lambda x: _both(x, rate))
+        answered("4/5 USD a month at most?", "", lambda x: _limits(x, ("budget_usd_per_month",)))
     else:
-        amount = ask("3/5 samples of your data, and epochs?", default="50000 10")
-        table["samples"], table["epochs"] = _numbers(amount, 2)
-    if task == Task.INFERENCE:
-        budget = ask("4/5 USD a month at most?", default="")
-        if budget:
-            (table["budget_usd_per_month"],) = _numbers(budget, 1)
-    else:
-        limits = ask("4/5 hours until the deadline, and USD at most? (-: none)", default="")
-        table |= _limits(limits)
-    regions = ask("5/5 countries or regions it may be in, such as DE FR?", default="")
-    if regions:
-        table["regions"] = regions.replace(",", " ").split()
+        amount = ("samples", "epochs")
+        answered("3/5 samples of your data, and epochs?", "50000 10", lambda x: _both(x, amount))
+        ends = ("deadline_h", "budget_usd")
+        limits = "4/5 hours until the deadline, and USD at most? (-: none)"
+        answered(limits, "", lambda x: _limits(x, ends))
+    answered("5/5 countries or regions it may be in, such as DE FR?", "", _regions)
     return table
 
 
-def _one_of(given: str, known: Sequence[str]) -> str:
-    near = [str(name) for name in known if str(name).startswith(given.strip().lower())]
-    if not near:
-        raise UsageError(f"task is {given!r}", f"One of: {', '.join(map(str, known))}.")
-    return near[0]
+def _task(given: str) -> Table:
+    """A task by how it begins, else as it was given, which is then refused."""
+    said = given.strip().lower()
+    return {"task": next((str(task) for task in Task if str(task).startswith(said)), given)}
 
 
-def _limits(given: str) -> dict[str, float]:
-    """A deadline and a budget; either may be left open by a dash, or by saying less."""
-    said = given.replace(",", " ").split()
-    fields = ("deadline_h", "budget_usd")
+def _regions(given: str) -> Table:
+    said = _words(given)
+    return {"regions": said} if said else {}
+
+
+def _both(given: str, fields: tuple[str, str]) -> Table:
+    """Two numbers, of which none may be left open."""
+    said = _words(given)
+    if len(said) != len(fields):
+        raise UsageError(f"{given!r} is not two numbers", EXAMPLE_OF_TWO)
+    return dict(zip(fields, map(_number_of, said), strict=True))
+
+
+def _limits(given: str, fields: tuple[str, ...]) -> Table:
+    """Limits; each may be left open by a dash, or by saying less."""
+    said = _words(given)
     if len(said) > len(fields):
-        raise UsageError(f"{given!r} are more than {len(fields)} numbers", "Write them like: 48 20")
-    limits = zip(fields, said, strict=False)
-    return {field: _numbers(word, 1)[0] for field, word in limits if word != "-"}
+        raise UsageError(
+            f"{given!r} is more than {units.counted(len(fields), 'number')}",
+            EXAMPLE_OF_TWO if len(fields) > 1 else "Write it like: 20",
+        )
+    pairs = zip(fields, said, strict=False)
+    return {field: _number_of(word) for field, word in pairs if word != "-"}
 
 
-def _numbers(given: str, count: int) -> list[float]:
-    words = given.replace(",", " ").split()
+EXAMPLE_OF_TWO = "Write them like: 48 20"
+
+
+def _words(given: str) -> list[str]:
+    return given.replace(",", " ").split()
+
+
+def _number_of(word: str) -> float:
     try:
-        numbers = [float(word) for word in words]
+        return float(word)
     except ValueError:
-        raise UsageError(f"{given!r} are no numbers", "Write them like: 50000 10") from None
-    if len(numbers) != count:
-        raise UsageError(f"{given!r} are not {count} numbers", "Write them like: 50000 10")
-    return numbers
+        raise UsageError(f"{word!r} is no number", "Write it like: 20, or 0.5.") from None

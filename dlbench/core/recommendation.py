@@ -6,11 +6,13 @@ A report renders a ``Recommendation`` without computing anything; each number in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from dlbench.core import units
 from dlbench.core.catalog import Accelerator, Amount, Offer
 from dlbench.core.types import (
     Absent,
@@ -284,6 +286,21 @@ class Recommendation:
     made_on: str
     seed: int
     compared: tuple[Candidate, ...] = ()
+
+
+def plain(answer: Recommendation) -> dict[str, Any]:
+    """An answer for JSON, which has no infinity: where there is one, the word stands."""
+    return {name: _plain(value) for name, value in asdict(answer).items()}
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any value of a recommendation
+    if isinstance(value, dict):
+        return {name: _plain(x) for name, x in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(x) for x in value]
+    if isinstance(value, float) and math.isinf(value):
+        return units.UNLIMITED
+    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,9 @@ from dlbench.core.types import Absent, Interval
 MIB = 1024 * 1024
 """Bytes in a mebibyte, the unit of every quantity that ends in ``_mib``."""
 
+UNLIMITED = "unlimited"
+"""What is said of an end of a range that there is none of."""
+
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -36,7 +39,7 @@ COUNTED = 1e-4
 def compact(value: float, digits: int = 3) -> str:
     """As ``few_zeros``, without zeros behind the point: 31.2, 13,200, 1, 0.5; for sentences."""
     if not math.isfinite(value):
-        return "unlimited"
+        return UNLIMITED
     number, e, exponent = few_zeros(value, digits).partition("e")
     return (number.rstrip("0").rstrip(".") if "." in number else number) + e + exponent
 

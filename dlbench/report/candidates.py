@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup
 
@@ -134,14 +133,3 @@ def share(value: float | None) -> str:
     if value is None:
         return "no limit"
     return "over 99 %" if value > 0.99 else "under 1 %" if value < 0.01 else units.percent(value)  # noqa: PLR2004
-
-
-def plain(value: Any) -> Any:  # noqa: ANN401 - any value of the recommendation
-    """For JSON: what is not finite is null, as what is not known is."""
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    if isinstance(value, float) and (value != value or value in {float("inf"), float("-inf")}):  # noqa: PLR0124
-        return None
-    return value if value is None or isinstance(value, int | float) else str(value)

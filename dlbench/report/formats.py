@@ -7,9 +7,9 @@ from typing import Any
 
 from dlbench.analysis import bottleneck, contests
 from dlbench.analysis.compare import sentence
-from dlbench.core import units
+from dlbench.core import recommendation, units
 from dlbench.core.types import Absent, Estimated, Metric
-from dlbench.report import candidates, table
+from dlbench.report import table
 from dlbench.report.build import facts, headline
 from dlbench.report.content import Content, by_task, doer, origins
 from dlbench.report.sections import bottlenecks
@@ -99,6 +99,6 @@ def plain(content: Content) -> dict[str, Any]:
             {**bottleneck.plain(b), "sentence": words} for b, words in bottlenecks.told(content)
         ],
         "sites": {run_id: asdict(site) for run_id, site in content.sites.items()},
-        "recommendation": candidates.plain(asdict(answer)) if answer else None,
+        "recommendation": recommendation.plain(answer) if answer else None,
         "table": table.of(content),
     }

@@ -26,7 +26,10 @@ ANSWERS = {
 }
 
 HALVED = {
-    "hobbyist": ("azure Standard_NC4as_T4_v3 (eastus) spot", "hyperstack n3-RTX-A4000x1 (canada-1)"),
+    "hobbyist": (
+        "azure Standard_NC4as_T4_v3 (eastus) spot",
+        "hyperstack n3-RTX-A4000x1 (canada-1)",
+    ),
     "clinic": ("verda 1x RTX-A6000 (eu)", "verda 1x A100-SXM4-40GB (eu)"),
     "startup": (
         "vast 1x-H100_NVL-32-65536 (Bulgaria, BG, EU)",

@@ -274,13 +274,13 @@ def gate(model: PeakModel, usable: float, wanted: int, *, fixed: bool) -> Fit:
         return Fit(batch=batch, peak=peak, reason="")
     certain = "needs" if peak.interval.low > usable else "may need up to"
     amount = peak.interval.low if peak.interval.low > usable else peak.interval.high
+    needed, there = (f"{mib / 1024:.1f}" for mib in (amount, usable))
+    if needed == there:
+        needed, there = (f"{mib / 1024:.4g}" for mib in (amount, usable))
     return Fit(
         batch=None,
         peak=peak,
-        reason=(
-            f"batch {batch} {certain} {amount / 1024:.1f} GiB, {usable / 1024:.1f} GiB are usable "
-            f"({model.method})"
-        ),
+        reason=(f"batch {batch} {certain} {needed} GiB, {there} GiB are usable ({model.method})"),
         times=peak.interval.high / usable if usable > 0 else None,
     )
 

@@ -498,7 +498,8 @@ def _budget(pick: Judged, judged: Sequence[Judged], need: Need) -> list[Flip | N
             change="budget",
             value=needed_usd,
             new_pick=_name(other),
-            sentence=f"With a budget under {usd(needed_usd)}: {_describe(other)}.",
+            sentence=f"With a budget under {usd(needed_usd)}{' a month' * need.serving}: "
+            f"{_describe(other)}.",
         )
     ]
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from markupsafe import Markup
 
-from dlbench.report import candidates, table
+from dlbench.core.recommendation import plain
+from dlbench.report import table
 from dlbench.report.content import Content
 from dlbench.report.render import json_for_script, render, text_for_script
 from dlbench.store import codec
@@ -44,7 +43,7 @@ def html(content: Content) -> Markup | None:
         TEMPLATE,
         table=json_for_script(table.of(content)),
         documents=_documents(content),
-        answer=json_for_script(candidates.plain(asdict(answer))) if answer else None,
+        answer=json_for_script(plain(answer)) if answer else None,
         grouped=content.collection is not None,
     )
 

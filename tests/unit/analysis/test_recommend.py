@@ -7,10 +7,10 @@ import math
 import re
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any, get_args, get_type_hints
+from typing import Any, cast, get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ from dlbench.analysis.recommend import (
     simulate,
     words,
 )
-from dlbench.cli import show_recommend
+from dlbench.core import recommendation
 from dlbench.core.errors import UsageError
 from dlbench.core.recommendation import (
     BuyOrRent,
@@ -692,6 +692,20 @@ def test_a_model_that_fits_nowhere_is_refused_before_anyone_rents() -> None:
     assert "GiB are usable" in answer.binding[0]
 
 
+def test_what_is_needed_is_told_apart_from_what_is_there() -> None:
+    """Not "needs 2.6 GiB, 2.6 GiB are usable"."""
+
+    class Model:
+        method = "a test"
+
+        def at(self, _: int) -> Estimated:
+            ends = Interval(low=2660.0, high=3000.0, level=0.9)
+            return Estimated(value=2800.0, interval=ends, method="a test", from_=())
+
+    fit = memory.gate(cast("Any", Model()), 2655.0, 1, fixed=False)
+    assert fit.reason == "batch 1 needs 2.598 GiB, 2.593 GiB are usable (a test)"
+
+
 # --- time, cost, carbon ---------------------------------------------------------------------
 
 
@@ -1263,7 +1277,7 @@ def test_an_hour_that_saves_nothing_in_some_outcomes_has_hours_without_end() -> 
     assert isinstance(found.break_even_h_per_month, Estimated)
     assert found.break_even_h_per_month.interval.high == math.inf
     assert "hours (2.23 or more, and never in 17 % of outcomes) of its work" in found.sentence
-    (plain,) = show_recommend.plain(asdict(answer))["buy_or_rent"]
+    (plain,) = recommendation.plain(answer)["buy_or_rent"]
     assert plain["break_even_h_per_month"]["interval"]["high"] == "unlimited"
     assert plain["p_pays"] == found.p_pays
     _, none = buying(100.0, tariff_usd_per_kwh=60.0)
@@ -2251,7 +2265,7 @@ def test_an_absurd_number_that_is_one_has_an_answer(
             need = asked(**{**work, **table, "owned": owned, "spot": True})
         except UsageError:
             continue
-        plain = show_recommend.plain(asdict(r.ask(need, offered)))
+        plain = recommendation.plain(r.ask(need, offered))
         assert json.loads(json.dumps(plain, allow_nan=False))["seed"] == need.seed
 
 

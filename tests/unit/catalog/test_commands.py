@@ -49,6 +49,21 @@ def test_list_prints_the_cheapest_first(
     assert len(json.loads(capsys.readouterr().out)) > 118
 
 
+def test_a_narrow_terminal_breaks_no_name_and_hides_no_size(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In 80 columns a name is one word to copy, and ``show`` is where sizes are looked up."""
+    monkeypatch.setenv("COLUMNS", "80")
+    for arguments, words in (
+        (("list", "accelerators"), ("P100-PCIE-16GB", "RTX-PRO-6000-Blackwell")),
+        (("list", "regions"), ("northamerica-northeast1", "439.3 to 541", "656.9 ")),
+        (("show", "g6.xlarge"), ("vCPU", "GiB")),
+    ):
+        assert call(monkeypatch, *arguments) == 0
+        out = capsys.readouterr().out
+        assert all(word in out for word in words)
+
+
 def test_list_refuses_a_place_that_nobody_knows(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from dlbench.core import recommendation
 from dlbench.core.recommendation import Need, OwnedMachine, Recommendation
-from dlbench.core.types import Task
+from dlbench.core.types import Interval, Task
 from dlbench.report import build, candidates, content, formats
 from tests import answers, documents
 
@@ -196,12 +198,16 @@ def test_a_machine_that_is_to_be_bought_must_fit_the_sliders_budget() -> None:
         assert [way["bought"] for way in read["ways"]] == [pytest.approx(bought), 0, 0, 0, 0]
 
 
-def test_what_is_not_finite_is_null_in_the_saved_answer() -> None:
-    """JSON has no infinity, and an unknown number is none."""
-    assert candidates.plain({"a": float("inf"), "b": [float("nan"), 1]}) == {
-        "a": None,
-        "b": [None, 1],
-    }
+def test_an_end_that_there_is_none_of_is_told_as_the_command_tells_it() -> None:
+    """JSON has no infinity; null is what is not known, and this is."""
+    (bought,) = answers.recommendation().buy_or_rent
+    ends = Interval(low=100.0, high=math.inf, level=0.9)
+    endless = replace(answers.estimate(120.0), interval=ends)
+    answer = answers.recommendation(buy_or_rent=(replace(bought, break_even_h_per_month=endless),))
+    plain = formats.plain(replace(content.of([]), recommendation=answer))["recommendation"]
+    assert plain == recommendation.plain(answer)
+    assert plain["buy_or_rent"][0]["break_even_h_per_month"]["interval"]["high"] == "unlimited"
+    assert '"high":"unlimited"' in _page(answer)
 
 
 @pytest.mark.parametrize(
