@@ -8,8 +8,8 @@ from statistics import NormalDist
 
 from markupsafe import Markup
 
-from dlbench.analysis.recommend import simulate
 from dlbench.core.recommendation import Recommendation
+from dlbench.core.stats import NORMAL_90
 from dlbench.core.types import Absent
 from dlbench.report import candidates, pareto
 from dlbench.report.content import Content
@@ -164,7 +164,7 @@ def _data(
         "steps": STEPS,
         "scales": {"time": scales[0], "cost": scales[1]},
         "limits": {"time": limits[0], "cost": limits[1]},
-        "sure": round(NormalDist().inv_cdf(answer.need.confidence) / simulate.Z_90, 4),
+        "sure": round(NormalDist().inv_cdf(answer.need.confidence) / NORMAL_90, 4),
         "ways": [
             {
                 "number": way.number,
