@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -105,6 +107,7 @@ def recommend(  # noqa: PLR0913, PLR0917 - one parameter an option
 
     Example: dlbench recommend --workload resnet50 --samples 50000 --epochs 20 --budget-usd 10
     """
+    _load_numpy()
     from dlbench import catalog
     from dlbench.analysis import recommend as recommending
     from dlbench.analysis.recommend import needs
@@ -182,6 +185,21 @@ def recommend(  # noqa: PLR0913, PLR0917 - one parameter an option
             "nothing in the catalog keeps every limit",
             "Loosen what binds, or add offers of your own: dlbench catalog add prices.csv",
         )
+
+
+def _load_numpy() -> None:
+    """Numpy with one thread, if nobody says otherwise: it reads how many when it is loaded, only then.
+
+    One solves the predictor's few hundred rows in milliseconds. Several wait for each other, spinning:
+    seconds where the processors have other work, and the last digits hang on how many they are.
+    """
+    if THREADS not in os.environ:
+        os.environ[THREADS] = "1"
+        importlib.import_module("numpy")
+        del os.environ[THREADS]
+
+
+THREADS = "OPENBLAS_NUM_THREADS"
 
 
 def _documents(given: list[Path] | None) -> tuple[Run, ...]:

@@ -6,9 +6,8 @@ reads a document for any other purpose is refused it at the first.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from dlbench.core.types import Absent, Reading, Run, Track, Trial
@@ -149,7 +148,7 @@ def _columns(track: Track) -> Iterator[str]:
                 f"{column.quantity} of {track.source} has {len(column.values)} readings "
                 f"at {len(track.t_us)} times"
             )
-    if any(b < a for a, b in itertools.pairwise(track.t_us)):
+    if track.t_us != tuple(sorted(track.t_us)):
         yield f"the times of {track.source} are not in order"
 
 
@@ -164,9 +163,9 @@ def sizes_possible(run: Run) -> Iterator[str]:
 
 
 def _sizes(value: Run | Trial) -> Iterator[str]:
-    for path, number in _numbers(value, ""):
-        if number and not LEAST_SIZE <= abs(number) <= MOST_SIZE:
-            yield f"{path} is {number:.3g}, which nothing can be"
+    for place, number in _impossible(value, ()):
+        where = "".join(f"[{at}]" if isinstance(at, int) else f".{at}" for at in place)
+        yield f"{where.lstrip('.')} is {number:.3g}, which nothing can be"
 
 
 def _trials(run: Run) -> Iterator[tuple[str, Trial]]:
@@ -193,24 +192,32 @@ def _readings(run: Run) -> Iterator[tuple[str, Sequence[Reading]]]:
             yield monitored.name, part.readings
 
 
-def _numbers(value: Any, path: str) -> Iterator[tuple[str, float]]:  # noqa: ANN401 - any core value
-    """Every number with where it stands; of a series the largest and the smallest that is not 0."""
-    if isinstance(value, (int, float)):
-        yield path, value
-    elif isinstance(value, tuple):
-        if SERIES.issuperset(map(type, value)):
-            sizes = [abs(x) for x in value if x]
-            yield from ((path, size) for size in (sizes and (min(sizes), max(sizes))))
-        else:
-            for i, item in enumerate(value):
-                yield from _numbers(item, f"{path}[{i}]")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _numbers(item, f"{path}.{key}")
-    elif dataclasses.is_dataclass(value):
-        for name in value.__dataclass_fields__:
-            if name != OUTPUTS:
-                yield from _numbers(getattr(value, name), f"{path}.{name}".lstrip("."))
+Place = tuple[str | int, ...]
+"""Names of fields and keys, and positions in tuples: put into words where something is wrong there."""
+
+
+def _impossible(value: Any, place: Place) -> Iterator[tuple[Place, float]]:  # noqa: ANN401 - any core value
+    """Every number that nothing can be, with its place; of a series the largest and the smallest."""
+    if isinstance(value, tuple) and SERIES.issuperset(map(type, value)):
+        sizes = list(map(abs, filter(None, value)))
+        ends = (min(sizes), max(sizes)) if sizes else ()
+        yield from ((place, size) for size in ends if not LEAST_SIZE <= size <= MOST_SIZE)
+        return
+    for at, item in _parts(value):
+        if item is None or isinstance(item, str):
+            continue
+        if not isinstance(item, (int, float)):
+            yield from _impossible(item, (*place, at))
+        elif item and not LEAST_SIZE <= abs(item) <= MOST_SIZE:
+            yield (*place, at), item
+
+
+def _parts(value: Any) -> Iterable[tuple[str | int, Any]]:  # noqa: ANN401 - any core value
+    if isinstance(value, tuple):
+        return enumerate(value)
+    if isinstance(value, dict):
+        return value.items()
+    return [(name, getattr(value, name)) for name in value.__dataclass_fields__ if name != OUTPUTS]
 
 
 SERIES = {int, float, type(None)}

@@ -9,12 +9,17 @@ keys, has values of the wrong type, or was written by a newer dlbench.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
+import operator
 import re
+import types
+import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -90,21 +95,46 @@ def decode_run(data: bytes, name: str = "document") -> Run:
 
 
 def _as_written(data: bytes) -> Run | None:
-    """The run of a document that this encoder writes the same, byte for byte but for spaces.
+    """The run of a document in which every key is one of ours, once, and where we write it.
 
-    Then nothing in it was passed over: no key is unknown, twice or lacking, and no number or text has
-    another way back. Any other document is walked through for what is wrong with it, if anything is:
-    an older one lacks keys that have a default.
+    Read by its keys alone and written again, it is the same, byte for byte but for spaces: then nothing
+    in it was passed over. Any other document is walked through for what is wrong with it, if anything.
     """
     try:
         compact = msgspec.json.format(data, indent=-1)
         if GIANT in compact.translate(ALIKE):
             return None
         envelope = msgspec.json.decode(compact, type=Envelope)
+        understood = msgspec.json.encode(msgspec.json.decode(compact, type=_by_keys(Envelope)))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     ours = (envelope.schema, envelope.schema_version) == (SCHEMA, SCHEMA_VERSION)
-    return envelope.run if ours and msgspec.json.encode(envelope) == compact else None
+    return envelope.run if ours and understood == compact else None
+
+
+@cache
+def _by_keys(hint: Any) -> Any:  # noqa: ANN401 - any annotation
+    """The type of ``hint`` by which its keys are read, and all between them stays as it is written.
+
+    A key with a default may be lacking, as it is in older documents, and is then not written either.
+    """
+    if dataclasses.is_dataclass(hint):
+        hints, fields = typing.get_type_hints(hint), []
+        for field in dataclasses.fields(hint):
+            kind = _by_keys(hints[field.name]) if _has_keys(hints[field.name]) else msgspec.Raw
+            needed = field.default is field.default_factory is dataclasses.MISSING
+            either = (kind,) if needed else (kind | msgspec.UnsetType, msgspec.UNSET)
+            fields.append((field.name, *either))
+        name = hint.__name__  # type: ignore[union-attr]  # an annotation is a type
+        return msgspec.defstruct(name, fields, kw_only=True, gc=False)
+    inner = tuple(_by_keys(part) if _has_keys(part) else part for part in typing.get_args(hint))
+    whole = typing.get_origin(hint)
+    return reduce(operator.or_, inner) if whole is types.UnionType else whole[inner]
+
+
+def _has_keys(hint: Any) -> bool:  # noqa: ANN401 - any annotation
+    keyed = dataclasses.is_dataclass(hint) or typing.get_origin(hint) is dict
+    return keyed or any(map(_has_keys, typing.get_args(hint)))
 
 
 def _walked(data: bytes, name: str) -> Run:

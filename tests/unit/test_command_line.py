@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,18 +40,20 @@ def test_help_imports_no_command_and_a_command_no_other() -> None:
     assert loaded == ["loaded: []", "loaded: ['check']"]
 
 
-def test_a_recommendation_imports_no_scipy(tmp_path: Path) -> None:
+def test_a_recommendation_imports_no_scipy_and_starts_no_thread(tmp_path: Path) -> None:
     """It would take longer than the answer: simulation and predictor have what they need in numpy."""
     program = (
-        "import sys\nfrom dlbench.__main__ import main\n"
+        "import os, sys\nfrom dlbench.__main__ import main\n"
         "sys.argv = ['dlbench', 'recommend', '--workload', 'resnet50']\n"
         "try: main()\nexcept SystemExit: pass\n"
-        "print('loaded:', sorted({'scipy', 'pandas', 'torch', 'numpy'} & set(sys.modules)))"
+        "print('loaded:', sorted({'scipy', 'pandas', 'torch', 'numpy'} & set(sys.modules)))\n"
+        "print(len(os.listdir('/proc/self/task')), os.environ.get('OPENBLAS_NUM_THREADS'))"
     )
+    bare = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, env=bare
     )
-    assert done.stdout.splitlines()[-1] == "loaded: ['numpy']", done.stderr
+    assert done.stdout.splitlines()[-2:] == ["loaded: ['numpy']", "1 None"], done.stderr
 
 
 @pytest.mark.parametrize("as_json", [False, True])

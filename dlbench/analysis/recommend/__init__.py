@@ -33,7 +33,7 @@ from dlbench.analysis.recommend import (
     solve,
     words,
 )
-from dlbench.analysis.recommend.estimate import Choice, Simulated
+from dlbench.analysis.recommend.estimate import Choice, Fitted, Simulated
 from dlbench.analysis.recommend.evidence import Rate
 from dlbench.analysis.recommend.job import Job
 from dlbench.analysis.recommend.measured import Seen
@@ -407,29 +407,18 @@ def _room(choice: Choice, known: Known) -> Room | Refusal:
 
 
 def _simulated(choice: Choice, known: Known, room: Room, rate: Rate) -> Simulated | Refusal:
-    need, work = known.need, known.job
-    scale = scaling.together(choice.offer, work, known.found, known.catalog)
-    if need.serving:
-        return serving.serving(
-            choice,
-            rate=rate,
-            scale=scale,
-            room=room,
-            job=work,
-            need=need,
-            draws=known.draws,
-            found=known.found,
-        )
-    return estimate.training(
-        choice,
-        rate=rate,
-        scale=scale,
-        memory=room.models[rate.policy].at(rate.batch),
-        usable=room.usable_mib,
-        job=work,
-        need=need,
+    fitted = Fitted(
+        need=known.need,
+        job=known.job,
         draws=known.draws,
+        found=known.found,
+        room=room,
+        rate=rate,
+        scale=scaling.together(choice.offer, known.job, known.found, known.catalog),
     )
+    if known.need.serving:
+        return serving.serving(choice, fitted)
+    return estimate.training(choice, fitted)
 
 
 def _refused(choice: Choice, known: Known) -> Refusal | None:

@@ -11,6 +11,8 @@ from dlbench.analysis.recommend import assumptions, billing, simulate
 from dlbench.analysis.recommend.assumptions import Range
 from dlbench.analysis.recommend.evidence import Rate
 from dlbench.analysis.recommend.job import Job
+from dlbench.analysis.recommend.measured import Seen
+from dlbench.analysis.recommend.memory import Room
 from dlbench.analysis.recommend.simulate import Draws, Floats, summary
 from dlbench.core.catalog import Accelerator, Amount, Offer, Region
 from dlbench.core.footprint import J_PER_KWH, operational_g
@@ -111,18 +113,39 @@ class Simulated:
 NOT_SERVING = Absent(reason="training has no latency")
 
 
-def training(  # noqa: PLR0913 - the parts of one candidate
-    choice: Choice,
-    *,
-    rate: Rate,
-    scale: tuple[Range, Step],
-    memory: Estimated,
-    usable: Amount,
-    job: Job,
-    need: Need,
-    draws: Draws,
-) -> Simulated:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """What one candidate is simulated from, beside its choice.
+
+    ``need``, ``job``, ``draws`` and ``found``, the job's measured cases, are the same for all of an
+    answer. ``room``, ``rate`` and ``scale`` are what documents, predictor and data sheets say of this
+    one: which batches a device holds, how fast it is, and what all devices of an instance do.
+    """
+
+    need: Need
+    job: Job
+    draws: Draws
+    found: tuple[Seen, ...]
+    room: Room
+    rate: Rate
+    scale: tuple[Range, Step]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How a candidate does its work: what all instances do together, and in which batches each."""
+
+    throughput: Estimated
+    latency: Metric
+    instances: int
+    batch: int
+    policy: Policy
+
+
+def training(choice: Choice, fitted: Fitted) -> Simulated:
     """One run of training: upload, set-up, work, interruptions; then what that costs and emits."""
+    need, job, draws, rate, scale = fitted.need, fitted.job, fitted.draws, fitted.rate, fitted.scale
+    memory, usable = fitted.room.models[rate.policy].at(rate.batch), fitted.room.usable_mib
     total = job.samples or 0.0
     speed = draws.spread("rate", rate.low, rate.value, rate.high) * draws.of("scaling", scale[0])
     work_s = total / speed
@@ -130,7 +153,7 @@ def training(  # noqa: PLR0913 - the parts of one candidate
     lost = _lost(choice, need, draws, work_s, set_up_s)
     lost_s = lost.time_s
     time_s = upload_s + set_up_s + work_s + lost_s
-    joules = _training_energy(choice, rate, scale[0], total, work_s + lost_s, time_s, draws)
+    joules = _training_energy(choice, fitted, work_s + lost_s, time_s)
     metered = rate.energy_j_per_sample
     money = priced(
         choice,
@@ -154,7 +177,14 @@ def training(  # noqa: PLR0913 - the parts of one candidate
             *money.steps(),
         )
 
-    return finished(choice, rate, memory, usable, throughput, money, trail, NOT_SERVING, 1)
+    pace = Pace(
+        throughput=throughput,
+        latency=NOT_SERVING,
+        instances=1,
+        batch=rate.batch,
+        policy=rate.policy,
+    )
+    return finished(choice, fitted, pace, money, trail)
 
 
 def _before(choice: Choice, need: Need, draws: Draws) -> tuple[Floats, Floats]:
@@ -209,24 +239,18 @@ RAREST, MOST_IN_A_PERIOD = 1e-6, 50.0
 
 
 def _training_energy(
-    choice: Choice,
-    rate: Rate,
-    scale: Range,
-    total: float,
-    busy_s: Floats,
-    time_s: Floats,
-    draws: Draws,
+    choice: Choice, fitted: Fitted, busy_s: Floats, time_s: Floats
 ) -> Floats | Absent:
-    measured = rate.energy_j_per_sample
+    measured, draws = fitted.rate.energy_j_per_sample, fitted.draws
     host_w = host_power_w(choice, draws)
     if isinstance(host_w, Absent):
         return host_w
     if not isinstance(measured, Absent):
-        share = max(choice.devices, 1.0) / scale.mid
+        share = max(choice.devices, 1.0) / fitted.scale[0].mid
         # A processor's meter counts most of its host's power: that is for the rest of the time.
         beside_s = time_s if choice.offer.accelerator is not None else time_s - busy_s
         each_j = measured.value * draws.of("load", assumptions.METER)
-        return each_j * total * share + host_w * beside_s
+        return each_j * (fitted.job.samples or 0.0) * share + host_w * beside_s
     device_w = device_power_w(choice, draws)
     return device_w if isinstance(device_w, Absent) else device_w * busy_s + host_w * time_s
 
@@ -512,18 +536,12 @@ def _spread(values: Floats | Absent) -> str:
 # --- putting it together --------------------------------------------------------------------
 
 
-def finished(  # noqa: PLR0913, PLR0917 - the parts of one candidate
+def finished(
     choice: Choice,
-    rate: Rate,
-    memory: Estimated,
-    usable: Amount,
-    throughput: Estimated,
+    fitted: Fitted,
+    pace: Pace,
     money: Priced,
     trail: Callable[[], tuple[Step, ...]],
-    latency: Metric,
-    instances: int,
-    batch: int | None = None,
-    policy: Policy | None = None,
 ) -> Simulated:
     """A candidate of its parts; the shares within the limits are added when it is judged."""
     cost = money.rent_usd + money.other_usd
@@ -532,16 +550,16 @@ def finished(  # noqa: PLR0913, PLR0917 - the parts of one candidate
         offer=choice.offer,
         spot=choice.spot,
         owned=choice.owned is not None,
-        n_instances=instances,
-        batch_size=batch or rate.batch,
-        policy=policy or rate.policy,
-        evidence=rate.tier,
-        throughput_samples_per_s=throughput,
-        memory_mib=memory,
-        usable_memory_mib=usable,
+        n_instances=pace.instances,
+        batch_size=pace.batch,
+        policy=pace.policy,
+        evidence=fitted.rate.tier,
+        throughput_samples_per_s=pace.throughput,
+        memory_mib=fitted.room.models[pace.policy].at(pace.batch),
+        usable_memory_mib=fitted.room.usable_mib,
         price_usd_per_h=choice.price,
         price_as_of=choice.price_as_of,
-        latency_p99_s=latency,
+        latency_p99_s=pace.latency,
         time_s=time,
         cost_usd=summary(cost, "billed time x price + storage")
         if np.isfinite(cost).all()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from dlbench.analysis.recommend import assumptions
 from dlbench.analysis.recommend.assumptions import Range
@@ -58,19 +59,25 @@ class PeakModel:
 
     def at(self, batch: int) -> Estimated:
         """The peak at a batch, with its interval: low end <= value <= high end at every batch."""
-        lines = [
-            [[peak + e * (batch - at) for e in self.each] for peak in peaks]
-            for at, peaks in self.anchors
-        ]
-        low = max(self.least, *(min(lows) for lows, _, _ in lines))
-        mid = max(low, *(mids[1] for _, mids, _ in lines))
-        high = max(mid, min(max(highs) for _, _, highs in lines))
-        return Estimated(
-            value=mid,
-            interval=Interval(low=low, high=high, level=0.9),
-            method=self.method,
-            from_=self.sources,
-        )
+        return _peak(self, batch)
+
+
+@cache
+def _peak(model: PeakModel, batch: int) -> Estimated:
+    """Hundreds of machines are asked for the same few batches."""
+    lines = [
+        [[peak + e * (batch - at) for e in model.each] for peak in peaks]
+        for at, peaks in model.anchors
+    ]
+    low = max(model.least, *(min(lows) for lows, _, _ in lines))
+    mid = max(low, *(mids[1] for _, mids, _ in lines))
+    high = max(mid, min(max(highs) for _, _, highs in lines))
+    return Estimated(
+        value=mid,
+        interval=Interval(low=low, high=high, level=0.9),
+        method=model.method,
+        from_=model.sources,
+    )
 
 
 def peak_models(job: Job, need: Need, runs: Sequence[Run], kind: str) -> dict[Policy, PeakModel]:

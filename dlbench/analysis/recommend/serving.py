@@ -7,21 +7,17 @@ only offline throughput         batches small enough that a request which just m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from dlbench.analysis.recommend import assumptions, estimate, simulate
-from dlbench.analysis.recommend.assumptions import Range
-from dlbench.analysis.recommend.estimate import Choice, Simulated
-from dlbench.analysis.recommend.evidence import REPEAT_ON_ACCELERATOR, Rate
-from dlbench.analysis.recommend.job import Job
+from dlbench.analysis.recommend.estimate import Choice, Fitted, Pace, Simulated
+from dlbench.analysis.recommend.evidence import REPEAT_ON_ACCELERATOR
 from dlbench.analysis.recommend.measured import Seen, agreed, rented_as
-from dlbench.analysis.recommend.memory import Room
-from dlbench.analysis.recommend.simulate import Draws, Floats, summary
+from dlbench.analysis.recommend.simulate import Floats, summary
 from dlbench.core import metrics
-from dlbench.core.recommendation import Constraint, Evidence, Need, Refusal, Step
+from dlbench.core.recommendation import Constraint, Evidence, Refusal, Step
 from dlbench.core.types import LATENCY_LIMIT_OPTION, Absent, Metric, Policy, Scenario
 from dlbench.core.units import compact, percent
 
@@ -38,20 +34,10 @@ class Capacity:
     steps: tuple[Step, ...]
 
 
-def serving(  # noqa: PLR0913 - the parts of one candidate
-    choice: Choice,
-    *,
-    rate: Rate,
-    scale: tuple[Range, Step],
-    room: Room,
-    job: Job,
-    need: Need,
-    draws: Draws,
-    found: Sequence[Seen],
-) -> Simulated | Refusal:
+def serving(choice: Choice, fitted: Fitted) -> Simulated | Refusal:
     """A fleet that serves the need for a month, or the constraint that it breaks."""
-    served = _measured(choice, need, draws, scale, found)
-    capacity = served or _derived(choice, rate, scale, need, draws)
+    need, draws, room = fitted.need, fitted.draws, fitted.room
+    capacity = _measured(choice, fitted) or _derived(choice, fitted)
     if isinstance(capacity, Refusal):
         return capacity
     memory = room.models[capacity.policy].at(capacity.batch)
@@ -95,9 +81,9 @@ def serving(  # noqa: PLR0913 - the parts of one candidate
 
     def trail() -> tuple[Step, ...]:
         return (
-            *job.steps,
+            *fitted.job.steps,
             estimate.memory_step(memory, capacity.batch, room.usable_mib),
-            *rate.steps,
+            *fitted.rate.steps,
             *capacity.steps,
             Step(
                 name="instances",
@@ -113,31 +99,24 @@ def serving(  # noqa: PLR0913 - the parts of one candidate
             *money.steps(),
         )
 
-    throughput = summary(capacity.per_s * instances, "requests/s of the fleet within the limit")
-    return estimate.finished(
-        choice,
-        rate,
-        memory,
-        room.usable_mib,
-        throughput,
-        money,
-        trail,
-        capacity.latency,
-        instances,
+    pace = Pace(
+        throughput=summary(capacity.per_s * instances, "requests/s of the fleet within the limit"),
+        latency=capacity.latency,
+        instances=instances,
         batch=capacity.batch,
         policy=capacity.policy,
     )
+    return estimate.finished(choice, fitted, pace, money, trail)
 
 
 NOT_METERED = Absent(reason="a month of waiting for requests was not metered")
 
 
-def _measured(
-    choice: Choice, need: Need, draws: Draws, scale: tuple[Range, Step], found: Sequence[Seen]
-) -> Capacity | None:
+def _measured(choice: Choice, fitted: Fitted) -> Capacity | None:
     """From a server case on that accelerator, or that machine, at a limit at most the need's."""
+    need, draws, scale = fitted.need, fitted.draws, fitted.scale
     limit_ms = need.p99_ms or 0.0
-    cases = [s for s in found if s.case.scenario is Scenario.SERVER and _on(choice, s)]
+    cases = [s for s in fitted.found if s.case.scenario is Scenario.SERVER and _on(choice, s)]
     cases = [s for s in cases if _limit_ms(s) <= limit_ms]
     cases = [s for s in cases if need.batch_size in {None, s.case.batch_size}]
     if not cases:
@@ -184,9 +163,8 @@ def _limit_ms(found: Seen) -> float:
         return float("inf")
 
 
-def _derived(
-    choice: Choice, rate: Rate, scale: tuple[Range, Step], need: Need, draws: Draws
-) -> Capacity | Refusal:
+def _derived(choice: Choice, fitted: Fitted) -> Capacity | Refusal:
+    need, draws, rate, scale = fitted.need, fitted.draws, fitted.rate, fitted.scale
     limit_s = (need.p99_ms or 0.0) / 1e3
     speed = draws.spread("rate", rate.low, rate.value, rate.high)
     host = (

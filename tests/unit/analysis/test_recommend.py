@@ -811,16 +811,20 @@ def test_a_processors_meter_is_not_counted_beside_its_own_host() -> None:
     )
     found = {}
     for offered, catalog_ in ((r.cpu(), r.of(r.cpu())), (r.offer(), r.of(r.offer()))):
-        simulated = estimate.training(
-            estimate.Choice(offer=offered, spot=False, device=None, place=None),
-            rate=metered,
-            scale=scaling.together(offered, job.read(asked, ()), (), catalog_),
-            memory=answered(4000.0),
-            usable=30_000.0,
-            job=job.read(asked, ()),
+        work = job.read(asked, ())
+        fitted = estimate.Fitted(
             need=asked,
+            job=work,
             draws=simulate.draws(0),
+            found=(),
+            room=memory.Room(
+                models=memory.peak_models(work, asked, (), "cpu"), usable_mib=30_000.0, wanted=8
+            ),
+            rate=metered,
+            scale=scaling.together(offered, work, (), catalog_),
         )
+        choice = estimate.Choice(offer=offered, spot=False, device=None, place=None)
+        simulated = estimate.training(choice, fitted)
         found[offered.accelerator] = value(simulated.candidate.energy_j)
     assert found[None] == pytest.approx(1e6 * 0.05 + 16 * 2.5 * 360, rel=0.05)
     assert found["L4"] == pytest.approx(1e6 * 0.05 + 8 * 2.5 * 1360, rel=0.05)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from dlbench.core.errors import DocumentError, StoreError
 from dlbench.core.types import Trial, Value
 from dlbench.store import codec
 from tests import builders
+
+ROOT = Path(__file__).parents[3]
+DOCUMENTS = sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("tests/golden/documents/*.json"))
 
 
 def _plain() -> dict[str, Any]:
@@ -55,14 +59,26 @@ def test_a_document_as_it_is_written_is_not_walked_through(monkeypatch: pytest.M
     assert codec.decode_run(data) == run
 
 
-def test_a_document_that_an_older_dlbench_wrote_is_walked_through_and_whole() -> None:
-    """It lacks a key that has a default, or has them in another order."""
+def test_a_document_that_an_older_dlbench_wrote_is_not_walked_through_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It lacks keys that have a default; one that has its keys in another order is walked through."""
     run = builders.sealed_run()
-    document = _plain()
-    assert document["run"].pop("monitored") == []
-    assert codec.decode_run(json.dumps(document).encode()) == run
-    shuffled = {"run": document["run"], **document}
-    assert codec.decode_run(json.dumps(shuffled, sort_keys=True).encode()) == run
+    data = codec.encode_run(run)
+    older = re.sub(rb',\s*"(?:monitored|tracks)": \[\]', b"", data)
+    assert b"monitored" in data
+    assert b"monitored" not in older
+    with monkeypatch.context() as patched:
+        patched.delattr(codec, "parse")
+        assert codec.decode_run(older) == run
+    assert codec.decode_run(json.dumps(json.loads(older), sort_keys=True).encode()) == run
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_document_of_every_version_is_read_by_its_keys(name: str) -> None:
+    """As each of its values is when they are looked at one by one."""
+    data = (ROOT / name).read_bytes()
+    assert codec._as_written(data) == codec._walked(data, name)
 
 
 def test_an_integer_of_any_field_has_30_digits_at_most() -> None:
