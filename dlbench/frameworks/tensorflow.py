@@ -43,13 +43,17 @@ FULL_WORDS = ("Dst tensor is not initialized", "CUDA_ERROR_OUT_OF_MEMORY")
 """Internal errors of a full GPU: a tensor that was copied there found no room (tensorflow#7025), or the
 driver had none for a program."""
 
+FROZEN_MOST_MIB = 256.0
+"""Of weights that are made constants. TensorFlow 2.21 takes 14 times as much memory for it, and time that
+grows faster than the weights: 2, 5 and 21 s of 127, 254 and 508 MiB; gnmt's 610 MiB overran 24 GiB."""
+
 POLICIES = {
     Policy.BASE: "`tf.function` graphs of a Keras model; oneDNN as TensorFlow comes",
     Policy.TUNED: "XLA (`jit_compile=True`), but `base`'s graph where XLA is slower: on a CPU with "
     "grouped convolutions, or in training with recurrent layers or convolutions of windows that "
     "overlap; on a GPU with recurrent layers. "
-    "Inference on a CPU: a graph of frozen weights, if it is faster than XLA's: both are tried at "
-    "loading; in 16 bits weights that are held so",
+    "Inference on a CPU: a graph of frozen weights (`base`'s, of weights above 256 MiB), if it is faster "
+    "than XLA's: both are tried at loading; in 16 bits weights that are held so",
 }
 """What each policy turns on, for `dlbench list` and the docs."""
 
@@ -141,7 +145,7 @@ class TensorFlowSubject(_subject.Clockless):
             self._prepare_refills(request)
             self._run_query, self._frozen = self._compiled(self._infer), False
             if case.policy is Policy.TUNED and case.mode is Mode.INFERENCE and not self._cuda:
-                self._try_frozen()
+                self._choose_query()
             if case.mode is Mode.TRAINING:
                 settings = request.spec["optimizer"]
                 self._optimizer = self._build_optimizer(settings, case.precision)
@@ -252,22 +256,29 @@ class TensorFlowSubject(_subject.Clockless):
     def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return self._tf.function(function, jit_compile=self._xla, autograph=False)  # type: ignore[no-any-return]
 
-    def _try_frozen(self) -> None:
-        """Take the graph whose weights are constants, unless XLA's program is faster.
+    def _choose_query(self) -> None:
+        """Take a graph that TensorFlow runs layer by layer, unless XLA's program is faster.
 
-        Only where weights are constants are normalisations folded into convolutions, and casts of
-        weights done once.
+        Its weights are constants where that can be afforded: only then are normalisations folded into
+        convolutions, and casts of weights done once.
         """
-        compiled, frozen, inputs = self._run_query, self._freeze(self._infer), self.inputs[0]
+        compiled, inputs = self._run_query, self.inputs[0]
+        sizes = (math.prod(v.shape) * v.value.dtype.size for v in self._model.variables)
+        freezes = sum(sizes) / MIB <= FROZEN_MOST_MIB
+        graph = (
+            self._freeze(self._infer)
+            if freezes
+            else self._tf.function(self._infer, autograph=False)
+        )
         if self._xla:
             try:
                 with translated(self._tf, cuda=False):
                     compiled_s = _subject.fastest_s(lambda: compiled(inputs))
             except UnsupportedError:
                 compiled_s = math.inf
-            if compiled_s < _subject.fastest_s(lambda: frozen(inputs)):
+            if compiled_s < _subject.fastest_s(lambda: graph(inputs)):
                 return
-        self._run_query, self._frozen, self._xla = frozen, True, False
+        self._run_query, self._frozen, self._xla = graph, freezes, False
 
     def _freeze(self, function: Callable[..., Any]) -> Callable[..., Any]:
         from tensorflow.python.framework import convert_to_constants

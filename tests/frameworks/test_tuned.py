@@ -199,6 +199,24 @@ def test_tensorflow_takes_the_graph_that_was_faster_and_answers_alike(
         assert ours == pytest.approx(plain, rel=allowed, abs=allowed)
 
 
+def large_and_answers(framework: str, workload: str) -> tuple[list[bool], list[list[list[float]]]]:
+    """Runs beside: as above, where no weights are few enough to be made constants."""
+    from dlbench.frameworks import tensorflow
+
+    with mock.patch.object(tensorflow, "FROZEN_MOST_MIB", 0.0):
+        return tried_and_answers(framework, workload, "fp32", frozen_wins=True)
+
+
+def test_tensorflow_freezes_no_weights_that_take_gigabytes_to_freeze() -> None:
+    """gnmt's and dlrm_small's had taken 24 GiB: such a model runs by XLA or in ``base``'s graph."""
+    if "tensorflow" not in subjects.installed():
+        pytest.skip("tensorflow is not installed")
+    found, (base, tuned) = subjects.ask("tensorflow", large_and_answers, "resnet50")
+    assert found == [False, False]
+    for ours, plain in zip(tuned, base, strict=True):
+        assert ours == pytest.approx(plain, rel=1e-4, abs=1e-4)
+
+
 def kinds_of_layers(framework: str) -> list[tuple[bool, bool, bool]]:
     """Runs beside: recurrent, grouped and overlapping, of small models of one's own."""
     import keras

@@ -10,7 +10,7 @@ import pytest
 
 from dlbench import environment
 from dlbench.analysis import surroundings
-from dlbench.core.types import Absent
+from dlbench.core.types import Absent, Fact
 from tests import builders
 
 
@@ -225,19 +225,19 @@ def test_a_governor_and_turbo_are_read_or_absent(tmp_path: Path) -> None:
 
 def test_a_machines_name_is_readable_and_no_hosts() -> None:
     """Processor or GPU, and cores."""
-    facts: dict[str, environment.Fact] = {
+    facts: dict[str, Fact] = {
         "cpu": "AMD EPYC 9654 96-Core Processor",
         "affinity_cores": 8,
     }
     assert environment.machine_name(facts, []) == "amd-epyc-8c"
-    intel: dict[str, environment.Fact] = {
+    intel: dict[str, Fact] = {
         "cpu": "Intel(R) Xeon(R) Platinum 8480+",
         "affinity_cores": 4,
     }
     assert environment.machine_name(intel, []) == "intel-xeon-4c"
     gpu = replace(builders.CPU, kind="nvidia", name="NVIDIA H200 SXM")
     assert environment.machine_name(facts, [gpu, gpu]) == "2x-h200-sxm-8c"
-    unknown: dict[str, environment.Fact] = {"cpu": Absent(reason="?"), "affinity_cores": 2}
+    unknown: dict[str, Fact] = {"cpu": Absent(reason="?"), "affinity_cores": 2}
     assert environment.machine_name(unknown, []) == "cpu-2c"
 
 

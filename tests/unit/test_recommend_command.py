@@ -372,7 +372,7 @@ class Typed(io.StringIO):
     def isatty(self) -> bool:
         return True
 
-    def readline(self, *_: Any) -> str:
+    def readline(self, *_: Any) -> str:  # type: ignore[override]
         line = super().readline()
         if not line:
             raise self.end
@@ -396,7 +396,7 @@ def test_a_wrong_answer_is_told_as_a_flags_is_and_asked_again(
         "mars",
     )
     right = ("train", "resnet50", "50000 20", "- 10", "US")
-    lines = (*wrong[:1], right[0], wrong[1], right[1], *wrong[2:5], right[2])
+    lines: tuple[str, ...] = (*wrong[:1], right[0], wrong[1], right[1], *wrong[2:5], right[2])
     lines += (*wrong[5:8], right[3], *wrong[8:], right[4])
     monkeypatch.setattr("sys.stdin", Typed(*lines))
     assert call(monkeypatch, "--json") == 0

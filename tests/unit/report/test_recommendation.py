@@ -192,7 +192,7 @@ def test_a_machine_that_is_to_be_bought_must_fit_the_sliders_budget() -> None:
             20.0,
         ),
     ):
-        need = replace(answer.need, owned=(desk,), **fields)  # type: ignore[arg-type]
+        need = replace(answer.need, owned=(desk,), **fields)
         read = _of_sliders(replace(answer, need=need, pick=own))
         assert read["limits"]["cost"] == limit
         assert [way["bought"] for way in read["ways"]] == [pytest.approx(bought), 0, 0, 0, 0]

@@ -35,7 +35,8 @@ def test_a_member_that_was_passed_over_is_not_counted_twice() -> None:
 
     stub: Any = family
     meter = HostMeter(stub)
-    meter._psutil = SimpleNamespace(Process=process, Error=OSError)
+    psutil: Any = SimpleNamespace(Process=process, Error=OSError)
+    meter._psutil = psutil
     seen = []
     for now in ({1: 0.0}, {1: 0.0, 2: 0.0}, {1: 0.0}, {1: 0.0, 2: 0.0}, {1: 0.0, 2: 50.0}):
         family.now = now
