@@ -208,7 +208,7 @@ def large_and_answers(framework: str, workload: str) -> tuple[list[bool], list[l
 
 
 def test_tensorflow_freezes_no_weights_that_take_gigabytes_to_freeze() -> None:
-    """Those of gnmt and dlrm_small had taken 24 GiB: such a model runs by XLA or in ``base``'s graph."""
+    """Those of gnmt and dlrm_small took 24 GiB: such a model runs by XLA or in ``base``'s graph."""
     if "tensorflow" not in subjects.installed():
         pytest.skip("tensorflow is not installed")
     found, (base, tuned) = subjects.ask("tensorflow", large_and_answers, "resnet50")
