@@ -32,11 +32,19 @@ def seal(run: Run, folder: Path, journal: Path | None = None) -> Path:
     already: when it is resumed, that document is kept as it is.
 
     Raises:
-        StoreError: it cannot be written, or another document has that name; the journal stays.
+        StoreError: it cannot be written, is larger than any that is read, or another has its name;
+            the journal stays.
     """
     path = folder / f"{run.run_id}.json"
     temporary = folder / f".{run.run_id}.{os.getpid()}.tmp"
     data = codec.encode_run(run)
+    if len(data) > codec.MAX_DOCUMENT_BYTES:
+        kept = "" if journal is None else f" The trials stay in {journal}."
+        raise StoreError(
+            f"the document would have {len(data):,} bytes, and none of more than "
+            f"{codec.MAX_DOCUMENT_BYTES:,} is read",
+            f"Run fewer cases at a time, or with --telemetry off.{kept}",
+        )
     try:
         with translated(path, len(data), NOTHING_STAYS if journal is None else RESUMABLE):
             with temporary.open("xb") as file:

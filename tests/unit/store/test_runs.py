@@ -113,6 +113,19 @@ def test_a_failed_write_leaves_no_half_document(
     assert list(results.iterdir()) == []
 
 
+def test_a_document_that_nobody_would_read_is_not_written(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its journal had gone all the same: hours of trials with it."""
+    journal = results / "kept.journal"
+    journal.write_text("trials")
+    monkeypatch.setattr(codec, "MAX_DOCUMENT_BYTES", 100)
+    with pytest.raises(StoreError, match="bytes, and none of more than 100 is read") as refused:
+        runs.seal(RUN, results, journal)
+    assert str(journal) in refused.value.advice
+    assert [path.name for path in results.iterdir()] == ["kept.journal"]
+
+
 def test_folders_are_searched_and_bad_files_named(results: Path) -> None:
     """A corrupt document among good ones is not passed over."""
     runs.seal(RUN, results)
