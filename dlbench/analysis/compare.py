@@ -99,6 +99,22 @@ def sentence(comparison: Comparison) -> str:
     return _sentence(comparison) + although
 
 
+MOST_TOLD_ALONE = 8
+"""Of more comparisons that have no interval, one sentence says all that each of them would."""
+
+
+def worth_telling(found: Sequence[Comparison]) -> tuple[Sequence[Comparison], int]:
+    """Comparisons to be told one by one, and how many more have too few trials for an interval."""
+    told = [c for c in found if c.estimate.interval]
+    n_more = len(found) - len(told)
+    return (told, n_more) if n_more > MOST_TOLD_ALONE else (found, 0)
+
+
+def too_few_trials(n: int) -> str:
+    """What is said of so many comparisons together."""
+    return f"{n} comparisons have too few trials for an interval: none says what is faster"
+
+
 def _sentence(comparison: Comparison) -> str:
     ratio, bounds = comparison.estimate.ratio, comparison.estimate.interval
     first, second = comparison.b_name, comparison.a_name

@@ -491,15 +491,22 @@ VERDICT_STYLES = {"faster": "green", "slower": "red", "equivalent": "cyan", "can
 
 def comparisons(found: Sequence[Comparison]) -> None:
     """Each comparison in words, the verdict first."""
-    from dlbench.analysis.compare import sentence
+    from dlbench.analysis.compare import sentence, too_few_trials, worth_telling
 
     out = console()
-    for comparison in found:
+    told, n_more = worth_telling(found)
+    for comparison in told:
         style = VERDICT_STYLES[comparison.verdict]
         undecided = comparison.verdict in ("equivalent", "cannot tell")
         word = comparison.verdict if undecided else "clear"
         flags = f" [yellow]({clean(', '.join(comparison.flags))})[/]" if comparison.flags else ""
         out.print(f"[{style}]{word:<11}[/] {clean(sentence(comparison))}{flags}", soft_wrap=True)
+    if n_more:
+        out.print(
+            f"[{VERDICT_STYLES['cannot tell']}]{'cannot tell':<11}[/] {too_few_trials(n_more)} "
+            "(--json and the report have their ratios; more trials decide)",
+            soft_wrap=True,
+        )
     for basis in dict.fromkeys(c.basis for c in found):
         out.print(f"[dim]basis: {clean(basis)}; 95 % intervals[/]", soft_wrap=True)
 

@@ -130,7 +130,9 @@ def _compared(content: Content) -> str:
     if len(compared) == 1:
         return sentence(compared[0].comparison).rpartition(" (")[0]
     of = " across documents" if across else " of frameworks" if frameworks else ""
-    return _winners(content, compared) or f"No clear winner in {len(compared)} comparisons{of}"
+    bounded = any(f.comparison.estimate.interval for f in compared)
+    nothing = "No clear winner in" if bounded else "Too few trials to decide"
+    return _winners(content, compared) or f"{nothing} {len(compared)} comparisons{of}"
 
 
 CLEAR = ("faster", "slower")

@@ -35,7 +35,7 @@ Price of {{ answer.pick.price_as_of or 'no date' }}.</p>
 {% endif %}
 {% if answer.cpu_verdict %}<p>{{ answer.cpu_verdict }}</p>{% endif %}
 </div>
-{% if shown %}<h3>What was measured</h3>{% endif %}
+{% if shown or few %}<h3>What was measured</h3>{% endif %}
 {% endif %}
 {% if refused %}
 <ul class="verdicts">
@@ -45,7 +45,7 @@ Price of {{ answer.pick.price_as_of or 'no date' }}.</p>
 {% endfor %}
 </ul>
 {% endif %}
-{% if shown %}
+{% if shown or few %}
 <ul class="verdicts">
 {% for found in shown %}
 {% set c = found.comparison %}
@@ -55,6 +55,8 @@ Price of {{ answer.pick.price_as_of or 'no date' }}.</p>
 {% if c.flags %}<span class="flags">Flags: {{ c.flags | join(', ') }}.</span>{% endif %}
 {% if found.resolution %}<br><span class="note">{{ found.resolution[0] | upper }}{{ found.resolution[1:] }}.</span>{% endif %}</span></li>
 {% endfor %}
+{% if few %}<li class="open"><span class="badge"><span aria-hidden="true">?</span> cannot tell</span>
+<span>{{ few }}. Their ratios stand under <a href="#comparisons">Comparisons</a>; three trials of each case decide more.</span></li>{% endif %}
 </ul>
 {% if n_more %}<p>{{ n_more }} more stand{{ 's' if n_more == 1 }} under <a href="#comparisons">Comparisons</a>.</p>{% endif %}
 {% if slower_tuned %}<ul class="slower-tuned">
@@ -109,14 +111,17 @@ def html(content: Content) -> Markup | None:
     """The verdicts as a list, clear ones first."""
     answer = content.recommendation
     most = MOST_BESIDE if answer else MOST
+    _, n_few = compare.worth_telling([found.comparison for found in content.compared])
+    shown = [f for f in content.compared if not n_few or f.comparison.estimate.interval]
     return render(
         TEMPLATE,
         answer=answer,
         cell=candidates.cells(answer, answer.pick) if answer and answer.pick else {},
         serves=answer is not None and candidates.serves(answer),
         kept=_kept(answer.pick) if answer and answer.pick else [],
-        shown=content.compared[:most],
-        n_more=max(0, len(content.compared) - most),
+        shown=shown[:most],
+        n_more=max(0, len(shown) - most),
+        few=compare.too_few_trials(n_few) if n_few else "",
         refused=[found for found in content.contested if found.why_no_verdict],
         pair_of=pair_of,
         sentence=compare.sentence,

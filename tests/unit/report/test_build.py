@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from dlbench.cli import show
 from dlbench.core.errors import UsageError
 from dlbench.core.stats import Verdict
 from dlbench.core.types import Absent, Estimated, Interval, Measured, Pairing, Run
@@ -297,6 +298,33 @@ def test_sessions_of_one_machine_that_contradict_each_other_leave_a_task_undecid
     assert agreed == "TensorFlow is faster for resnet50 inference"
     contrary = build.headline(replace(found, compared=(first, again)))
     assert contrary == "No clear winner in 2 comparisons of frameworks"
+
+
+def test_of_one_trial_each_one_sentence_says_all_there_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Hundreds of comparisons had each been told not to be decided, by page and terminal."""
+    cases = [
+        builders.case(framework=name, batch_size=size)
+        for name in ("pytorch", "tensorflow", "jax")
+        for size in (1, 2, 4)
+    ]
+    results = [builders.result(case, [0.02]) for case in cases]
+    found = content.of([builders.run(results, plan=builders.plan(cases))])
+    assert len(found.compared) == 9
+    few = "9 comparisons have too few trials for an interval: none says what is faster"
+    assert build.headline(found).startswith("Too few trials to decide 9 comparisons")
+    page = verdict.html(found)
+    assert page is not None
+    assert few in page
+    assert page.count("<li") == 1
+    show.comparisons([f.comparison for f in found.compared])
+    told = capsys.readouterr().out
+    assert few in told
+    assert "ratio" not in told.replace("ratios", "")
+    one = verdict.html(replace(found, compared=found.compared[:2]))
+    assert one is not None
+    assert one.count("too few trials for an interval") == 2
 
 
 def test_a_headline_says_what_it_counts() -> None:
