@@ -82,9 +82,12 @@ def _tried(request: TrialRequest) -> tuple[Trial, list[dict[str, Any]]]:
     return worker.run_trial(request, emit), sent
 
 
-@pytest.mark.parametrize(("step_ms", "flagged"), [("0", True), ("20", False)])
+@pytest.mark.parametrize(("step_ms", "flagged"), [("0.01", True), ("20", False)])
 def test_a_loop_that_shows_in_the_result_is_flagged(step_ms: str, flagged: bool) -> None:
-    """Beside a step that does nothing the harness is most of it; beside 20 ms it is nothing."""
+    """Beside 10 us the harness is some per cent; beside 20 ms it is nothing.
+
+    A step that does nothing is faster, on a fast machine, than the gate believes of the fake's FLOPs.
+    """
     trial, _ = _tried(_request(sessions.fake_case(step_ms=step_ms)))
     assert trial.outcome.ok, trial.outcome
     assert ("harness_cost" in trial.flags) is flagged
