@@ -23,6 +23,7 @@ def found(framework: str) -> str:
 
 
 def test_a_question_finds_no_other_ones_precision() -> None:
+    """What one left behind is gone."""
     here = [name for name in KERAS if name in subjects.installed()]
     if not here:
         pytest.skip("no framework that Keras runs on is installed")
