@@ -349,6 +349,7 @@ class TorchSubject(OnTorch):
             if not request.spec.get("own"):
                 self._to_narrow(case)
         self._loading: dict[str, int] = {}
+        self._products: dict[str, Fact] = {}
         self._prepare_refills(request)
         self._forward = self.model
         if case.mode is Mode.TRAINING:
@@ -357,10 +358,8 @@ class TorchSubject(OnTorch):
         else:
             self.model.eval()
         if self._tuned:
-            # The first call reads it; as an option of one compilation it does nothing.
-            torch._inductor.config.freezing = self._freezes(case)  # noqa: SLF001 - where it is documented
-            self._forward = torch.compile(self.model, mode=compile_mode(case))
-        self._told = {**self._facts(request), **self._loading, **prepared.facts}
+            self._compile(case)
+        self._told = {**self._facts(request), **self._loading, **self._products, **prepared.facts}
         self._graphs_before = _n_graphs(torch) if self._tuned else 0
         if self._cuda:
             forget_peaks(torch)
@@ -383,6 +382,27 @@ class TorchSubject(OnTorch):
         }
 
     # --- building ---------------------------------------------------------------------------
+
+    def _compile(self, case: Case) -> None:
+        """What the first call compiles; as an option of one compilation freezing does nothing."""
+        torch = self._torch
+        config = torch._inductor.config  # noqa: SLF001 - where it is documented
+        config.freezing = self._freezes(case)
+        config.post_grad_custom_post_pass = None
+        how: dict[str, Any] = {"mode": compile_mode(case)}
+        if not self._cuda and case.precision is Precision.FP32:
+            from dlbench.frameworks import _torch_cpu
+
+            gain = _torch_cpu.gain()
+            by_onednn = gain >= _torch_cpu.LEAST_GAIN and (
+                not config.freezing or _torch_cpu.can_pack()
+            )
+            if by_onednn and config.freezing:
+                how = {"backend": _torch_cpu.packing(how["mode"])}
+            elif by_onednn:
+                config.post_grad_custom_post_pass = _torch_cpu.Products()
+            self._products = {"onednn_gain": round(gain, 2), "products_by_onednn": by_onednn}
+        self._forward = torch.compile(self.model, **how)
 
     def _freezes(self, case: Case) -> bool:
         """Whether weights are constants to the compiler: in inference on a CPU (decision 58).
