@@ -22,7 +22,7 @@ LEAST_GAIN = 1.1
 """How many times as fast oneDNN has to be: below it neither library is worth a detour."""
 
 LEAST_FLOPS = 1e7
-"""Of a product that is given to oneDNN in training: smaller ones last no longer than its call, 10 us."""
+"""Of a product that is given to oneDNN in training: others last no longer than its call, 10 us."""
 
 ROWS, FEATURES = 256, 1024
 N_TIMED = 9
