@@ -2,7 +2,7 @@
 
 ``base``: eager, contiguous tensors, TF32 explicitly on or off, no compiler, no autotuning.
 ``tuned``: torch.compile, channels-last memory for images, the fused optimiser, weights held in 16 bits
-where inference computes so, frozen ones on a CPU, cuDNN's search on CUDA.
+where inference computes so, frozen ones and fp32 products by oneDNN on a CPU, cuDNN's search on CUDA.
 """
 
 from __future__ import annotations
@@ -61,9 +61,10 @@ OPTIONS = ("compile_mode", "pinned")
 POLICIES = {
     Policy.BASE: "eager, contiguous tensors; bf16 and fp16 by autocast, fp16 with loss scaling",
     Policy.TUNED: "`torch.compile` (default mode, another by `-o compile_mode=...`), channels-last "
-    "images; the fused optimiser; in inference on a CPU frozen weights, and in 16 bits weights and "
-    "inputs that are held so; on CUDA cuDNN's search for the fastest algorithm; CUDA graphs in "
-    "inference if asked for (`reduce-overhead`, `max-autotune`)",
+    "images; the fused optimiser; on a CPU fp32 products by oneDNN where that is measured to be "
+    "faster, and in inference frozen weights; in inference in 16 bits weights and inputs that are "
+    "held so; on CUDA cuDNN's search for the fastest algorithm; CUDA graphs in inference if asked "
+    "for (`reduce-overhead`, `max-autotune`)",
 }
 """What each policy turns on, for `dlbench list` and the docs."""
 
