@@ -1,8 +1,8 @@
 """Layers of Keras in the form in which XLA is fast on a CPU: what an expert writes in JAX by hand.
 
-XLA has no fast convolution of channels apart on a CPU, and trains a loop by adding to the gradient of
-its weights in every step. Sums of shifted products, and one product for all steps, are the same
-arithmetic in another order (docs/decisions/0057).
+XLA has no fast convolution of channels apart on a CPU, trains transposed convolutions slowly, and a
+loop by adding to the gradient of its weights in every step. Sums of shifted products, one product for
+a layer, and one for all steps are the same arithmetic in another order (docs/decisions/0057).
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ def adopt(keras: Any, model: Any, *, training: bool) -> str:  # noqa: ANN401 - t
         kind = type(layer)
         if kind is keras.layers.DepthwiseConv2D and _is_plain_depthwise(layer):
             layer.call = functools.partial(_depthwise_layer, keras, layer)
+        elif kind is keras.layers.Conv2DTranspose and _is_plain_transposed(layer):
+            layer.call = functools.partial(_transposed_layer, keras, layer)
         elif kind in recurrent_kinds and _is_plain_recurrent(keras, layer):
             layer.inner_loop = functools.partial(_recurrent_layer, keras, layer, layer.inner_loop)
         else:
@@ -130,6 +132,38 @@ def _depthwise_backward(stride: int, saved: Any, gradient: Tensor) -> tuple[Tens
 
 
 depthwise.defvjp(_depthwise_forward, _depthwise_backward)
+
+
+# --- transposed convolutions ----------------------------------------------------------------
+
+
+def _is_plain_transposed(layer: Any) -> bool:  # noqa: ANN401
+    """Whether each input pixel makes a block of outputs of its own."""
+    apart = tuple(layer.strides) == tuple(layer.kernel_size) and layer.output_padding is None
+    return apart and layer.data_format == "channels_last" and set(layer.dilation_rate) == {1}
+
+
+def _transposed_layer(keras: Any, layer: Any, inputs: Tensor) -> Tensor:  # noqa: ANN401
+    outputs = transposed(inputs, keras.ops.convert_to_tensor(layer.kernel))
+    if layer.use_bias:
+        outputs = outputs + keras.ops.convert_to_tensor(layer.bias)
+    return outputs if layer.activation is None else layer.activation(outputs)
+
+
+def transposed(inputs: Tensor, kernel: Tensor) -> Tensor:
+    """A transposed convolution whose stride is its kernel: one product, in forward and both gradients.
+
+    Args:
+        inputs: (N, H, W, C).
+        kernel: (height, width, C', C).
+
+    Returns:
+        (N, H * height, W * width, C').
+    """
+    n, rows, columns, _ = inputs.shape
+    height, width, channels, _ = kernel.shape
+    blocks = jnp.tensordot(inputs, kernel, ((3,), (3,)))
+    return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(n, rows * height, columns * width, channels)
 
 
 # --- recurrent layers -----------------------------------------------------------------------

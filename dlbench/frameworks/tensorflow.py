@@ -1,9 +1,9 @@
 """TensorFlow, running Keras 3 model files through its own ``tf.function`` steps (never model.fit).
 
 ``base``: graph mode, no XLA. ``tuned``: the step is compiled by XLA (``jit_compile=True``), unless the
-model has layers that XLA slows down (docs/decisions/0055); inference on a CPU by XLA or with frozen
-weights, whichever is faster (docs/decisions/0068); weights are held in 16 bits where inference computes
-so (0067).
+model has layers that XLA slows down (docs/decisions/0055); inference on a CPU by XLA, or by a graph
+with frozen weights or without, whichever is fastest (0068); weights are held in 16 bits where inference
+computes so (0067).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlbench.core import pip
 from dlbench.core.errors import (
@@ -52,8 +52,8 @@ POLICIES = {
     Policy.TUNED: "XLA (`jit_compile=True`), but `base`'s graph where XLA is slower: on a CPU with "
     "grouped convolutions, or in training with recurrent layers or convolutions of windows that "
     "overlap; on a GPU with recurrent layers. "
-    "Inference on a CPU: a graph of frozen weights (`base`'s, of weights above 384 MiB), if it is "
-    "faster than XLA's: both are tried at loading; in 16 bits weights that are held so",
+    "Inference on a CPU: XLA, `base`'s graph, or that graph with frozen weights (up to 384 MiB), "
+    "whichever is fastest when all are tried at loading; in 16 bits weights that are held so",
 }
 """What each policy turns on, for `dlbench list` and the docs."""
 
@@ -118,6 +118,14 @@ def translated(tf: Any, *, cuda: bool) -> Iterator[None]:  # noqa: ANN401 - the 
         if not (cuda and any(words in str(error) for words in FULL_WORDS)):
             raise
         raise _subject.out_of_memory(error, cuda=True) from error
+
+
+class _Way(NamedTuple):
+    """Of answering a query: by what, whether with weights as constants, whether compiled by XLA."""
+
+    run: Callable[..., Any]
+    frozen: bool = False
+    xla: bool = False
 
 
 class TensorFlowSubject(_subject.Clockless):
@@ -257,28 +265,29 @@ class TensorFlowSubject(_subject.Clockless):
         return self._tf.function(function, jit_compile=self._xla, autograph=False)  # type: ignore[no-any-return]
 
     def _choose_query(self) -> None:
-        """Take a graph that TensorFlow runs layer by layer, unless XLA's program is faster.
+        """Take what runs fastest here: XLA's program, TensorFlow's own graph, or that graph frozen.
 
-        Its weights are constants where that can be afforded: only then are normalisations folded into
-        convolutions, and casts of weights done once.
+        Only with constants for weights are normalisations folded into convolutions, and casts of
+        weights done once; loops run slower with them. Those that are too large stay as they are.
         """
-        compiled, inputs = self._run_query, self.inputs[0]
         sizes = (math.prod(v.shape) * v.value.dtype.size for v in self._model.variables)
-        freezes = sum(sizes) / MIB <= FROZEN_MOST_MIB
-        graph = (
-            self._freeze(self._infer)
-            if freezes
-            else self._tf.function(self._infer, autograph=False)
-        )
+        ways = [_Way(self._tf.function(self._infer, autograph=False))]
+        if sum(sizes) / MIB <= FROZEN_MOST_MIB:
+            ways.append(_Way(self._freeze(self._infer), frozen=True))
         if self._xla:
-            try:
-                with translated(self._tf, cuda=False):
-                    compiled_s = _subject.fastest_s(lambda: compiled(inputs))
-            except UnsupportedError:
-                compiled_s = math.inf
-            if compiled_s < _subject.fastest_s(lambda: graph(inputs)):
-                return
-        self._run_query, self._frozen, self._xla = graph, freezes, False
+            ways.append(_Way(self._run_query, xla=True))
+        fastest = min(ways, key=self._duration_s)
+        self._run_query, self._frozen, self._xla = fastest.run, fastest.frozen, fastest.xla
+
+    def _duration_s(self, way: _Way) -> float:
+        """Seconds of a query so; infinite where XLA cannot compile it."""
+        try:
+            with translated(self._tf, cuda=False):
+                return _subject.fastest_s(lambda: way.run(self.inputs[0]))
+        except UnsupportedError:
+            if not way.xla:
+                raise
+            return math.inf
 
     def _freeze(self, function: Callable[..., Any]) -> Callable[..., Any]:
         from tensorflow.python.framework import convert_to_constants

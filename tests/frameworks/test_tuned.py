@@ -17,7 +17,7 @@ from dlbench import workloads
 from dlbench.core import registry
 from dlbench.core.types import Absent, Mode, Policy, Precision
 from dlbench.core.units import MIB
-from dlbench.frameworks import _openvino_program, tensorflow
+from dlbench.frameworks import _openvino_program, _subject, tensorflow
 from tests import subjects
 from tests.subjects import request_for
 
@@ -155,13 +155,13 @@ def test_tensorflow_leaves_to_its_graphs_what_xla_slows_down(
 
 
 def tried_and_answers(
-    framework: str, workload: str, precision: str, frozen_wins: bool
+    framework: str, workload: str, precision: str, winner: str
 ) -> tuple[list[bool], list[list[list[float]]]]:
     """Runs beside: what a trial decided so leaves, and what it and ``base`` answer to each batch."""
-    from dlbench.frameworks import _subject
-
-    # XLA is tried first.
-    spans = iter([0.2, 0.1] if frozen_wins else [0.1, 0.2])
+    tried = ("graph", "frozen", "xla")
+    if winner == "too large":
+        tried, winner = ("graph", "xla"), "graph"
+    spans = iter([0.1 if way == winner else 0.2 for way in tried])
     decided = mock.patch.object(_subject, "fastest_s", lambda query: (query(), next(spans))[1])
     answers = []
     for policy in (Policy.BASE, Policy.TUNED):
@@ -178,23 +178,24 @@ def tried_and_answers(
         subject.copy_inputs(2, 1)
         first.append(subject.fetch(subject.query(1)))
         answers.append([x.ravel()[:8].tolist() for x in first])
+    assert next(spans, None) is None
     return [subject.info["frozen_weights"], subject.info["compiled"]], answers
 
 
-@pytest.mark.parametrize("frozen_wins", [True, False])
+@pytest.mark.parametrize("winner", ["graph", "frozen", "xla"])
 @pytest.mark.parametrize(
     ("workload", "precision"), [("resnet50", "fp32"), ("lstm_lm", "fp32"), ("resnet50", "bf16")]
 )
-def test_tensorflow_takes_the_graph_that_was_faster_and_answers_alike(
-    workload: str, precision: str, frozen_wins: bool
+def test_tensorflow_takes_what_was_fastest_and_answers_alike(
+    workload: str, precision: str, winner: str
 ) -> None:
-    """Weights as constants or XLA's program: each batch's own answer, exchanged inputs followed."""
+    """Its graph, weights as constants, XLA's program: each batch's own answer, new inputs followed."""
     if "tensorflow" not in subjects.installed():
         pytest.skip("tensorflow is not installed")
     found, (base, tuned) = subjects.ask(
-        "tensorflow", tried_and_answers, workload, precision, frozen_wins
+        "tensorflow", tried_and_answers, workload, precision, winner
     )
-    assert found == [frozen_wins, not frozen_wins]
+    assert found == [winner == "frozen", winner == "xla"]
     assert base[-1] == base[2] != base[1]
     allowed = 1e-4 if precision == "fp32" else 2e-2
     for ours, plain in zip(tuned, base, strict=True):
@@ -204,7 +205,7 @@ def test_tensorflow_takes_the_graph_that_was_faster_and_answers_alike(
 def large_and_answers(framework: str, workload: str) -> tuple[list[bool], list[list[list[float]]]]:
     """Runs beside: as above, where no weights are few enough to be made constants."""
     with mock.patch.object(tensorflow, "FROZEN_MOST_MIB", 0.0):
-        return tried_and_answers(framework, workload, "fp32", frozen_wins=True)
+        return tried_and_answers(framework, workload, "fp32", "too large")
 
 
 def test_tensorflow_freezes_no_weights_that_take_gigabytes_to_freeze() -> None:
@@ -345,6 +346,11 @@ def gradients_of_reformed_layers(framework: str) -> dict[str, tuple[str, float, 
         "valid strided": layers.DepthwiseConv2D(3, strides=3, use_bias=False)(image),
         "dilated": layers.DepthwiseConv2D(3, dilation_rate=2)(image),
         "multiplied": layers.DepthwiseConv2D(3, depth_multiplier=2)(image),
+        "transposed": layers.Conv2DTranspose(4, 2, strides=2, **random)(image),
+        "transposed, oblong": layers.Conv2DTranspose(
+            2, (3, 2), strides=(3, 2), padding="same", use_bias=False, activation="relu"
+        )(image),
+        "transposed, overlapping": layers.Conv2DTranspose(2, 3, strides=2)(image),
         "lstm": layers.LSTM(5, **random)(sequence),
         "states": layers.Concatenate()(layers.LSTM(5, return_state=True)(sequence)),
         "both ways": layers.Bidirectional(layers.LSTM(5, return_sequences=True))(sequence),
@@ -391,6 +397,9 @@ def test_reformed_layers_have_the_outputs_and_gradients_of_keras() -> None:
         "valid strided": "1 DepthwiseConv2D",
         "dilated": "none",
         "multiplied": "none",
+        "transposed": "1 Conv2DTranspose",
+        "transposed, oblong": "1 Conv2DTranspose",
+        "transposed, overlapping": "none",
         "lstm": "1 LSTM",
         "states": "1 LSTM",
         "both ways": "2 LSTM",
