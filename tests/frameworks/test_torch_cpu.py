@@ -83,6 +83,52 @@ def test_all_products_of_training_are_given_away() -> None:
     assert "aten::addmm" not in calls
 
 
+def switches_while_packing(framework: str) -> list[Any]:
+    """Runs beside: PyTorch's switch for all libraries, and oneDNN's, meanwhile and after."""
+    import torch
+
+    from dlbench.frameworks import _torch_cpu, pytorch
+
+    pytorch.set_numerics(torch, request_for(framework, "gemm").case, threads=1)
+    found = []
+    with _torch_cpu._packed_for_onednn():
+        found += [torch.get_float32_matmul_precision(), torch.backends.mkldnn.matmul.fp32_precision]
+    found += [torch.get_float32_matmul_precision(), torch.backends.mkldnn.matmul.fp32_precision]
+    return [*found, pytorch.tf32(torch)]
+
+
+def test_what_packs_can_be_autotuned() -> None:
+    """Autotuning asks the switch for all libraries, which raises where oneDNN's alone says TF32."""
+    found = subjects.ask("pytorch", switches_while_packing)
+    assert found == ["high", "tf32", "highest", "ieee", False]
+
+
+def distances_by_bias(framework: str) -> dict[str, float]:
+    """Runs beside: how far oneDNN's product is from PyTorch's own, by how its bias lies in memory."""
+    import torch
+
+    from dlbench.frameworks import _torch_cpu
+
+    torch.manual_seed(0)
+    a, b, bias = torch.randn(16, 48), torch.randn(48, 32), torch.randn(64)
+    biases = {
+        "plain": bias[:32],
+        "every other number": bias[::2],
+        "one number spread": bias[:1].expand(32),
+        "one number": bias[:1],
+    }
+    return {
+        name: float((_torch_cpu._product(a, b, cut) - torch.addmm(cut, a, b)).abs().max())
+        for name, cut in biases.items()
+    }
+
+
+def test_a_bias_may_lie_otherwise() -> None:
+    """Of a model of the user's own: oneDNN took whatever lay behind its first number."""
+    found = subjects.ask("pytorch", distances_by_bias)
+    assert max(found.values()) < 1e-4, found
+
+
 def gain(framework: str) -> float:
     """Runs beside: what is measured here."""
     from dlbench.frameworks import _torch_cpu
