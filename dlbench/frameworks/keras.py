@@ -147,7 +147,7 @@ class KerasSubject(pytorch.OnTorch):
         from dlbench.frameworks import _files
 
         case = request.case
-        pin = self._cuda and dict(case.options).get("pinned", "true") == "true"
+        pin = pytorch.pins(case)
         if case.data_mode is DataMode.HOST:
             self._host = [
                 [x.cpu().pin_memory() if pin else x.cpu() for x in b] for b in self.inputs

@@ -191,6 +191,18 @@ def compile_mode(case: Case) -> str:
     raise UnsupportedError(f"there is no compile_mode {mode!r}", advice)
 
 
+def pins(case: Case) -> bool:
+    """Whether batches in host memory are pinned: on a GPU, unless the option ``pinned`` says no.
+
+    Raises:
+        UnsupportedError: it says neither.
+    """
+    given = dict(case.options).get("pinned", "true")
+    if given not in {"true", "false"}:
+        raise UnsupportedError(f"pinned is true or false, and not {given!r}", "-o pinned=false")
+    return given == "true" and case.device.partition(":")[0] == "nvidia"
+
+
 def _n_graphs(torch: Any) -> int:  # noqa: ANN401 - the module
     """Graphs that TorchDynamo has handed to its compiler in this process."""
     return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])  # noqa: SLF001 - nothing public counts
@@ -451,7 +463,7 @@ class TorchSubject(OnTorch):
             torch.channels_last if self._tuned and _is_image(x) else torch.contiguous_format
             for x in self.inputs[0]
         ]
-        pin = self._cuda and dict(case.options).get("pinned", "true") == "true"
+        pin = pins(case)
         if case.data_mode is DataMode.HOST:
             self._host = [
                 tuple(x.cpu().contiguous().pin_memory() if pin else x.cpu().contiguous() for x in b)
