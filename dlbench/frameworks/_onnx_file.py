@@ -68,6 +68,11 @@ def completed(request: SubjectRequest, declared: Sequence[Declared]) -> SubjectR
         ModelError: the file does not say enough, or not what the user says.
         UnsupportedError: its batch is fixed at another size.
     """
+    if not declared:
+        # A library computes it once, when it opens it, and would be timed at doing nothing.
+        raise ModelError(
+            f"{_own.label(request)} takes no input: it answers one thing", "Export it with inputs."
+        )
     stated = list(request.spec["inputs"].values())
     if stated and len(stated) != len(declared):
         names = ", ".join(d.name for d in declared)
