@@ -104,10 +104,13 @@ def _product(_: Any, arguments: Any, output: Any) -> Any:  # noqa: ANN401
 
 
 def _attention(layer: Any, arguments: Any, _: Any) -> Any:  # noqa: ANN401
-    """Scores and their weighted sums; the projections around them are layers of their own."""
-    (n_samples, n_queries, _), n_keys = arguments[0].shape, arguments[1].shape[1]
-    widths = layer.key_dim + layer.value_dim
-    return 2.0 * n_samples * layer.num_heads * n_queries * n_keys * widths
+    """Scores and their weighted sums; the projections around them are layers of their own.
+
+    Over a sequence, or over some or all axes of an image.
+    """
+    n_queries = math.prod(arguments[0].shape[:-1])
+    n_keys = math.prod(arguments[1].shape[axis] for axis in layer.attention_axes)
+    return 2.0 * n_queries * layer.num_heads * n_keys * (layer.key_dim + layer.value_dim)
 
 
 _RULES: dict[str, Rule] = {
