@@ -508,9 +508,14 @@ def comparisons(found: Sequence[Comparison]) -> None:
             soft_wrap=True,
         )
     for basis in dict.fromkeys(c.basis for c in found):
-        out.print(f"[dim]basis: {clean(basis)}; 95 % intervals[/]", soft_wrap=True)
+        console().print(f"[dim]basis: {clean(basis)}; 95 % intervals[/]", soft_wrap=True)
 
 
+    bases(found)
+
+
+def bases(found: Sequence[Comparison]) -> None:
+    """How these were compared, each way once."""
 def slower_tuned(found: Sequence[Comparison]) -> None:
     """Each case whose ``tuned`` costs speed, though the comparison has said so among others."""
     from dlbench.analysis import policies
@@ -526,14 +531,12 @@ def bottlenecks(found: Sequence[Bottleneck]) -> None:
         out.print(f"[cyan]{one.name:<11}[/] {clean(one.sentence)}", soft_wrap=True)
 
 
-def refusals(pair: Across) -> None:
-    """What looked alike and was not compared, with the reason."""
+def refusals(pairs: Sequence[Across]) -> None:
+    """What looked alike and was not compared, with the reason, each once."""
     out = console()
-    for refusal in pair.refusals:
-        out.print(
-            f"[yellow]not compared[/] {clean(refusal.a.label)}: {clean(refusal.reason)}",
-            soft_wrap=True,
-        )
+    words = (f"{clean(r.a.label)}: {clean(r.reason)}" for pair in pairs for r in pair.refusals)
+    for line in dict.fromkeys(words):
+        out.print(f"[yellow]not compared[/] {line}", soft_wrap=True)
 
 
 # --- the machine ----------------------------------------------------------------------------

@@ -80,7 +80,7 @@ def matrix(of: Matrix) -> None:
     ]
     show.table(["case", f"{of.columns[0]}, samples/s", *of.columns[1:]], rows)
     out = console()
-    out.print(f"[dim]ratios of throughput over {clean(of.columns[0])}; 95 % intervals[/]")
+    out.print(f"[dim]ratios of throughput over {clean(of.columns[0])}[/]")
     if any(cell and cell.allowed for row in of.rows for cell in row.cells):
         out.print("[dim]* differs in what --allow let pass[/]")
 
