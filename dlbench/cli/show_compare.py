@@ -175,6 +175,6 @@ def _markdown_matrix(of: Matrix) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    """Text of a document as safe inside a Markdown table."""
+    """Text of a document as safe inside a Markdown table: no cell, no HTML, no link and no picture."""
     safe = "".join(c if c.isprintable() else " " for c in text)
-    return safe.replace("|", "/").replace("<", "&lt;").replace("`", "'")
+    return safe.replace("|", "/").replace("<", "&lt;").replace("`", "'").replace("](", "]\\(")

@@ -420,3 +420,17 @@ def test_cases_that_met_their_like_are_not_said_to_be_uncompared() -> None:
     assert compare.across(a, replace(a, run_id="b")).refusals == ()
     b = _run(*a.results, builders.result(half, NOISE), run_id="b")
     assert {r.b for r in compare.across(a, b).refusals} == {half}
+
+
+def test_a_strangers_document_puts_no_picture_into_a_pull_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A machine's name could be one, which whoever looks at the table then fetches."""
+    picture = "![x](https://example.invalid/seen.png)"
+    first = _run(builders.result(A, [0.01] * 5), run_id="a")
+    there = replace(builders.ENVIRONMENT, machine=picture)
+    second = _run(builders.result(A, [0.01] * 5), run_id="b", environment=there)
+    compare_command.compare([runs.seal(run, tmp_path) for run in (first, second)], markdown=True)
+    out = capsys.readouterr().out
+    assert "![x]\\(https" in out
+    assert picture not in out
