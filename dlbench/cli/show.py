@@ -306,7 +306,8 @@ def _task(case: Case) -> tuple[str, ...]:
 
 def _choice(case: Case) -> tuple[str, ...]:
     data = "" if case.data_mode == "synthetic" else f"{case.data_mode} data"
-    return (case.framework, case.device, str(case.precision), str(case.policy), data)
+    setting = (str(case.precision), str(case.policy), data, case.adapter_options)
+    return (case.framework, case.device, *setting)
 
 
 def _common(rows: Sequence[tuple[str, ...]]) -> tuple[str, ...]:

@@ -256,6 +256,7 @@ def setting(case: Case) -> str:
     words += [str(case.policy)] if case.policy != "base" else []
     words += [NAMES.get(case.data_mode, case.data_mode)] if case.data_mode != "synthetic" else []
     words += [f"{case.n_devices} devices"] if case.n_devices > 1 else []
+    words += [case.adapter_options] if case.adapter_options else []
     return ", ".join(words)
 
 

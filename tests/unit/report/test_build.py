@@ -579,3 +579,23 @@ def test_a_batch_and_options_that_were_asked_for_are_asked_for_again() -> None:
     driven = replace(one, options=((DRIVER_OPTION, LOADGEN),))
     assert "--loadgen" in command(driven)
     assert "--option" not in command(driven)
+
+
+def test_cases_that_differ_in_an_adapters_option_are_told_apart(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The two of ``dlbench ab option.compile_mode=...`` had one name, in the page and in the table."""
+    modes = [
+        builders.case(framework="pytorch", options=(("compile_mode", mode),))
+        for mode in ("default", "max-autotune")
+    ]
+    run = builders.run([builders.result(case, [0.01, 0.011, 0.012]) for case in modes])
+    found = [content.doer(row) for row in content.of([run]).rows]
+    assert [name.rpartition(", ")[2] for name in found] == [
+        "compile_mode=default",
+        "compile_mode=max-autotune",
+    ]
+    show.run_table(run)
+    out = capsys.readouterr().out
+    assert "compile_mode=default" in out
+    assert "compile_mode=max-autotune" in out
