@@ -587,9 +587,7 @@ def checks(name: str, found: Sequence[Check]) -> None:
     """Each rule of a document, passed or failed."""
     out = console()
     failed, n = sum(c.passed is False for c in found), sum(c.passed is not None for c in found)
-    state = (
-        f"[red]{failed} of {n} rules failed[/]" if failed else "[green]all rules hold[/]"
-    )
+    state = f"[red]{failed} of {n} rules failed[/]" if failed else "[green]all rules hold[/]"
     out.print(f"[bold]{clean(name)}[/]: {state}", soft_wrap=True)
     marks = {True: "[green]passed[/]", False: "[red]failed[/]", None: "[yellow]refused[/]"}
     for check in found:

@@ -394,7 +394,7 @@ def test_a_matrix_has_a_row_a_case_and_a_column_a_document() -> None:
 def test_a_column_of_gaps_has_its_reason_and_ratios_their_basis(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of three documents the last is of another version: that was told of it alone, not beside others."""
+    """Of three documents the last is of another version, which was told only where it was alone."""
     first, second = (
         _run(
             builders.result(A, [0.01] * 5),

@@ -139,7 +139,13 @@ def test_slower_by_less_than_the_threshold_does_not_fail() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "worse:3%", "slower:x", "slower:-3%", "unresolved", "slower:0", "different:3%",
+        "",
+        "worse:3%",
+        "slower:x",
+        "slower:-3%",
+        "unresolved",
+        "slower:0",
+        "different:3%",
         "cannot-tell:3%",
     ],
 )

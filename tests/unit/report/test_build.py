@@ -545,7 +545,9 @@ def test_another_version_of_a_workload_is_named_and_has_a_line_of_its_own() -> N
     told = dict(zip((row.machine for row in other.rows), content.origins(other.rows), strict=True))
     assert told["test-2c"].endswith("version 1")
     assert told["other-4c"].endswith("version 2")
-    lines = [_section(build.page(found), "machines").count("<tr data-r=") for found in (same, other)]
+    lines = [
+        _section(build.page(found), "machines").count("<tr data-r=") for found in (same, other)
+    ]
     assert lines[1] == 2 * lines[0]
 
 
