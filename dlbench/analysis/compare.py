@@ -258,29 +258,41 @@ def across(
     Raises:
         GateError: there is nothing that may be compared; the first reason is named.
     """
+    found = _pair(a, b, allow, known)
+    if not found.comparisons:
+        raise _nothing_shared(found)
+    return found
+
+
+def _nothing_shared(pair: Across) -> GateError:
+    why = f": {pair.refusals[0].reason}" if pair.refusals else ""
+    return GateError(
+        f"{pair.a_run.run_id} and {pair.b_run.run_id} share no case that can be compared{why}",
+        "Measure the same workload, mode, precision, policy and batch on both, or --allow the "
+        "difference.",
+    )
+
+
+def _pair(a: Run, b: Run, allow: frozenset[str], known: Sequence[Run]) -> Across:
+    """As ``across``, which has the words; it may hold no comparison."""
     spreads = sessions.spread(a, known), sessions.spread(b, known)
     flags = {*drift.flags(a), *drift.flags(b)}
     comparisons: list[Comparison] = []
     refusals: list[Refusal] = []
-    matches = list(_matches(a, b))
-    exact = {left.case.case_id for left, right in matches if not _incomparable(a, b, left, right)}
-    for left, right in matches:
-        reasons = _incomparable(a, b, left, right)
+    found = [(*both, _incomparable(a, b, *both)) for both in _matches(a, b)]
+    ours = {left.case.case_id for left, _, reasons in found if not reasons}
+    theirs = {right.case.case_id for _, right, reasons in found if not reasons}
+    for left, right, reasons in found:
+        if reasons and left.case.case_id in ours and right.case.case_id in theirs:
+            continue  # base and tuned of both: each has met its like
         barred = [words for name, words in reasons.items() if name not in allow]
         # What was allowed stands in only where the same case is not there.
-        if barred or (reasons and left.case.case_id in exact):
+        if barred or (reasons and left.case.case_id in ours):
             words = barred[0] if barred else next(iter(reasons.values()))
             refusals.append(Refusal(a=left.case, b=right.case, reason=words))
         else:
-            found = _unpaired(a, b, left, right, spreads, flags)
-            comparisons.append(replace(found, allowed=tuple(reasons.values())))
-    if not comparisons:
-        raise GateError(
-            f"{a.run_id} and {b.run_id} share no case that can be compared"
-            + (f": {refusals[0].reason}" if refusals else ""),
-            "Measure the same workload, mode, precision, policy and batch on both, or --allow the "
-            "difference.",
-        )
+            comparison = _unpaired(a, b, left, right, spreads, flags)
+            comparisons.append(replace(comparison, allowed=tuple(reasons.values())))
     return Across(
         a_run=a,
         b_run=b,
@@ -414,18 +426,13 @@ def _where(case: Case, other: Case) -> str:
 def all_pairs(
     runs: Sequence[Run], allow: frozenset[str] = frozenset(), known: Sequence[Run] = ()
 ) -> tuple[Across, ...]:
-    """Every later run against the first; pairs without anything in common are left out.
+    """Every later run against the first; of a pair of which nothing can be compared, why not.
 
     Raises:
-        GateError: no pair has anything in common.
+        GateError: nothing of any pair can be compared.
     """
     first, *others = runs
-    found, refused = [], None
-    for other in others:
-        try:
-            found.append(across(first, other, allow, [*runs, *known]))
-        except GateError as error:
-            refused = error
-    if not found and refused is not None:
-        raise refused
-    return tuple(found)
+    found = tuple(_pair(first, other, allow, [*runs, *known]) for other in others)
+    if found and not any(pair.comparisons for pair in found):
+        raise _nothing_shared(found[-1])
+    return found

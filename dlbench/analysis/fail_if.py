@@ -13,6 +13,8 @@ Kind = Literal["slower", "faster", "different", "cannot-tell", "unresolved"]
 
 KINDS: tuple[Kind, ...] = ("slower", "faster", "different", "cannot-tell", "unresolved")
 
+WITHOUT_SIZE: tuple[Kind, ...] = ("different", "cannot-tell")
+
 HELP = "slower:3%, faster:3%, different, cannot-tell, unresolved:3%"
 
 
@@ -57,6 +59,8 @@ def parse(text: str) -> Condition:
         raise UsageError(f"--fail-if {text!r} is not known", HELP)
     if kind == "unresolved" and not amount:
         raise UsageError("--fail-if unresolved needs a size", "unresolved:3%")
+    if kind in WITHOUT_SIZE and amount:
+        raise UsageError(f"--fail-if {kind} takes no size", f"{kind}, or slower:3% and faster:3%")
     return Condition(kind=kind, threshold=relative(amount, "--fail-if") if amount else 0.0)
 
 

@@ -54,7 +54,8 @@ def read(path: Path) -> pd.DataFrame:
         file = parquet.ParquetFile(path)
         _small_enough(path, file)
         table = file.read(columns=[c for c in frame.columns() if c in file.schema_arrow.names])
-        read_: pd.DataFrame = table.to_pandas()
+        # Metadata of a stranger's could make columns an index, or be none at all.
+        read_: pd.DataFrame = table.to_pandas(ignore_metadata=True)
     except FileNotFoundError as error:
         raise StoreError(f"there is no file {path}", "dlbench pack results/") from error
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -87,6 +88,8 @@ def _checked(path: Path, table: pd.DataFrame) -> pd.DataFrame:
     """All columns there, each of its type, and in them nothing that no row could have."""
     from pandas.api.types import is_float_dtype, is_integer_dtype, is_string_dtype
 
+    if not table.columns.is_unique:
+        raise DocumentError(f"{path} is not a packed collection: a column is there twice", ADVICE)
     for name in metrics.REGISTRY:
         if name not in table:
             table[name] = table[f"{name}_low"] = table[f"{name}_high"] = float("nan")

@@ -173,6 +173,11 @@ def ab(  # noqa: PLR0913, PLR0917 - a command line is its options
     share = failing.relative(zone, "--zone")
     budget_s = parsing.seconds(time_budget)
     if command:
+        if dry_run or resume is not None:
+            raise UsageError(
+                "commands have no plan to show and no journal to go on with",
+                "Leave --dry-run and --resume out with --command.",
+            )
         _commands((a, b), pairs, share, budget_s, timeout, seed, trace, conditions, as_json=json)
         return
     arm_a, arm_b, own = _with_models(
@@ -206,6 +211,8 @@ def ab(  # noqa: PLR0913, PLR0917 - a command line is its options
         model=own,
         other_models=tuple(arm.own for arm in (arm_a, arm_b) if arm.own is not None),
     )
+    if trace is not None and not dry_run:
+        _write(trace, [], mode="a")  # before anything is measured: whether it can be
     if resume is None:
         finished = _measure(
             (arm_a, arm_b), common, settings, pairs, share, dry_run=dry_run, as_json=json

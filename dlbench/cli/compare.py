@@ -86,13 +86,11 @@ def compare(
             for run in runs:
                 show_telemetry.energy(run)
         else:
-            named = {pair.b_run.run_id for pair in pairs} | {runs[0].run_id}
-            columns = zip(table.columns, table.run_ids, strict=True)
-            show_compare.environments(pairs, [name for name, id_ in columns if id_ in named])
+            show_compare.environments(pairs, table.columns)
             show_compare.matrix(table)
+            show.bases(comparisons)
         show.bottlenecks([b for run in runs for b in bottleneck.find(run)])
-        for pair in pairs:
-            show.refusals(pair)
+        show.refusals(pairs)
 
 
 def _allowed(words: Sequence[str]) -> frozenset[str]:

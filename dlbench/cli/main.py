@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -12,7 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import dlbench
-from dlbench.core.errors import EXIT_OK, DlbenchError
+from dlbench.core.errors import EXIT_OK, EXIT_STORE, DlbenchError
 
 COMMANDS = {
     "run": "Measure workloads on this machine and write a result document.",
@@ -92,6 +93,12 @@ def main() -> None:
     except BrokenPipeError:
         # The reader left (`dlbench list | head`); that is no error of ours or of theirs.
         code = EXIT_OK
+        _write_to_nobody()
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201
+        code = EXIT_STORE
         _write_to_nobody()
     sys.exit(code)
 

@@ -67,7 +67,7 @@ class Progress:
         again = f", {len(trials)} trials already there" if trials else ""
         self._out.print(
             f"run [bold]{show.clean(run_id)}[/]: {units.counted(len(plan.cases), 'case')}, "
-            f"profile {plan.profile.name}{again}"
+            f"profile {show.clean(plan.profile.name)}{again}"
         )
         for problem in problems:
             self._out.print(f"[yellow]journal[/]: {show.clean(problem)}", soft_wrap=True)

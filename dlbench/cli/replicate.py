@@ -61,6 +61,7 @@ def replicate(  # noqa: PLR0913, PLR0917 - a command line is its options
     from dlbench.store import runs as store
 
     there = store.read_run(file)
+    known = store.load_runs([sessions]) if sessions else ()
     fake = any(result.case.framework == registry.FAKE for result in there.results)
     machine = parsing.this_machine(fake=fake, threads=threads, workload_folder=workloads_folder)
     found = replication.replication(there, machine, parsing.seconds(time_budget))
@@ -81,7 +82,6 @@ def replicate(  # noqa: PLR0913, PLR0917 - a command line is its options
     kind = AbProgress if found.plan.pairings else Progress
     with kind(show.console(stderr=json)) as progress:
         finished = session.run_plan(found.plan, environment, machine.devices, settings, progress)
-    known = store.load_runs([sessions]) if sessions else ()
     result = agreement(there, finished.run, known)
     if json:
         names = {"replicates": there.run_id, "run_id": finished.run.run_id}

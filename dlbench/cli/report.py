@@ -15,6 +15,8 @@ from dlbench.cli.site import Intensity, Pue, Region, Tariff
 from dlbench.core.errors import UsageError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from dlbench.analysis.footprint import Given
     from dlbench.core.recommendation import Need
     from dlbench.core.types import Run
@@ -79,9 +81,10 @@ def report(  # noqa: PLR0913, PLR0917 - a command line is its options
 
     kind = format_ or _by_suffix(out)
     given = site.given(region, intensity, pue, tariff)
-    content = _content(files, compare=compare, given=given)
+    runs, tables = _read(files)
+    content = _content(runs, tables, compare=compare, given=given)
     if need is not None:
-        content = _with_answer(content, need, catalog_files or [])
+        content = _with_answer(content, runs, need, catalog_files or [])
     path = out or Path("reports") / f"{_name(content)}.{kind}"
     _write(_data(content, kind), path)
     if json:
@@ -90,15 +93,23 @@ def report(  # noqa: PLR0913, PLR0917 - a command line is its options
         show.line(f"report    {path}")
 
 
-def _content(files: Sequence[Path], *, compare: bool, given: Given) -> Content:
-    from dlbench import catalog
+def _read(files: Sequence[Path]) -> tuple[Sequence[Run], list[pd.DataFrame]]:
+    """Documents and packed collections."""
     from dlbench.analysis import packed
-    from dlbench.report import content
     from dlbench.store import runs as store
 
     paths = store.document_files(files, (".json", packed.SUFFIX))
     tables = [packed.read(path) for path in paths if path.suffix == packed.SUFFIX]
-    runs = [store.read_run(path) for path in paths if path.suffix != packed.SUFFIX]
+    documents = (store.read_run(path) for path in paths if path.suffix != packed.SUFFIX)
+    return store.distinct(documents), tables
+
+
+def _content(
+    runs: Sequence[Run], tables: Sequence[pd.DataFrame], *, compare: bool, given: Given
+) -> Content:
+    from dlbench import catalog
+    from dlbench.report import content
+
     found = content.of(runs, tables, side_by_side=compare, given=given, places=catalog.load())
     if compare and found.n_documents < 2:  # noqa: PLR2004 - one beside another
         raise UsageError(
@@ -108,8 +119,13 @@ def _content(files: Sequence[Path], *, compare: bool, given: Given) -> Content:
     return found
 
 
-def _with_answer(content: Content, path: Path, catalog_files: list[Path]) -> Content:
-    """The content with the answer to a need, and what would be the front without its limits."""
+def _with_answer(
+    content: Content, runs: Sequence[Run], path: Path, catalog_files: list[Path]
+) -> Content:
+    """The content with the answer to a need, and what would be the front without its limits.
+
+    ``runs`` are the evidence: of more results than can be read, the content has medians alone.
+    """
     from dlbench import catalog
     from dlbench.analysis import recommend as recommending
     from dlbench.analysis.recommend import needs
@@ -117,11 +133,9 @@ def _with_answer(content: Content, path: Path, catalog_files: list[Path]) -> Con
 
     need, defaults = needs.build(needs.read(path))
     offers = catalog.load(catalog_files)
-    predictor = recommending.predictor(content.runs, offers)
+    predictor = recommending.predictor(runs, offers)
     answer, wider = (
-        recommending.recommend(
-            asked, content.runs, offers, predictor, today=today(), defaults=defaults
-        )
+        recommending.recommend(asked, runs, offers, predictor, today=today(), defaults=defaults)
         for asked in (need, _without_limits(need))
     )
     return replace(content, recommendation=answer, others=wider.front)

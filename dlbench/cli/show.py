@@ -162,7 +162,7 @@ def run_table(run: Run) -> None:
     for result in run.results:
         _token_time(result, run)
         _int8(result, run)
-    if any(isinstance(_p99(r, run), Absent) and r.measured for r in run.results):
+    if any(_n_small(_p99(r, run)) for r in run.results):
         out.print("[dim]n small: p99 needs 368 queries a trial (--profile standard or strict)[/]")
     told: set[str] = set()
     for result in run.results:
@@ -306,7 +306,8 @@ def _task(case: Case) -> tuple[str, ...]:
 
 def _choice(case: Case) -> tuple[str, ...]:
     data = "" if case.data_mode == "synthetic" else f"{case.data_mode} data"
-    return (case.framework, case.device, str(case.precision), str(case.policy), data)
+    setting = (str(case.precision), str(case.policy), data, case.adapter_options)
+    return (case.framework, case.device, *setting)
 
 
 def _common(rows: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
@@ -366,8 +367,12 @@ def _interval(value: Metric) -> str:
 
 def _seconds(value: Metric) -> str:
     if isinstance(value, Absent):
-        return "[dim]n small[/]" if value.reason.startswith("n too small") else "[dim]-[/]"
+        return "[dim]n small[/]" if _n_small(value) else "[dim]-[/]"
     return units.duration(value.value)
+
+
+def _n_small(value: Metric) -> bool:
+    return isinstance(value, Absent) and value.reason.startswith("n too small")
 
 
 def _memory(result: CaseResult, run: Run) -> tuple[str, str]:
@@ -507,8 +512,13 @@ def comparisons(found: Sequence[Comparison]) -> None:
             "(--json and the report have their ratios; more trials decide)",
             soft_wrap=True,
         )
+    bases(found)
+
+
+def bases(found: Sequence[Comparison]) -> None:
+    """How these were compared, each way once."""
     for basis in dict.fromkeys(c.basis for c in found):
-        out.print(f"[dim]basis: {clean(basis)}; 95 % intervals[/]", soft_wrap=True)
+        console().print(f"[dim]basis: {clean(basis)}; 95 % intervals[/]", soft_wrap=True)
 
 
 def slower_tuned(found: Sequence[Comparison]) -> None:
@@ -526,14 +536,12 @@ def bottlenecks(found: Sequence[Bottleneck]) -> None:
         out.print(f"[cyan]{one.name:<11}[/] {clean(one.sentence)}", soft_wrap=True)
 
 
-def refusals(pair: Across) -> None:
-    """What looked alike and was not compared, with the reason."""
+def refusals(pairs: Sequence[Across]) -> None:
+    """What looked alike and was not compared, with the reason, each once."""
     out = console()
-    for refusal in pair.refusals:
-        out.print(
-            f"[yellow]not compared[/] {clean(refusal.a.label)}: {clean(refusal.reason)}",
-            soft_wrap=True,
-        )
+    words = (f"{clean(r.a.label)}: {clean(r.reason)}" for pair in pairs for r in pair.refusals)
+    for line in dict.fromkeys(words):
+        out.print(f"[yellow]not compared[/] {line}", soft_wrap=True)
 
 
 # --- the machine ----------------------------------------------------------------------------
@@ -564,7 +572,7 @@ def table(
     """Any small table of words and numbers; ``whole`` are columns that are never broken."""
     drawn = empty_table(title=title)
     for column in columns:
-        drawn.add_column(column, overflow="fold", no_wrap=column in whole)
+        drawn.add_column(clean(column), overflow="fold", no_wrap=column in whole)
     for row in rows:
         drawn.add_row(*(clean(cell) for cell in row))
     console().print(drawn)
@@ -578,11 +586,10 @@ def line(text: str) -> None:
 def checks(name: str, found: Sequence[Check]) -> None:
     """Each rule of a document, passed or failed."""
     out = console()
-    failed = sum(c.passed is False for c in found)
-    state = (
-        f"[red]{failed} of {len(found)} rules failed[/]" if failed else "[green]all rules hold[/]"
-    )
+    failed, n = sum(c.passed is False for c in found), sum(c.passed is not None for c in found)
+    state = f"[red]{failed} of {n} rules failed[/]" if failed else "[green]all rules hold[/]"
     out.print(f"[bold]{clean(name)}[/]: {state}", soft_wrap=True)
     marks = {True: "[green]passed[/]", False: "[red]failed[/]", None: "[yellow]refused[/]"}
     for check in found:
-        out.print(f"  {marks[check.passed]} {check.rule}: {clean(check.detail)}", soft_wrap=True)
+        words = f"{clean(check.rule)}: {clean(check.detail)}"
+        out.print(f"  {marks[check.passed]} {words}", soft_wrap=True)

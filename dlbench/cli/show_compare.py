@@ -80,7 +80,7 @@ def matrix(of: Matrix) -> None:
     ]
     show.table(["case", f"{of.columns[0]}, samples/s", *of.columns[1:]], rows)
     out = console()
-    out.print(f"[dim]ratios of throughput over {clean(of.columns[0])}; 95 % intervals[/]")
+    out.print(f"[dim]ratios of throughput over {clean(of.columns[0])}[/]")
     if any(cell and cell.allowed for row in of.rows for cell in row.cells):
         out.print("[dim]* differs in what --allow let pass[/]")
 
@@ -175,6 +175,6 @@ def _markdown_matrix(of: Matrix) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    """Text of a document as safe inside a Markdown table."""
+    """Text of a document as safe inside a Markdown table: no cell, no HTML, no link and no picture."""
     safe = "".join(c if c.isprintable() else " " for c in text)
-    return safe.replace("|", "/").replace("<", "&lt;").replace("`", "'")
+    return safe.replace("|", "/").replace("<", "&lt;").replace("`", "'").replace("](", "]\\(")

@@ -30,6 +30,8 @@ def footprints(run: Run, site: Site, cases: Sequence[Part], programs: Sequence[P
     for name, factor in _factors(site).items():
         if not isinstance(factor, Absent):
             show.line(f"{name:<9} {_span(factor.low, factor.high)} ({factor.source})")
+    if isinstance(site.pue, Absent) and not isinstance(site.tariff_usd_per_kwh, Absent):
+        show.line(f"cost      without cooling: {site.pue.reason} -> {site.pue.remedy}")
     for reason in _reasons([*cases, *programs]):
         show.line(f"absent    {reason}")
     show.line("only the measured device counts: not the rest of the machine, nor its idle hours")

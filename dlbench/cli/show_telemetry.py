@@ -130,7 +130,7 @@ def _table(run: Run, wanted: Sequence[tuple[str, str]], title: str) -> None:
     ]
     if not known:
         return
-    drawn = empty_table("case", *(heading for heading, _ in known), title=clean(title))
+    drawn = empty_table("case", *(heading for heading, _ in known), title=title)
     for result in run.results:
         cells = (_cell(name, values[result.case, name]) for _, name in known)
         drawn.add_row(clean(result.case.label), *cells)

@@ -214,6 +214,12 @@ class Case:
         return plain
 
     @property
+    def adapter_options(self) -> str:
+        """What an adapter was told, for people: ``compile_mode=default``."""
+        own = (LATENCY_LIMIT_OPTION, DRIVER_OPTION)
+        return ", ".join(f"{name}={value}" for name, value in self.options if name not in own)
+
+    @property
     def label(self) -> str:
         """A short name for people, unique enough within one run."""
         parts = [self.workload, self.framework, self.device, self.precision, self.mode]

@@ -256,6 +256,7 @@ def setting(case: Case) -> str:
     words += [str(case.policy)] if case.policy != "base" else []
     words += [NAMES.get(case.data_mode, case.data_mode)] if case.data_mode != "synthetic" else []
     words += [f"{case.n_devices} devices"] if case.n_devices > 1 else []
+    words += [case.adapter_options] if case.adapter_options else []
     return ", ".join(words)
 
 
@@ -263,21 +264,34 @@ def origins(rows: Sequence[Row]) -> tuple[str, ...]:
     """What tells each row from others of its case: the machine, and the day; empty where nothing does.
 
     The machine where there are several, the day where one machine has two documents of the case, and
-    the hour where both are of one day.
+    the hour where both are of one day; then the version where it is not the same work.
     """
     days = Counter((row.machine, row.case) for row in rows)
     hours = Counter((row.machine, row.case, row.created_utc[:DAY]) for row in rows)
     many = len({row.machine for row in rows}) > 1
     found = []
-    for row in rows:
+    for row, version in zip(rows, versions(rows), strict=True):
         day = row.created_utc[:DAY]
         words = [row.machine] if many else []
         if hours[row.machine, row.case, day] > 1:
             words.append(row.created_utc[:MINUTE].replace("T", " "))
         elif days[row.machine, row.case] > 1:
             words.append(day)
+        words += [version] if version else []
         found.append(", ".join(words))
     return tuple(found)
+
+
+def versions(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Which version of its workload each row is of; empty where all rows of its case are of one."""
+    known: dict[Case, set[int]] = {}
+    for row in rows:
+        if row.workload:
+            known.setdefault(row.case, set()).add(row.workload.version)
+    return tuple(
+        f"version {row.workload.version}" if row.workload and len(known[row.case]) > 1 else ""
+        for row in rows
+    )
 
 
 DAY, MINUTE = len("2026-01-31"), len("2026-01-31T12:00")

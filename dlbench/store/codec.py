@@ -169,7 +169,8 @@ def read_bytes(path: Path) -> bytes:
             file.seek(0)
             return file.read()
     except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror}", "Check the path.") from error
+        why = error.strerror or error
+        raise StoreError(f"{path} cannot be read: {why}", "Check the path.") from error
 
 
 def content_sha256(plain_run: Any) -> str:  # noqa: ANN401 - any JSON value

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,11 +117,23 @@ def read_run(path: Path) -> Run:
 def load_runs(paths: Sequence[Path]) -> tuple[Run, ...]:
     """All documents of files and folders (their ``*.json``), each once, in the order of names.
 
+    A copy of a document in another folder is that document.
+
     Raises:
         StoreError: nothing is there.
         DocumentError: one of them cannot be trusted.
     """
-    return tuple(read_run(path) for path in document_files(paths))
+    return distinct(map(read_run, document_files(paths)))
+
+
+def distinct(runs: Iterable[Run]) -> tuple[Run, ...]:
+    """Each run once; two that have one name and differ are both kept."""
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        alike = found.setdefault(run.run_id, [])
+        if run not in alike:
+            alike.append(run)
+    return tuple(itertools.chain.from_iterable(found.values()))
 
 
 def document_files(paths: Sequence[Path], suffixes: Sequence[str] = (".json",)) -> tuple[Path, ...]:

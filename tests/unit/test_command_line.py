@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from dlbench.cli import main, parsing
+from dlbench.cli import ab, main, parsing
+from dlbench.cli import replicate as replicate_command
 from dlbench.cli import run as run_command
 from dlbench.core.errors import StoreError, UsageError
 from dlbench.core.types import Selection
 from dlbench.session import Finished
+from dlbench.store import runs
 from tests import builders
 
 
@@ -89,3 +91,50 @@ def test_what_is_no_span_of_time_is_refused(text: str) -> None:
     """A budget that is no number would be found in the document, after all was measured."""
     with pytest.raises(UsageError, match="is not a time"):
         parsing.seconds(text)
+
+
+def _measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes as far as to look at the machine has gone too far."""
+
+    def measured(**_: object) -> None:
+        raise AssertionError("it would have been measured")
+
+    monkeypatch.setattr(parsing, "this_machine", measured)
+
+
+def test_a_trace_that_cannot_be_written_is_said_before_measuring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All pairs were measured first, and no command makes a trace of a document."""
+    _measures_nothing(monkeypatch)
+    with pytest.raises(StoreError, match="cannot be written: No such file"):
+        ab.ab("name=a", "name=b", out=tmp_path, trace=tmp_path / "none" / "x.jsonl")
+
+
+def test_commands_are_not_run_where_a_plan_was_asked_for() -> None:
+    """--dry-run was passed over, and both commands ran."""
+    with pytest.raises(UsageError, match="commands have no plan to show"):
+        ab.ab("true", "true", command=True, dry_run=True)
+
+
+def test_documents_that_replicate_is_to_learn_from_are_read_before_measuring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was found missing after hours had taken the agreement with it."""
+    _measures_nothing(monkeypatch)
+    document = runs.seal(builders.sealed_run(), tmp_path)
+    with pytest.raises(StoreError, match="cannot be read: No such file"):
+        replicate_command.replicate(document, sessions=tmp_path / "none", out=tmp_path)
+
+
+def test_a_full_disk_behind_the_output_is_a_sentence() -> None:
+    """A redirection to a full disk had a traceback."""
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "dlbench", "--version"], stdout=full, stderr=subprocess.PIPE,
+            text=True, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (
+        7,
+        "error: the output cannot be written: No space left on device\n",
+    )

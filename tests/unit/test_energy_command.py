@@ -179,3 +179,14 @@ def test_impossible_factors_are_refused(
     """Exit code 2, with a sentence and what to write instead."""
     assert call(monkeypatch, str(document), *flags) == 2
     assert "try:" in capsys.readouterr().err
+
+
+def test_a_cost_without_cooling_says_so(
+    document: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A tariff alone gives a cost; that the site's cooling is not in it was in the JSON only."""
+    words = "cost      without cooling: the site's PUE is not known"
+    assert call(monkeypatch, str(document), "--tariff", "0.3") == 0
+    assert words in capsys.readouterr().out
+    assert call(monkeypatch, str(document), "--tariff", "0.3", "--pue", "1.1") == 0
+    assert words not in capsys.readouterr().out

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from dlbench.cli import show
-from dlbench.core.types import BatchSearch, CaseResult, Mode, OutcomeKind
+from dlbench.analysis import check, compare
+from dlbench.cli import show, show_compare
+from dlbench.cli.progress import Progress
+from dlbench.core.types import BatchSearch, CaseResult, Mode, OutcomeKind, Run
 from tests import builders
 
 LOG = "".join(f"line {i} of [red]it[/]\x1b[2J\n" for i in range(40))
@@ -46,3 +48,51 @@ def test_a_batch_that_is_only_the_largest_tried_is_told_as_such(
     show.run_table(replace(run, plan=replace(run.plan, searches=(search,))))
     told = f"{case.label}: throughput still grew at this batch" in capsys.readouterr().out
     assert told is capped
+
+
+HOSTILE = "[/nowhere]\x1b[2J"
+
+
+def _invalid(rule: str) -> Run:
+    """A document of one trial that the gate refused by this rule."""
+    case = builders.case()
+    trial = builders.failed(case, 0, OutcomeKind.INVALID)
+    trial = replace(trial, outcome=replace(trial.outcome, detail=rule))
+    return builders.run([CaseResult(case=case, trials=(trial,), stop_reason="it broke")])
+
+
+def test_names_from_a_document_are_neither_markup_nor_control(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Of a rule, of machines over columns, of a profile: each was a traceback, or moved the cursor."""
+    run = builders.sealed_run()
+    environment = replace(run.environment, machine=HOSTILE, versions={"dlbench": "9"})
+    other = replace(run, run_id="b", environment=environment)
+    show.checks("x.json", check.refusals(_invalid(HOSTILE)))
+    show_compare.environment_differences(compare.across(run, other))
+    plan = replace(run.plan, profile=replace(run.plan.profile, name=HOSTILE))
+    Progress(show.console()).begin(plan, "id", (), ())
+    out = capsys.readouterr().out
+    assert out.count("[/nowhere]\N{REPLACEMENT CHARACTER}[2J") >= 3
+    assert "\x1b" not in out
+
+
+def test_a_trial_that_the_gate_refused_is_no_rule_that_was_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One rule failed of one, whatever else is told of the document."""
+    run = _invalid("synchronises")
+    failed = check.content_check("a", "b")
+    show.checks("x.json", (failed, *check.refusals(run)))
+    assert "x.json: 1 of 1 rules failed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("mode", "said"), [(Mode.INFERENCE, True), (Mode.TRAINING, False)])
+def test_too_few_queries_are_explained_where_there_were_some(
+    mode: Mode, said: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Training has none, and its table no cell to explain."""
+    case = builders.case(mode=mode)
+    trials = tuple(builders.trial(case, i, queries_s=(0.01,) * 40) for i in range(3))
+    show.run_table(builders.run([CaseResult(case=case, trials=trials, stop_reason="x")]))
+    assert ("n small: p99 needs 368" in capsys.readouterr().out) is said

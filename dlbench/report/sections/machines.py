@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from dlbench.analysis.rows import Row
 from dlbench.core.types import Case
-from dlbench.report.content import Content, framework, setting, task
+from dlbench.report.content import Content, framework, setting, task, versions
 from dlbench.report.render import render
 
 ORDER = 16
@@ -20,12 +20,12 @@ MOST_COLUMNS = 8
 
 TEMPLATE = """
 <p>Samples a second of the same case on each machine. Days and machines differ in more than hardware, so a
-difference below 10 % is not called one.</p>
+difference below 10 % is not called one.{% if n_more > 0 %} {{ n_more }} further document{{ 's have' if n_more > 1 else ' has' }} no column here.{% endif %}</p>
 <div class="scroll" tabindex="0" role="region" aria-label="Table: machines"><table class="machines">
 <thead><tr><th scope="col">Case</th>{% for column in columns %}<th scope="col" class="number">{{ column }}</th>{% endfor %}</tr></thead>
 <tbody>
-{% for case, cells in lines %}
-<tr data-r="{{ numbers(cells) }}"><th scope="row">{{ task(case) }}<br><span class="doer">{{ framework(case) }}, {{ setting(case) }}</span></th>
+{% for case, version, cells in lines %}
+<tr data-r="{{ numbers(cells) }}"><th scope="row">{{ task(case) }}<br><span class="doer">{{ framework(case) }}, {{ setting(case) }}{% if version %}, {{ version }}{% endif %}</span></th>
 {% for entry in cells %}<td class="number">{% if entry %}{{ entry[1].metrics['throughput_samples_per_s'] | cell }}
 {%- if entry[2] %} <span class="against {{ entry[2][1] }}">{{ entry[2][0] }}</span>{% endif %}
 {%- else %}<span class="absent" title="this case is not in that document">not asked</span>{% endif %}</td>{% endfor %}</tr>
@@ -41,9 +41,11 @@ def html(content: Content) -> Markup | None:
     keys = list(dict.fromkeys((row.machine, row.run_id) for row in content.rows))
     if len(content.machines) < LEAST and not content.side_by_side:
         return None
+    n_more = len(keys) - MOST_COLUMNS
     keys = keys[:MOST_COLUMNS]
     return render(
         TEMPLATE,
+        n_more=n_more,
         columns=_names(content, keys),
         lines=_lines(content, keys),
         task=task,
@@ -65,21 +67,25 @@ def _names(content: Content, keys: Sequence[tuple[str, str]]) -> list[str]:
 
 def _lines(
     content: Content, keys: Sequence[tuple[str, str]]
-) -> list[tuple[Case, list[Entry | None]]]:
-    cells: dict[Case, dict[str, tuple[int, Row]]] = {}
-    for i, row in enumerate(content.rows):
-        cells.setdefault(row.case, {})[row.run_id] = (i, row)
+) -> list[tuple[Case, str, list[Entry | None]]]:
+    """Each case, and each version of its work, that a document with a column has."""
+    shown = {run_id for _, run_id in keys}
+    cells: dict[tuple[Case, str], dict[str, tuple[int, Row]]] = {}
+    for i, (row, version) in enumerate(zip(content.rows, versions(content.rows), strict=True)):
+        if row.run_id in shown:
+            cells.setdefault((row.case, version), {})[row.run_id] = (i, row)
     against = _against(content)
-    ordered = sorted(cells.items(), key=lambda item: item[0].label)
+    ordered = sorted(cells.items(), key=lambda item: (item[0][0].label, item[0][1]))
     return [
         (
             case,
+            version,
             [
                 (*by_run[run_id], against.get(by_run[run_id][0])) if run_id in by_run else None
                 for _, run_id in keys
             ],
         )
-        for case, by_run in ordered
+        for (case, version), by_run in ordered
     ]
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from markupsafe import Markup
 
-from dlbench.core.types import LATENCY_LIMIT_OPTION, Case, Run
+from dlbench.core.types import DRIVER_OPTION, LATENCY_LIMIT_OPTION, Case, Run
 from dlbench.report.content import Content
 from dlbench.report.render import render
 
@@ -48,7 +48,7 @@ def command(run: Run) -> str:
         if values:
             words += [option, ",".join(sorted(values))]
     words += _if_unusual("--data", {str(c.data_mode) for c in cases}, "synthetic")
-    words += _limits(cases) + _batches(cases)
+    words += _limits(cases) + _options(cases) + _batches(run)
     variants = sorted({c.variant for c in cases} - {"full"})
     if variants:
         words += ["--variant", variants[0]]
@@ -74,9 +74,23 @@ def _limits(cases: Sequence[Case]) -> list[str]:
     return ["--latency-limit", f"{found[0]}ms"] if found else []
 
 
-def _batches(cases: Sequence[Case]) -> list[str]:
-    """Named where a case has several; else a workload's own batch is what the command takes."""
+def _options(cases: Sequence[Case]) -> list[str]:
+    """The adapters' that all cases have alike; of a comparison of options no one command has both."""
+    given = [dict(case.options) for case in cases]
+    names = sorted({name for one in given for name in one} - {LATENCY_LIMIT_OPTION, DRIVER_OPTION})
+    values = {name: {one.get(name) for one in given} for name in names}
+    shared = [f"{name}={found.pop()}" for name, found in values.items() if len(found) == 1]
+    words = [word for option in shared for word in ("--option", option)]
+    return words + ["--loadgen"] * any(DRIVER_OPTION in one for one in given)
+
+
+def _batches(run: Run) -> list[str]:
+    """Named where there is one size, a case has several, or they were searched for.
+
+    Else they are the workloads' own, by mode and device, which the command takes.
+    """
+    cases = run.plan.cases
+    sizes = sorted({c.batch_size for c in cases})
     alike = {replace(c, batch_size=1) for c in cases}
-    if len(alike) == len(cases):
-        return []
-    return ["--batch-size", ",".join(str(b) for b in sorted({c.batch_size for c in cases}))]
+    own = len(sizes) > 1 and len(alike) == len(cases) and not run.plan.searches
+    return [] if own or not sizes else ["--batch-size", ",".join(map(str, sizes))]

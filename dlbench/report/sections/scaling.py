@@ -70,6 +70,7 @@ def _name(row: Row, origin: str) -> str:
     words = [framework(case), case.device, str(case.precision)]
     words += [str(case.policy)] if case.policy != "base" else []
     words += [f"{case.data_mode} data"] if case.data_mode != "synthetic" else []
+    words += [case.adapter_options] if case.adapter_options else []
     return ", ".join(words + ([origin] if origin else []))
 
 

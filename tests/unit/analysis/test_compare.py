@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dlbench.analysis import compare, matrix, surroundings
+from dlbench.cli import compare as compare_command
 from dlbench.core.errors import GateError
 from dlbench.core.types import Case, Environment, Policy, Precision, Run
+from dlbench.store import runs
 from tests import builders
 
 A = builders.case(framework="pytorch", batch_size=2)
@@ -386,3 +389,48 @@ def test_a_matrix_has_a_row_a_case_and_a_column_a_document() -> None:
     plain = matrix.plain(found)
     assert plain["rows"][1]["cells"][0] is None
     assert plain["rows"][0]["baseline_samples_per_s"] == pytest.approx(100.0)
+
+
+def test_a_column_of_gaps_has_its_reason_and_ratios_their_basis(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of three documents the last is of another version, which was told only where it was alone."""
+    first, second = (
+        _run(
+            builders.result(A, [0.01] * 5),
+            run_id=name,
+            environment=replace(builders.ENVIRONMENT, machine=f"m-{name}"),
+        )
+        for name in "ab"
+    )
+    changed = replace(builders.WORKLOAD, content_hash="1" * 64, version=2)
+    third = replace(second, run_id="c", plan=replace(second.plan, workloads=(changed,)))
+    compare_command.compare([runs.seal(run, tmp_path) for run in (first, second, third)])
+    out = " ".join(capsys.readouterr().out.split())
+    assert "not compared" in out
+    assert "workload fake is not the same: versions 1 and 2" in out
+    assert "basis: other sessions" in out
+    assert "single session each" in out
+
+
+def test_cases_that_met_their_like_are_not_said_to_be_uncompared() -> None:
+    """Base and tuned of both documents; a case that has no like keeps its reason."""
+    tuned, half = replace(A, policy=Policy.TUNED), replace(A, precision=Precision.BF16)
+    a = _run(builders.result(A, NOISE), builders.result(tuned, NOISE))
+    assert compare.across(a, replace(a, run_id="b")).refusals == ()
+    b = _run(*a.results, builders.result(half, NOISE), run_id="b")
+    assert {r.b for r in compare.across(a, b).refusals} == {half}
+
+
+def test_a_strangers_document_puts_no_picture_into_a_pull_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A machine's name could be one, which whoever looks at the table then fetches."""
+    picture = "![x](https://example.invalid/seen.png)"
+    first = _run(builders.result(A, [0.01] * 5), run_id="a")
+    there = replace(builders.ENVIRONMENT, machine=picture)
+    second = _run(builders.result(A, [0.01] * 5), run_id="b", environment=there)
+    compare_command.compare([runs.seal(run, tmp_path) for run in (first, second)], markdown=True)
+    out = capsys.readouterr().out
+    assert "![x]\\(https" in out
+    assert picture not in out

@@ -137,7 +137,17 @@ def test_slower_by_less_than_the_threshold_does_not_fail() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "worse:3%", "slower:x", "slower:-3%", "unresolved", "slower:0"]
+    "text",
+    [
+        "",
+        "worse:3%",
+        "slower:x",
+        "slower:-3%",
+        "unresolved",
+        "slower:0",
+        "different:3%",
+        "cannot-tell:3%",
+    ],
 )
 def test_conditions_that_make_no_sense(text: str) -> None:
     """A sentence, before anything is measured."""

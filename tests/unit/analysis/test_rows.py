@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -176,3 +176,27 @@ def test_a_group_without_a_number_says_why() -> None:
     assert isinstance(value, Absent)
     assert "it broke" in value.reason
     assert crashed.low is None
+
+
+def _rewritten(path: Path, change: Callable[[Any], Any]) -> Path:
+    """A packed collection whose Arrow table was changed by hand."""
+    from pyarrow import parquet
+
+    packed.write(frame.results([RUN]), path)
+    parquet.write_table(change(parquet.read_table(path)), path)
+    return path
+
+
+def test_a_strangers_metadata_are_passed_over(tmp_path: Path) -> None:
+    """They are for pandas, and could make it stumble or hide a column."""
+    path = _rewritten(
+        tmp_path / "x.parquet", lambda t: t.replace_schema_metadata({"pandas": '{"columns": 5}'})
+    )
+    assert len(packed.read(path)) == len(frame.results([RUN]))
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    """Nobody can say which is meant."""
+    path = _rewritten(tmp_path / "x.parquet", lambda t: t.append_column("machine", t["machine"]))
+    with pytest.raises(DocumentError, match="a column is there twice"):
+        packed.read(path)

@@ -18,7 +18,18 @@ import pytest
 from dlbench.cli import show
 from dlbench.core.errors import UsageError
 from dlbench.core.stats import Verdict
-from dlbench.core.types import Absent, Estimated, Interval, Measured, Pairing, Run
+from dlbench.core.types import (
+    DRIVER_OPTION,
+    LOADGEN,
+    Absent,
+    Case,
+    Estimated,
+    Interval,
+    Measured,
+    Mode,
+    Pairing,
+    Run,
+)
 from dlbench.report import build, content, render
 from dlbench.report.sections import all_sections, environment, verdict
 from dlbench.store import codec
@@ -514,3 +525,79 @@ def test_variables_keep_their_names_among_the_facts() -> None:
     page = str(environment.html(content.of([run])))
     assert '<th scope="row">logical cores</th><td>2</td>' in page
     assert '<th scope="row">variable XLA_FLAGS</th><td>--a_b</td>' in page
+
+
+def _version_2(run: Run) -> Run:
+    """Of other files of the same workloads, under the next version's number."""
+    workloads = tuple(
+        replace(w, content_hash="2" * 64, version=w.version + 1) for w in run.plan.workloads
+    )
+    return replace(run, plan=replace(run.plan, workloads=workloads))
+
+
+def test_another_version_of_a_workload_is_named_and_has_a_line_of_its_own() -> None:
+    """Samples of another size stood in one line, and in bars on one scale, without a word."""
+    same, other = (
+        content.of([RUN, run])
+        for run in (documents.other_machine(), _version_2(documents.other_machine()))
+    )
+    assert not any("version" in origin for origin in content.origins(same.rows))
+    told = dict(zip((row.machine for row in other.rows), content.origins(other.rows), strict=True))
+    assert told["test-2c"].endswith("version 1")
+    assert told["other-4c"].endswith("version 2")
+    lines = [
+        _section(build.page(found), "machines").count("<tr data-r=") for found in (same, other)
+    ]
+    assert lines[1] == 2 * lines[0]
+
+
+def test_documents_beyond_the_last_column_are_counted_and_have_no_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Their cases were lines in which every document was said not to have been asked."""
+    from dlbench.report.sections import machines
+
+    monkeypatch.setattr(machines, "MOST_COLUMNS", 2)
+    run = builders.sealed_run()
+    further = replace(run, run_id="c", environment=replace(run.environment, machine="third"))
+    section = _section(build.build([RUN, documents.other_machine(), further]), "machines")
+    alone = _section(build.build([RUN, documents.other_machine()]), "machines")
+    assert "1 further document has no column here." in section
+    assert section.count("<tr data-r=") == alone.count("<tr data-r=")
+
+
+def test_a_batch_and_options_that_were_asked_for_are_asked_for_again() -> None:
+    """The command measured with the workload's own batch, and without the adapter's option."""
+    from dlbench.report.sections import reproduce
+
+    def command(*cases: Case) -> str:
+        return reproduce.command(builders.run([builders.result(c, [0.01]) for c in cases]))
+
+    one = builders.case(batch_size=1024, options=(("compile", "max"),))
+    assert "--option compile=max --batch-size 1024" in command(one)
+    training = replace(one, mode=Mode.TRAINING, scenario=None, batch_size=4)
+    assert "--batch-size" not in command(one, training)
+    assert "--option" not in command(one, replace(one, options=(("compile", "none"),)))
+    driven = replace(one, options=((DRIVER_OPTION, LOADGEN),))
+    assert "--loadgen" in command(driven)
+    assert "--option" not in command(driven)
+
+
+def test_cases_that_differ_in_an_adapters_option_are_told_apart(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The two of ``dlbench ab option.compile_mode=...`` had one name, in the page and in the table."""
+    modes = [
+        builders.case(framework="pytorch", options=(("compile_mode", mode),))
+        for mode in ("default", "max-autotune")
+    ]
+    run = builders.run([builders.result(case, [0.01, 0.011, 0.012]) for case in modes])
+    found = [content.doer(row) for row in content.of([run]).rows]
+    assert [name.rpartition(", ")[2] for name in found] == [
+        "compile_mode=default",
+        "compile_mode=max-autotune",
+    ]
+    show.run_table(run)
+    out = capsys.readouterr().out
+    assert "compile_mode=default" in out
+    assert "compile_mode=max-autotune" in out

@@ -7,10 +7,11 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from dlbench.analysis import frame, rows
+from dlbench.analysis import frame, recommend, rows
 from dlbench.cli import report
 from dlbench.core.errors import MissingError, StoreError
 from dlbench.report import browser, build, content, formats, pdf, table
@@ -138,3 +139,22 @@ def _half_then_full(path: Path, data: bytes) -> int:
     with path.open("wb") as file:
         file.write(data[: len(data) // 2])
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_the_documents_are_the_evidence_of_a_need_however_many_results_they_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of more than can be read the page has medians; the answer forgot the documents with them."""
+    monkeypatch.setattr(content, "MOST_ROWS", 5)
+    given: list[object] = []
+
+    def noted(_need: object, runs: object, *_: object, **__: object) -> SimpleNamespace:
+        given.append(runs)
+        return SimpleNamespace(front=())
+
+    monkeypatch.setattr(recommend, "predictor", lambda runs, _: given.append(runs))
+    monkeypatch.setattr(recommend, "recommend", noted)
+    found = content.of([RUN])
+    assert found.runs == ()
+    report._with_answer(found, [RUN], Path("docs/needs/startup.toml"), [])
+    assert given == [[RUN]] * 3

@@ -196,3 +196,24 @@ def test_a_document_of_which_nothing_can_be_computed_is_refused_when_it_is_read(
         "values[0] is of 2 samples in 0.0 s"
     )
     assert caught.value.advice == f"dlbench check {path}"
+
+
+def test_a_copy_of_a_document_counts_once(tmp_path: Path) -> None:
+    """In another folder it is no second session; of one name and other content both are kept."""
+    paths = [tmp_path / name for name in ("a", "b", "c")]
+    edited = replace(RUN, finished_utc="2027-01-01T00:00:00Z")
+    for path, run in zip(paths, (RUN, RUN, edited), strict=True):
+        path.mkdir()
+        runs.seal(run, path)
+    assert runs.load_runs(paths) == (RUN, edited)
+
+
+def test_what_has_no_size_is_said_to_be_that() -> None:
+    """A pipe, as a shell's <(...) is: the reason was None."""
+    source, target = os.pipe()
+    try:
+        with pytest.raises(StoreError, match=r"cannot be read: .*(seek)"):
+            runs.read_run(Path(f"/dev/fd/{source}"))
+    finally:
+        os.close(source)
+        os.close(target)
