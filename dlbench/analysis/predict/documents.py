@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dlbench.analysis.predict.devices import DeviceTable
 from dlbench.analysis.predict.models import UNITS, canonical, family, unit_of
 from dlbench.analysis.predict.types import Arithmetic, Observation, Task, Workload
+from dlbench.analysis.sessions import SHOWN_DIGITS
 from dlbench.core import metrics
 from dlbench.core.types import (
     Absent,
@@ -55,7 +56,8 @@ def workload_of_case(case: Case, info: WorkloadInfo) -> Workload:
     model, per_sample = canonical(case.workload), units_per_sample(case, info)
     gmacs = _scaled(info.flops, FLOPS_PER_GMAC)
     return Workload(
-        model=model,
+        # A file of the user's own that was changed is another model, whatever it is called.
+        model=f"{model} {info.content_hash[:SHOWN_DIGITS]}" if info.own else model,
         task=Task.TRAIN if case.mode is Mode.TRAINING else Task.INFER,
         arithmetic=_ARITHMETIC[case.precision],
         family=family(case.workload),

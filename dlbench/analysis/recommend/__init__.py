@@ -53,7 +53,7 @@ from dlbench.core.recommendation import (
     Rejection,
 )
 from dlbench.core.types import Absent, Policy, Run
-from dlbench.core.units import compact
+from dlbench.core.units import compact, counted
 
 __all__ = ["check", "predictor", "recommend"]
 
@@ -107,6 +107,7 @@ def recommend(
         UsageError: the need names something that is not there, or says too little.
     """
     needs.check(need, catalog)
+    every, runs = runs, job.current(need, runs)
     known = _known(need, runs, catalog, predictor, today, defaults)
     simulated, rejected = _tried(known)
     judged = [solve.judge(s, need) for s in simulated]
@@ -145,7 +146,7 @@ def recommend(
             if all(j is not other for other in (pick, *others))
         ),
         launch=launch.launch(shown, need) if shown else None,
-        notes=_notes(known, runs, judged, rejected),
+        notes=_notes(known, every, runs, judged, rejected),
         assumptions=assumptions.steps(),
         made_on=str(today),
         seed=need.seed,
@@ -604,8 +605,21 @@ def _old_prices(known: Known) -> list[str]:
     ]
 
 
+def _past(every: Sequence[Run], runs: Sequence[Run]) -> list[str]:
+    """How much was measured of the workload as it no longer is, and does not count."""
+    n = sum(len(run.results) for run in every) - sum(len(run.results) for run in runs)
+    told = (
+        f"{counted(n, 'case')} of another version of the workload, or of another file, not counted."
+    )
+    return [told] if n else []
+
+
 def _notes(
-    known: Known, runs: Sequence[Run], judged: Sequence[Judged], rejected: Sequence[Rejection]
+    known: Known,
+    every: Sequence[Run],
+    runs: Sequence[Run],
+    judged: Sequence[Judged],
+    rejected: Sequence[Rejection],
 ) -> tuple[str, ...]:
     """What the answer rests on, and what nobody counted."""
     tiers: dict[Evidence, int] = dict.fromkeys(Evidence, 0)
@@ -620,7 +634,7 @@ def _notes(
         f"case{'s' * (len(known.found) != 1)} measured this job"
         + (f", on {', '.join(measured_on)}." if measured_on else "."),
     ]
-    found += _old_prices(known)
+    found += [*_past(every, runs), *_old_prices(known)]
     methods = dict.fromkeys(model.method for model in known.models["gpu"].values())
     found.append(f"Memory on a GPU: {'; or '.join(methods)}.")
     if known.need.steps is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dlbench import own_models, workloads
 from dlbench.analysis.recommend import assumptions
@@ -228,14 +228,48 @@ def _of_folder(need: Need, workload: workloads.Workload) -> Facts:
 
 
 def _measured_info(need: Need, runs: Sequence[Run]) -> WorkloadInfo | None:
-    """The newest document's, one that counted the model before one that did not."""
-    found = [
-        info
-        for run in sorted(runs, key=lambda r: r.created_utc, reverse=True)
-        for info in run.plan.workloads
-        if (info.name, info.variant) == (need.workload, need.variant)
-    ]
-    return min(found, key=lambda i: isinstance(i.flops, Absent), default=None)
+    return newest_info((need.workload, need.variant), infos_of(runs))
+
+
+def infos_of(runs: Sequence[Run]) -> tuple[WorkloadInfo, ...]:
+    """The facts of all models that documents describe, the newest document's first."""
+    in_order = sorted(runs, key=lambda r: r.created_utc, reverse=True)
+    return tuple(info for run in in_order for info in run.plan.workloads)
+
+
+def newest_info(
+    model: tuple[str, str], newest_first: Sequence[WorkloadInfo]
+) -> WorkloadInfo | None:
+    """Of a model (name, variant) as its file was last: facts with a count before ones without."""
+    found = [info for info in newest_first if (info.name, info.variant) == model]
+    last = [info for info in found if info.content_hash == found[0].content_hash]
+    return min(last, key=lambda i: isinstance(i.flops, Absent), default=None)
+
+
+def current(need: Need, runs: Sequence[Run]) -> tuple[Run, ...]:
+    """The documents, without what they measured of the need's workload as it no longer is.
+
+    Another version of a workload is other work, and so is a model of one's own from another file or
+    with other inputs: the newest document says which it is.
+    """
+    model, folder = (need.workload, need.variant), workloads.folders().get(need.workload)
+    last = newest_info(model, infos_of(runs))
+    if last is None:
+        return tuple(runs)
+    version = last.version if folder is None else workloads.read(folder).version
+
+    def is_past(run: Run) -> bool:
+        return any(
+            info.version != version or (folder is None and info.content_hash != last.content_hash)
+            for info in run.plan.workloads
+            if (info.name, info.variant) == model
+        )
+
+    def without(run: Run) -> Run:
+        kept = (r for r in run.results if (r.case.workload, r.case.variant) != model)
+        return replace(run, results=tuple(kept))
+
+    return tuple(without(run) if is_past(run) else run for run in runs)
 
 
 def _measured_batches(need: Need, runs: Sequence[Run]) -> dict[str, int]:

@@ -10,6 +10,7 @@ from dlbench.analysis.predict import catalog_specs, documents, shipped
 from dlbench.analysis.predict.cells import precision_group
 from dlbench.analysis.predict.estimate import Estimator
 from dlbench.analysis.predict.types import Observation, Workload
+from dlbench.analysis.recommend.job import infos_of, newest_info
 from dlbench.core.catalog import Catalog
 from dlbench.core.recommendation import Question
 from dlbench.core.types import (
@@ -31,7 +32,7 @@ class Predicting:
     """A ``Predictor``.
 
     ``rates`` are what dlbench measured, here and for the package, ``infos`` the facts of the models
-    that documents measured.
+    that documents measured, the newest first.
     """
 
     estimator: Estimator
@@ -73,15 +74,12 @@ class Predicting:
         return workload, documents.units_per_sample(case, info)
 
     def _info(self, question: Question) -> WorkloadInfo:
-        """The model's facts: as measured or shipped, so that its own rows are found; else its size."""
-        name = (question.workload, question.variant)
-        for info in self.infos:
-            if (info.name, info.variant) == name:
-                return info
+        """The model's facts: as shipped, or as it was last measured; else its size."""
         folder = workloads.folders().get(question.workload) if question.workload else None
         if folder is not None:
             return workloads.read(folder).info(question.variant)
-        return WorkloadInfo(
+        measured = newest_info((question.workload, question.variant), self.infos)
+        return measured or WorkloadInfo(
             name=question.workload or "unnamed",
             variant=question.variant,
             version=1,
@@ -135,5 +133,5 @@ def predicting(runs: Sequence[Run], catalog: Catalog) -> Predicting:
     return Predicting(
         estimator=shipped.estimator(rates, table),
         rates=rates,
-        infos=tuple(info for run in runs for info in run.plan.workloads),
+        infos=infos_of(runs),
     )

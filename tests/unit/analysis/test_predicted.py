@@ -68,6 +68,18 @@ def test_ones_own_document_narrows_and_corrects_the_prediction() -> None:
     assert after.interval.high / after.interval.low < before.interval.high / before.interval.low
 
 
+def test_a_sample_of_another_version_is_not_taken_for_one_of_this() -> None:
+    """A sample of gemm's first version had an eighth of the work: its 800 are 100 of these."""
+    run = r.measured(800.0, workload="gemm", precision=Precision.FP16, mode=Mode.INFERENCE)
+    (info,) = run.plan.workloads
+    first = replace(info, name="gemm", version=1, parameters=1_048_576, flops=2_147_483_648.0)
+    told = replace(run, plan=replace(run.plan, workloads=(first,)))
+    asked = question("L4", workload="gemm", mode=Mode.INFERENCE, batch_size=32)
+    (answer,) = predicting((told,), catalog.shipped()).throughputs([asked])
+    assert isinstance(answer, Estimated)
+    assert 50.0 < answer.value < 200.0
+
+
 def test_a_model_of_ones_own_is_asked_by_its_size() -> None:
     """No folder and no document know it: not within a factor of ten, which is the reason."""
     asked = question("L4", workload="", parameters=1e8, flops_per_sample=2e10, activations=3e7)

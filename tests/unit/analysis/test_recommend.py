@@ -52,6 +52,7 @@ from dlbench.core.types import (
     PeakMemory,
     Policy,
     Precision,
+    Run,
     Scenario,
 )
 from dlbench.core.units import compact, percent
@@ -556,6 +557,37 @@ def test_a_model_that_nobody_counted_needs_its_flops_from_the_user() -> None:
     assert picked(r.ask(told, r.of(r.offer()), blind)).evidence is Evidence.ACCELERATOR
     both = picked(r.ask(r.need(**MINE), r.of(r.offer()), blind, run))
     assert both.evidence is Evidence.ACCELERATOR
+
+
+def described(run: Run, **changes: Any) -> Run:
+    """A document whose workload is described otherwise."""
+    (info,) = run.plan.workloads
+    return replace(run, plan=replace(run.plan, workloads=(replace(info, **changes),)))
+
+
+def test_a_model_of_ones_own_from_another_file_is_another_model() -> None:
+    """The newest document says which it is; what an older file did is no evidence, and that is told."""
+    old = r.measured(900.0, batches=(64,), peaks_mib=(20_000.0,))
+    new = described(r.measured(100.0), content_hash="1" * 64, flops=40e9)
+    new = replace(new, created_utc="2026-06-01T00:00:00Z")
+    answer = r.ask(r.need(**MINE), r.of(r.offer()), new, old)
+    pick = picked(answer)
+    assert value(pick.throughput_samples_per_s) == pytest.approx(100.0, rel=0.01)
+    assert pick.batch_size == 32
+    assert "40 GFLOP" in step(pick, "model")
+    assert value(pick.memory_mib) == pytest.approx(4000.0)
+    told = "1 case of another version of the workload, or of another file, not counted."
+    assert told in answer.notes
+    assert told not in r.ask(r.need(**MINE), r.of(r.offer()), new).notes
+
+
+def test_another_version_of_a_workload_is_no_evidence() -> None:
+    """What a sample is, or what it costs, is not the same; other files of one version are that one."""
+    asked = r.need(**{**MINE, "workload": "resnet50"})
+    run = described(r.measured(500.0, workload="resnet50"), name="resnet50", content_hash="1" * 64)
+    assert picked(r.ask(asked, r.of(r.offer()), run)).evidence is Evidence.ACCELERATOR
+    other = described(run, version=99)
+    assert picked(r.ask(asked, r.of(r.offer()), other)).evidence is Evidence.ROOFLINE
 
 
 # --- memory ---------------------------------------------------------------------------------

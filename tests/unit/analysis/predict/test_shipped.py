@@ -194,6 +194,9 @@ def test_a_case_becomes_a_workload_with_everything_that_compares() -> None:
     small = documents.workload_of_case(replace(case, variant="small"), info)
     assert small.phase != base.phase
     assert documents.workload_of_case(replace(case, framework="jax"), info) != base
+    own, other = (replace(info, own="--model net.py:build", content_hash=x * 64) for x in "ab")
+    models = {documents.workload_of_case(case, i).model for i in (info, own, other)}
+    assert len(models) == 3
 
 
 def test_sequences_of_another_length_are_so_much_of_what_the_tables_count() -> None:
