@@ -80,6 +80,7 @@ class Known:
     predicted: dict[float, Mapping[str, evidence.Told]]
     draws: Draws
     suspicious: dict[str, str]
+    wrong_unit: dict[str, str]
     today: date
 
 
@@ -177,6 +178,7 @@ def _known(
     found = measured.seen(work, need, runs, catalog)
     models = {kind: memory.peak_models(work, need, runs, kind) for kind in ("cpu", "gpu")}
     devices = {device.name: device for device in catalog.accelerators}
+    findings = lint.check(catalog, today)
     return Known(
         need=need,
         job=work,
@@ -190,9 +192,8 @@ def _known(
             for n in _numbers_of_devices(need, catalog)
         },
         draws=simulate.draws(need.seed),
-        suspicious={
-            f.offer: f.sentence for f in lint.check(catalog, today) if f.rule == "far-below-family"
-        },
+        suspicious={f.offer: f.sentence for f in findings if f.rule == "far-below-family"},
+        wrong_unit={f.offer: f.sentence for f in findings if f.rule == "memory-unit"},
         today=today,
     )
 
@@ -395,6 +396,8 @@ def _room(choice: Choice, known: Known) -> Room | Refusal:
     usable = memory.usable_mib(choice.offer, known.catalog)
     if isinstance(usable, Absent):
         return Refusal(Constraint.MEMORY_UNKNOWN, usable.reason)
+    if not on_gpu and (doubt := known.wrong_unit.get(choice.offer.name)) is not None:
+        return Refusal(Constraint.MEMORY_UNKNOWN, doubt)
     kind = "nvidia" if on_gpu else "cpu"
     wanted = known.job.wanted_batch(need, kind, _spread_over(choice.devices, need))
     if isinstance(wanted, Refusal):

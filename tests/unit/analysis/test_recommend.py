@@ -1146,6 +1146,7 @@ def test_residency_holds_for_machines_of_ones_own() -> None:
         (r.offer(ondemand_usd_per_h=r.NONE), Constraint.PRICE),
         (r.offer(ondemand_usd_per_h=0.0), Constraint.PRICE),
         (r.offer(price_scope="accelerator"), Constraint.PRICE),
+        (r.cpu(memory_gib=65_536.0), Constraint.MEMORY_UNKNOWN),
         (r.offer(as_of="2026-01-01"), Constraint.PRICE_AGE),
         (r.offer(accelerator_count=16.0), Constraint.DEVICES),
         (r.offer(provider="gcp", region="us-central1"), Constraint.PROVIDER),
