@@ -36,7 +36,7 @@ from dlbench.analysis.predict.estimate import WIDEST_RATIO
 from dlbench.analysis.predict.kernel import Scales
 from dlbench.analysis.predict.leave_out import Flags, Learner, LeftOut
 from dlbench.analysis.predict.types import Task
-from dlbench.core.errors import DlbenchError
+from dlbench.core.errors import DlbenchError, StoreError, UsageError
 
 MODERN_YEAR = 2018
 """Matrix units came with Volta (late 2017) and Turing (2018): older devices are not modern."""
@@ -133,14 +133,23 @@ def _write_into(page: Path, table: str) -> None:
 def _answer(options: argparse.Namespace) -> int:
     started = time.monotonic()
     rows = tables.read_rows(options.ask)
+    if not rows:
+        raise UsageError(f"{options.ask} has no row", "see docs/prediction.md, The tables")
+    if not options.out.parent.is_dir():
+        raise UsageError(f"{options.out.parent} is no folder", "another --out")
     answers = asked.answer(rows, options.fit)
-    with options.out.open("w", encoding="utf-8", newline="") as file:
-        columns = [c for c in (rows[0] if rows else {}) if c not in asked.HIDDEN]
-        writer = csv.DictWriter(
-            file, [*columns, *asked.COLUMNS], extrasaction="ignore", lineterminator="\n"
-        )
-        writer.writeheader()
-        writer.writerows(answers)
+    columns = [c for c in rows[0] if c not in asked.HIDDEN]
+    try:
+        with options.out.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(
+                file, [*columns, *asked.COLUMNS], extrasaction="ignore", lineterminator="\n"
+            )
+            writer.writeheader()
+            writer.writerows(answers)
+    except OSError as error:
+        raise StoreError(
+            f"{options.out} cannot be written: {error.strerror}", "another --out"
+        ) from error
     told = sum(1 for row in answers if row["pred"])
     print(f"{told} of {len(answers)} rows predicted in {time.monotonic() - started:.0f} s")
     for reason, n in Counter(row["reason"] for row in answers if not row["pred"]).most_common(8):

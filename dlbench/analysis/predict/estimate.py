@@ -168,6 +168,10 @@ class Estimator:
             )
         if workload.unit.startswith("J/") and device.tdp_w is None:
             return Absent(reason=f"the watts of {device.name} are not known", remedy=MEASURE)
+        return self._never_learnt(device, workload)
+
+    def _never_learnt(self, device: DeviceSpec, workload: Workload) -> Absent | None:
+        """Why nothing that was learnt bears on it, if that is so."""
         if f"{device.kind} bandwidth" not in self.ranges:
             return Absent(reason=f"no {device.kind} was ever learnt from", remedy=MEASURE)
         octaves = self._octaves(device, workload)
@@ -175,6 +179,11 @@ class Estimator:
             return Absent(
                 reason=f"{device.name} is {2**octaves:.0f} times outside of the devices learnt from",
                 remedy=MEASURE,
+            )
+        if ("all", workload.task, workload.unit) not in self.predictor.learnt.level.coefficients:
+            return Absent(
+                reason=f"no rate was learnt of {workload.unit} where the task is {workload.task}",
+                remedy="another unit or task, or a table that has it",
             )
         return None
 

@@ -6,6 +6,7 @@ import csv
 import gzip
 import math
 import re
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,7 @@ def read(folder: Path, also: Iterable[DeviceSpec] = ()) -> Tables:
         also: data sheets of devices which that file lacks.
 
     Raises:
-        UsageError: the folder has no table, or one that cannot be read.
+        UsageError: the folder has no table, one that cannot be read, or no row that can be used.
     """
     files = table_files(folder)
     specs_file = folder / SPECS_FILE
@@ -100,6 +101,12 @@ def read(folder: Path, also: Iterable[DeviceSpec] = ()) -> Tables:
                 observations.append(found)
             else:
                 unusable[found] = unusable.get(found, 0) + 1
+    if not observations:
+        reason = max(unusable, key=lambda why: unusable[why], default="they are empty")
+        raise UsageError(
+            f"no row of the tables in {folder} can be used: {reason}",
+            "see docs/prediction.md, The tables",
+        )
     return Tables(observations=tuple(observations), devices=devices, unusable=unusable)
 
 
@@ -123,13 +130,17 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """The rows of one table, as text."""
     opener = gzip.open if path.suffix == ".gz" else open
     try:
-        with opener(path, "rt", encoding="utf-8", newline="") as file:
+        # Spreadsheets begin a file with a mark that would be part of the first column's name.
+        with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
             text = file.read(LARGEST_TABLE_BYTES + 1)
-    except (OSError, UnicodeDecodeError, EOFError) as error:
+    except (OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
         raise UsageError(f"{path} cannot be read: {error}", "check the file") from error
     if len(text) > LARGEST_TABLE_BYTES:
         raise UsageError(f"{path} is larger than {LARGEST_TABLE_BYTES} bytes", "split the table")
-    rows = list(csv.DictReader(text.splitlines()))
+    try:
+        rows = list(csv.DictReader(text.splitlines()))
+    except csv.Error as error:
+        raise UsageError(f"{path} is no CSV table: {error}", "save it as CSV in UTF-8") from error
     if rows and "device" not in rows[0]:
         raise UsageError(f"{path} has no column 'device'", "see docs/prediction.md, The tables")
     return [{k: v or "" for k, v in row.items() if isinstance(k, str)} for row in rows]

@@ -153,6 +153,16 @@ def test_what_cannot_be_told_is_refused_with_its_reason(
     assert found.remedy
 
 
+def test_a_unit_in_which_nothing_was_measured_is_refused(fitted: Estimator) -> None:
+    """Its level would be anybody's guess, however wide an answer may be."""
+    patient = replace(fitted, widest_ratio=math.inf)
+    for changes in ({"unit": "J/sample"}, {"task": Task.INFER}):
+        asked = replace(synthetic.workload(), **changes)  # type: ignore[arg-type]
+        found = patient.estimate(_device("New-M"), asked)
+        assert isinstance(found, Absent)
+        assert found.reason.startswith("no rate was learnt of ")
+
+
 def test_outside_of_the_range_it_is_wider_and_says_so(fitted: Estimator) -> None:
     """Twice beyond the fastest device: extrapolated, in words and in width."""
     base = _device("New-L")

@@ -193,3 +193,25 @@ def test_wrong_folders_are_refused_with_advice(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="cannot be read"):
         tables.read(tmp_path)
+    (tmp_path / "a.csv").write_text(f"device\n{'x' * 200_000}\n")
+    with pytest.raises(UsageError, match="is no CSV table"):
+        tables.read(tmp_path)
+    (tmp_path / "a.csv").write_text("device,value\nAbacus 9000,1\n")
+    with pytest.raises(UsageError, match="can be used: no data sheet for the device"):
+        tables.read(tmp_path)
+    (tmp_path / "a.csv").write_text("")
+    with pytest.raises(UsageError, match="can be used: they are empty"):
+        tables.read(tmp_path)
+    packed = bytearray(gzip.compress(b"device\n" + bytes(range(256)) * 40))
+    packed[20:40] = bytes(20)
+    (tmp_path / "a.csv").unlink()
+    (tmp_path / "a.csv.gz").write_bytes(packed)
+    with pytest.raises(UsageError, match="cannot be read"):
+        tables.read(tmp_path)
+
+
+def test_a_spreadsheets_mark_is_not_part_of_the_first_column(tmp_path: Path) -> None:
+    """Or whose numbers they are would be lost without a word."""
+    path = tmp_path / "rows.csv"
+    path.write_text("\ufeffsource,device\nlambda-eraA,V100\n", encoding="utf-8")
+    assert tables.read_rows(path) == [{"source": "lambda-eraA", "device": "V100"}]
