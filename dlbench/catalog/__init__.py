@@ -51,7 +51,12 @@ def load(files: Sequence[Path] = ()) -> Catalog:
         UsageError: a user's file is wrong, or two of them contradict each other on one offer.
         StoreError: a file cannot be read.
     """
-    return with_files(_with_fetched(shipped()), [*stored.user_files(), *files])
+    return with_files(fetched(), [*stored.user_files(), *files])
+
+
+def fetched() -> Catalog:
+    """The shipped catalog, with fetched rows over it: what a user's files are held against."""
+    return _with_fetched(shipped())
 
 
 def with_files(catalog: Catalog, files: Sequence[Path]) -> Catalog:

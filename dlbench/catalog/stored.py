@@ -10,13 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dlbench.core import catalog_rows
 from dlbench.core.catalog import Offer
 from dlbench.core.errors import StoreError, UsageError
+from dlbench.core.fetching import Fetched
 
 FOLDER_VARIABLE = "DLBENCH_CATALOG_DIR"
 
@@ -51,6 +53,18 @@ def fetched_files() -> tuple[Path, ...]:
 def user_files() -> tuple[Path, ...]:
     """What ``catalog add`` stored, in the order of names."""
     return tuple(sorted((folder() / "user").glob("*.csv")))
+
+
+def readable(fetched: Fetched) -> Fetched:
+    """Without rows that could not be read again: one of them would lose all the others."""
+    kept, problems = [], Counter(dict(fetched.problems))
+    for offer in fetched.offers:
+        try:
+            catalog_rows.offers(catalog_rows.offers_csv([offer]).encode(), "it", offer.origin)
+            kept.append(offer)
+        except UsageError as error:
+            problems[f"{error.message.partition(': ')[2]}: left out"] += 1
+    return replace(fetched, offers=tuple(kept), problems=tuple(sorted(problems.items())))
 
 
 def write_fetched(name: str, offers: Sequence[Offer], receipt: Receipt) -> Path:
@@ -114,13 +128,14 @@ def remove(name: str) -> Path:
     Raises:
         UsageError: there is none of that name.
     """
-    stem = Path(name).stem
-    for path in user_files():
-        if path.stem == stem:
-            path.unlink()
-            return path
-    known = ", ".join(path.stem for path in user_files()) or "none"
-    raise UsageError(f"no file {stem!r} was added", f"Added so far: {known}.")
+    added = {path.stem: path for path in user_files()}
+    path = added.get(name) or added.get(Path(name).stem)
+    if path is None:
+        raise UsageError(
+            f"no file {name!r} was added", f"Added so far: {', '.join(added) or 'none'}."
+        )
+    path.unlink()
+    return path
 
 
 def _write(path: Path, text: str) -> None:

@@ -236,7 +236,7 @@ def update(
         try:
             over_the_net = not place or "://" in place
             day = as_of or (str(today()) if over_the_net else "")
-            for fetched in provider.fetch(place, loaded, day, seller):
+            for fetched in map(stored.readable, provider.fetch(place, loaded, day, seller)):
                 receipt = stored.receipt_of(
                     fetched.offers, source=fetched.source, fetched_on=str(today()), raw=fetched.raw
                 )
@@ -287,11 +287,11 @@ def add(
         return
     if file is None:
         raise UsageError("no file is given", "dlbench catalog add prices.csv")
-    shipped = catalog.shipped()
-    offers = catalog.read_user_file(file, shipped)
+    below = catalog.fetched()
+    offers = catalog.read_user_file(file, below)
     before = stored.user_files()
     others = [p for p in before if p.stem != file.stem]
-    catalog.with_files(shipped, [*others, file])
+    catalog.with_files(below, [*others, file])
     kept = stored.add(file, catalog_rows.read_bytes(file))
     names = {offer.name for offer in offers}
     findings = [f for f in lint.check(catalog.load(), today()) if f.offer in names]

@@ -99,7 +99,7 @@ class Offer:
     @property
     def sold_as(self) -> tuple[str, str, str]:
         """What a file's rows replace of the files before it: provider, type and region."""
-        return (self.provider, self.instance_type, self.region.lower())
+        return (self.provider, self.instance_type.lower(), self.region.lower())
 
     @property
     def name(self) -> str:
@@ -217,5 +217,5 @@ def oldest_date(as_of: str) -> date | None:
         numbers = [int(part) for part in parts]
         year, month, day = (*numbers, 1, 1)[:3]
         return date(year, month, day)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

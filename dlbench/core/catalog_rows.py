@@ -49,6 +49,11 @@ OFFER_COLUMNS = (
     "spot_as_of",
     "note",
 )
+WHOLE = "instance"
+EACH = "per GPU, host included"
+SCOPES = (WHOLE, EACH, "accelerator slice", "accelerator", "host")
+"""What a price is of; those of an accelerator or a host alone are never recommended."""
+
 OFFER_REQUIRED = ("provider", "instance_type", "region", "ondemand_usd_h", "as_of")
 
 ACCELERATOR_COLUMNS = (
@@ -326,7 +331,7 @@ def _offer(row: Row, origin: str) -> Offer:
         )
     spot = row.price("spot_usd_h")
     return Offer(
-        provider=row.text("provider", required=True),
+        provider=_seller(row),
         instance_type=row.text("instance_type", required=True),
         region=row.text("region", required=True),
         accelerator=accelerator,
@@ -336,7 +341,7 @@ def _offer(row: Row, origin: str) -> Offer:
         ondemand_usd_per_h=row.price("ondemand_usd_h"),
         spot_usd_per_h=spot,
         cpu_model=row.text("cpu_model"),
-        price_scope=row.text("price_scope") or "instance",
+        price_scope=_scope(row, count),
         source=row.text("source") or f"{row.file} (user)",
         as_of=row.day("as_of"),
         spot_source=row.text("spot_source"),
@@ -344,6 +349,22 @@ def _offer(row: Row, origin: str) -> Offer:
         note=row.text("note"),
         origin=origin,
     )
+
+
+def _scope(row: Row, count: Amount) -> str:
+    scope = row.text("price_scope") or WHOLE
+    if scope not in SCOPES or (scope == EACH and count != 1):
+        raise row.refuse(
+            "price_scope",
+            f"is {scope!r}",
+            f"Give the whole instance's price, or one of: {'; '.join(SCOPES)}.",
+        )
+    return scope
+
+
+def _seller(row: Row) -> str:
+    """Small letters, as the catalog has all: "AWS" is no other seller than "aws"."""
+    return row.text("provider", required=True).lower()
 
 
 def canonical(offers_: Sequence[Offer], catalog: Catalog, file: str) -> tuple[Offer, ...]:
@@ -375,7 +396,7 @@ def countries(data: bytes, file: str) -> tuple[tuple[str, str, str], ...]:
                 COUNTRY, f"is {code!r}", "A code of two letters is needed, such as DE."
             )
         if code:
-            found[row.text("provider"), row.text("region"), code] = None
+            found[_seller(row), row.text("region"), code] = None
     return tuple(found)
 
 

@@ -92,7 +92,7 @@ def fetch(where: str, catalog: Catalog, as_of: str, seller: str) -> tuple[Fetche
         UsageError: nobody can say whose prices they are, or it is no such table.
         StoreError, MissingError: it cannot be read.
     """
-    seller = seller or seller_of(where)
+    seller = _checked(seller.lower(), where) if seller else seller_of(where)
     source = where or DEFAULT.format(seller)
     data = _download.read(source, MAX_BYTES)
     if not as_of:
@@ -107,10 +107,16 @@ def fetch(where: str, catalog: Catalog, as_of: str, seller: str) -> tuple[Fetche
 def seller_of(where: str) -> str:
     """Whose file it is, by its folder (``gcp/vms.csv``) or its name (``gcp_v8_vms.csv``)."""
     path = Path(where)
-    name = path.parent.name if path.stem == "vms" else path.name.split("_")[0].split(".")[0]
+    return _checked(
+        path.parent.name if path.stem == "vms" else path.name.split("_")[0].split(".")[0], where
+    )
+
+
+def _checked(name: str, where: str) -> str:
+    """The seller's name, which is that of a file too."""
     if not re.fullmatch(r"[a-z][a-z0-9-]{1,30}", name):
         raise UsageError(
-            f"whose prices {where or 'these'} are cannot be told by the file's name",
+            f"{name!r} is no seller: whose prices {where or 'these'} are cannot be told",
             "Name the cloud: --seller aws",
         )
     return name

@@ -129,6 +129,37 @@ def test_a_users_row_wins_over_the_shipped_one_and_leaves_the_others(tmp_path: P
     assert len(loaded.offers) == len(catalog.shipped().offers)
 
 
+def test_a_seller_and_a_type_in_capitals_are_the_same(tmp_path: Path) -> None:
+    """Else AWS would be a small cloud of unknown places, beside the aws whose price is renewed."""
+    loaded = catalog.load([prices(tmp_path, "AWS,G6.xlarge,us-east-1,L4,1,0.123,2026-11-24\n")])
+    (offer,) = [o for o in loaded.offers if o.origin == "user: prices.csv"]
+    assert offer.provider == "aws"
+    assert len(loaded.offers) == len(catalog.shipped().offers)
+
+
+@pytest.mark.parametrize(
+    ("scope", "count", "known"),
+    [
+        ("instance", 8, True),
+        ("accelerator", 8, True),
+        ("per GPU", 8, False),
+        ('"per GPU, host included"', 8, False),
+        ('"per GPU, host included"', 1, True),
+    ],
+)
+def test_a_price_is_of_the_machine_or_says_of_what_it_is(
+    tmp_path: Path, scope: str, count: int, known: bool
+) -> None:
+    """One GPU's price would be taken for that of eight."""
+    row = f"me,box,us-east-1,L4,{count},0.5,2026-11-24,{scope}\n"
+    path = prices(tmp_path, row, header=HEADER.strip() + ",price_scope\n")
+    if known:
+        assert find(catalog.load([path]), "me", "box").price_scope == scope.strip('"')
+    else:
+        with pytest.raises(UsageError, match=r"row 2: price_scope is 'per GPU"):
+            catalog.load([path])
+
+
 def test_two_files_that_contradict_each_other_are_refused_with_field_and_remedy(
     tmp_path: Path,
 ) -> None:
@@ -201,6 +232,7 @@ def test_two_files_that_agree_are_fine(tmp_path: Path) -> None:
         ("aws,x,us-east-1,L4,,1,2026-11-24", "accelerator_count is missing for L4"),
         ("aws,x,us-east-1,L4000,1,1,2026-11-24", "accelerator 'L4000' of aws x (us-east-1)"),
         ("aws,x,us-east-1,L4,1,1,yesterday", "as_of is no date: 'yesterday'"),
+        ("aws,x,us-east-1,L4,1,1,99999999999", "as_of is no date: '99999999999'"),
         ("aws,x,us-east-1,L4,1,1,", "as_of is empty"),
         (",x,us-east-1,L4,1,1,2026-11-24", "provider is empty"),
         ("aws,x\x1b[2J,us-east-1,L4,1,1,2026-11-24", "control characters"),

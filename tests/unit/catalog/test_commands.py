@@ -192,6 +192,59 @@ def test_add_keeps_a_file_and_remove_takes_it_away(
     assert "Added so far: other" in capsys.readouterr().err
 
 
+def test_a_file_is_taken_away_by_the_name_that_it_is_told_under(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A name with a date in it too, and not the file of another name that it begins with."""
+    for name in ("prices.2026-11.csv", "prices.csv"):
+        path = tmp_path / name
+        path.write_text(HEADER + "maxcloudon,GPU-3090,bulgaria,RTX-3090,1,0.45,2026-11-24\n")
+        assert call(monkeypatch, "add", str(path)) == 0
+    assert call(monkeypatch, "add", "--remove", "prices.2026-11") == 0
+    assert call(monkeypatch, "add", "--remove", "prices.csv") == 0
+    capsys.readouterr()
+    assert call(monkeypatch, "add", "--remove", "prices") == 2
+    assert "Added so far: none" in capsys.readouterr().err
+
+
+def test_a_file_that_denies_what_was_fetched_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It was refused only after it had been added, and every command from then on with it."""
+    table = tmp_path / "aws_v9_vms.csv"
+    table.write_text(
+        "InstanceType,AcceleratorName,AcceleratorCount,vCPUs,Price,SpotPrice,Region\n"
+        "x9.large,L4,1,2,0.5,,us-east-1\n"
+    )
+    assert call(monkeypatch, "update", "--from", str(table), "--as-of", "2026-11-20") == 0
+    mine = tmp_path / "mine.csv"
+    mine.write_text(HEADER + "aws,x9.large,us-east-1,,,0.4,2026-11-24\n")
+    assert call(monkeypatch, "add", str(mine)) == 2
+    assert "the catalog has L4 there" in " ".join(capsys.readouterr().err.split())
+    assert call(monkeypatch, "show", "x9.large", "--json") == 0
+    (offer,) = json.loads(capsys.readouterr().out)["offers"]
+    assert offer["ondemand_usd_per_h"] == 0.5
+
+
+def test_a_fetched_row_that_could_not_be_read_again_loses_no_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It is left out and told when it comes; stored, all its file would be left out ever after."""
+    table = tmp_path / "aws_v9_vms.csv"
+    table.write_text(
+        "InstanceType,vCPUs,Price,SpotPrice,Region\nx9.large,2,0.05,,us-east-1\n"
+        ",2,0.05,,us-east-1\nx9.huge,2,200000,,us-east-1\n"
+    )
+    assert call(monkeypatch, "update", "--from", str(table), "--as-of", "2026-11-20", "--json") == 0
+    (stored_,) = json.loads(capsys.readouterr().out)["stored"]
+    assert stored_["rows"] == 1
+    assert stored_["problems"] == {
+        "instance_type is empty: left out": 1,
+        "ondemand_usd_h is 200000: left out": 1,
+    }
+    assert call(monkeypatch, "show", "x9.large", "--json") == 0
+
+
 def test_update_stores_what_it_got_and_tells_what_failed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -307,6 +307,16 @@ def test_a_name_that_says_no_seller_is_refused_with_the_option() -> None:
     assert "--seller" in caught.value.advice
 
 
+def test_a_seller_that_is_said_is_checked_too(tmp_path: Path) -> None:
+    """It names the stored file, and the rows: in small letters, as the catalog has all."""
+    path = tmp_path / "vms.csv"
+    path.write_text("InstanceType,Price,SpotPrice,Region\nc1,0.5,,us-east-1\n")
+    (fetched,) = skypilot.fetch(str(path), catalog.shipped(), "2026-11-25", "AWS")
+    assert (fetched.name, only(fetched).provider) == ("skypilot-aws", "aws")
+    with pytest.raises(UsageError, match=r"'\.\./aws' is no seller"):
+        skypilot.fetch(str(path), catalog.shipped(), "2026-11-25", "../aws")
+
+
 def test_only_https_is_fetched_and_files_are_capped(tmp_path: Path) -> None:
     """No other scheme, local ones included; no file without an end."""
     for address in ("http://host/aws/vms.csv", "file:///etc/passwd", "ftp://host/x"):
