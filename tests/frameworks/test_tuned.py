@@ -158,7 +158,7 @@ def tried_and_answers(
     framework: str, workload: str, precision: str, winner: str
 ) -> tuple[list[bool], list[list[list[float]]]]:
     """Runs beside: what a trial decided so leaves, and what it and ``base`` answer to each batch."""
-    tried = ("graph", "frozen", "xla")
+    tried: tuple[str, ...] = ("graph", "frozen", "xla")
     if winner == "too large":
         tried, winner = ("graph", "xla"), "graph"
     spans = iter([0.1 if way == winner else 0.2 for way in tried])

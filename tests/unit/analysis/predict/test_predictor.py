@@ -157,7 +157,7 @@ def test_a_unit_in_which_nothing_was_measured_is_refused(fitted: Estimator) -> N
     """Its level would be anybody's guess, however wide an answer may be."""
     patient = replace(fitted, widest_ratio=math.inf)
     for changes in ({"unit": "J/sample"}, {"task": Task.INFER}):
-        asked = replace(synthetic.workload(), **changes)  # type: ignore[arg-type]
+        asked = replace(synthetic.workload(), **changes)
         found = patient.estimate(_device("New-M"), asked)
         assert isinstance(found, Absent)
         assert found.reason.startswith("no rate was learnt of ")
