@@ -268,7 +268,7 @@ class TensorFlowSubject(_subject.Clockless):
         """Take what runs fastest here: XLA's program, TensorFlow's own graph, or that graph frozen.
 
         Only with constants for weights are normalisations folded into convolutions, and casts of
-        weights done once; loops run slower with them. Those that are too large stay as they are.
+        weights done once. Those that are too large stay as they are.
         """
         sizes = (math.prod(v.shape) * v.value.dtype.size for v in self._model.variables)
         ways = [_Way(self._tf.function(self._infer, autograph=False))]
