@@ -138,4 +138,4 @@ def gain(framework: str) -> float:
 
 def test_the_gain_is_a_ratio_of_speeds() -> None:
     """Whatever the processor is: a call that did nothing would be hundreds of times as fast."""
-    assert 0.1 < subjects.ask("pytorch", gain) < 20
+    assert 0.1 < subjects.ask("pytorch", gain) < 50
