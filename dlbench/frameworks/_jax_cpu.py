@@ -48,6 +48,13 @@ def adopt(keras: Any, model: Any, *, training: bool) -> str:  # noqa: ANN401 - t
     return ", ".join(f"{n} {kind}" for kind, n in sorted(adopted.items())) or "none"
 
 
+def _finished(keras: Any, layer: Any, outputs: Tensor) -> Tensor:  # noqa: ANN401
+    """A convolution's outputs with the layer's bias and activation."""
+    if layer.use_bias:
+        outputs = outputs + keras.ops.convert_to_tensor(layer.bias)
+    return outputs if layer.activation is None else layer.activation(outputs)
+
+
 # --- convolutions of channels apart ---------------------------------------------------------
 
 
@@ -63,10 +70,7 @@ def _depthwise_layer(keras: Any, layer: Any, inputs: Tensor) -> Tensor:  # noqa:
         inputs.shape[1:3], kernel.shape[:2], (stride, stride), layer.padding.upper()
     )
     padded = jnp.pad(inputs, ((0, 0), *pads, (0, 0)))
-    outputs = depthwise(padded, kernel, stride)
-    if layer.use_bias:
-        outputs = outputs + keras.ops.convert_to_tensor(layer.bias)
-    return outputs if layer.activation is None else layer.activation(outputs)
+    return _finished(keras, layer, depthwise(padded, kernel, stride))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -144,10 +148,7 @@ def _is_plain_transposed(layer: Any) -> bool:  # noqa: ANN401
 
 
 def _transposed_layer(keras: Any, layer: Any, inputs: Tensor) -> Tensor:  # noqa: ANN401
-    outputs = transposed(inputs, keras.ops.convert_to_tensor(layer.kernel))
-    if layer.use_bias:
-        outputs = outputs + keras.ops.convert_to_tensor(layer.bias)
-    return outputs if layer.activation is None else layer.activation(outputs)
+    return _finished(keras, layer, transposed(inputs, keras.ops.convert_to_tensor(layer.kernel)))
 
 
 def transposed(inputs: Tensor, kernel: Tensor) -> Tensor:

@@ -17,6 +17,8 @@ from torch._inductor import list_mode_options
 from torch._inductor.compile_fx import compile_fx
 from torch._inductor.custom_graph_pass import CustomGraphPass, get_hash_for_files
 
+from dlbench.core.types import Absent
+
 LEAST_GAIN = 1.1
 """How many times as fast oneDNN has to be: below it neither library is worth a detour."""
 
@@ -47,14 +49,14 @@ _library.impl("product", _product, "CPU")
 _library.impl("product", lambda a, b, _: a.new_empty(a.shape[0], b.shape[1]), "Meta")
 
 
-def gain() -> float:
+def gain() -> float | Absent:
     """How many times as fast as PyTorch's own library oneDNN multiplies in fp32 here.
 
     Of the fastest products with the threads set, in turns and some 50 ms: others may take the processor
-    meanwhile. 1.0 in a build without oneDNN.
+    meanwhile.
     """
     if not torch.backends.mkldnn.is_available():
-        return 1.0
+        return Absent(reason="this build of PyTorch has no oneDNN")
     rows, weights = torch.ones(ROWS, FEATURES), torch.ones(FEATURES, FEATURES)
     ways: tuple[Callable[[], Any], ...] = (
         lambda: rows @ weights,

@@ -191,6 +191,10 @@ def compile_mode(case: Case) -> str:
     raise UnsupportedError(f"there is no compile_mode {mode!r}", advice)
 
 
+OF_THE_COMPILER = {"frozen_weights", "products_by_onednn"}
+"""Facts that hold only of a graph that it made."""
+
+
 def pins(case: Case) -> bool:
     """Whether batches in host memory are pinned: on a GPU, unless the option ``pinned`` says no.
 
@@ -362,7 +366,6 @@ class TorchSubject(OnTorch):
             if not request.spec.get("own"):
                 self._to_narrow(case)
         self._loading: dict[str, int] = {}
-        self._products: dict[str, Fact] = {}
         self._prepare_refills(request)
         self._forward = self.model
         if case.mode is Mode.TRAINING:
@@ -370,9 +373,8 @@ class TorchSubject(OnTorch):
             self._prepare_training(request.spec["optimizer"], case.precision)
         else:
             self.model.eval()
-        if self._tuned:
-            self._compile(case)
-        self._told = {**self._facts(request), **self._loading, **self._products, **prepared.facts}
+        compiler = self._compile(case) if self._tuned else {}
+        self._told = {**self._facts(request), **self._loading, **compiler, **prepared.facts}
         self._graphs_before = _n_graphs(torch) if self._tuned else 0
         if self._cuda:
             forget_peaks(torch)
@@ -387,6 +389,8 @@ class TorchSubject(OnTorch):
         if not self._tuned:
             return told
         n_graphs = _n_graphs(self._torch) - self._graphs_before
+        if not n_graphs:
+            told |= dict.fromkeys(told.keys() & OF_THE_COMPILER, False)
         return {
             **told,
             "compiled": n_graphs > 0,
@@ -396,26 +400,35 @@ class TorchSubject(OnTorch):
 
     # --- building ---------------------------------------------------------------------------
 
-    def _compile(self, case: Case) -> None:
-        """What the first call compiles; as an option of one compilation freezing does nothing."""
+    def _compile(self, case: Case) -> dict[str, Fact]:
+        """What the first call compiles, and what was measured to decide how.
+
+        As an option of one compilation freezing does nothing: both settings are the process's.
+        """
         torch = self._torch
         config = torch._inductor.config  # noqa: SLF001 - where it is documented
+        mode = compile_mode(case)
+        facts: dict[str, Fact] = {}
+        how: dict[str, Any] = {"mode": mode}
         config.freezing = self._freezes(case)
         config.post_grad_custom_post_pass = None
-        how: dict[str, Any] = {"mode": compile_mode(case)}
         if not self._cuda and case.precision is Precision.FP32:
             from dlbench.frameworks import _torch_cpu
 
             gain = _torch_cpu.gain()
-            by_onednn = gain >= _torch_cpu.LEAST_GAIN and (
-                not config.freezing or _torch_cpu.can_pack()
-            )
-            if by_onednn and config.freezing:
-                how = {"backend": _torch_cpu.packing(how["mode"])}
-            elif by_onednn:
+            gains = not isinstance(gain, Absent) and gain >= _torch_cpu.LEAST_GAIN
+            packs = gains and config.freezing and _torch_cpu.can_pack()
+            passes = gains and not config.freezing
+            if packs:
+                how = {"backend": _torch_cpu.packing(mode)}
+            if passes:
                 config.post_grad_custom_post_pass = _torch_cpu.Products()
-            self._products = {"onednn_gain": round(gain, 2), "products_by_onednn": by_onednn}
+            facts = {
+                "onednn_gain": gain if isinstance(gain, Absent) else round(gain, 2),
+                "products_by_onednn": packs or passes,
+            }
         self._forward = torch.compile(self.model, **how)
+        return facts
 
     def _freezes(self, case: Case) -> bool:
         """Whether weights are constants to the compiler: in inference on a CPU (decision 58).

@@ -309,6 +309,9 @@ def reformed_and_answers(
         ("lstm_lm", "training", "bf16", "2 LSTM"),
         ("lstm_lm", "inference", "fp32", "none"),
         ("deepspeech2", "training", "fp32", "4 GRU"),
+        ("unet", "training", "fp32", "2 Conv2DTranspose"),
+        ("unet", "training", "bf16", "2 Conv2DTranspose"),
+        ("unet", "inference", "bf16", "2 Conv2DTranspose"),
         ("resnet50", "training", "fp32", "none"),
     ],
 )
