@@ -1,13 +1,15 @@
 """Layers of Keras in the form in which XLA is fast on a CPU: what an expert writes in JAX by hand.
 
-XLA has no fast convolution of channels apart on a CPU, trains transposed convolutions slowly, and a
-loop by adding to the gradient of its weights in every step. Sums of shifted products, one product for
-a layer, and one for all steps are the same arithmetic in another order (docs/decisions/0057).
+XLA has no fast convolution of channels apart on a CPU, is slow in the gradients of other convolutions'
+kernels, and trains a loop by adding to the gradient of its weights in every step. Sums of shifted
+products, one product for a layer, and one for all steps are the same arithmetic in another order
+(docs/decisions/0057).
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -22,15 +24,28 @@ Tensor = Any
 State = tuple[Tensor, ...]
 """What a recurrent layer carries from step to step; its output comes first."""
 
+Pads = tuple[tuple[int, int], tuple[int, int]]
+"""Zeros before and after the rows, and the columns, of an image."""
+
 Update = Callable[[Tensor, Tensor, State], State]
 """The next state from a step's projected input, the projected output before it, and the state."""
+
+LEAST_ROWS = 64
+"""Of an output, for its kernel's gradient to be summed over blocks of rows where the stride is 1."""
+LEAST_CHANNELS = 16
+"""Of an input, for the same: with fewer a tap's product has nothing to do for what it reads."""
+MOST_TAPS = 25
+"""Of a kernel, for the same: each is a product of its own in the program."""
+BLOCK_ROWS = 8
+"""Rows of a block: what all taps read of it stays in the cache."""
 
 
 def adopt(keras: Any, model: Any, *, training: bool) -> str:  # noqa: ANN401 - the module, a keras.Model
     """Give the model's layers these forms where they fit; how many of which kind, for people.
 
-    Recurrent layers have theirs in training only: what it saves is in the gradient. Weights stay where
-    they are. A layer whose settings are not covered keeps Keras's own form.
+    Recurrent layers, and convolutions of more than one pixel, have theirs in training only: what it
+    saves is in the gradient. Weights stay where they are. A layer whose settings are not covered keeps
+    Keras's own form.
     """
     adopted: Counter[str] = Counter()
     recurrent_kinds = (keras.layers.LSTM, keras.layers.GRU) if training else ()
@@ -38,6 +53,8 @@ def adopt(keras: Any, model: Any, *, training: bool) -> str:  # noqa: ANN401 - t
         kind = type(layer)
         if kind is keras.layers.DepthwiseConv2D and _is_plain_depthwise(layer):
             layer.call = functools.partial(_depthwise_layer, keras, layer)
+        elif kind is keras.layers.Conv2D and _is_plain_convolution(layer, training=training):
+            layer.call = functools.partial(_convolution_layer, keras, layer)
         elif kind is keras.layers.Conv2DTranspose and _is_plain_transposed(layer):
             layer.call = functools.partial(_transposed_layer, keras, layer)
         elif kind in recurrent_kinds and _is_plain_recurrent(keras, layer):
@@ -136,6 +153,132 @@ def _depthwise_backward(stride: int, saved: Any, gradient: Tensor) -> tuple[Tens
 
 
 depthwise.defvjp(_depthwise_forward, _depthwise_backward)
+
+
+# --- convolutions ---------------------------------------------------------------------------
+
+
+def _is_plain_convolution(layer: Any, *, training: bool) -> bool:  # noqa: ANN401
+    """Whether it is a product of pixels, or its kernel's gradient is better summed over blocks."""
+    if layer.groups != 1 or layer.data_format != "channels_last" or set(layer.dilation_rate) != {1}:
+        return False
+    taps = math.prod(layer.kernel_size)
+    if taps == 1:
+        return True
+    wide = layer.kernel.shape[2] >= LEAST_CHANNELS and taps <= MOST_TAPS
+    # A window as large as its stride cuts patches beside each other, which XLA trains well.
+    return training and wide and tuple(layer.strides) != tuple(layer.kernel_size)
+
+
+def _convolution_layer(keras: Any, layer: Any, inputs: Tensor) -> Tensor:  # noqa: ANN401
+    kernel = keras.ops.convert_to_tensor(layer.kernel)
+    strides = tuple(layer.strides)
+    if math.prod(layer.kernel_size) == 1:
+        return _finished(keras, layer, pixelwise(inputs, kernel[0, 0], strides))
+    first, second = lax.padtype_to_pads(
+        inputs.shape[1:3], kernel.shape[:2], strides, layer.padding.upper()
+    )
+    return _finished(keras, layer, convolution(inputs, kernel, strides, (first, second)))
+
+
+def pixelwise(inputs: Tensor, kernel: Tensor, strides: tuple[int, int]) -> Tensor:
+    """A convolution of one pixel: one product, in forward and both gradients.
+
+    Args:
+        inputs: (N, H, W, C).
+        kernel: (C, C').
+        strides: between rows and columns that are read.
+
+    Returns:
+        (N, H', W', C').
+    """
+    read = inputs[:, :: strides[0], :: strides[1]]
+    # As a product of two matrices: of more axes XLA makes slower programs for the gradients.
+    return (read.reshape(-1, kernel.shape[0]) @ kernel).reshape(*read.shape[:3], -1)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def convolution(inputs: Tensor, kernel: Tensor, strides: tuple[int, int], pads: Pads) -> Tensor:
+    """XLA's convolution, whose kernel's gradient is summed over blocks of rows where that is faster.
+
+    Args:
+        inputs: (N, H, W, C).
+        kernel: (height, width, C, C').
+        strides: of rows and columns.
+        pads: zeros around the image.
+
+    Returns:
+        (N, H', W', C').
+    """
+    return _of_xla(inputs, kernel, strides, pads)
+
+
+def _of_xla(inputs: Tensor, kernel: Tensor, strides: tuple[int, int], pads: Pads) -> Tensor:
+    layouts = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(inputs, kernel, strides, pads, dimension_numbers=layouts)
+
+
+def _convolution_forward(
+    inputs: Tensor, kernel: Tensor, strides: tuple[int, int], pads: Pads
+) -> tuple[Tensor, Any]:
+    return _of_xla(inputs, kernel, strides, pads), (inputs, kernel)
+
+
+def _convolution_backward(
+    strides: tuple[int, int],
+    pads: Pads,
+    saved: Any,  # noqa: ANN401
+    gradient: Tensor,
+) -> tuple[Tensor, Tensor]:
+    inputs, kernel = saved
+    # What is not used of the two is left out by XLA.
+    _, pull = jax.vjp(lambda x, k: _of_xla(x, k, strides, pads), inputs, kernel)
+    of_inputs, of_kernel = pull(gradient)
+    if gradient.shape[1] >= LEAST_ROWS or max(strides) > 1:
+        of_kernel = _of_kernel(inputs, kernel, gradient, strides, pads)
+    return of_inputs, of_kernel
+
+
+def _of_kernel(
+    inputs: Tensor, kernel: Tensor, gradient: Tensor, strides: tuple[int, int], pads: Pads
+) -> Tensor:
+    """The kernel's gradient: a product for each tap, of a block of rows at a time."""
+    height, width, channels, _ = kernel.shape
+    n, n_rows, n_columns, n_outputs = gradient.shape
+    n_blocks = math.ceil(n_rows / BLOCK_ROWS)
+    # The last block is filled up: nothing is wanted of the rows beyond, whatever they see.
+    wanted = jnp.pad(gradient, ((0, 0), (0, n_blocks * BLOCK_ROWS - n_rows), (0, 0), (0, 0)))
+    seen = (BLOCK_ROWS - 1) * strides[0] + height
+    beyond = (n_blocks - 1) * BLOCK_ROWS * strides[0] + seen - inputs.shape[1] - sum(pads[0])
+    rows = (pads[0][0], pads[0][1] + max(0, beyond))
+    padded = jnp.pad(inputs, ((0, 0), rows, pads[1], (0, 0)))
+
+    def add(total: Tensor, block: Tensor) -> tuple[Tensor, None]:
+        row = block * BLOCK_ROWS
+        given = lax.dynamic_slice_in_dim(padded, row * strides[0], seen, 1)
+        answer = lax.dynamic_slice_in_dim(wanted, row, BLOCK_ROWS, 1).reshape(-1, n_outputs)
+        taps = [
+            lax.slice(
+                given,
+                (0, i, j, 0),
+                (n, i + seen - height + 1, j + strides[1] * (n_columns - 1) + 1, channels),
+                (1, *strides, 1),
+            ).reshape(-1, channels)
+            for i in range(height)
+            for j in range(width)
+        ]
+        products = [
+            lax.dot_general(x, answer, (((0,), (0,)), ((), ())), preferred_element_type=jnp.float32)
+            for x in taps
+        ]
+        return total + jnp.stack(products), None
+
+    zeros = jnp.zeros((height * width, channels, n_outputs), jnp.float32)
+    total, _ = lax.scan(add, zeros, jnp.arange(n_blocks))
+    return total.reshape(kernel.shape).astype(kernel.dtype)
+
+
+convolution.defvjp(_convolution_forward, _convolution_backward)
 
 
 # --- transposed convolutions ----------------------------------------------------------------

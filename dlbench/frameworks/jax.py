@@ -61,9 +61,11 @@ FULL_WORDS = ("RESOURCE_EXHAUSTED", "CUDA_ERROR_OUT_OF_MEMORY")
 POLICIES = {
     Policy.BASE: "one `jax.jit` of the whole step of a Keras model, its state donated: nobody uses JAX "
     "uncompiled",
-    Policy.TUNED: "on a CPU depthwise convolutions as sums of shifted products, and in training LSTM "
-    "and GRU with one product for the weights' gradient of all steps; everywhere tables that plain SGD "
-    "trains row by row, and in inference in 16 bits weights that are held so; else the same program",
+    Policy.TUNED: "on a CPU depthwise convolutions as sums of shifted products, those of one pixel and "
+    "transposed ones without overlap as one product, and in training the gradients of other "
+    "convolutions' kernels as products, LSTM and GRU with one for the weights' gradient of all steps; "
+    "everywhere tables that plain SGD trains row by row, and in inference in 16 bits weights that are "
+    "held so; else the same program",
 }
 """What each policy turns on, for `dlbench list` and the docs."""
 

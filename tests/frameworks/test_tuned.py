@@ -301,18 +301,20 @@ def reformed_and_answers(
 @pytest.mark.parametrize(
     ("workload", "mode", "precision", "reformed"),
     [
-        ("mobilenet_v3_large", "training", "fp32", "3 DepthwiseConv2D"),
-        ("mobilenet_v3_large", "training", "bf16", "3 DepthwiseConv2D"),
-        ("mobilenet_v3_large", "inference", "fp32", "3 DepthwiseConv2D"),
-        ("mobilenet_v3_large", "inference", "bf16", "3 DepthwiseConv2D"),
+        ("mobilenet_v3_large", "training", "fp32", "6 Conv2D, 3 DepthwiseConv2D"),
+        ("mobilenet_v3_large", "training", "bf16", "6 Conv2D, 3 DepthwiseConv2D"),
+        ("mobilenet_v3_large", "inference", "fp32", "6 Conv2D, 3 DepthwiseConv2D"),
+        ("mobilenet_v3_large", "inference", "bf16", "6 Conv2D, 3 DepthwiseConv2D"),
         ("lstm_lm", "training", "fp32", "2 LSTM"),
         ("lstm_lm", "training", "bf16", "2 LSTM"),
         ("lstm_lm", "inference", "fp32", "none"),
         ("deepspeech2", "training", "fp32", "4 GRU"),
-        ("unet", "training", "fp32", "2 Conv2DTranspose"),
-        ("unet", "training", "bf16", "2 Conv2DTranspose"),
-        ("unet", "inference", "bf16", "2 Conv2DTranspose"),
-        ("resnet50", "training", "fp32", "none"),
+        ("unet", "training", "fp32", "3 Conv2D, 2 Conv2DTranspose"),
+        ("unet", "training", "bf16", "3 Conv2D, 2 Conv2DTranspose"),
+        ("unet", "inference", "bf16", "1 Conv2D, 2 Conv2DTranspose"),
+        ("resnet50", "training", "fp32", "7 Conv2D"),
+        ("resnet50", "training", "bf16", "7 Conv2D"),
+        ("vit_b16", "training", "fp32", "none"),
     ],
 )
 def test_jax_reforms_layers_that_xla_slows_down_on_a_cpu(
@@ -340,6 +342,7 @@ def gradients_of_reformed_layers(framework: str) -> dict[str, tuple[str, float, 
     from dlbench.frameworks import _jax_cpu
 
     layers, image, sequence = keras.layers, keras.Input((11, 10, 3)), keras.Input((6, 4))
+    wide, tall = keras.Input((11, 10, 16)), keras.Input((70, 7, 16))
     tokens = keras.Input((6,), dtype="int32")
     random = {"bias_initializer": "random_normal"}
     made = {
@@ -349,6 +352,21 @@ def gradients_of_reformed_layers(framework: str) -> dict[str, tuple[str, float, 
         "valid strided": layers.DepthwiseConv2D(3, strides=3, use_bias=False)(image),
         "dilated": layers.DepthwiseConv2D(3, dilation_rate=2)(image),
         "multiplied": layers.DepthwiseConv2D(3, depth_multiplier=2)(image),
+        "one pixel": layers.Conv2D(4, 1, activation="relu", **random)(image),
+        "one pixel, strided": layers.Conv2D(4, 1, strides=(2, 3), use_bias=False)(image),
+        "strided": layers.Conv2D(4, 3, strides=2, padding="same", activation="relu", **random)(
+            wide
+        ),
+        "strided, oblong": layers.Conv2D(4, (3, 5), strides=(1, 2), use_bias=False)(wide),
+        "strided, apart": layers.Conv2D(4, 2, strides=3)(wide),
+        "many rows": layers.Conv2D(4, 3, padding="same", **random)(tall),
+        "many rows, strided": layers.Conv2D(4, (5, 3), strides=(3, 1))(tall),
+        "few rows": layers.Conv2D(4, 3, **random)(wide),
+        "few channels": layers.Conv2D(4, 3, strides=2)(image),
+        "patches": layers.Conv2D(4, 2, strides=2)(wide),
+        "many taps": layers.Conv2D(4, 6)(wide),
+        "in groups": layers.Conv2D(4, 1, groups=2)(wide),
+        "convolution, dilated": layers.Conv2D(4, 3, dilation_rate=2)(wide),
         "transposed": layers.Conv2DTranspose(4, 2, strides=2, **random)(image),
         "transposed, oblong": layers.Conv2DTranspose(
             2, (3, 2), strides=(3, 2), padding="same", use_bias=False, activation="relu"
@@ -365,8 +383,9 @@ def gradients_of_reformed_layers(framework: str) -> dict[str, tuple[str, float, 
     }
     found = {}
     for name, output in made.items():
-        given = {"masked": tokens}.get(name, image if output.ndim == 4 else sequence)
-        model = keras.Model(given, output)
+        sources = keras.utils.get_source_inputs(output)
+        model = keras.Model(sources, output)
+        (given,) = sources
         numbers = np.random.default_rng(0).standard_normal((2, *given.shape[1:]))
         batch = abs(numbers * 4).astype(int) if name == "masked" else numbers.astype("float32")
 
@@ -400,6 +419,19 @@ def test_reformed_layers_have_the_outputs_and_gradients_of_keras() -> None:
         "valid strided": "1 DepthwiseConv2D",
         "dilated": "none",
         "multiplied": "none",
+        "one pixel": "1 Conv2D",
+        "one pixel, strided": "1 Conv2D",
+        "strided": "1 Conv2D",
+        "strided, oblong": "1 Conv2D",
+        "strided, apart": "1 Conv2D",
+        "many rows": "1 Conv2D",
+        "many rows, strided": "1 Conv2D",
+        "few rows": "1 Conv2D",
+        "few channels": "none",
+        "patches": "none",
+        "many taps": "none",
+        "in groups": "none",
+        "convolution, dilated": "none",
         "transposed": "1 Conv2DTranspose",
         "transposed, oblong": "1 Conv2DTranspose",
         "transposed, overlapping": "none",
