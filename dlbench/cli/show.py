@@ -47,8 +47,11 @@ OUTCOME_STYLES = {
 CASE_WIDTH = 18
 """Enough for a name of a task; narrower columns of cases wrap to towers."""
 
-LEAST_TABLE_WIDTH = 100
-"""Narrower, a table drops its least needed columns instead of breaking words."""
+LEFT_OUT = ("95 % interval", "p50", "energy", "n", "p99", "memory")
+"""Columns that a table of results drops, in this order, where the terminal is too narrow for all."""
+
+MOST_HALF_WIDTH = 9.99
+"""Of an interval, as a share of its number, that is told apart: a wider one says nothing more."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -156,7 +159,7 @@ def skips(skipped: tuple[Skip, ...]) -> None:
 def run_table(run: Run) -> None:
     """The closing table of a run, and under it whatever a reader must know to trust it."""
     out = console()
-    out.print(results_table(run, wide=out.width >= LEAST_TABLE_WIDTH))
+    out.print(results_table(run, out))
     for reason in distinct_reasons(run, "energy_j_per_sample"):
         out.print(f"[dim]energy:[/] {clean(reason)}", soft_wrap=True)
     for result in run.results:
@@ -230,42 +233,58 @@ def where(path: Path, *, interrupted: bool, reported: bool = False) -> None:
         out.print(f"  next: dlbench report {clean(path)}", soft_wrap=True)
 
 
-def results_table(run: Run, *, wide: bool) -> Table:
-    """One row a case; ``wide`` adds the interval's ends and energy.
+def results_table(run: Run, out: Console) -> Table:
+    """One row a case; columns are left out until words fit: a cut outcome would pass for another.
 
     What all cases share stands once, in the title; what can be chosen between (framework, device,
     precision, policy) stands together under the task that it is chosen for.
     """
     shared, tasks = _grouped([r.case for r in run.results])
-    of_case = {r.case: r for r in run.results}
-    columns = ["case", "samples/s", "+-"]
-    columns += ["95 % interval"] if wide else []
     memory_heading, memory = _memory_column(run)
-    columns += ["n", "p50", "p99", memory_heading]
-    columns += ["energy"] if wide else []
-    table = empty_table(*columns, "outcome", title=shared)
-    for task, choices in tasks.items():
-        if task:
-            table.add_row(clean(task).replace("batch ", "batch\N{NO-BREAK SPACE}"))
-        for case, words in choices.items():
-            label = f"  {words}" if task else words
-            cells = _result_cells(of_case[case], memory[case], run, wide=wide)
-            table.add_row(clean(label), *cells)
+    cells = {r.case: _result_cells(r, memory[r.case], run) for r in run.results}
+    for n_left_out in range(len(LEFT_OUT) + 1):
+        columns = [c for c in next(iter(cells.values()), {}) if c not in LEFT_OUT[:n_left_out]]
+        headings = [memory_heading if c == "memory" else c for c in columns]
+        rows = {case: [of_case[c] for c in columns] for case, of_case in cells.items()}
+        table = empty_table("case", *headings, title=shared)
+        for task, choices in tasks.items():
+            if task:
+                table.add_row(clean(task).replace("batch ", "batch\N{NO-BREAK SPACE}"))
+            for case, words in choices.items():
+                label = f"  {words}" if task else words
+                table.add_row(clean(label), *rows[case])
+        if not rows or _least_width(headings, list(rows.values())) <= out.width:
+            break
     return table
 
 
-def _result_cells(result: CaseResult, memory: str, run: Run, *, wide: bool) -> list[str]:
+def _least_width(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Characters of a line in which the table cuts neither a number nor a word."""
+    from rich.text import Text
+
+    def width(heading: str, cell: str) -> int:
+        text = Text.from_markup(cell).plain
+        return max(map(len, text.split() if heading in WORD_COLUMNS else [text]), default=0)
+
+    columns = zip(headings, zip(*rows, strict=True), strict=True)
+    widths = [max(len(h), *(width(h, cell) for cell in column)) for h, column in columns]
+    return len(" ") + CASE_WIDTH + sum(len("  ") + w for w in widths)
+
+
+def _result_cells(result: CaseResult, memory: str, run: Run) -> dict[str, str]:
+    """By column, in their order."""
     throughput = metrics.compute("throughput_samples_per_s", result, run)
-    cells = [_number(throughput), _half_width(throughput)]
-    cells += [_interval(throughput)] if wide else []
-    cells += [
-        str(len(result.measured)),
-        _seconds(metrics.compute("latency_p50_s", result, run)),
-        _seconds(metrics.compute("latency_p99_s", result, run)),
-        memory,
-    ]
-    cells += [_energy(result, run)] if wide else []
-    return [*cells, _outcome(result)]
+    return {
+        "samples/s": _number(throughput),
+        "+-": _half_width(throughput),
+        "95 % interval": _interval(throughput),
+        "n": str(len(result.measured)),
+        "p50": _seconds(metrics.compute("latency_p50_s", result, run)),
+        "p99": _seconds(metrics.compute("latency_p99_s", result, run)),
+        "memory": memory,
+        "energy": _energy(result, run),
+        "outcome": _outcome(result),
+    }
 
 
 def _grouped(cases: Sequence[Case]) -> tuple[str, dict[str, dict[Case, str]]]:
@@ -353,7 +372,8 @@ def _half_width(value: Metric) -> str:
         return "[dim]-[/]"
     if value.interval is None:
         return "[dim]?[/]"
-    return units.percent(stats.relative_half_width(value.interval))
+    half = stats.relative_half_width(value.interval)
+    return units.percent(half) if half < MOST_HALF_WIDTH else f">{100 * MOST_HALF_WIDTH:.0f} %"
 
 
 def _interval(value: Metric) -> str:

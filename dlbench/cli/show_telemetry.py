@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dlbench.cli.show import (
-    LEAST_TABLE_WIDTH,
     clean,
     console,
     distinct_reasons,
@@ -41,6 +40,9 @@ WORDS = {
 }
 
 NAME_WIDTH = 24
+
+LEAST_TABLE_WIDTH = 100
+"""Narrower, a table drops its least needed columns instead of breaking words."""
 
 
 def overhead(run: Run) -> None:

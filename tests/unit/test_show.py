@@ -50,6 +50,31 @@ def test_a_batch_that_is_only_the_largest_tried_is_told_as_such(
     assert told is capped
 
 
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [
+        (52, "case samples/s +- outcome"),
+        (60, "case samples/s +- memory outcome"),
+        (70, "case samples/s +- n p99 memory outcome"),
+        (80, "case samples/s +- n p50 p99 memory energy outcome"),
+    ],
+)
+def test_a_narrow_terminal_cuts_no_outcome(
+    width: int, columns: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Columns are left out instead; however wide an interval is, and with two flags at a case."""
+    case = builders.case()
+    flagged = builders.result(case, (0.001, 0.1, 0.01), flags=("not_steady", "contended"))
+    monkeypatch.setenv("COLUMNS", str(width))
+    show.run_table(builders.run([flagged]))
+    out = capsys.readouterr().out
+    (headings,) = (line for line in out.splitlines() if line.startswith(" case"))
+    assert " ".join(headings.split()) == columns
+    assert "not_steady" in out
+    assert "contended" in out
+    assert ">999 %" in out
+
+
 HOSTILE = "[/nowhere]\x1b[2J"
 
 
