@@ -104,6 +104,10 @@ def sentence(contest: Contest) -> str:
     first, second = contest.names[1], contest.names[0]
     if contest.refusal:
         return f"{task(contest)}: no verdict on {second} and {first}: {contest.refusal}"
+    if not said.n:
+        return (
+            f"{task(contest)}: cannot tell whether {second} or {first} is faster: {paired.NO_PAIR}"
+        )
     lost = f", {contest.n_lost} more lost" if contest.n_lost else ""
     how = f"({counted(said.n, 'pair')}{lost}, p = {significant(said.p, 2)})"
     ratio, bounds = said.ratio, said.interval
