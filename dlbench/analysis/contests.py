@@ -83,7 +83,11 @@ def _refusal(n_begun: int, n_lost: int, trials: Sequence[Trial]) -> str:
 
 def task(contest: Contest) -> str:
     """What both sides did: ``resnet50 inference, cpu, fp32, batch 4``."""
-    a, b = contest.a, contest.b
+    return in_common(contest.a, contest.b)
+
+
+def in_common(a: Case, b: Case) -> str:
+    """What two cases have in common, in the same words."""
     same = [
         (PROPER_NAMES.get(a.framework, a.framework), a.framework == b.framework),
         (a.device, a.device == b.device),
