@@ -261,6 +261,12 @@ def suites(extra: Path | None = None) -> dict[str, tuple[str, ...]]:
 def _roots(extra: Path | None) -> list[Path]:
     if extra is not None and not extra.is_dir():
         raise UsageError(f"there is no folder {extra}", "--workloads wants a folder of workloads.")
+    if extra is not None and not any([*extra.glob("*/workload.toml"), *extra.glob("suites.toml")]):
+        itself = (extra / "workload.toml").is_file()
+        raise UsageError(
+            f"{extra} {'is a workload itself' if itself else 'holds no workload'}",
+            f"dlbench run {extra.resolve()}" if itself else "See docs/extend/add-a-workload.md.",
+        )
     return [*([extra] if extra else []), *_outside_roots(), own_root()]
 
 

@@ -83,7 +83,11 @@ def _refusal(n_begun: int, n_lost: int, trials: Sequence[Trial]) -> str:
 
 def task(contest: Contest) -> str:
     """What both sides did: ``resnet50 inference, cpu, fp32, batch 4``."""
-    a, b = contest.a, contest.b
+    return in_common(contest.a, contest.b)
+
+
+def in_common(a: Case, b: Case) -> str:
+    """What two cases have in common, in the same words."""
     same = [
         (PROPER_NAMES.get(a.framework, a.framework), a.framework == b.framework),
         (a.device, a.device == b.device),
@@ -104,6 +108,10 @@ def sentence(contest: Contest) -> str:
     first, second = contest.names[1], contest.names[0]
     if contest.refusal:
         return f"{task(contest)}: no verdict on {second} and {first}: {contest.refusal}"
+    if not said.n:
+        return (
+            f"{task(contest)}: cannot tell whether {second} or {first} is faster: {paired.NO_PAIR}"
+        )
     lost = f", {contest.n_lost} more lost" if contest.n_lost else ""
     how = f"({counted(said.n, 'pair')}{lost}, p = {significant(said.p, 2)})"
     ratio, bounds = said.ratio, said.interval

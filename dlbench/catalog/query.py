@@ -65,8 +65,11 @@ def known_accelerator(catalog: Catalog, name: str) -> Accelerator:
         import difflib
 
         names = [n for a in catalog.accelerators for n in (a.name, *a.aliases)]
-        near = difflib.get_close_matches(name, names, n=3) or ["dlbench catalog list accelerators"]
-        raise UsageError(f"no accelerator {name!r} is in the catalog", f"Try: {', '.join(near)}.")
+        near = difflib.get_close_matches(name, names, n=3)
+        raise UsageError(
+            f"no accelerator {name!r} is in the catalog",
+            f"Did you mean {', '.join(near)}?" if near else "dlbench catalog list accelerators",
+        )
     return device
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dlbench.cli import completing
 from dlbench.core.errors import (
     EXIT_INTERRUPTED,
     EXIT_NOTHING_RAN,
@@ -43,16 +44,32 @@ def ab(  # noqa: PLR0913, PLR0917 - a command line is its options
     workload: Annotated[
         list[str] | None,
         typer.Option(
-            "--workload", "-w", help="Workloads, default lstm_lm.", rich_help_panel=COMMON
+            "--workload",
+            "-w",
+            help="Workloads, default lstm_lm.",
+            autocompletion=completing.workloads,
+            rich_help_panel=COMMON,
         ),
     ] = None,
     framework: Annotated[
         list[str] | None,
-        typer.Option("--framework", "-f", help="pytorch, tensorflow, ...", rich_help_panel=COMMON),
+        typer.Option(
+            "--framework",
+            "-f",
+            help="pytorch, tensorflow, ...",
+            autocompletion=completing.frameworks,
+            rich_help_panel=COMMON,
+        ),
     ] = None,
     device: Annotated[
         list[str] | None,
-        typer.Option("--device", "-d", help="cpu, nvidia, nvidia:0, ...", rich_help_panel=COMMON),
+        typer.Option(
+            "--device",
+            "-d",
+            help="cpu, nvidia, nvidia:0, ...",
+            autocompletion=completing.devices,
+            rich_help_panel=COMMON,
+        ),
     ] = None,
     mode: Annotated[
         list[str] | None,
@@ -172,6 +189,7 @@ def ab(  # noqa: PLR0913, PLR0917 - a command line is its options
     conditions = [failing.parse(text) for text in fail_if or ()]
     share = failing.relative(zone, "--zone")
     budget_s = parsing.seconds(time_budget)
+    timeout = parsing.timeout(timeout, "--timeout")
     if command:
         if dry_run or resume is not None:
             raise UsageError(

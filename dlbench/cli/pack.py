@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from dlbench.core.errors import UsageError
+
 
 def pack(
     files: Annotated[list[Path], typer.Argument(help="Result documents, or folders of them.")],
@@ -24,8 +26,14 @@ def pack(
     """
     from dlbench.analysis import frame, packed, rows
     from dlbench.cli import show
+    from dlbench.core import units
     from dlbench.store import runs as store
 
+    if out.suffix != packed.SUFFIX and not out.is_dir():
+        raise UsageError(
+            f"{out} does not end in {packed.SUFFIX}, by which a packed collection is known",
+            f"--out {out.with_suffix(packed.SUFFIX) if out.name else 'results.parquet'}",
+        )
     paths = store.document_files(files)
     # One document at a time: a large collection fits in memory as rows, not as raw values.
     table = frame.of_rows([row for path in paths for row in rows.of([store.read_run(path)])])
@@ -34,4 +42,8 @@ def pack(
         show.as_json({"path": str(out), "documents": len(paths), "results": len(table)})
     else:
         size = f"{out.stat().st_size / 1e6:.1f} MB"
-        show.line(f"packed    {out}: {len(table):,} results of {len(paths):,} documents, {size}")
+        results, documents = (
+            units.counted(len(table), "result"),
+            units.counted(len(paths), "document"),
+        )
+        show.line(f"packed    {out}: {results} of {documents}, {size}")

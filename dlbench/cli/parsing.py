@@ -20,6 +20,9 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 TIME_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
+MOST_TIMEOUT_S = 7 * 24 * 3600
+"""A week. The kernel counts the milliseconds of a wait in 32 bits: 24 days are its most."""
+
 
 def listed(given: list[str] | None) -> tuple[str, ...]:
     """Repeats and commas alike, each once, in the order given."""
@@ -89,6 +92,20 @@ def seconds(text: str | None) -> float | None:
     if not 0 < span_s < math.inf:
         raise UsageError(f"--time-budget {text!r} is not a time", "Write 90s, 10m or 2h.")
     return span_s
+
+
+def timeout(given_s: float | None, option: str) -> float | None:
+    """Seconds after which something silent is ended, if any were given.
+
+    Raises:
+        UsageError: nothing can be waited for so long: none or less, no number, or over a week.
+    """
+    if given_s is not None and not 0 < given_s <= MOST_TIMEOUT_S:
+        raise UsageError(
+            f"{option} {given_s:g} is out of range",
+            f"More than 0 and up to {MOST_TIMEOUT_S:,} seconds: {option} 300",
+        )
+    return given_s
 
 
 def asks_for_fake(selection: Selection) -> bool:

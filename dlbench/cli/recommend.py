@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dlbench.cli import completing
 from dlbench.core.errors import EXIT_INTERRUPTED, NothingToRunError, StoreError, UsageError
 from dlbench.core.types import Objective, Precision, Task
 
@@ -29,7 +30,11 @@ def recommend(  # noqa: PLR0913, PLR0917 - one parameter an option
     name: Annotated[str | None, typer.Option(help="What the need is called.")] = None,
     task: Annotated[Task | None, typer.Option(help="What is to be done.")] = None,
     workload: Annotated[
-        str | None, typer.Option(help="A workload of dlbench list, or your own of run --model.")
+        str | None,
+        typer.Option(
+            help="A workload of dlbench list, or your own of run --model.",
+            autocompletion=completing.one_workload,
+        ),
     ] = None,
     variant: Annotated[str | None, typer.Option(help="Its variant.")] = None,
     parameters: Annotated[float | None, typer.Option(help="Without workload: parameters.")] = None,
@@ -39,7 +44,9 @@ def recommend(  # noqa: PLR0913, PLR0917 - one parameter an option
     activation_mib: Annotated[
         float | None, typer.Option(help="MiB that training keeps a sample, in fp32.")
     ] = None,
-    framework: Annotated[str | None, typer.Option(help="Framework.")] = None,
+    framework: Annotated[
+        str | None, typer.Option(help="Framework.", autocompletion=completing.frameworks)
+    ] = None,
     precision: Annotated[Precision | None, typer.Option(help="Precision.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="This batch, and no other.")] = None,
     samples: Annotated[float | None, typer.Option(help="Samples of the data set.")] = None,

@@ -78,10 +78,14 @@ def report(  # noqa: PLR0913, PLR0917 - a command line is its options
     Example: dlbench report results/ --region DE --pue 1.0 --tariff 0.32
     """
     from dlbench.cli import show
+    from dlbench.store import runs as store
 
     kind = format_ or _by_suffix(out)
     given = site.given(region, intensity, pue, tariff)
-    runs, tables = _read(files)
+    paths = _paths(files)
+    if out is not None:
+        store.check_spared(out, paths)
+    runs, tables = _read(paths)
     content = _content(runs, tables, compare=compare, given=given)
     if need is not None:
         content = _with_answer(content, runs, need, catalog_files or [])
@@ -93,12 +97,18 @@ def report(  # noqa: PLR0913, PLR0917 - a command line is its options
         show.line(f"report    {path}")
 
 
-def _read(files: Sequence[Path]) -> tuple[Sequence[Run], list[pd.DataFrame]]:
+def _paths(files: Sequence[Path]) -> Sequence[Path]:
+    from dlbench.analysis import packed
+    from dlbench.store import runs as store
+
+    return store.document_files(files, (".json", packed.SUFFIX))
+
+
+def _read(paths: Sequence[Path]) -> tuple[Sequence[Run], list[pd.DataFrame]]:
     """Documents and packed collections."""
     from dlbench.analysis import packed
     from dlbench.store import runs as store
 
-    paths = store.document_files(files, (".json", packed.SUFFIX))
     tables = [packed.read(path) for path in paths if path.suffix == packed.SUFFIX]
     documents = (store.read_run(path) for path in paths if path.suffix != packed.SUFFIX)
     return store.distinct(documents), tables

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dlbench.cli import parsing
+from dlbench.cli import completing, parsing
 from dlbench.core.errors import (
     EXIT_INTERRUPTED,
     EXIT_NOTHING_RAN,
@@ -44,38 +44,13 @@ HOW = "How to measure"
 WHERE = "Where results go"
 
 
-def _complete_workloads(incomplete: str) -> list[str]:
-    from dlbench import workloads
-
-    names = [*workloads.folders(), *workloads.suites()]
-    return [name for name in names if name.startswith(incomplete)]
-
-
-def _complete_frameworks(incomplete: str) -> list[str]:
-    from dlbench.core import registry
-
-    return [name for name in registry.names("frameworks") if name.startswith(incomplete)]
-
-
-def _complete_devices(incomplete: str) -> list[str]:
-    from dlbench.core import registry
-
-    return [name for name in registry.names("devices") if name.startswith(incomplete)]
-
-
-def _complete_profiles(incomplete: str) -> list[str]:
-    from dlbench.plan import PROFILES
-
-    return [name for name in PROFILES if name.startswith(incomplete)]
-
-
 def run(  # noqa: PLR0913, PLR0917 - a command line is its options
     names: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="[WORKLOAD|SUITE]...",
             help="Workloads, suites or a workload's folder; default the suite quick; see dlbench list.",
-            autocompletion=_complete_workloads,
+            autocompletion=completing.workloads,
             show_default=False,
         ),
     ] = None,
@@ -85,7 +60,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
             "--framework",
             "-f",
             help="pytorch, tensorflow, ...; default all that are installed.",
-            autocompletion=_complete_frameworks,
+            autocompletion=completing.frameworks,
             rich_help_panel=MATRIX,
         ),
     ] = None,
@@ -95,7 +70,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
             "--device",
             "-d",
             help="cpu, nvidia, nvidia:0, ...; default all that are found.",
-            autocompletion=_complete_devices,
+            autocompletion=completing.devices,
             rich_help_panel=MATRIX,
         ),
     ] = None,
@@ -188,7 +163,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
         str,
         typer.Option(
             help="How precisely: quick (+-5 %), standard (+-2 %), strict (+-1 %).",
-            autocompletion=_complete_profiles,
+            autocompletion=completing.profiles,
             rich_help_panel=HOW,
         ),
     ] = "quick",
@@ -316,7 +291,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
     settings = session.Settings(
         folder=out,
         wait=wait,
-        phase_timeout_s=phase_timeout,
+        phase_timeout_s=parsing.timeout(phase_timeout, "--phase-timeout"),
         workload_folder=workloads_folder,
         model=own,
     )

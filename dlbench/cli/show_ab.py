@@ -24,7 +24,8 @@ def plan(planned: Plan, estimate: TimeEstimate) -> None:
     cases = {case.case_id: case for case in planned.cases}
     for pairing in planned.pairings:
         names = f"[bold]{clean(pairing.a_name)}[/] and [bold]{clean(pairing.b_name)}[/]"
-        out.print(f"{names}: {clean(cases[pairing.a].label)}", soft_wrap=True)
+        work = judging.in_common(cases[pairing.a], cases[pairing.b])
+        out.print(f"{names}: {clean(work)}", soft_wrap=True)
     show.skips(planned.skips)
     _versions(planned)
     looks = ", ".join(str(n) for n in planned.profile.looks)

@@ -40,6 +40,10 @@ POWER = 0.95
 """A difference is "resolved" when it would be found so often."""
 
 
+NO_PAIR = "no pair was measured to its end"
+"""Where nothing is known of a ratio, and none is told."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
     """What pairs say of B against A.

@@ -25,7 +25,7 @@ from dlbench.report import candidates, charts, filters, sections
 from dlbench.report import content as contents
 from dlbench.report.content import Compared, Content
 from dlbench.report.render import json_for_script, render
-from dlbench.report.sections.verdict import pair_of
+from dlbench.report.sections.verdict import pair_of, programs
 
 _FOLDER = Path(__file__).parent
 
@@ -119,6 +119,8 @@ def _headline(content: Content) -> str:
     if content.contested:
         return f"No verdict on {pair_of(content.contested[0].contest)}"
     measured = sum(row.n_trials > 0 for row in content.rows)
+    if not content.rows and programs(content):
+        return f"{programs(content)} monitored"
     return f"{units.counted(measured, 'case')} measured" if measured else "Nothing was measured"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from dlbench import catalog
+from dlbench import catalog, paired
 from dlbench.analysis import compare, contests, footprint, frame, groups, rows
 from dlbench.analysis.compare import NAMES, Comparison
 from dlbench.analysis.contests import Contest
@@ -70,7 +70,7 @@ class Contested:
         """Why nothing is said of the two; empty where something is."""
         if self.contest.refusal:
             return self.contest.refusal
-        return "" if self.contest.judgement.n else "no pair was measured to its end"
+        return "" if self.contest.judgement.n else paired.NO_PAIR
 
     @property
     def resolution(self) -> str:

@@ -127,7 +127,8 @@ class CommandContest:
         if refusal:
             return f"no verdict on the two commands: {refusal}"
         ratio = f"{said.ratio:.3f}{units.bracketed(said.interval, 3)}"
-        how = f"ratio of speeds {ratio} ({said.n} pairs, p = {said.p:.2g})"
+        pairs = units.counted(said.n, "pair")
+        how = f"ratio of speeds {ratio} ({pairs}, p = {said.p:.2g})" if said.n else paired.NO_PAIR
         words = {
             "faster": "B is faster than A",
             "slower": "B is slower than A",

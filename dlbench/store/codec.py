@@ -46,7 +46,7 @@ ENVELOPE_KEYS = {"schema", "schema_version", "content_sha256", "run"}
 NUMBERS = re.compile(rb"\[(?:\n *(?:-?[0-9][-+.0-9Ee]*|null),?)+\n *\]")
 """A list of numbers as it is indented; a string holds no line break, so none can look like one."""
 
-UPGRADE = "pip install --upgrade dlbench"
+UPGRADE = "Install a newer dlbench: git pull in its clone, then pip install . there."
 
 ALIKE = bytes.maketrans(b"123456789,[-", b"0" * 9 + b":" * 3)
 GIANT = b":" + b"0" * (MAX_INTEGER_DIGITS + 1)

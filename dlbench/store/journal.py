@@ -25,6 +25,7 @@ from dlbench.store import codec
 SUFFIX = ".journal"
 CRC_DIGITS = 8
 
+NAME_ONE = f"Name the {SUFFIX} of an unfinished run; dlbench run --resume last takes the newest."
 NOTHING_STAYS = "Free some space or choose another folder."
 RESUMABLE = (
     "Free some space or choose another folder with --out; what was written before is whole, and "
@@ -174,12 +175,14 @@ def read_journal(path: Path) -> JournalContents:
                 problems.append(f"line {number} is of an unknown kind and was left out")
         except DlbenchError as error:
             if number == 1:
+                newer = error.advice == codec.UPGRADE
                 raise DocumentError(
-                    f"{path} is not a journal: {error.message}", error.advice
+                    f"{path} is not a journal: {error.message}",
+                    codec.UPGRADE if newer else NAME_ONE,
                 ) from None
             problems.append(f"{error.message}; the line was left out")
     if header is None:
-        raise DocumentError(f"{path} is not a journal: it has no header", "Start a new run.")
+        raise DocumentError(f"{path} is not a journal: it has no header", NAME_ONE)
     if torn:
         problems.append(f"the last line was torn ({len(torn):,} bytes) and was dropped")
     return JournalContents(

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dlbench.core import sound
-from dlbench.core.errors import DocumentError, StoreError
+from dlbench.core.errors import DocumentError, StoreError, UsageError
 from dlbench.core.types import Run
 from dlbench.store import codec
 from dlbench.store.journal import NOTHING_STAYS, RESUMABLE, SUFFIX, sync_folder, translated
@@ -140,16 +140,33 @@ def document_files(paths: Sequence[Path], suffixes: Sequence[str] = (".json",)) 
     """The files of those paths, each once: of a folder, those of its files with such a suffix.
 
     Raises:
-        StoreError: nothing is there.
+        StoreError: nothing is there, or nothing in one of the folders.
     """
     files: list[Path] = []
     for path in paths:
+        if not path.is_dir():
+            files.append(path)
+            continue
         inside = [f for suffix in suffixes for f in sorted(path.glob(f"*{suffix}"))]
-        files += inside if path.is_dir() else [path]
+        if not inside:
+            raise StoreError(f"there is no result document in {path}", "dlbench run")
+        files += inside
     if not files:
-        where = ", ".join(str(p) for p in paths) or "nothing"
-        raise StoreError(f"there is no result document in {where}", "dlbench run")
+        raise StoreError("there is no result document in nothing", "dlbench run")
     return tuple(dict.fromkeys(files))
+
+
+def check_spared(out: Path, read: Sequence[Path]) -> None:
+    """That a file to be written is none of the documents that were read.
+
+    Raises:
+        UsageError: it is one, and would be gone.
+    """
+    if out.resolve() in {path.resolve() for path in read}:
+        raise UsageError(
+            f"{out} is one of the documents to read, and would be lost",
+            "Name another file with --out.",
+        )
 
 
 def latest_journal(folder: Path) -> Path:

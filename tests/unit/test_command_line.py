@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dlbench.cli import ab, main, parsing
+from dlbench.cli import ab, completing, main, pack, parsing, report
 from dlbench.cli import replicate as replicate_command
 from dlbench.cli import run as run_command
 from dlbench.core.errors import StoreError, UsageError
@@ -100,6 +100,43 @@ def _measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("it would have been measured")
 
     monkeypatch.setattr(parsing, "this_machine", measured)
+
+
+@pytest.mark.parametrize("given_s", [0.0, -1.0, float("nan"), float("inf"), 1e9])
+def test_what_nobody_can_wait_for_is_refused(given_s: float) -> None:
+    """A command that took longer than -1 s lost its pair; the kernel's wait knows no NaN."""
+    with pytest.raises(UsageError, match=r"--timeout .* is out of range"):
+        parsing.timeout(given_s, "--timeout")
+    assert parsing.timeout(0.5, "--timeout") == 0.5
+    assert parsing.timeout(None, "--timeout") is None
+
+
+def test_a_report_does_not_take_the_place_of_its_document(tmp_path: Path) -> None:
+    """``report a.json -o a.json`` left a report and no measurement."""
+    path = runs.seal(builders.sealed_run(), tmp_path)
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match="would be lost"):
+        report.report([path], out=path)
+    assert path.read_bytes() == before
+
+
+def test_a_packed_collection_has_its_ending(tmp_path: Path) -> None:
+    """``pack a.json -o a.json`` wrote over the document, and no report opens another ending."""
+    path = runs.seal(builders.sealed_run(), tmp_path)
+    with pytest.raises(UsageError, match=r"does not end in \.parquet") as caught:
+        pack.pack([path], out=path)
+    assert caught.value.advice == f"--out {path.with_suffix('.parquet')}"
+    assert path.read_bytes().startswith(b"{")
+
+
+def test_names_are_completed() -> None:
+    """Suites where a command takes them, and nowhere else."""
+    assert completing.workloads("res") == completing.one_workload("res") == ["resnet50"]
+    assert completing.workloads("qui") == ["quick"]
+    assert completing.one_workload("qui") == []
+    assert completing.frameworks("py") == ["pytorch"]
+    assert completing.devices("nv") == ["nvidia"]
+    assert completing.profiles("st") == ["standard", "strict"]
 
 
 def test_a_trace_that_cannot_be_written_is_said_before_measuring(

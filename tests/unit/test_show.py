@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from dlbench.analysis import check, compare
-from dlbench.cli import show, show_compare
+from dlbench.cli import show, show_ab, show_compare
 from dlbench.cli.progress import Progress
 from dlbench.core.types import BatchSearch, CaseResult, Mode, OutcomeKind, Run
-from tests import builders
+from dlbench.plan import TimeEstimate
+from tests import builders, documents
 
 LOG = "".join(f"line {i} of [red]it[/]\x1b[2J\n" for i in range(40))
 
@@ -121,3 +122,11 @@ def test_too_few_queries_are_explained_where_there_were_some(
     trials = tuple(builders.trial(case, i, queries_s=(0.01,) * 40) for i in range(3))
     show.run_table(builders.run([CaseResult(case=case, trials=trials, stop_reason="x")]))
     assert ("n small: p99 needs 368" in capsys.readouterr().out) is said
+
+
+def test_a_plan_of_pairs_says_what_both_sides_do(capsys: pytest.CaptureFixture[str]) -> None:
+    """It gave A's framework and batch as if they were those of both."""
+    planned = documents.paired_run([0.01], [0.02]).plan
+    show_ab.plan(planned, TimeEstimate(low_s=1.0, high_s=2.0, basis=""))
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == "pytorch and tensorflow: fake inference, fake, fp32, batch 4"

@@ -241,6 +241,16 @@ def test_a_folder_that_is_none_is_said(tmp_path: Path) -> None:
         workloads.folders(tmp_path / "nothing")
 
 
+def test_a_folder_without_a_workload_is_said(tmp_path: Path) -> None:
+    """Our own were measured in its place; a workload's own folder is named as the command has it."""
+    with pytest.raises(UsageError, match="holds no workload"):
+        workloads.folders(tmp_path)
+    (tmp_path / "workload.toml").touch()
+    with pytest.raises(UsageError, match="is a workload itself") as caught:
+        workloads.folders(tmp_path)
+    assert caught.value.advice == f"dlbench run {tmp_path}"
+
+
 def test_text_generation_says_what_its_latency_is() -> None:
     """Reading a prompt ends with the first token, a cached step with one more."""
     named = {

@@ -205,8 +205,10 @@ def _memory(candidate: Candidate) -> str:
     memory, usable = candidate.memory_mib, candidate.usable_memory_mib
     if isinstance(memory, Absent) or isinstance(usable, Absent):
         return ""
+    # It is the far end that must fit: the middle alone would ask why the batch is no larger.
+    most = f" (up to {memory.interval.high / 1024:.1f})" if memory.interval else ""
     return (
-        f"A batch of {batch(candidate)} takes {memory.value / 1024:.1f} GiB of "
+        f"A batch of {batch(candidate)} takes {memory.value / 1024:.1f} GiB{most} of "
         f"{usable / 1024:.1f} usable ({getattr(memory, 'method', 'measured')})."
     )
 

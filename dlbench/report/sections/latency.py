@@ -32,8 +32,9 @@ CURVES = """
 <h3>Distribution</h3>
 <p class="note">The share of queries answered within a time: the further left and the steeper, the better.</p>
 <div class="grid">
-{% for title, chart, legend in curves %}
-<figure data-panel><figcaption>{{ title }}</figcaption>{{ legend }}{{ chart }}</figure>
+{% for title, n_more, chart, legend in curves %}
+<figure data-panel><figcaption>{{ title }}</figcaption>{{ legend }}{{ chart }}
+{%- if n_more > 0 %}<p class="note">{{ n_more }} slower case{{ 's are' if n_more > 1 else ' is' }} not drawn here.</p>{% endif %}</figure>
 {% endfor %}
 </div>
 """
@@ -89,8 +90,8 @@ def _asked(row: Row) -> bool:
     return row.case.mode is Mode.INFERENCE and row.n_trials > 0
 
 
-def _curves(content: Content) -> list[tuple[str, Markup, Markup]]:
-    """By task: title, chart and legend of the distributions of its first cases."""
+def _curves(content: Content) -> list[tuple[str, int, Markup, Markup]]:
+    """By task: title, how many have no curve, chart and legend of the distributions of the fastest."""
     tasks: dict[str, list[tuple[int, list[float]]]] = {}
     for run in content.runs:
         for result in run.results:
@@ -99,7 +100,11 @@ def _curves(content: Content) -> list[tuple[str, Markup, Markup]]:
                 number = content.number(run, result.case)
                 tasks.setdefault(task(result.case), []).append((number, queries))
     return [
-        (title, *_chart(content, title, sorted(found, key=_median)[:MOST_CURVES]))
+        (
+            title,
+            len(found) - MOST_CURVES,
+            *_chart(content, title, sorted(found, key=_median)[:MOST_CURVES]),
+        )
         for title, found in sorted(tasks.items())
     ]
 
@@ -111,7 +116,7 @@ def _median(entry: tuple[int, list[float]]) -> float:
 def _chart(
     content: Content, title: str, series: list[tuple[int, list[float]]]
 ) -> tuple[Markup, Markup]:
-    hues, told = colours(content), origins(content.rows)
+    hues, told = _hues(content, [number for number, _ in series]), origins(content.rows)
     longest = max(queries[-1] for _, queries in series)
     x, y = svg.Scale(low=0.0, high=longest * 1.02), svg.Scale(low=0.0, high=1.0)
     marks = Markup().join(
@@ -119,7 +124,7 @@ def _chart(
             number,
             svg.path(
                 [(x.at(q_s), y.at(p)) for q_s, p in _steps(queries)],
-                colour=hues[content.rows[number].case.framework],
+                colour=hues[number],
                 steps=True,
             ),
         )
@@ -133,7 +138,7 @@ def _chart(
         scale=y, title="queries answered", form=lambda p: f"{p:.0%}", d3_format=".0%"
     )
     curves = [
-        _curve(number, name, queries, hues[content.rows[number].case.framework])
+        _curve(number, name, queries, hues[number])
         for (number, name), (_, queries) in zip(words, series, strict=True)
     ]
     return (
@@ -149,8 +154,17 @@ def _chart(
             ),
             figure=charts.figure(curves, across, upright).element,
         ),
-        svg.legend([(hues[content.rows[n].case.framework], str(n), name) for n, name in words]),
+        svg.legend([(hues[n], str(n), name) for n, name in words]),
     )
+
+
+def _hues(content: Content, numbers: list[int]) -> dict[int, int]:
+    """By row: its framework's colour; of several cases of one framework each has a line of its own."""
+    frameworks = [content.rows[number].case.framework for number in numbers]
+    if len(set(frameworks)) < len(frameworks):
+        return {number: place for place, number in enumerate(numbers)}
+    of = colours(content)
+    return {n: of[name] for n, name in zip(numbers, frameworks, strict=True)}
 
 
 def _curve(number: int, name: str, queries: list[float], colour: int) -> charts.Series:

@@ -33,6 +33,11 @@ difference below 10 % is not called one.{% if n_more > 0 %} {{ n_more }} furthe
 </tbody></table></div>
 """
 
+APART = """
+<p>No case ran on two of these machines, so nothing says which is faster. To compare them, measure the same workload, mode,
+precision and batch on each.</p>
+"""
+
 Entry = tuple[int, Row, tuple[str, str] | None]
 
 
@@ -43,16 +48,25 @@ def html(content: Content) -> Markup | None:
         return None
     n_more = len(keys) - MOST_COLUMNS
     keys = keys[:MOST_COLUMNS]
+    lines = _lines(content, keys)
+    if not content.side_by_side and not any(_meet(cells) for *_, cells in lines):
+        return render(APART)
     return render(
         TEMPLATE,
         n_more=n_more,
         columns=_names(content, keys),
-        lines=_lines(content, keys),
+        lines=lines,
         task=task,
         framework=framework,
         setting=setting,
         numbers=lambda cells: " ".join(str(entry[0]) for entry in cells if entry),
     )
+
+
+def _meet(cells: Sequence[Entry | None]) -> bool:
+    """Whether two machines ran it, or one is held against another's case of another device."""
+    ran = [entry for entry in cells if entry and (entry[1].n_trials or entry[2])]
+    return len(ran) > 1 or any(entry[2] for entry in ran)
 
 
 def _names(content: Content, keys: Sequence[tuple[str, str]]) -> list[str]:

@@ -25,15 +25,25 @@ TEMPLATE = """
 
 def html(content: Content) -> Markup | None:
     """One command a run."""
-    commands = list(dict.fromkeys(command(run) for run in content.runs))
+    commands = list(dict.fromkeys(filter(None, map(command, content.runs))))
     if not commands:
         return None
     return render(TEMPLATE, commands=commands[:MOST], n_more=len(commands) - MOST)
 
 
 def command(run: Run) -> str:
-    """The command line whose plan holds every case of this run."""
+    """The command line whose plan holds every case of this run; empty where there is none.
+
+    Pairs are not what ``dlbench run`` measures, and two Python environments are in no document.
+    """
     cases = run.plan.cases
+    if run.monitored:
+        whole = [m.command for m in run.monitored if m.command]
+        return "\n".join(shlex.join(["dlbench", "monitor", "--", *words]) for words in whole)
+    if run.plan.pairings:
+        return shlex.join(["dlbench", "replicate", f"{run.run_id}.json"])
+    if not cases:
+        return ""
     own = {w.name: w.own for w in run.plan.workloads if w.own}
     words = ["dlbench", "run", *sorted({c.workload for c in cases} - set(own))]
     words += [word for options in own.values() for word in _words(options)]

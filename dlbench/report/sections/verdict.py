@@ -6,6 +6,7 @@ from markupsafe import Markup
 
 from dlbench.analysis import compare, contests, policies
 from dlbench.analysis.contests import Contest
+from dlbench.core import units
 from dlbench.core.recommendation import Candidate
 from dlbench.report import candidates
 from dlbench.report.content import Content
@@ -67,6 +68,9 @@ Price of {{ answer.pick.price_as_of or 'no date' }}.</p>
 {% elif collection %}
 <p>Too many results to compare one by one: alike ones stand together below, with the median over machines and days.
 Which of two cases is faster on one machine is said by <code>dlbench compare</code> of its document.</p>
+{% elif programs and not n_cases and not answer %}
+<p>The document has no cases, but {{ programs }} that <code>dlbench monitor</code> watched:
+<code>dlbench energy</code> of it shows the figures.</p>
 {% elif not n_cases and not answer %}
 <p>The document holds no results: nothing was measured, and nothing can be said.</p>
 {% elif n_cases and not n_measured %}
@@ -102,6 +106,12 @@ def _kept(pick: Candidate) -> list[str]:
     ]
 
 
+def programs(content: Content) -> str:
+    """How many monitored programs the documents hold, in words; empty where there is none."""
+    n = sum(len(run.monitored) for run in content.runs)
+    return units.counted(n, "program") if n else ""
+
+
 def pair_of(contest: Contest) -> str:
     """What was to be told apart: ``resnet50 training, cpu, fp32, batch 8, new and old``."""
     return f"{contests.task(contest)}, {contest.names[1]} and {contest.names[0]}"
@@ -135,5 +145,6 @@ def html(content: Content) -> Markup | None:
         basis="; ".join(dict.fromkeys(f.comparison.basis for f in content.compared)).capitalize(),
         n_measured=sum(row.n_trials > 0 for row in content.rows),
         n_cases=len(content.rows),
+        programs=programs(content),
         collection=content.collection,
     )

@@ -73,6 +73,14 @@ def test_half_of_the_pairs_failed_is_a_sentence_and_no_number() -> None:
     assert compare.within(run) == ()
 
 
+def test_without_a_whole_pair_no_ratio_is_told() -> None:
+    """One whose only pair was interrupted was said to have a ratio of 1.000."""
+    (found,) = contests.contests(run_of([0.02], [0.01], failed=(0,)))
+    words = contests.sentence(found)
+    assert words.endswith("PyTorch or TensorFlow is faster: no pair was measured to its end")
+    assert contests.plain(found)["ratio"] is None
+
+
 def test_compare_and_report_read_it_as_the_contest_it_was() -> None:
     """The verdict is that of the exact test, not another one from the same trials."""
     (comparison,) = compare.within(FASTER)

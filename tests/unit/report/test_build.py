@@ -27,8 +27,10 @@ from dlbench.core.types import (
     Interval,
     Measured,
     Mode,
+    Monitored,
     Pairing,
     Run,
+    Window,
 )
 from dlbench.report import build, content, render
 from dlbench.report.sections import all_sections, environment, verdict
@@ -423,6 +425,50 @@ def test_a_model_of_the_users_own_is_named_by_its_options() -> None:
     assert command("it's").startswith("""dlbench run 'it'"'"'s' --framework""")
 
 
+def test_pairs_and_programs_are_reproduced_by_what_measures_them() -> None:
+    """``dlbench run`` has neither pairs nor a profile ``ab quick``; of nothing there is no command."""
+    from dlbench.report.sections import reproduce
+
+    pairs = documents.paired_run([0.02] * 8, [0.01] * 8)
+    assert reproduce.command(pairs) == f"dlbench replicate {pairs.run_id}.json"
+    watched = builders.run([], monitored=(_watched(("python", "train it.py")), _watched(())))
+    assert reproduce.command(watched) == "dlbench monitor -- python 'train it.py'"
+    assert reproduce.command(documents.empty_run()) == ""
+
+
+def test_a_monitored_program_is_not_nothing() -> None:
+    """Its document has no cases; the page said that nothing was measured."""
+    found = content.of([builders.run([], monitored=(_watched(("true",)),))])
+    assert build.headline(found) == "1 program monitored"
+    page = build.page(found)
+    assert "nothing was measured" not in page
+    assert "<code>dlbench energy</code> of it shows the figures" in page
+
+
+def _watched(command: tuple[str, ...]) -> Monitored:
+    return Monitored(
+        name="program",
+        command=command,
+        started_utc="2026-01-01T00:00:00Z",
+        exit_code=0,
+        cpu_s=1.0,
+        windows=(Window(name="energy", start_s=0.0, end_s=1.0),),
+        host=(),
+        devices=(),
+    )
+
+
+def test_machines_that_share_no_case_are_not_held_against_each_other() -> None:
+    """A table of numbers on one side alone answered nothing; asked for side by side, it stands."""
+    run, other = documents.one_case_a_task(), documents.other_machine()
+    apart = replace(other, results=other.results[:1], plan=replace(other.plan, skips=()))
+    section = _section(build.build([run, apart]), "machines")
+    assert "No case ran on two of these machines" in section
+    assert "<table" not in section
+    assert "<table" in _section(build.build([run, apart], side_by_side=True), "machines")
+    assert "<table" in _section(build.build([RUN, other]), "machines")
+
+
 def test_the_commands_to_reproduce_quote_what_must_be() -> None:
     """A hostile framework name cannot become a second command."""
     from dlbench.report.sections import reproduce
@@ -538,7 +584,7 @@ def _version_2(run: Run) -> Run:
 def test_another_version_of_a_workload_is_named_and_has_a_line_of_its_own() -> None:
     """Samples of another size stood in one line, and in bars on one scale, without a word."""
     same, other = (
-        content.of([RUN, run])
+        content.of([RUN, run], side_by_side=True)
         for run in (documents.other_machine(), _version_2(documents.other_machine()))
     )
     assert not any("version" in origin for origin in content.origins(same.rows))

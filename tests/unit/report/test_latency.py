@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -34,6 +35,29 @@ def test_the_p50_of_a_prompt_is_its_time_to_first_token() -> None:
 def test_other_latencies_have_no_other_name() -> None:
     """An image's p50 is its p50."""
     assert "TTFT" not in _html(None)
+
+
+def _of_batches(n: int) -> str:
+    cases = [builders.case(framework="pytorch", batch_size=size + 1) for size in range(n)]
+    results = [builders.result(case, [0.2, 0.3, 0.25]) for case in cases]
+    asked = [
+        replace(r, trials=tuple(replace(t, queries_s=(0.25,) * 20) for t in r.trials))
+        for r in results
+    ]
+    return str(latency.html(content.of([builders.run(asked)])))
+
+
+def test_curves_of_one_framework_are_told_apart() -> None:
+    """They had one colour and one dash; no legend could say which was which."""
+    legend = re.findall(r'<line class="line c(\d) d(\d)"', _of_batches(3))
+    assert legend == [("0", "0"), ("1", "1"), ("2", "2")]
+
+
+def test_cases_without_a_curve_are_counted() -> None:
+    """Of more than six the slowest had none, and nothing said so."""
+    assert "2 slower cases are not drawn here." in _of_batches(8)
+    assert "1 slower case is not drawn here." in _of_batches(7)
+    assert "not drawn" not in _of_batches(6)
 
 
 def test_the_summary_of_a_run_has_it_too(capsys: pytest.CaptureFixture[str]) -> None:

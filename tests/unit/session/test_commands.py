@@ -67,6 +67,13 @@ def test_a_time_budget_ends_it_with_what_is_there() -> None:
     assert "1 pair cannot show" in found.resolution_sentence()
 
 
+def test_without_a_whole_pair_no_ratio_is_told() -> None:
+    """A single pair, of which one half hung, was said to have a ratio of 1.000."""
+    found = _contest("true", "sleep 600", timeout_s=0.1, budget_s=0.1)
+    assert found.judgement.n == 0
+    assert found.sentence().endswith("cannot be told: no pair was measured to its end")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [("", "empty"), ("python 'x", "cannot be split"), ("no-such-program-here", "no program")],

@@ -121,8 +121,9 @@ def test_what_is_no_journal_is_refused(data: bytes, results: Path) -> None:
     """Empty, text, or a wrong checksum in the first line."""
     path = results / "x.journal"
     path.write_bytes(data)
-    with pytest.raises(DocumentError, match="is not a journal"):
+    with pytest.raises(DocumentError, match="is not a journal") as caught:
         read_journal(path)
+    assert "--resume last" in caught.value.advice
 
 
 @pytest.mark.parametrize("name", ["write", "fsync"])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dlbench.core.errors import DocumentError, StoreError
+from dlbench.core.errors import DocumentError, StoreError, UsageError
 from dlbench.store import codec, runs
 from tests import builders
 
@@ -141,6 +141,26 @@ def test_nothing_to_load_is_said(results: Path) -> None:
         runs.load_runs([results])
     with pytest.raises(StoreError, match="no result document in nothing"):
         runs.load_runs([])
+
+
+def test_an_empty_folder_beside_a_document_is_said(results: Path, tmp_path: Path) -> None:
+    """``compare a.json empty/`` compared the cases of a.json with each other."""
+    path = runs.seal(RUN, results)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(StoreError, match=r"no result document in .*empty"):
+        runs.document_files([path, empty])
+
+
+def test_what_is_read_is_not_written_over(results: Path, tmp_path: Path) -> None:
+    """By whatever name: what was measured would be gone."""
+    path = runs.seal(RUN, results)
+    link = tmp_path / "link.json"
+    link.symlink_to(path)
+    for name in (path, link, results / ".." / results.name / path.name):
+        with pytest.raises(UsageError, match="would be lost"):
+            runs.check_spared(name, [path])
+    runs.check_spared(tmp_path / "other.json", [path])
 
 
 def test_a_journal_is_not_taken_for_a_document(results: Path) -> None:
