@@ -1025,6 +1025,19 @@ def test_a_budget_that_a_purchase_breaks_is_told_with_its_price() -> None:
     assert r.ask(r.need(**work, budget_usd=0.99 * flip.value), offered).pick is None
 
 
+def test_of_two_budgets_the_one_that_is_broken_is_told() -> None:
+    """A month's 500 USD are the tighter, and kept: 50 a month; what it is bought for is not."""
+    desk = {"name": "desk", "accelerator": "L4", "vcpus": 8.0, "purchase_usd": 2400.0}
+    need = r.need(owned=[desk], samples=1e7, budget_usd=1000.0, budget_usd_per_month=500.0)
+    answer = r.ask(need, r.of(r.offer(ondemand_usd_per_h=9000.0)))
+    assert answer.binding == (
+        (
+            "budget_usd binds: it is 1,000 USD, and 2,400 USD would be needed (by desk (your own), "
+            "1 x L4): 2.4 times as much."
+        ),
+    )
+
+
 def test_what_nobody_knows_of_any_way_is_told_as_that() -> None:
     """Not as limits that stand in each other's way, nor as an unlimited amount that would be needed."""
     offered = r.of(r.offer(provider="runpod", region="any"))
@@ -1159,6 +1172,8 @@ def test_residency_holds_for_machines_of_ones_own() -> None:
         (r.cpu(memory_gib=65_536.0), Constraint.MEMORY_UNKNOWN),
         (r.offer(as_of="2026-01-01"), Constraint.PRICE_AGE),
         (r.offer(accelerator_count=16.0), Constraint.DEVICES),
+        # More devices, if they were allowed, would be of no use.
+        (r.offer(accelerator="Inferentia2", accelerator_count=16.0), Constraint.THROUGHPUT),
         (r.offer(provider="gcp", region="us-central1"), Constraint.PROVIDER),
         (r.offer(accelerator="K80"), Constraint.THROUGHPUT),
         (r.offer(accelerator="Inferentia2"), Constraint.THROUGHPUT),
