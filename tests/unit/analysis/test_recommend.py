@@ -555,6 +555,28 @@ def test_a_users_own_model_counts_by_its_documents() -> None:
     assert "dlbench run --model" in caught.value.advice
 
 
+@pytest.mark.parametrize(
+    ("asked", "message", "advice"),
+    [
+        ({"workload": "mime"}, "workload 'mime' is unknown", "Did you mean mine? "),
+        (
+            {"workload": "mine", "variant": "tiny"},
+            "variant 'tiny' is not one of mine's, as documents have it",
+            "Known: full.",
+        ),
+    ],
+)
+def test_ones_own_model_is_found_where_its_name_is_nearly_right(
+    asked: dict[str, Any], message: str, advice: str
+) -> None:
+    """A wrong letter, and a variant that it does not have, are told as what they are."""
+    need = r.need(parameters=None, flops_per_sample=None, **asked)
+    with pytest.raises(UsageError) as caught:
+        r.ask(need, r.of(r.offer()), r.measured(500.0))
+    assert caught.value.message.startswith(message)
+    assert caught.value.advice.startswith(advice)
+
+
 def test_a_model_that_nobody_counted_needs_its_flops_from_the_user() -> None:
     """A model of one's own may have been built without a count."""
     run = r.measured(500.0)
