@@ -545,6 +545,30 @@ def test_several_tuned_devices_are_not_set_beside_a_plain_one() -> None:
     assert value(alike.throughput_samples_per_s) == pytest.approx(1500, rel=0.02)
 
 
+@pytest.mark.parametrize(
+    ("provider", "kind", "cores"),
+    [
+        ("gcp", "c4a-standard-16", 16.0),
+        ("gcp", "t2d-standard-16", 16.0),
+        ("gcp", "c4-standard-16", 8.0),
+        ("azure", "Standard_D16ps_v5", 16.0),
+        ("azure", "Standard_F16as_v6", 16.0),
+        ("azure", "Standard_F16s_v2", 8.0),
+        ("azure", "Standard_D16as_v5", 8.0),
+        ("aws", "m8gd.4xlarge", 16.0),
+        ("aws", "r7a.4xlarge", 16.0),
+        ("aws", "m7i.4xlarge", 8.0),
+        ("me", "c4a-standard-16", 8.0),
+    ],
+)
+def test_a_vcpu_is_a_core_where_a_core_has_one_thread(
+    provider: str, kind: str, cores: float
+) -> None:
+    """Of types whose processor no price list names, as of those whose it does."""
+    machine = r.cpu(provider=provider, instance_type=kind, vcpus=16.0)
+    assert evidence.cores(machine, r.of(machine)) == cores
+
+
 def test_a_users_own_model_counts_by_its_documents() -> None:
     """A name that no workload folder has is found in the documents; elsewhere it is refused."""
     pick = picked(r.ask(r.need(**MINE), r.of(r.offer()), r.measured(500.0)))
