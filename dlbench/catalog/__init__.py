@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from dlbench.catalog import stored
 from dlbench.core import catalog_rows
@@ -161,9 +162,13 @@ def merged(catalog: Catalog, offers: Sequence[Offer], source: str) -> Catalog:
 
     A row of less authority goes whatever its accelerator: one type is not two machines because two
     tables take its accelerator for different ones.
+    What a row leaves open of its machine is as the rows before it have it of that type: whoever renews
+    a price says nothing of the processor.
     A row without any price stands for a whole provider (as MaxCloudON's does) until that provider has
     a row with one; a shipped price of all regions until the same type was fetched in one of them.
     """
+    before = {_somewhere(o): o for o in catalog.offers} | {o.key: o for o in catalog.offers}
+    offers = [_completed(o, before.get(o.key) or before.get(_somewhere(o))) for o in offers]
     keys, sold = {offer.key for offer in offers}, {offer.sold_as for offer in offers}
     theirs = {_authority(offer) for offer in offers}
     rows = [
@@ -180,6 +185,21 @@ def merged(catalog: Catalog, offers: Sequence[Offer], source: str) -> Catalog:
         and not (o.origin == "shipped" and o.region == ANYWHERE and _somewhere(o) in fetched)
     )
     return replace(catalog, offers=kept, sources=(*catalog.sources, source))
+
+
+def _completed(offer: Offer, before: Offer | None) -> Offer:
+    """An offer with what is known of its type, where it does not say it itself; never a price."""
+    if before is None:
+        return offer
+    named: dict[str, Any] = {"cpu_model": offer.cpu_model or before.cpu_model}
+    for field in MACHINE:
+        own = getattr(offer, field)
+        named[field] = getattr(before, field) if isinstance(own, Absent) else own
+    return replace(offer, **named)
+
+
+MACHINE = ("accelerator_count", "vcpus", "memory_gib")
+"""What one type has everywhere, beside its processor's name."""
 
 
 def _authority(offer: Offer) -> str:

@@ -434,6 +434,9 @@ def _refused(choice: Choice, known: Known) -> Refusal | None:
         return price
     if need.regions and (place := _place_refused(choice, need)) is not None:
         return place
+    refusal = evidence.unsupported(offer, need, known.catalog)
+    if refusal is not None:
+        return Refusal(Constraint.THROUGHPUT, refusal.reason)
     if choice.devices > need.max_devices:
         return Refusal(
             Constraint.DEVICES,
@@ -441,8 +444,7 @@ def _refused(choice: Choice, known: Known) -> Refusal | None:
             f"max_devices is {need.max_devices}",
             choice.devices / need.max_devices if need.max_devices else None,
         )
-    refusal = evidence.unsupported(offer, need, known.catalog)
-    return None if refusal is None else Refusal(Constraint.THROUGHPUT, refusal.reason)
+    return None
 
 
 def _price_refused(choice: Choice, known: Known) -> Refusal | None:

@@ -10,6 +10,7 @@ them do together is in ``scaling.py``.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -500,11 +501,22 @@ def cores(offer: Offer, catalog: Catalog) -> float | Absent:
     single = model is not None and (
         model.vendor in {"AWS", "Ampere"} or model.name in ONE_THREAD_A_VCPU
     )
-    return offer.vcpus if single else max(1.0, offer.vcpus / 2)
+    whole = ONE_THREAD_TYPES.get(offer.provider)
+    if single or (whole is not None and whole.match(offer.instance_type)):
+        return offer.vcpus
+    return max(1.0, offer.vcpus / 2)
 
 
 ONE_THREAD_A_VCPU = frozenset({"EPYC-9R14", "Graviton3", "Graviton4", "Altra-Max-M128-30"})
 """On AWS's c7a and m7a, and on ARM, a vCPU is a whole core."""
+
+ONE_THREAD_TYPES = {
+    "aws": re.compile(r"[a-z]+\d+g[a-z]*\.|[cmr]7a\."),
+    "azure": re.compile(r"Standard_([A-Z]+\d+p[a-z]*_|F\d+a[a-z]*_v6)"),
+    "gcp": re.compile(r"(t2d|t2a|c4a|n4a|h3|h4d)-"),
+}
+"""Types of which that is known where their processor is not named: ARM's (at AWS with a g, at Azure
+with a p), some of AMD's, and those of https://cloud.google.com/compute/docs/cpu-platforms."""
 
 
 def _of_processor(

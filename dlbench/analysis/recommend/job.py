@@ -168,12 +168,7 @@ def facts(need: Need, runs: Sequence[Run]) -> Facts:
         return _of_folder(need, workloads.read(folder))
     info = _measured_info(need, runs)
     if info is None:
-        known = ", ".join(n for n in workloads.folders() if n != "fake")
-        raise UsageError(
-            f"workload {need.workload!r} is unknown, and no result document measured it",
-            f"{_did_you_mean(need.workload)}Known: {known}; your own model: dlbench run --model, or "
-            "give parameters.",
-        )
+        raise _unknown(need, infos_of(runs))
     source = f"your own model, as its documents have it (workload {info.name})"
     batch = _measured_batches(need, runs)
     size = (
@@ -183,9 +178,22 @@ def facts(need: Need, runs: Sequence[Run]) -> Facts:
     return size, "adam", batch, None, source
 
 
-def _did_you_mean(name: str) -> str:
-    near = difflib.get_close_matches(name, workloads.folders(), n=1)
-    return f"Did you mean {near[0]}? " if near else ""
+def _unknown(need: Need, measured: Sequence[WorkloadInfo]) -> UsageError:
+    """That nobody knows the model, or not in this variant; with the nearest name that there is."""
+    variants = sorted({info.variant for info in measured if info.name == need.workload})
+    if variants:
+        return UsageError(
+            f"variant {need.variant!r} is not one of {need.workload}'s, as documents have it",
+            f"Known: {', '.join(variants)}.",
+        )
+    shipped = [name for name in workloads.folders() if name != "fake"]
+    names = [*shipped, *(info.name for info in measured)]
+    near = difflib.get_close_matches(need.workload, names, n=1)
+    return UsageError(
+        f"workload {need.workload!r} is unknown, and no result document measured it",
+        f"{f'Did you mean {near[0]}? ' if near else ''}Known: {', '.join(shipped)}; your own model: "
+        "dlbench run --model, or give parameters.",
+    )
 
 
 def _known(number: float | Absent) -> float | None:

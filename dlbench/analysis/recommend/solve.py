@@ -61,22 +61,25 @@ def judge(simulated: Simulated, need: Need) -> Judged:
     )
 
 
-def budget_usd(need: Need) -> float | None:
-    """What one candidate's cost may be: of a run, or a month's share of it."""
-    limits = [need.budget_usd]
+def budgets(need: Need) -> dict[str, float]:
+    """What one candidate may cost, by the field that says so: of a run, or a month's share of it."""
+    runs = 1.0 if need.serving else need.runs_per_month
+    monthly = "budget_usd_per_month" + (" / runs_per_month" if runs != 1 else "")
+    found = {"budget_usd": need.budget_usd}
     if need.budget_usd_per_month is not None:
-        runs = 1.0 if need.requests_per_s is not None else need.runs_per_month
-        limits.append(need.budget_usd_per_month / runs)
-    given = [x for x in limits if x is not None]
-    return min(given) if given else None
+        found[monthly] = need.budget_usd_per_month / runs
+    return {field: limit for field, limit in found.items() if limit is not None}
+
+
+def budget_usd(need: Need) -> float | None:
+    """The tighter budget of a need."""
+    return min(budgets(need).values(), default=None)
 
 
 def budget_field(need: Need) -> str:
     """The field of the need that is its tighter budget, for whoever must change it."""
-    if need.budget_usd is not None and need.budget_usd == budget_usd(need):
-        return "budget_usd"
-    per_run = not need.serving and need.runs_per_month != 1
-    return "budget_usd_per_month" + (" / runs_per_month" if per_run else "")
+    found = budgets(need)
+    return min(found, key=lambda field: found[field], default="budget_usd_per_month")
 
 
 def purchase(judged: Judged, need: Need) -> Refusal | None:

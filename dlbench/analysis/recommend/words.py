@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 from dlbench.analysis.recommend import solve
@@ -528,10 +529,15 @@ def binding(
     ``lifted`` are wishes that are no amounts, each with the pick that there is without it.
     """
     found = []
-    budget = solve.budget_field(need)
+    budgets = solve.budgets(need)
+    budget = _budget_in_the_way(judged, budgets, need)
     limits: dict[str, tuple[float | None, str, Callable[[Judged], float]]] = {
         "deadline_h": (need.deadline_h, "h", lambda j: j.sure_h),
-        budget: (solve.budget_usd(need), "USD", lambda j: solve.needed_usd(j, budget, need)),
+        budget: (
+            budgets.get(budget),
+            "USD",
+            lambda j: _times_a_budget(j, budgets, need)[0] * budgets[budget],
+        ),
         "carbon_limit_kg": (
             need.carbon_limit_kg,
             "kg",
@@ -574,6 +580,19 @@ def binding(
     if not judged:
         found += _hard(rejected)
     return tuple(found)
+
+
+def _budget_in_the_way(judged: Sequence[Judged], budgets: Mapping[str, float], need: Need) -> str:
+    """The field that the nearest candidate breaks most: a purchase may keep the tighter one of two."""
+    kept = [j for j in judged if solve.keeps(j, replace(need, **BUDGETS))] if budgets else []
+    told = (_times_a_budget(j, budgets, need) for j in kept)
+    return min(told, key=itemgetter(0), default=(0.0, solve.budget_field(need)))[1]
+
+
+def _times_a_budget(judged: Judged, budgets: Mapping[str, float], need: Need) -> tuple[float, str]:
+    """How many times a budget a candidate needs, and whose field that is: of the most broken."""
+    times = ((solve.needed_usd(judged, f, need) / limit, f) for f, limit in budgets.items())
+    return max(times, key=itemgetter(0))
 
 
 def _unknown(one: Judged, what: str, n: int) -> str:

@@ -545,6 +545,30 @@ def test_several_tuned_devices_are_not_set_beside_a_plain_one() -> None:
     assert value(alike.throughput_samples_per_s) == pytest.approx(1500, rel=0.02)
 
 
+@pytest.mark.parametrize(
+    ("provider", "kind", "cores"),
+    [
+        ("gcp", "c4a-standard-16", 16.0),
+        ("gcp", "t2d-standard-16", 16.0),
+        ("gcp", "c4-standard-16", 8.0),
+        ("azure", "Standard_D16ps_v5", 16.0),
+        ("azure", "Standard_F16as_v6", 16.0),
+        ("azure", "Standard_F16s_v2", 8.0),
+        ("azure", "Standard_D16as_v5", 8.0),
+        ("aws", "m8gd.4xlarge", 16.0),
+        ("aws", "r7a.4xlarge", 16.0),
+        ("aws", "m7i.4xlarge", 8.0),
+        ("me", "c4a-standard-16", 8.0),
+    ],
+)
+def test_a_vcpu_is_a_core_where_a_core_has_one_thread(
+    provider: str, kind: str, cores: float
+) -> None:
+    """Of types whose processor no price list names, as of those whose it does."""
+    machine = r.cpu(provider=provider, instance_type=kind, vcpus=16.0)
+    assert evidence.cores(machine, r.of(machine)) == cores
+
+
 def test_a_users_own_model_counts_by_its_documents() -> None:
     """A name that no workload folder has is found in the documents; elsewhere it is refused."""
     pick = picked(r.ask(r.need(**MINE), r.of(r.offer()), r.measured(500.0)))
@@ -553,6 +577,28 @@ def test_a_users_own_model_counts_by_its_documents() -> None:
         r.ask(r.need(**MINE), r.of(r.offer()))
     assert "'mine' is unknown" in caught.value.message
     assert "dlbench run --model" in caught.value.advice
+
+
+@pytest.mark.parametrize(
+    ("asked", "message", "advice"),
+    [
+        ({"workload": "mime"}, "workload 'mime' is unknown", "Did you mean mine? "),
+        (
+            {"workload": "mine", "variant": "tiny"},
+            "variant 'tiny' is not one of mine's, as documents have it",
+            "Known: full.",
+        ),
+    ],
+)
+def test_ones_own_model_is_found_where_its_name_is_nearly_right(
+    asked: dict[str, Any], message: str, advice: str
+) -> None:
+    """A wrong letter, and a variant that it does not have, are told as what they are."""
+    need = r.need(parameters=None, flops_per_sample=None, **asked)
+    with pytest.raises(UsageError) as caught:
+        r.ask(need, r.of(r.offer()), r.measured(500.0))
+    assert caught.value.message.startswith(message)
+    assert caught.value.advice.startswith(advice)
 
 
 def test_a_model_that_nobody_counted_needs_its_flops_from_the_user() -> None:
@@ -1025,6 +1071,19 @@ def test_a_budget_that_a_purchase_breaks_is_told_with_its_price() -> None:
     assert r.ask(r.need(**work, budget_usd=0.99 * flip.value), offered).pick is None
 
 
+def test_of_two_budgets_the_one_that_is_broken_is_told() -> None:
+    """A month's 500 USD are the tighter, and kept: 50 a month; what it is bought for is not."""
+    desk = {"name": "desk", "accelerator": "L4", "vcpus": 8.0, "purchase_usd": 2400.0}
+    need = r.need(owned=[desk], samples=1e7, budget_usd=1000.0, budget_usd_per_month=500.0)
+    answer = r.ask(need, r.of(r.offer(ondemand_usd_per_h=9000.0)))
+    assert answer.binding == (
+        (
+            "budget_usd binds: it is 1,000 USD, and 2,400 USD would be needed (by desk (your own), "
+            "1 x L4): 2.4 times as much."
+        ),
+    )
+
+
 def test_what_nobody_knows_of_any_way_is_told_as_that() -> None:
     """Not as limits that stand in each other's way, nor as an unlimited amount that would be needed."""
     offered = r.of(r.offer(provider="runpod", region="any"))
@@ -1159,6 +1218,8 @@ def test_residency_holds_for_machines_of_ones_own() -> None:
         (r.cpu(memory_gib=65_536.0), Constraint.MEMORY_UNKNOWN),
         (r.offer(as_of="2026-01-01"), Constraint.PRICE_AGE),
         (r.offer(accelerator_count=16.0), Constraint.DEVICES),
+        # More devices, if they were allowed, would be of no use.
+        (r.offer(accelerator="Inferentia2", accelerator_count=16.0), Constraint.THROUGHPUT),
         (r.offer(provider="gcp", region="us-central1"), Constraint.PROVIDER),
         (r.offer(accelerator="K80"), Constraint.THROUGHPUT),
         (r.offer(accelerator="Inferentia2"), Constraint.THROUGHPUT),

@@ -202,6 +202,25 @@ def test_a_price_without_its_accelerator_is_not_the_machines(tmp_path: Path) -> 
         catalog.load([path])
 
 
+def test_whoever_renews_a_price_says_nothing_of_the_machine(tmp_path: Path) -> None:
+    """Two cores of a Graviton 3 stay that, of a user's row and of a fetched one, in any region."""
+    shipped = catalog.shipped()
+    (before,) = [o for o in shipped.offers if o.name == "aws c7g.large (us-east-1)"]
+    rows = "aws,c7g.large,us-east-1,,,0.05,2026-11-27\naws,c7g.large,eu-west-1,,,0.06,2026-11-27\n"
+    renewed = catalog.load([prices(tmp_path, rows)])
+    here, there = [o for o in renewed.offers if o.key[:2] == before.key[:2]]
+    for offer in (here, there):
+        machine = (offer.vcpus, offer.memory_gib, offer.cpu_model, offer.accelerator_count)
+        assert machine == (2.0, 4.0, "Graviton3", 0.0)
+        assert isinstance(offer.spot_usd_per_h, Absent)
+    assert (here.ondemand_usd_per_h, there.ondemand_usd_per_h) == (0.05, 0.06)
+    fetched = replace(before, cpu_model="", memory_gib=8.0, origin="fetched: gpuhunt")
+    (after,) = [
+        o for o in catalog.merged(shipped, [fetched], "x").offers if o.sold_as == before.sold_as
+    ]
+    assert (after.cpu_model, after.memory_gib, after.vcpus) == ("Graviton3", 8.0, 2.0)
+
+
 def test_a_fetched_type_is_one_machine_whatever_its_table_takes_its_accelerator_for() -> None:
     """Lambda's gpu_1x_a100 is shipped as a PCIe card, and SkyPilot's table does not say."""
     shipped = catalog.shipped()
