@@ -511,7 +511,7 @@ ONE_THREAD_A_VCPU = frozenset({"EPYC-9R14", "Graviton3", "Graviton4", "Altra-Max
 """On AWS's c7a and m7a, and on ARM, a vCPU is a whole core."""
 
 ONE_THREAD_TYPES = {
-    "aws": re.compile(r"[a-z]+\d+g[a-z]*\.|[cmr]7a\."),
+    "aws": re.compile(r"[a-z]+\d+g[a-z]*\.|[cmr][78]a\."),
     "azure": re.compile(r"Standard_([A-Z]+\d+p[a-z]*_|F\d+a[a-z]*_v6)"),
     "gcp": re.compile(r"(t2d|t2a|c4a|n4a|h3|h4d)-"),
 }
