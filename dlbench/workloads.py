@@ -13,6 +13,7 @@ import importlib.metadata
 import importlib.util
 import json
 import math
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -323,6 +324,8 @@ def load_model(folder: Path, stem: str) -> ModuleType:
     if spec is None or spec.loader is None:
         raise UsageError(f"{path} cannot be loaded as Python")
     module = importlib.util.module_from_spec(spec)
+    # Dataclasses look up their module by its name.
+    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
 

@@ -146,7 +146,7 @@ def _look(
         return _counted(torch, model, inputs)
     except MemoryError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         from dlbench.frameworks import pytorch
 
         with _own.blamed(_own.refused(request)), pytorch.translated(torch):

@@ -72,6 +72,10 @@ class Words(nn.Module):
     def forward(self, x):
         return "seven"
 
+class Leaving(nn.Module):
+    def forward(self, x):
+        raise SystemExit(0)
+
 class Best(nn.Linear):
     def __init__(self):
         super().__init__(5, 3)
@@ -396,6 +400,7 @@ def test_a_model_without_parameters_runs(tmp_path: Path) -> None:
         ("Tokens", ["7:int64:900", "7"], "it raised IndexError"),
         ("Sum", ["5"], r"gave an output of shape \(\) for 2 samples"),
         ("Words", ["5"], "answers with an object of type str"),
+        ("Leaving", ["5"], "does not take 5 float32 a sample: it raised SystemExit"),
         ("number", ["5"], r"type int, which is not a torch\.nn\.Module"),
         ("nosuch", ["5"], r"net\.py has no nosuch"),
     ],

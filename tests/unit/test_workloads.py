@@ -111,6 +111,18 @@ def test_each_wrong_field_is_named(folder: Path, old: str, new: str, word: str) 
     assert str(folder / "workload.toml") in caught.value.message
 
 
+def test_a_model_file_may_have_dataclasses(tmp_path: Path) -> None:
+    """With annotations that are not evaluated, of which their module is asked."""
+    (tmp_path / "model_fake.py").write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "@dataclass\n"
+        "class Settings:\n"
+        "    width: int = 3\n"
+    )
+    assert workloads.load_model(tmp_path, "model_fake").Settings().width == 3
+
+
 @pytest.mark.parametrize(
     ("kind", "shape", "fits"),
     [
