@@ -384,6 +384,8 @@ def _validate(table: dict[str, Any], folder: Path) -> None:
     _positive(path, "", table)
     if "data_modes" in table:
         _members(path, "data_modes", table["data_modes"], [m.value for m in DataMode])
+        decoded = DataMode.PIPELINE not in table["data_modes"] or "files" in table
+        _require(path, "data_modes", decoded, "has pipeline, and there are no files to decode")
     if "latency_is" in table:
         _members(path, "latency_is", [table["latency_is"]], list(LATENCY_NAMES))
     if "files" in table:

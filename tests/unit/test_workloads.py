@@ -101,6 +101,7 @@ SIZED = 'name = "x"\nepochs = 3\n'
         ("flops = 1e6", f"flops = 1{'0' * 400}", "variants.full.flops must be at most"),
         ("seed = 1", f"seed = -1{'0' * 20}", "seed must be at most"),
         ("seed = 1", 'seed = 1\nfiles = "jpeg"', "shape that jpeg files have"),
+        ("seed = 1", 'seed = 1\ndata_modes = ["pipeline"]', "data_modes has pipeline, and there"),
     ],
 )
 def test_each_wrong_field_is_named(folder: Path, old: str, new: str, word: str) -> None:
