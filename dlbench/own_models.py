@@ -225,6 +225,10 @@ def read(model: OwnModel) -> workloads.Workload:
             "name": model.name,
             "seed": 0,
             "weights": None,
+            # Whole numbers may be rows of a table, and repeated ones would lie in a cache.
+            "distinct_samples": workloads.MAX_BATCH
+            if any(given.dtype.startswith("int") for given in model.inputs)
+            else None,
             "optimizer": OPTIMIZER,
             "tolerance": {},
             "own": {"label": _label(model), "loss": model.loss, "options": options(model)},

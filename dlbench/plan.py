@@ -213,7 +213,14 @@ def _workloads(selection: Selection, extra: Path | None) -> list[workloads.Workl
                 f"there is no workload or suite named {asked!r}",
                 f"Workloads: {', '.join(sorted(folders))}. Suites: {', '.join(sorted(suites))}.",
             )
-        names += [asked] if asked in folders else suites[asked]
+        members = (asked,) if asked in folders else suites[asked]
+        lost = [name for name in members if name not in folders]
+        if lost:
+            raise UsageError(
+                f"the suite {asked} names {', '.join(lost)}, and there is no such workload",
+                f"Workloads: {', '.join(sorted(folders))}.",
+            )
+        names += members
     found = [w for name in dict.fromkeys(names) if (w := own_models.find(name, extra, own))]
     for workload in found:
         if selection.variant not in workload.variants:

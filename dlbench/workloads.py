@@ -13,6 +13,7 @@ import importlib.metadata
 import importlib.util
 import json
 import math
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -323,6 +324,8 @@ def load_model(folder: Path, stem: str) -> ModuleType:
     if spec is None or spec.loader is None:
         raise UsageError(f"{path} cannot be loaded as Python")
     module = importlib.util.module_from_spec(spec)
+    # Dataclasses look up their module by its name.
+    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
 
@@ -340,7 +343,8 @@ def _inside(folder: Path, name: str, max_bytes: int) -> Path:
 def _toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
+        # TOML's and Unicode's errors are ValueErrors, as is that of a number of thousands of digits.
         raise UsageError(f"{path} is not valid TOML: {error}") from None
 
 
@@ -380,6 +384,8 @@ def _validate(table: dict[str, Any], folder: Path) -> None:
     _positive(path, "", table)
     if "data_modes" in table:
         _members(path, "data_modes", table["data_modes"], [m.value for m in DataMode])
+        decoded = DataMode.PIPELINE not in table["data_modes"] or "files" in table
+        _require(path, "data_modes", decoded, "has pipeline, and there are no files to decode")
     if "latency_is" in table:
         _members(path, "latency_is", [table["latency_is"]], list(LATENCY_NAMES))
     if "files" in table:
@@ -398,6 +404,8 @@ def _validate(table: dict[str, Any], folder: Path) -> None:
     _require(path, "variants", "full" in table["variants"], "must have a variant full")
     for name, variant in table["variants"].items():
         _variant(path, f"variants.{name}", variant, table["modes"])
+        if "files" in table:
+            _decoded(path, f"variants.{name}.inputs", table["files"], variant["inputs"])
 
 
 def _variant(path: Path, where: str, variant: Any, modes: list[str]) -> None:  # noqa: ANN401
@@ -428,6 +436,21 @@ def _variant(path: Path, where: str, variant: Any, modes: list[str]) -> None:  #
 def _positive(path: Path, where: str, table: Mapping[str, Any]) -> None:
     for key in ("tokens_per_sample", "bytes_per_sample", "distinct_samples"):
         _require(path, f"{where}.{key}".lstrip("."), table.get(key, 1) >= 1, "must be 1 or more")
+
+
+def _decoded(path: Path, where: str, kind: str, inputs: Mapping[str, Any]) -> None:
+    """The one input that files of a kind are decoded into."""
+    from dlbench.frameworks import _files
+
+    only = len(inputs) == 1
+    _require(path, where, only, f"must be one tensor, which {kind} files are decoded into")
+    (tensor,) = inputs.values()
+    fits = tensor["dtype"] == "float32" and _files.makes(kind, tensor["shape"])
+    _require(path, where, fits, f"must be float32 of a shape that {kind} files have")
+
+
+MAX_WHOLE = 2**63 - 1
+"""Of TOML's whole numbers."""
 
 
 def _is_whole(number: Any) -> bool:  # noqa: ANN401
@@ -520,6 +543,9 @@ def _keys(
         good = isinstance(table[key], kind) and isinstance(table[key], bool) == (kind is bool)
         finite = not isinstance(table[key], float) or math.isfinite(table[key])
         _require(path, prefix + key, good and finite, "has the wrong type")
+        # Larger ones no framework takes, and no float holds some.
+        small = not _is_whole(table[key]) or abs(table[key]) <= MAX_WHOLE
+        _require(path, prefix + key, small, f"must be at most {MAX_WHOLE:,}")
 
 
 def _members(path: Path, where: str, given: list[Any], known: list[str]) -> None:

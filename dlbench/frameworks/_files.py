@@ -216,6 +216,17 @@ def spectrogram(path: str, shape: Sequence[int]) -> Array:
     return np.log1p(magnitudes).astype(np.float32).T[:, :, None]
 
 
+def makes(kind: str, shape: Sequence[int]) -> bool:
+    """Whether the files of a kind can be decoded into samples of that shape."""
+    if len(shape) != 3:  # noqa: PLR2004 - C, H, W
+        return False
+    channels, n_bins, n_frames = shape
+    if kind == "jpeg":
+        return channels == len(MEAN)
+    hop = n_bins - 1
+    return channels == 1 and hop > 0 and (n_frames + 1) * hop <= int(RATE_HZ * SECONDS)
+
+
 # --- where refills come from ----------------------------------------------------------------
 
 

@@ -225,12 +225,18 @@ UNKNOWN = frozenset({"Attention", "DFT", "DeformConv", "Einsum", "If", "Loop", "
 
 
 def _inferred(onnx: Any, model: Any, sizes: Shapes) -> Any:  # noqa: ANN401
-    """The model with every tensor's type and shape that follow from those of the inputs."""
+    """The model with every tensor's type and shape that follow from those of the inputs.
+
+    What the file tells of other shapes is forgotten: it may be of another batch, or -1 for any.
+    """
     for given in model.graph.input:
         if given.name in sizes:
             dimensions = given.type.tensor_type.shape.dim
             for dimension, size in zip(dimensions, sizes[given.name], strict=True):
                 dimension.dim_value = size
+    for told in (*model.graph.value_info, *model.graph.output):
+        if told.type.HasField("tensor_type"):
+            told.type.tensor_type.ClearField("shape")
     return onnx.shape_inference.infer_shapes(model, data_prop=True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +22,9 @@ CHECKED_SAMPLES = 2
 class Prepared:
     """A model that is ready to be placed and timed.
 
-    ``loss`` takes outputs and targets; ``spec`` holds the targets that go with it, and ``facts`` what
-    was counted and chosen.
+    ``model`` answers with one tensor or, if it is the user's, with several: the first is meant, and all
+    are to be computed. ``loss`` takes outputs and targets; ``spec`` holds the targets that go with it,
+    and ``facts`` what was counted and chosen.
     """
 
     model: Any
@@ -92,6 +93,17 @@ def no_model(request: SubjectRequest, found: object, wanted: str) -> ModelError:
         f" {wanted}",
         "Return the model itself, or choose its framework by --framework.",
     )
+
+
+def tensors(output: Any, is_tensor: Callable[[Any], bool]) -> list[Any]:  # noqa: ANN401
+    """All tensors of a model's output in its own order: itself, or those of dicts, tuples, lists."""
+    if is_tensor(output):
+        return [output]
+    if isinstance(output, dict):
+        output = list(output.values())
+    if not isinstance(output, (tuple, list)):
+        return []
+    return [x for part in output for x in tensors(part, is_tensor)]
 
 
 def no_output(request: SubjectRequest, found: object, wanted: str) -> ModelError:

@@ -44,7 +44,7 @@ def prepare(keras: Any, request: SubjectRequest) -> _own.Prepared:  # noqa: ANN4
     facts: dict[str, Fact] = {"flops_per_sample": per_sample, "flops_counted_by": counter}
     facts["several_outputs"] = first is not output
     if first is not output or _lacks_training(keras, model):
-        model = _first_only(keras, model)
+        model = _tensors_only(keras, model)
         model(given, training=False)
     if request.case.mode is not Mode.TRAINING:
         return _own.Prepared(model=model, loss=None, spec=request.spec, facts=facts)
@@ -99,7 +99,7 @@ def _check_precision(request: SubjectRequest, found: str, asked: str) -> None:
 
 def _first(keras: Any, output: Any) -> Any:  # noqa: ANN401
     """The output itself, or the first tensor of several; None if there is none."""
-    return next((x for x in keras.tree.flatten(output) if keras.ops.is_tensor(x)), None)
+    return next(iter(_own.tensors(output, keras.ops.is_tensor)), None)
 
 
 def _lacks_training(keras: Any, model: Any) -> bool:  # noqa: ANN401
@@ -108,20 +108,25 @@ def _lacks_training(keras: Any, model: Any) -> bool:  # noqa: ANN401
     return keras.backend.backend() == "jax" and "training" not in parameters
 
 
-def _first_only(keras: Any, model: Any) -> Any:  # noqa: ANN401
-    """The model with its first output alone, called with ``training`` or without."""
+def _tensors_only(keras: Any, model: Any) -> Any:  # noqa: ANN401
+    """The model with its tensors alone, a list of several; called with ``training`` or without.
 
-    class First(keras.Model):  # type: ignore[misc]
-        """Runs the model, gives the first tensor."""
+    All of them: of the first alone a compiler leaves out what only the others need.
+    """
+
+    class Tensors(keras.Model):  # type: ignore[misc]
+        """Runs the model, gives its tensors."""
 
         def __init__(self) -> None:
             super().__init__()
             self.model = model
 
         def call(self, inputs: Any, training: bool | None = None) -> Any:  # noqa: ANN401
-            return _first(keras, self.model(inputs, training=training))
+            answered = self.model(inputs, training=training)
+            found = _own.tensors(answered, keras.ops.is_tensor)
+            return found[0] if len(found) == 1 else found
 
-    return First()
+    return Tensors()
 
 
 def _whole(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -131,12 +136,13 @@ def _whole(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def _loss(keras: Any, name: str) -> Any:  # noqa: ANN401
     def cross_entropy(outputs: Any, targets: Any) -> Any:  # noqa: ANN401
-        outputs = keras.ops.cast(outputs, "float32")
+        outputs = keras.ops.cast(_first(keras, outputs), "float32")
         return keras.ops.mean(
             keras.losses.sparse_categorical_crossentropy(targets, outputs, from_logits=True)
         )
 
     def mse(outputs: Any, targets: Any) -> Any:  # noqa: ANN401
-        return keras.ops.mean(keras.ops.square(keras.ops.cast(outputs, "float32") - targets))
+        outputs = keras.ops.cast(_first(keras, outputs), "float32")
+        return keras.ops.mean(keras.ops.square(outputs - targets))
 
     return {"cross_entropy": cross_entropy, "mse": mse}[name]

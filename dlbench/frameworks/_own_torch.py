@@ -10,7 +10,7 @@ from typing import Any
 
 from dlbench.core.errors import ModelError
 from dlbench.core.protocols import SubjectRequest
-from dlbench.core.types import Absent, Fact, Mode
+from dlbench.core.types import Absent, Fact, Mode, Precision
 from dlbench.frameworks import _own, _seeded
 
 COUNTER = "PyTorch's FlopCounterMode: products, convolutions and attention"
@@ -34,17 +34,21 @@ def prepare(torch: Any, request: SubjectRequest, device: Any = None) -> _own.Pre
     model.eval()
     n_samples = min(_own.CHECKED_SAMPLES, request.case.batch_size)
     arrays = _seeded.batch(request.spec, "inputs", 0, n_samples)
-    output, flops = _look(torch, request, model, arrays, device)
+    output, flops, computed = _look(torch, request, model, arrays, device)
     first = _first(torch, output)
     if first is None:
         raise _own.no_output(request, output, "a tensor")
     _own.check_output(request, first.shape, n_samples)
     several = first is not output
     if several:
-        model = _first_only(torch, model)
+        model = _tensors_only(torch, model)
     per_sample = flops if isinstance(flops, Absent) else flops / n_samples
     facts: dict[str, Fact] = {"flops_per_sample": per_sample, "flops_counted_by": COUNTER}
     facts["several_outputs"] = several
+    wide = request.case.precision in (Precision.FP32, Precision.TF32)
+    if computed - {"float32"} and (wide or INT8 in computed):
+        # Whatever its weights are held in: some may be cast, and what is quantised has none.
+        facts["compute_dtype"] = min(computed - {"float32"}, key=lambda name: (name != INT8, name))
     if request.case.mode is not Mode.TRAINING:
         return _own.Prepared(model=model, loss=None, spec=request.spec, facts=facts)
     name, targets = _own.choose_loss(
@@ -64,6 +68,20 @@ def prepare(torch: Any, request: SubjectRequest, device: Any = None) -> _own.Pre
         spec=_own.with_targets(request.spec, targets),
         facts={**facts, "loss": name},
     )
+
+
+INT8 = "int8"
+
+QUANTISED = frozenset(
+    f"aten.{name}"
+    for name in (
+        "_int_mm",
+        "_weight_int4pack_mm",
+        "_weight_int4pack_mm_for_cpu",
+        "_weight_int8pack_mm",
+    )
+)
+"""PyTorch's own products of whole numbers, beside its namespace of quantised operations."""
 
 
 def check_derived(
@@ -121,14 +139,14 @@ def _look(
     model: Any,  # noqa: ANN401
     arrays: Sequence[Any],
     device: Any,  # noqa: ANN401
-) -> tuple[Any, float | Absent]:
-    """Outputs of a few samples, and the forward's FLOPs for all of them."""
+) -> tuple[Any, float | Absent, set[str]]:
+    """Outputs of a few samples, the forward's FLOPs for all of them, and its products' formats."""
     inputs = [torch.from_numpy(a) for a in arrays]
     try:
         return _counted(torch, model, inputs)
     except MemoryError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         from dlbench.frameworks import pytorch
 
         with _own.blamed(_own.refused(request)), pytorch.translated(torch):
@@ -137,7 +155,8 @@ def _look(
             model.to(device)
             with torch.no_grad():
                 output = model(*(x.to(device) for x in inputs))
-        return output, Absent(reason=f"it cannot run on the CPU, where FLOPs are counted: {error}")
+        uncounted = Absent(reason=f"it cannot run on the CPU, where FLOPs are counted: {error}")
+        return output, uncounted, set()
 
 
 @contextlib.contextmanager
@@ -146,10 +165,27 @@ def counting(torch: Any) -> Iterator[Any]:  # noqa: ANN401
 
     It counts operations that it knows, and takes others for free. Fused ones that it does not know
     (oneDNN's recurrent layers, the CPU's flash attention, the fast path of ``nn.MultiheadAttention``
-    and ``nn.TransformerEncoder``) are off meanwhile, and their parts are counted.
+    and ``nn.TransformerEncoder``) are off meanwhile, and their parts are counted. ``formats`` are the
+    floating-point ones of what is multiplied, and ``INT8`` if anything quantised is.
     """
     from torch.nn import attention
     from torch.utils import flop_counter
+
+    class Counter(flop_counter.FlopCounterMode):  # type: ignore[misc]
+        """Is told of each operation that runs."""
+
+        def __init__(self) -> None:
+            super().__init__(display=False)
+            self.formats: set[str] = set()
+
+        def _count_flops(self, operation: Any, out: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
+            name = str(operation)
+            if name.startswith("quantized.") or name in QUANTISED:
+                self.formats.add(INT8)
+            elif operation in self.flop_registry:
+                held = (x.dtype for x in args if isinstance(x, torch.Tensor))
+                self.formats |= {str(x).removeprefix("torch.") for x in held if x.is_floating_point}
+            return super()._count_flops(operation, out, args, kwargs)
 
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -158,45 +194,47 @@ def counting(torch: Any) -> Iterator[Any]:  # noqa: ANN401
             warnings.catch_warnings(action="ignore"),
             torch.backends.mkldnn.flags(enabled=False),
             attention.sdpa_kernel(attention.SDPBackend.MATH),
-            flop_counter.FlopCounterMode(display=False) as counter,
+            Counter() as counter,
         ):
             yield counter
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
 
 
-def _counted(torch: Any, model: Any, inputs: Sequence[Any]) -> tuple[Any, float]:  # noqa: ANN401
+def _counted(torch: Any, model: Any, inputs: Sequence[Any]) -> tuple[Any, float, set[str]]:  # noqa: ANN401
     # Not inference_mode: what a model builds in its first call could never be trained or traced.
     with torch.no_grad(), counting(torch) as counter:
         output = model(*inputs)
-    return output, float(counter.get_total_flops())
+    return output, float(counter.get_total_flops()), counter.formats
 
 
 def _first(torch: Any, output: Any) -> Any:  # noqa: ANN401
     """The output itself, or the first tensor of several; None if there is none."""
-    if isinstance(output, torch.Tensor):
-        return output
-    if isinstance(output, dict):
-        output = list(output.values())
-    if isinstance(output, (tuple, list)):
-        return next((x for x in output if isinstance(x, torch.Tensor)), None)
-    return None
+    return next(iter(_tensors(torch, output)), None)
 
 
-def _first_only(torch: Any, model: Any) -> Any:  # noqa: ANN401
-    """The model with its first output alone."""
+def _tensors(torch: Any, output: Any) -> list[Any]:  # noqa: ANN401
+    return _own.tensors(output, lambda x: isinstance(x, torch.Tensor))
 
-    class First(torch.nn.Module):  # type: ignore[misc]
-        """Runs the model, gives the first tensor."""
+
+def _tensors_only(torch: Any, model: Any) -> Any:  # noqa: ANN401
+    """The model with its tensors alone, in a tuple if there are several.
+
+    All of them: what compiles or exports the first alone leaves out what only the others need.
+    """
+
+    class Tensors(torch.nn.Module):  # type: ignore[misc]
+        """Runs the model, gives its tensors."""
 
         def __init__(self) -> None:
             super().__init__()
             self.model = model
 
         def forward(self, *inputs: Any) -> Any:  # noqa: ANN401
-            return _first(torch, self.model(*inputs))
+            found = _tensors(torch, self.model(*inputs))
+            return found[0] if len(found) == 1 else tuple(found)
 
-    return First().eval()
+    return Tensors().eval()
 
 
 def _cross_entropy(outputs: Any, targets: Any) -> Any:  # noqa: ANN401

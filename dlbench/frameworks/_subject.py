@@ -42,6 +42,11 @@ def shapes(tensors: Sequence[Any]) -> str:
     return " ".join("x".join(str(n) for n in tensor.shape) for tensor in tensors)
 
 
+def first(outputs: Any) -> Any:  # noqa: ANN401
+    """The only output, or the first of several: to be chosen where all of them were computed."""
+    return outputs[0] if isinstance(outputs, (tuple, list)) else outputs
+
+
 LEAST_TRIED, MOST_TRIED, TRIED_S = 2, 5, 5.0
 """Queries of a program that is tried, and after how long no more are asked than the least."""
 

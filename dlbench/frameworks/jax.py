@@ -334,7 +334,7 @@ class JaxSubject(_subject.Clockless):
             else:
                 outputs = self._place = self._run_query(*given, self._place)
         self._last = [outputs]
-        return outputs
+        return _subject.first(outputs)
 
     def fetch(self, handle: object) -> np.ndarray[Any, Any]:
         """Outputs (batch first) or a loss, on the host as float32."""

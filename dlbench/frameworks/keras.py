@@ -194,7 +194,8 @@ class KerasSubject(pytorch.OnTorch):
         from dlbench.frameworks import _keras
 
         with pytorch.translated(self._torch), self._torch.no_grad(), self._on_device():
-            return self._model(_keras.as_argument(self.inputs[buffer]), training=False)
+            outputs = self._model(_keras.as_argument(self.inputs[buffer]), training=False)
+            return _subject.first(outputs)
 
     def _on_device(self) -> contextlib.AbstractContextManager[Any]:
         return self._keras.device(self._place)  # type: ignore[no-any-return]

@@ -624,7 +624,7 @@ class TorchSubject(OnTorch):
     def query(self, buffer: int) -> object:
         """One inference; its outputs, still on the device."""
         with translated(self._torch), self._torch.inference_mode(), self._autocast():
-            return self._forward(*self.inputs[buffer])
+            return _subject.first(self._forward(*self.inputs[buffer]))
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self._autocast_dtype is None:

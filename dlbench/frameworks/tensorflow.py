@@ -335,7 +335,7 @@ class TensorFlowSubject(_subject.Clockless):
     def query(self, buffer: int) -> object:
         """One inference; its outputs."""
         with translated(self._tf, cuda=self._cuda), self._tf.device(self._place):
-            self._last = self._run_query(self.inputs[buffer])
+            self._last = _subject.first(self._run_query(self.inputs[buffer]))
         return self._last
 
     def fetch(self, handle: object) -> np.ndarray[Any, Any]:

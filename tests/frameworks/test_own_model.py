@@ -35,7 +35,7 @@ from dlbench.core.types import (
     TelemetryLevel,
 )
 from scripts import make_references
-from tests import sessions
+from tests import sessions, subjects
 from tests.subjects import request_for
 
 pytestmark = pytest.mark.frameworks
@@ -71,6 +71,10 @@ class Sum(nn.Module):
 class Words(nn.Module):
     def forward(self, x):
         return "seven"
+
+class Leaving(nn.Module):
+    def forward(self, x):
+        raise SystemExit(0)
 
 class Best(nn.Linear):
     def __init__(self):
@@ -111,6 +115,34 @@ class Untraceable(nn.Linear):
         if torch.jit.is_tracing():
             raise TypeError("not to be traced")
         return super().forward(x)
+
+class Heads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head, self.tail = nn.Linear(5, 3), nn.Linear(5, 2)
+
+    def forward(self, x):
+        return {"logits": self.head(x), "beside": [self.tail(x)]}
+
+class Cast(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.head = nn.Embedding(50, 5), nn.Linear(5, 3).bfloat16()
+
+    def forward(self, x):
+        return self.head((x + self.table.weight[0]).bfloat16())
+
+class Autocast(nn.Linear):
+    def __init__(self):
+        super().__init__(5, 3)
+
+    def forward(self, x):
+        with torch.autocast("cpu", torch.bfloat16):
+            return super().forward(x)
+
+def quantised():
+    model = nn.Sequential(nn.Linear(5, 3))
+    return torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, torch.qint8)
 
 def undefined():
     model = nn.Linear(5, 3)
@@ -161,7 +193,7 @@ def convolved():
 
 def heads():
     x = keras.Input((8,))
-    return keras.Model(x, {"first": layers.Dense(3)(x), "second": layers.Dense(2)(x)})
+    return keras.Model(x, {"logits": layers.Dense(3)(x), "beside": layers.Dense(2)(x)})
 
 def saved():
     import tempfile
@@ -320,6 +352,33 @@ def test_several_inputs_and_outputs(tmp_path: Path) -> None:
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.parametrize("framework", ["pytorch", "onnxruntime", "openvino"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_all_outputs_of_a_model_are_computed(framework: str, tmp_path: Path) -> None:
+    """Of the first alone what compiles or exports it leaves out what only the others need."""
+    subject: Any = _open(framework, _own(tmp_path, TORCH, "Heads", "5"))
+    assert subject.fetch(subject.query(0)).shape == (4, 3)
+    shapes = {
+        "pytorch": lambda: [tuple(x.shape) for x in subject.model(*subject.inputs[0])],
+        "onnxruntime": lambda: [tuple(x.shape) for x in subject._session.get_outputs()],
+        "openvino": lambda: [tuple(x.shape) for x in subject._program.compiled.outputs],
+    }
+    assert shapes[framework]() == [(4, 3), (4, 2)]
+
+
+@pytest.mark.parametrize(
+    ("function", "found"), [("Cast", "bfloat16"), ("Autocast", "bfloat16"), ("quantised", "int8")]
+)
+@pytest.mark.filterwarnings("ignore")
+def test_products_in_another_format_are_never_called_fp32(
+    function: str, found: str, tmp_path: Path
+) -> None:
+    """Whatever the largest weight is held in: the gate is told what is multiplied."""
+    subject = _open("pytorch", _own(tmp_path, TORCH, function, "5"))
+    assert subject.info["parameter_dtype"] == "float32"
+    assert subject.info["compute_dtype"] == found
+
+
 def test_outputs_that_are_no_classes_are_trained_by_their_squares(tmp_path: Path) -> None:
     """Three dimensions: unless the user says cross_entropy."""
     model = _own(tmp_path, TORCH, "Tokens", "7:int64:50", "7:float32")
@@ -341,6 +400,7 @@ def test_a_model_without_parameters_runs(tmp_path: Path) -> None:
         ("Tokens", ["7:int64:900", "7"], "it raised IndexError"),
         ("Sum", ["5"], r"gave an output of shape \(\) for 2 samples"),
         ("Words", ["5"], "answers with an object of type str"),
+        ("Leaving", ["5"], "does not take 5 float32 a sample: it raised SystemExit"),
         ("number", ["5"], r"type int, which is not a torch\.nn\.Module"),
         ("nosuch", ["5"], r"net\.py has no nosuch"),
     ],
@@ -639,6 +699,26 @@ def test_the_first_of_several_keras_outputs_is_meant(tmp_path: Path, results: Pa
     for result in run.results:
         assert result.trials[0].subject["several_outputs"] is True
         assert result.trials[0].subject["loss"] == "cross_entropy"
+
+
+def _keras_outputs(framework: str, folder: str) -> list[list[int]]:
+    """Shapes of the meant output and of all that a query computes, of a model with several."""
+    subject: Any = _open(framework, _own(Path(folder), KERAS, "heads", "8"))
+    meant = subject.fetch(subject.query(0))
+    given: dict[str, Any] = {
+        "tensorflow": lambda: (subject.inputs[0],),
+        "jax": lambda: (subject._trained, subject._untrained, subject.inputs[0]),
+    }
+    every = subject._run_query(*given[framework]())
+    return [list(x.shape) for x in (meant, *every)]
+
+
+@pytest.mark.parametrize("framework", ["tensorflow", "jax"])
+def test_all_outputs_of_a_keras_model_are_computed(framework: str, tmp_path: Path) -> None:
+    """The first in the model's own order is meant, and a compiler may leave out none."""
+    _need(framework)
+    found = subjects.ask(framework, _keras_outputs, str(tmp_path))
+    assert found == [[4, 3], [4, 3], [4, 2]]
 
 
 def test_a_saved_keras_model_is_never_called_bf16(tmp_path: Path, results: Path) -> None:

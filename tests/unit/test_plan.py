@@ -416,6 +416,13 @@ def test_the_users_own_workloads_come_first(tmp_path: Path) -> None:
     assert {c.workload for c in planned.cases} == {"mine"}
 
 
+def test_a_suite_of_a_workload_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """What it names wrongly would go unmeasured without a word."""
+    (tmp_path / "suites.toml").write_text('mine = ["null", "nul"]')
+    with pytest.raises(UsageError, match="suite mine names nul, and there is no such workload"):
+        plan.make_plan(Selection(workloads=("mine",)), _machine((), tmp_path))
+
+
 @pytest.mark.parametrize("profile", sorted(plan.PROFILES))
 def test_the_estimate_is_a_range_that_a_budget_caps(profile: str) -> None:
     """Low below high, neither above the budget, and it says what it rests on."""

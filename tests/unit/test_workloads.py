@@ -97,6 +97,11 @@ SIZED = 'name = "x"\nepochs = 3\n'
         ),
         ('name = "none"', 'name = "x"\nsamples = 5\nepochs = 0', "dataset.epochs must be above 0"),
         ("version = 1", "version = = 1", "not valid TOML"),
+        ("version = 1", f"version = 1{'0' * 5000}", "not valid TOML"),
+        ("flops = 1e6", f"flops = 1{'0' * 400}", "variants.full.flops must be at most"),
+        ("seed = 1", f"seed = -1{'0' * 20}", "seed must be at most"),
+        ("seed = 1", 'seed = 1\nfiles = "jpeg"', "shape that jpeg files have"),
+        ("seed = 1", 'seed = 1\ndata_modes = ["pipeline"]', "data_modes has pipeline, and there"),
     ],
 )
 def test_each_wrong_field_is_named(folder: Path, old: str, new: str, word: str) -> None:
@@ -105,6 +110,44 @@ def test_each_wrong_field_is_named(folder: Path, old: str, new: str, word: str) 
     with pytest.raises(UsageError, match=word) as caught:
         workloads.read(folder)
     assert str(folder / "workload.toml") in caught.value.message
+
+
+def test_a_model_file_may_have_dataclasses(tmp_path: Path) -> None:
+    """With annotations that are not evaluated, of which their module is asked."""
+    (tmp_path / "model_fake.py").write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "@dataclass\n"
+        "class Settings:\n"
+        "    width: int = 3\n"
+    )
+    assert workloads.load_model(tmp_path, "model_fake").Settings().width == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "fits"),
+    [
+        ("jpeg", "[3, 224, 224]", True),
+        ("jpeg", "[1, 224, 224]", False),
+        ("jpeg", "[224, 224]", False),
+        ("wav", "[1, 161, 1000]", True),
+        ("wav", "[1, 161, 1010]", False),
+        ("wav", "[1, 1, 1000]", False),
+        ("wav", "[2, 161, 1000]", False),
+    ],
+)
+def test_what_files_cannot_be_decoded_into_is_refused(
+    folder: Path, kind: str, shape: str, fits: bool
+) -> None:
+    """A sound is as long as it is: samples came out shorter than the workload says, and faster."""
+    _edit(folder, "seed = 1", f'seed = 1\nfiles = "{kind}"')
+    for _ in range(2):
+        _edit(folder, "inputs.input = { shape = [8]", f"inputs.input = {{ shape = {shape}")
+    if fits:
+        assert workloads.read(folder).files == kind
+    else:
+        with pytest.raises(UsageError, match=f"variants.full.inputs .* {kind} files have"):
+            workloads.read(folder)
 
 
 STRANGE: tuple[Any, ...] = (True, 0, -1, 1.5, math.nan, "x", [], [[]], {}, {"a": 1})
