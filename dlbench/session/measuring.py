@@ -4,7 +4,8 @@
         train()
     print(m)
 
-The sampler is another process; what is measured is disturbed by no thread of ours.
+The sampler is another process; what is measured is disturbed by no thread of ours, but for one that
+wakes every ten seconds where the processors' energy is counted: within minutes that starts again at 0.
 """
 
 from __future__ import annotations
