@@ -150,10 +150,15 @@ def variables(inherited: Mapping[str, str]) -> dict[str, Fact]:
     """Those that frameworks read, as facts; a home folder's name is none of them."""
     home = os.path.expanduser("~").rstrip("/") or "~"  # noqa: PTH111 - Path.home() may raise
     return {
-        f"{VARIABLE}{name}": value.replace(home, "~")[:VARIABLE_LENGTH]
+        f"{VARIABLE}{name}": _in_utf8(value.replace(home, "~"))[:VARIABLE_LENGTH]
         for name, value in sorted(inherited.items())
         if RECORDED.match(name) and not PRIVATE.search(name)
     }
+
+
+def _in_utf8(text: str) -> str:
+    """As a document has it, so that a resumed run finds the same; a variable may be any bytes."""
+    return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
 def _worded(value: object) -> str:
