@@ -76,6 +76,8 @@ class measure:  # noqa: N801 - it is used as a function is
         self._run: Run | None = None
 
     def __enter__(self) -> Self:
+        # One block may be measured again and again: each time is a document of its own.
+        self._watch, self._run = Watch(devices=self._devices, level=self._level), None
         self._synchronize()
         self._watch.prepare(os.getpid(), IDLE_S)
         self._watch.begin()
