@@ -79,8 +79,23 @@ def used_cpu_s(exclude: frozenset[int] = frozenset()) -> float:
 def _cpu_s(pid: int, root: Path = Path("/proc")) -> float:
     """Of a process and of its children that it has waited for; none of one that is gone."""
     try:
-        # The name in parentheses may hold anything; after it utime is the twelfth (proc(5)).
-        words = (root / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, _stat(pid, root)[11:15])) / os.sysconf("SC_CLK_TCK")
     except OSError:
         return 0.0
-    return sum(map(int, words[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def began_ticks(pid: int, root: Path = Path("/proc")) -> int:
+    """When a process began, in ticks since the machine did: with its number what no other has.
+
+    Raises:
+        OSError: it is gone.
+    """
+    return int(_stat(pid, root)[19])
+
+
+def _stat(pid: int, root: Path) -> list[bytes]:
+    """What the kernel says of a process (proc(5)) from its state on: utime is the twelfth.
+
+    The name in parentheses before it may hold anything, half a letter too.
+    """
+    return (root / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
