@@ -297,12 +297,12 @@ def _signal_group(group: int, number: signal.Signals) -> None:
 
 
 def oom_kills(root: Path = Path("/")) -> int:
-    """How often the kernel's OOM killer struck in our cgroup (v2, v1) or, failing that, at all."""
-    for path in (
-        _own_cgroup(root) / "memory.events",
-        root / "sys/fs/cgroup/memory/memory.oom_control",
-        root / "proc/vmstat",
-    ):
+    """How often the kernel's OOM killer struck in our cgroup (v2) or, failing that, at all.
+
+    A group of version 1 counts its own members' deaths alone: where we live in a group of a group, and
+    on some kernels everywhere, its file stays at 0 whoever is killed.
+    """
+    for path in (_own_cgroup(root) / "memory.events", root / "proc/vmstat"):
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except OSError:
