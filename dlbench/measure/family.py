@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -24,6 +26,25 @@ def die_with(parent_pid: int) -> bool:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     return os.getppid() == parent_pid
+
+
+def death_fd(pid: int) -> int:
+    """A descriptor that is readable once a child of ours has ended; whoever asks for it closes it.
+
+    The kernel's own is there from Linux 5.3 on, and where Python was built with it: conda's was not,
+    and some containers refuse it. There a thread waits, and leaves the child to be waited for.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        return os.pidfd_open(pid)
+    read_fd, write_fd = os.pipe()
+
+    def wait() -> None:
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        os.close(write_fd)
+
+    threading.Thread(target=wait, daemon=True).start()
+    return read_fd
 
 
 class Family:
