@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from dlbench.core import units
 from dlbench.core.errors import DocumentError, StoreError
 from dlbench.core.types import SCHEMA_VERSION, Run
 
@@ -204,7 +205,7 @@ def to_plain(value: Any) -> Any:  # noqa: ANN401 - any core dataclass
 
 def _in_utf8(plain: Any) -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(plain, str):
-        return plain.encode("utf-8", errors="backslashreplace").decode("utf-8")
+        return units.in_utf8(plain)
     if isinstance(plain, dict):
         return {_in_utf8(key): _in_utf8(item) for key, item in plain.items()}
     if isinstance(plain, list | tuple):

@@ -27,6 +27,7 @@ SUFFIX = ".journal"
 CRC_DIGITS = 8
 
 NAME_ONE = f"Name the {SUFFIX} of an unfinished run; dlbench run --resume last takes the newest."
+
 NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 """What runs are called: the document and the report have that name, in the folder and not above it."""
 
