@@ -22,7 +22,7 @@ from dlbench import cloud
 from dlbench.cloud import text_of
 from dlbench.core import pip, registry
 from dlbench.core.types import Absent, DeviceInfo, Environment, Fact
-from dlbench.core.units import MIB
+from dlbench.core.units import MIB, in_utf8
 from dlbench.measure import sampler
 
 SLUG_WORDS = {
@@ -147,10 +147,13 @@ def handed_on() -> dict[str, str]:
 
 
 def variables(inherited: Mapping[str, str]) -> dict[str, Fact]:
-    """Those that frameworks read, as facts; a home folder's name is none of them."""
+    """Those that frameworks read, as facts; a home folder's name is none of them.
+
+    Each as a document has it, so that a resumed run finds the same: they may be any bytes.
+    """
     home = os.path.expanduser("~").rstrip("/") or "~"  # noqa: PTH111 - Path.home() may raise
     return {
-        f"{VARIABLE}{name}": value.replace(home, "~")[:VARIABLE_LENGTH]
+        f"{VARIABLE}{name}": in_utf8(value.replace(home, "~"))[:VARIABLE_LENGTH]
         for name, value in sorted(inherited.items())
         if RECORDED.match(name) and not PRIVATE.search(name)
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dlbench.core import sensors, telemetry, tracks
+from dlbench.core.reasons import Reason
 from dlbench.core.sensors import SensorError
 from dlbench.core.stats import LEVEL
 from dlbench.core.trial_energy import TrialEnergy
@@ -26,6 +27,7 @@ from dlbench.core.types import (
     OutcomeKind,
     Trial,
     Value,
+    Window,
 )
 
 
@@ -40,19 +42,35 @@ class Figure:
 
 def duration_s(monitored: Monitored) -> float:
     """How long the program ran."""
-    run = next(w for w in monitored.windows if w.name == "energy")
+    run = _work(monitored)
     return run.end_s - run.start_s
+
+
+def _work(monitored: Monitored) -> Window:
+    return next(w for w in monitored.windows if w.name == "energy")
 
 
 def of_host(monitored: Monitored) -> tuple[Figure, ...]:
     """Time, processor time and memory of the program and its children."""
-    rss = tracks.points(monitored.host, "rss_mib")
-    peak_mib = rss if isinstance(rss, Absent) else max(v for _, v in rss)
+    peak_mib = _peak_mib(monitored)
     return (
         Figure(name="duration_s", unit="s", value=_measured(duration_s(monitored), "host clock")),
         Figure(name="cpu_s", unit="s", value=_measured(monitored.cpu_s, "the kernel's accounts")),
         Figure(name="peak_rss_mib", unit="MiB", value=_measured(peak_mib, "all its processes")),
     )
+
+
+def _peak_mib(monitored: Monitored) -> float | Absent:
+    """The largest reading while the program ran: what waits to become it is no part of it."""
+    rss = tracks.points(monitored.host, "rss_mib")
+    if isinstance(rss, Absent):
+        return rss
+    run = _work(monitored)
+    own = tracks.within(rss, run.start_s, run.end_s)
+    return max(mib for _, mib in own) if own else UNSEEN
+
+
+UNSEEN = Absent(reason="it had ended before it was read", code=Reason.LOW_COVERAGE)
 
 
 def of_device(

@@ -19,6 +19,8 @@ POWER_PREFIX = "power:"
 
 NOT_READ = Absent(reason="it was not read", code=Reason.NOT_SUPPORTED)
 
+READ_ONCE = Absent(reason="the energy counter was read once only", code=Reason.LOW_COVERAGE)
+
 
 def values(track: Track, column: Column) -> tuple[float | None, ...]:
     """A column's values, one for each read of its track."""
@@ -68,9 +70,10 @@ def power_points(tracks: Sequence[Track]) -> tuple[list[Point], float] | Absent:
     counted = _summed_counters(tracks)
     if isinstance(counted, Absent):
         return counted
-    return [
+    means = [
         (t1, (j1 - j0) / (t1 - t0)) for (t0, j0), (t1, j1) in itertools.pairwise(counted) if t1 > t0
-    ], 0.0
+    ]
+    return (means, 0.0) if means else READ_ONCE
 
 
 def averaging_s(tracks: Sequence[Track], quantity: str) -> float:

@@ -69,6 +69,11 @@ def duration(seconds: float) -> str:
     return f"{hours} h {rest_min:02d} min"
 
 
+def in_utf8(text: str) -> str:
+    r"""Text that UTF-8 can hold: of bytes that are none, a lone surrogate in Python, ``\udce9``."""
+    return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
+
+
 def counted(n: int, word: str) -> str:
     """A number of things: 1 case, 1,280 cases."""
     return f"{n:,} {word}{'s' * (n != 1)}"

@@ -27,7 +27,7 @@ def unwrap_j(before_j: float, after_j: float, range_j: float) -> float:
     """Joules between two reads of a counter that starts again at 0 beyond ``range_j``.
 
     Exact if it wrapped at most once in between, which at ``MOST_PACKAGE_W`` holds for half a minute
-    on the smallest range that processors have (65 kJ).
+    on the smallest range that processors have (65 kJ); ``RaplMeter`` vouches for no longer gap.
     """
     return after_j - before_j + (range_j if after_j < before_j else 0.0)
 
@@ -63,7 +63,13 @@ def zone_name(zone: Path) -> str:
 
 
 class RaplMeter:
-    """The energy counter of each package, continued through its wraps: it never runs backwards."""
+    """The energy counter of each package, continued through its wraps: it never runs backwards.
+
+    It must be read while work lasts, and not at its ends alone: at 100 W a range of 65 kJ is over in
+    eleven minutes, and how often nobody can tell afterwards.
+    """
+
+    wraps = True
 
     def __init__(
         self, root: Path, clock: Callable[[], float] = time.monotonic, prefix: str = "rapl"
@@ -101,7 +107,13 @@ class _Package:
             return raw
         counter_uj, range_uj = raw
         last_s, last_uj = self._last or (now_s, counter_uj)
-        if counter_uj < last_uj:
+        if range_uj / 1e6 < MOST_PACKAGE_W * (now_s - last_s):
+            self._reset = Absent(
+                reason=f"the RAPL counter was not read for {now_s - last_s:.0f} s, in which it may "
+                "have started again at 0 more than once",
+                code=Reason.COUNTER_RESET,
+            )
+        elif counter_uj < last_uj:
             step_j = unwrap_j(last_uj / 1e6, counter_uj / 1e6, range_uj / 1e6)
             if step_j > MOST_PACKAGE_W * (now_s - last_s):
                 self._reset = Absent(

@@ -3,7 +3,7 @@
 The worker is the leader of its own process group and session: a Ctrl-C in the terminal reaches
 only the parent, and killing the group leaves no grandchild behind; one that made a session of its own
 is known by a word in its environment. The parent sleeps in one ``select`` over the worker's events,
-its output, its death (a pidfd) and our own signals.
+its output, its death and our own signals.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dlbench.core.requests import TrialRequest, WorkerExit
+from dlbench.measure import family
 
 TERM_GRACE_S = 5.0
 """After SIGTERM a framework gets this long to leave; then SIGKILL."""
@@ -168,7 +169,7 @@ class _Listener:
     def listen(self, stop: Stop) -> str:
         """Block until the worker ``ended``, is late (``timeout``) or must ``stop``."""
         output = self._output()
-        death_fd = os.pidfd_open(self.process.pid)
+        death_fd = family.death_fd(self.process.pid)
         due_s = time.monotonic() + self.deadlines.of(self.phase)
         try:
             with selectors.DefaultSelector() as selector:
@@ -297,12 +298,12 @@ def _signal_group(group: int, number: signal.Signals) -> None:
 
 
 def oom_kills(root: Path = Path("/")) -> int:
-    """How often the kernel's OOM killer struck in our cgroup (v2, v1) or, failing that, at all."""
-    for path in (
-        _own_cgroup(root) / "memory.events",
-        root / "sys/fs/cgroup/memory/memory.oom_control",
-        root / "proc/vmstat",
-    ):
+    """How often the kernel's OOM killer struck in our cgroup (v2) or, failing that, at all.
+
+    A group of version 1 counts its own members' deaths alone: where we live in a group of a group, and
+    on some kernels everywhere, its file stays at 0 whoever is killed.
+    """
+    for path in (_own_cgroup(root) / "memory.events", root / "proc/vmstat"):
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except OSError:

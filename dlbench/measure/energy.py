@@ -239,6 +239,16 @@ class Counters:
             if all(seen.values()) or watched_s >= patience_s:
                 return
 
+    @property
+    def wrap(self) -> bool:
+        """Whether any of them starts again at 0 beyond its range, and must be followed."""
+        return any(getattr(meter, "wraps", False) for meter in self.meters)
+
+    def follow(self) -> None:
+        """Read each once, so that none starts again at 0 unseen; nothing is kept."""
+        for meter in self.meters:
+            meter.read()
+
     def _polls(self) -> Iterator[tuple[str, Reading, Reading]]:
         """Each counter's read with the one before it; for ever, while there is a counter."""
         last: dict[str, Reading] = {}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -24,6 +26,25 @@ def die_with(parent_pid: int) -> bool:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     return os.getppid() == parent_pid
+
+
+def death_fd(pid: int) -> int:
+    """A descriptor that is readable once a child of ours has ended; whoever asks for it closes it.
+
+    The kernel's own is there from Linux 5.3 on, and where Python was built with it: conda's was not,
+    and some containers refuse it. There a thread waits, and leaves the child to be waited for.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        return os.pidfd_open(pid)
+    read_fd, write_fd = os.pipe()
+
+    def wait() -> None:
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        os.close(write_fd)
+
+    threading.Thread(target=wait, daemon=True).start()
+    return read_fd
 
 
 class Family:
@@ -79,8 +100,23 @@ def used_cpu_s(exclude: frozenset[int] = frozenset()) -> float:
 def _cpu_s(pid: int, root: Path = Path("/proc")) -> float:
     """Of a process and of its children that it has waited for; none of one that is gone."""
     try:
-        # The name in parentheses may hold anything; after it utime is the twelfth (proc(5)).
-        words = (root / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, _stat(pid, root)[11:15])) / os.sysconf("SC_CLK_TCK")
     except OSError:
         return 0.0
-    return sum(map(int, words[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def began_ticks(pid: int, root: Path = Path("/proc")) -> int:
+    """When a process began, in ticks since the machine did: with its number what no other has.
+
+    Raises:
+        OSError: it is gone.
+    """
+    return int(_stat(pid, root)[19])
+
+
+def _stat(pid: int, root: Path) -> list[bytes]:
+    """What the kernel says of a process (proc(5)) from its state on: utime is the twelfth.
+
+    The name in parentheses before it may hold anything, half a letter too.
+    """
+    return (root / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()

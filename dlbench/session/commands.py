@@ -26,6 +26,7 @@ from dlbench import paired
 from dlbench.core import units
 from dlbench.core.errors import UsageError
 from dlbench.core.types import Absent, Interval
+from dlbench.measure import family
 from dlbench.paired import Judgement
 from dlbench.paired.standing import LOST_PAIRS, LOST_SHARE
 from dlbench.session.outcomes import signal_name
@@ -282,7 +283,7 @@ def _failure(code: int, timed_out_s: float | None) -> str:
 
 def _wait(process: subprocess.Popen[bytes], timeout_s: float | None, stop: StopSignal) -> str:
     """Sleep until it has ended (``ended``), is too slow (``timeout``) or must ``stop``."""
-    death_fd = os.pidfd_open(process.pid)
+    death_fd = family.death_fd(process.pid)
     try:
         with selectors.DefaultSelector() as selector:
             selector.register(death_fd, selectors.EVENT_READ, "ended")

@@ -18,8 +18,18 @@ from dlbench.core.types import Absent, DeviceInfo
 
 
 def lock_folder() -> Path:
-    """Where locks lie: shared by all users of the machine, since they share its devices."""
-    return Path(os.environ.get("DLBENCH_LOCK_DIR") or tempfile.gettempdir())
+    """Where locks lie: shared by all users of the machine, since they share its devices.
+
+    Raises:
+        StoreError: no folder for temporary files can be written, as in a read-only container.
+    """
+    try:
+        return Path(os.environ.get("DLBENCH_LOCK_DIR") or tempfile.gettempdir())
+    except OSError as error:
+        raise StoreError(f"there is no folder for locks: {error.strerror}", LOCK_DIR) from error
+
+
+LOCK_DIR = "Set DLBENCH_LOCK_DIR to a folder that can be written."
 
 
 @contextlib.contextmanager
@@ -28,7 +38,7 @@ def device_lock(device_id: str, *, wait: bool = False) -> Iterator[None]:
 
     Raises:
         UsageError: another session holds it, and ``wait`` was not asked for.
-        StoreError: the lock file cannot be opened.
+        StoreError: there is no folder for it, or the lock file cannot be opened.
     """
     path = lock_folder() / f"dlbench-{device_id.replace(':', '-')}.lock"
     try:
@@ -36,7 +46,7 @@ def device_lock(device_id: str, *, wait: bool = False) -> Iterator[None]:
     except OSError as error:
         raise StoreError(
             f"the lock file {path} cannot be opened: {error.strerror}",
-            "Set DLBENCH_LOCK_DIR to a folder that can be written.",
+            LOCK_DIR,
         ) from error
     try:
         _acquire(descriptor, device_id, wait=wait)

@@ -4,7 +4,8 @@
         train()
     print(m)
 
-The sampler is another process; what is measured is disturbed by no thread of ours.
+The sampler is another process; what is measured is disturbed by no thread of ours, but for one that
+wakes every ten seconds where the processors' energy is counted: within minutes that starts again at 0.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ class measure:  # noqa: N801 - it is used as a function is
         self._run: Run | None = None
 
     def __enter__(self) -> Self:
+        # One block may be measured again and again: each time is a document of its own.
+        self._watch, self._run = Watch(devices=self._devices, level=self._level), None
         self._synchronize()
         self._watch.prepare(os.getpid(), IDLE_S)
         self._watch.begin()

@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from dlbench.core import units
 from dlbench.core.errors import DocumentError, StoreError
 from dlbench.core.types import SCHEMA_VERSION, Run
 
@@ -183,7 +184,10 @@ def content_sha256(plain_run: Any) -> str:  # noqa: ANN401 - any JSON value
 
 
 def to_plain(value: Any) -> Any:  # noqa: ANN401 - any core dataclass
-    """A core dataclass as plain JSON values.
+    r"""A core dataclass as plain JSON values.
+
+    A byte of a file's name or of a variable that is no UTF-8, a lone surrogate in Python, is written
+    ``\udce9``: no document can hold it as it is.
 
     Raises:
         DocumentError: it holds a number that JSON has no word for.
@@ -192,6 +196,20 @@ def to_plain(value: Any) -> Any:  # noqa: ANN401 - any core dataclass
     for path, number in _floats(plain, ""):
         if not math.isfinite(number):
             raise DocumentError(f"{path or 'value'} is {number}, which is not a number to keep")
+    try:
+        msgspec.json.encode(plain)
+    except UnicodeEncodeError:
+        return _in_utf8(plain)
+    return plain
+
+
+def _in_utf8(plain: Any) -> Any:  # noqa: ANN401 - any JSON value
+    if isinstance(plain, str):
+        return units.in_utf8(plain)
+    if isinstance(plain, dict):
+        return {_in_utf8(key): _in_utf8(item) for key, item in plain.items()}
+    if isinstance(plain, list | tuple):
+        return [_in_utf8(item) for item in plain]
     return plain
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,10 @@ SUFFIX = ".journal"
 CRC_DIGITS = 8
 
 NAME_ONE = f"Name the {SUFFIX} of an unfinished run; dlbench run --resume last takes the newest."
+
+NAME = re.compile(r"\w[\w.-]*", re.ASCII)
+"""What runs are called: the document and the report have that name, in the folder and not above it."""
+
 NOTHING_STAYS = "Free some space or choose another folder."
 RESUMABLE = (
     "Free some space or choose another folder with --out; what was written before is whole, and "
@@ -219,7 +224,12 @@ def _header(record: dict[str, Any], path: Path) -> JournalHeader:
             f"it has schema version {version}, and this dlbench reads up to {SCHEMA_VERSION}",
             codec.UPGRADE,
         )
-    return codec.convert(JournalHeader, plain, path.name)
+    header = codec.convert(JournalHeader, plain, path.name)
+    if not NAME.fullmatch(header.run_id):
+        raise DocumentError(
+            f"its run is called {header.run_id!r}, which names no file beside it", "It is not ours."
+        )
+    return header
 
 
 def check_writable(folder: Path, option: str = "--out") -> None:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dlbench.core.reasons import Reason
 from dlbench.core.types import Absent, Reading
 from dlbench.core.units import MIB
-from dlbench.measure.family import Family
+from dlbench.measure.family import Family, began_ticks
 
 
 class HostMeter:
     """CPU seconds and resident memory of a family of processes."""
 
-    def __init__(self, family: Family) -> None:
+    def __init__(self, family: Family, began: Callable[[int], int] = began_ticks) -> None:
         import psutil
 
         self._psutil = psutil
         self._family = family
-        self._used_s: dict[tuple[int, float], float] = {}
+        self._began = began
+        self._used_s: dict[tuple[int, int], float] = {}
 
     def read(self) -> Sequence[Reading]:
         """CPU seconds since each began, those that ended included; MiB of those that live."""
@@ -34,8 +35,9 @@ class HostMeter:
                 rss_bytes += process.memory_info().rss
                 # By its start too, since numbers are given again. What a member that left has used is
                 # not forgotten, and one that the kernel's list passed over once is not counted twice.
-                self._used_s[pid, process.create_time()] = times.user + times.system
-            except psutil.Error:
+                # Not by psutil's: that is of the wall clock, and moves when somebody sets it.
+                self._used_s[pid, self._began(pid)] = times.user + times.system
+            except (psutil.Error, OSError):
                 continue
             living = True
         if not living:

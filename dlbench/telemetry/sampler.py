@@ -13,20 +13,21 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import IO, Any
 
 from dlbench.core.reasons import Reason
 from dlbench.core.telemetry import OFF
 from dlbench.core.types import Absent, Column, DeviceInfo, TelemetryLevel, Track
+from dlbench.core.units import MIB
 
 STOP_S = 5.0
 """A sampler that hangs in a driver's call does not answer; after this long it is killed.
 
 One on a busy machine may take seconds to leave, and would take the reasons of its readings along."""
 
-MOST_BYTES = 64 * 1024 * 1024
-"""A day of readings; more is not ours."""
+MOST_BYTES = 512 * MIB
+"""Two days of a card's readings, which are three kilobytes a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +110,7 @@ class Sampler:
                 return Recording(lost=self._failed, cpu_s=self._failed, ready_s=self._failed)
             if process is None or lines is None:
                 return Recording()
-            lines.seek(0)
-            return parse(lines.read(MOST_BYTES).decode("utf-8", errors="replace").split("\n")[:-1])
+            return _recorded(lines)
         finally:
             if lines is not None:
                 lines.close()
@@ -131,6 +131,30 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP_S)
+
+
+def _recorded(lines: IO[bytes]) -> Recording:
+    """What is in a sampler's file, up to ``MOST_BYTES``."""
+    lines.seek(0)
+    found = parse(_whole(lines))
+    if lines.seek(0, os.SEEK_END) <= MOST_BYTES:
+        return found
+    full = Absent(
+        reason=f"the readings are more than {MOST_BYTES / MIB:,.0f} MiB: later ones are not kept",
+        remedy="Watch a part of the work.",
+        code=Reason.LOW_COVERAGE,
+    )
+    return replace(found, lost=full, cpu_s=full, ready_s=full)
+
+
+def _whole(lines: IO[bytes]) -> Iterator[str]:
+    """One line at a time, since a day has millions; without a last one that is torn."""
+    n_bytes = 0
+    for line in lines:
+        n_bytes += len(line)
+        if n_bytes > MOST_BYTES or not line.endswith(b"\n"):
+            return
+        yield line.decode("utf-8", errors="replace")
 
 
 def parse(lines: Iterable[str]) -> Recording:

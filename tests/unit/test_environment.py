@@ -341,6 +341,12 @@ def test_variables_that_frameworks_read_are_facts(monkeypatch: pytest.MonkeyPatc
     }
 
 
+def test_a_variable_of_any_bytes_is_a_fact_as_a_document_has_it() -> None:
+    """A lone surrogate could not be written, and what is written must be found again to resume."""
+    value = os.fsdecode(b"/data/caf\xe9")
+    assert environment.variables({"XLA_FLAGS": value}) == {"variable XLA_FLAGS": "/data/caf\\udce9"}
+
+
 def test_a_variable_that_was_set_since_forbids_to_go_on() -> None:
     """And one that is gone, by name; in a comparison it is a difference that moves results."""
     then = replace(builders.ENVIRONMENT, facts={"variable XLA_FLAGS": "--a"})

@@ -351,6 +351,13 @@ def test_power_of_a_device_with_a_counter_only_is_its_slope() -> None:
     assert value.value == pytest.approx(300.0)
 
 
+def test_a_counter_that_answered_once_has_no_slope() -> None:
+    """One that was reset after its first read was a traceback."""
+    value = _compute("mean_power_w", _steady(("energy_counter_j", [(10.0, 3000.0)])))
+    assert isinstance(value, Absent)
+    assert value.reason == "the energy counter was read once only"
+
+
 def test_a_sampler_that_came_too_late_is_said() -> None:
     """Its first reading lies within the work."""
     value = _compute("mean_power_w", _steady(("power_w", _tenths(100.0, 15.0))))

@@ -42,7 +42,7 @@ def test_only_packages_are_read(tmp_path: Path) -> None:
 def test_a_wrap_is_exact_to_a_microjoule_and_never_negative(tmp_path: Path, before_uj: int) -> None:
     """The counter starts again at zero; the difference is modular."""
     zone = _zone(tmp_path, "intel-rapl:0", "package-0", before_uj)
-    times_s = iter((0.0, 600.0))
+    times_s = iter((0.0, 130.0))
     meter = _rapl.RaplMeter(tmp_path, clock=lambda: next(times_s))
     (before,) = meter.read()
     (zone / "energy_uj").write_text("1000\n")
@@ -107,7 +107,7 @@ def test_every_chain_of_wraps_adds_up(start_uj: int, steps_uj: list[int]) -> Non
 def test_two_wraps_of_one_meter_add_up_exactly(tmp_path: Path) -> None:
     """What was wrapped before is kept."""
     zone = _zone(tmp_path, "intel-rapl:0", "package-0", RANGE_UJ - 10)
-    times_s = iter((0.0, 600.0, 1200.0, 1800.0))
+    times_s = iter((0.0, 131.0, 262.0, 393.0))
     meter = _rapl.RaplMeter(tmp_path, clock=lambda: next(times_s))
     (first,) = meter.read()
     for raw_uj in (20, RANGE_UJ - 5, 40):
@@ -130,6 +130,22 @@ def test_a_reset_is_told_from_a_wrap_and_stays_absent(tmp_path: Path) -> None:
         values += [reading.value for reading in meter.read()]
     reset = Absent(reason="the RAPL counter was reset while it was read", code=Reason.COUNTER_RESET)
     assert values == [reset, reset]
+
+
+def test_a_counter_that_may_have_wrapped_twice_says_so(tmp_path: Path) -> None:
+    """The energy of a program of an hour, read at its ends alone, had been short by whole ranges."""
+    zone = _zone(tmp_path, "intel-rapl:0", "package-0", 9_000_000)
+    times_s = iter((0.0, 600.0, 601.0))
+    meter = _rapl.RaplMeter(tmp_path, clock=lambda: next(times_s))
+    meter.read()
+    values = []
+    for raw_uj in (70_000_000, 80_000_000):
+        (zone / "energy_uj").write_text(f"{raw_uj}\n")
+        values += [reading.value for reading in meter.read()]
+    for value in values:
+        assert isinstance(value, Absent)
+        assert "not read for 600 s" in value.reason
+        assert value.code == Reason.COUNTER_RESET
 
 
 def test_the_root_comes_from_the_environment(

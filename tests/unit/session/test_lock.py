@@ -42,6 +42,19 @@ def test_a_second_session_is_refused_with_the_first_ones_process(
         pass
 
 
+def test_a_machine_without_a_folder_for_locks_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container that is read-only has no /tmp to write in: that was a traceback."""
+
+    def nowhere() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.delenv("DLBENCH_LOCK_DIR")
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    with pytest.raises(StoreError, match="no folder for locks") as caught, device_lock("fake"):
+        pass
+    assert "DLBENCH_LOCK_DIR" in caught.value.advice
+
+
 def test_a_planted_link_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The lock folder may be world-writable; nobody's file is truncated through it."""
     victim = tmp_path / "victim"

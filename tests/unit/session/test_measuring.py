@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import dlbench
-from dlbench.core.errors import StoreError
+from dlbench.core.errors import StoreError, UsageError
 from dlbench.telemetry.watch import Watch, Watched
 
 SPIN = "import time\nwhile time.process_time() < 0.3: pass\nprint('done', flush=True)\ninput()"
@@ -27,6 +27,21 @@ def test_what_a_living_child_uses_is_the_blocks() -> None:
     (found,) = m.run.monitored
     assert isinstance(found.cpu_s, float)
     assert 0.28 <= found.cpu_s < 10.0
+
+
+def test_a_block_that_is_measured_twice_is_two_documents() -> None:
+    """An epoch after the other; the second one ended in a traceback at its end."""
+    m = dlbench.measure(devices=["cpu"])
+    with m:
+        pass
+    first = m.run
+    with m, pytest.raises(UsageError, match="has not ended"):
+        _ = m.run
+    second = m.run
+    assert first.run_id != second.run_id
+    (before,), (after,) = first.monitored, second.monitored
+    assert after.windows[-1].start_s > before.windows[-1].end_s
+    assert [len(found.devices) for found in (before, after)] == [1, 1]
 
 
 def test_a_synchronisation_that_fails_ends_the_block_all_the_same(

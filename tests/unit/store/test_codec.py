@@ -140,6 +140,15 @@ def test_numbers_that_are_none_are_refused(number: str) -> None:
     assert number in _refusal(text.encode())
 
 
+def test_bytes_that_are_no_utf8_are_written_as_python_writes_them() -> None:
+    """Of a file's name or a variable, in a log or a message: they ended a session by a traceback."""
+    name = b"caf\xe9".decode("utf-8", errors="surrogateescape")
+    run = replace(builders.sealed_run(), notes={name: f"{name} was not found"})
+    back = codec.decode_run(codec.encode_run(run))
+    assert back.notes == {"caf\\udce9": "caf\\udce9 was not found"}
+    assert codec.encode_line({"words": [name]}) == rb'{"words":["caf\\udce9"]}'
+
+
 def test_a_newer_schema_is_refused_with_the_upgrade() -> None:
     """Before anything in it is interpreted."""
     document = _plain() | {"schema_version": 2, "news": True}

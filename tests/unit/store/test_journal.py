@@ -7,13 +7,15 @@ import os
 import resource
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dlbench.core.errors import DocumentError, StoreError
-from dlbench.store import journal
+from dlbench.store import codec, journal
 from dlbench.store.journal import Journal, JournalHeader, read_journal
 from tests import builders
 
@@ -78,6 +80,19 @@ def test_a_note_without_a_plain_value_is_refused(value: object, results: Path) -
     contents = read_journal(path)
     assert [name for name, _ in contents.notes] == ["resumed_utc"]
     assert contents.problems == ("line 6 is a note without a plain value; the line was left out",)
+
+
+@pytest.mark.parametrize(
+    "name", ["./../planted", "../planted", "/srv/planted", "a/b", "..", "", "a\nb"]
+)
+def test_a_strangers_journal_names_no_file_elsewhere(name: str, results: Path) -> None:
+    """Sealed, it had put its document above its folder, and its report over any page."""
+    record = {"kind": "header", "header": codec.to_plain(replace(HEADER, run_id=name))}
+    body = codec.encode_line(record)
+    path = results / "a.journal"
+    path.write_bytes(f"{zlib.crc32(body):08x} ".encode() + body + b"\n")
+    with pytest.raises(DocumentError, match="names no file beside it"):
+        read_journal(path)
 
 
 def test_resuming_cuts_the_torn_tail_and_appends(results: Path) -> None:
