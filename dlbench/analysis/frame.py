@@ -46,6 +46,9 @@ CASE_COLUMNS = (
     "n_devices",
 )
 
+WORK_COLUMNS = ("version", "content_hash")
+"""Which work it was: a collection that was packed earlier has neither."""
+
 END_COLUMNS = ("options", "outcome", "message", "advice", "n_trials", "flags")
 
 METRIC_SUFFIXES = ("", "_low", "_high", "_kind", "_reason")
@@ -54,7 +57,7 @@ METRIC_SUFFIXES = ("", "_low", "_high", "_kind", "_reason")
 def columns() -> list[str]:
     """The names of all columns, in order."""
     of_metrics = [name + suffix for name in metrics.REGISTRY for suffix in METRIC_SUFFIXES]
-    return [*RUN_COLUMNS, *CASE_COLUMNS, *END_COLUMNS, *of_metrics]
+    return [*RUN_COLUMNS, *CASE_COLUMNS, *WORK_COLUMNS, *END_COLUMNS, *of_metrics]
 
 
 def results(runs: Sequence[Run]) -> pd.DataFrame:
@@ -80,6 +83,8 @@ def _plain(row: Row) -> dict[str, Any]:
         "created_utc": row.created_utc,
         "device_name": row.device_name,
         "case_id": row.case.case_id,
+        "version": row.version,
+        "content_hash": row.content_hash,
         "options": json.dumps(row.case.options),
         "outcome": str(row.outcome.kind),
         "message": row.outcome.message,
@@ -135,6 +140,8 @@ def _row(cell: dict[str, Any]) -> Row:
         n_trials=int(cell["n_trials"]),
         flags=tuple(cell["flags"].split(", ")) if cell["flags"] else (),
         metrics={name: _metric(cell, name) for name in metrics.REGISTRY},
+        version=cell["version"],
+        content_hash=cell["content_hash"],
     )
 
 

@@ -90,11 +90,7 @@ def _checked(path: Path, table: pd.DataFrame) -> pd.DataFrame:
 
     if not table.columns.is_unique:
         raise DocumentError(f"{path} is not a packed collection: a column is there twice", ADVICE)
-    for name in metrics.REGISTRY:
-        if name not in table:
-            table[name] = table[f"{name}_low"] = table[f"{name}_high"] = float("nan")
-            table[f"{name}_kind"] = "absent"
-            table[f"{name}_reason"] = "the collection was packed before there was this metric"
+    _add_newer(table)
     absent = [name for name in frame.columns() if name not in table]
     if absent:
         raise DocumentError(f"{path} is not a packed collection: no column {absent[0]}", ADVICE)
@@ -115,6 +111,18 @@ def _checked(path: Path, table: pd.DataFrame) -> pd.DataFrame:
     if problem:
         raise DocumentError(f"{path}: {problem}", ADVICE)
     return table
+
+
+def _add_newer(table: pd.DataFrame) -> None:
+    """Columns that a collection packed earlier has not, as not known."""
+    for name in metrics.REGISTRY:
+        if name not in table:
+            table[name] = table[f"{name}_low"] = table[f"{name}_high"] = float("nan")
+            table[f"{name}_kind"] = "absent"
+            table[f"{name}_reason"] = "the collection was packed before there was this metric"
+    for name in frame.WORK_COLUMNS:
+        if name not in table:
+            table[name] = ""
 
 
 KINDS = frozenset(("measured", "estimated", "absent"))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dlbench.core import metrics
-from dlbench.core.types import Absent, Case, CaseResult, Metric, Outcome, Run, Skip, WorkloadInfo
+from dlbench.core.types import Absent, Case, CaseResult, Metric, Outcome, Run, Skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,8 +14,8 @@ class Row:
     """One case of one run; a skip is a row too, with its reason in place of each number.
 
     ``device_name`` is the device's own name (``NVIDIA H100 80GB HBM3``), ``metrics`` holds every
-    metric of ``core.metrics`` by name. ``workload`` is what the document says of it; None where no
-    document is there, as in a packed collection.
+    metric of ``core.metrics`` by name. ``version`` and ``content_hash`` are those of its workload, as
+    the document says; empty where that, or a collection that was packed earlier, does not.
     """
 
     run_id: str
@@ -27,7 +27,8 @@ class Row:
     n_trials: int
     flags: tuple[str, ...]
     metrics: Mapping[str, Metric]
-    workload: WorkloadInfo | None = None
+    version: str = ""
+    content_hash: str = ""
 
 
 def of(runs: Sequence[Run]) -> tuple[Row, ...]:
@@ -47,7 +48,6 @@ def _measured(run: Run, result: CaseResult) -> Row:
         n_trials=len(result.measured),
         flags=result.flags,
         metrics={name: metrics.compute(name, result, run) for name in metrics.REGISTRY},
-        workload=_workload(run, result.case),
     )
 
 
@@ -62,20 +62,18 @@ def _skipped(run: Run, skip: Skip) -> Row:
         n_trials=0,
         flags=(),
         metrics=dict.fromkeys(metrics.REGISTRY, absent),
-        workload=_workload(run, skip.case),
     )
-
-
-def _workload(run: Run, case: Case) -> WorkloadInfo | None:
-    wanted = (case.workload, case.variant)
-    return next((w for w in run.plan.workloads if (w.name, w.variant) == wanted), None)
 
 
 def _run_columns(run: Run, case: Case) -> dict[str, str]:
     names = {device.id: device.name for device in run.environment.devices}
+    wanted = (case.workload, case.variant)
+    work = next((w for w in run.plan.workloads if (w.name, w.variant) == wanted), None)
     return {
         "run_id": run.run_id,
         "machine": run.environment.machine,
         "created_utc": run.created_utc,
         "device_name": names.get(case.device, case.device),
+        "version": str(work.version) if work else "",
+        "content_hash": work.content_hash if work else "",
     }

@@ -14,6 +14,7 @@ from dlbench.analysis.contests import Contest
 from dlbench.analysis.footprint import Given
 from dlbench.analysis.groups import Collection
 from dlbench.analysis.rows import Row
+from dlbench.analysis.sessions import SHOWN_DIGITS
 from dlbench.core.catalog import Catalog
 from dlbench.core.errors import GateError
 from dlbench.core.footprint import Site
@@ -277,21 +278,26 @@ def origins(rows: Sequence[Row]) -> tuple[str, ...]:
             words.append(row.created_utc[:MINUTE].replace("T", " "))
         elif days[row.machine, row.case] > 1:
             words.append(day)
-        words += [version] if version else []
-        found.append(", ".join(words))
+        found.append(", ".join(word for word in (*words, version) if word))
     return tuple(found)
 
 
 def versions(rows: Sequence[Row]) -> tuple[str, ...]:
-    """Which version of its workload each row is of; empty where all rows of its case are of one."""
-    known: dict[Case, set[int]] = {}
+    """Which work each row is of; empty where all rows of its case are of the same.
+
+    By the workload's version, and by what its files hold where that says nothing.
+    """
+    known: dict[Case, dict[str, set[str]]] = {}
     for row in rows:
-        if row.workload:
-            known.setdefault(row.case, set()).add(row.workload.version)
-    return tuple(
-        f"version {row.workload.version}" if row.workload and len(known[row.case]) > 1 else ""
-        for row in rows
-    )
+        known.setdefault(row.case, {}).setdefault(row.version, set()).add(row.content_hash)
+    return tuple(_version(row, known[row.case]) for row in rows)
+
+
+def _version(row: Row, known: Mapping[str, set[str]]) -> str:
+    words = [f"version {row.version or 'not stated'}"] if len(known) > 1 else []
+    if len(known[row.version]) > 1:
+        words.append(f"content {row.content_hash[:SHOWN_DIGITS] or 'not stated'}")
+    return ", ".join(words)
 
 
 DAY, MINUTE = len("2026-01-31"), len("2026-01-31T12:00")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import pytest
 
 from dlbench.analysis import frame, groups, packed, rows
 from dlbench.core.errors import DlbenchError, DocumentError, StoreError
 from dlbench.core.types import Absent, Estimated, Measured
+from dlbench.report import content
 from tests import documents
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra parquet)")
 
@@ -38,6 +38,8 @@ def test_a_frame_holds_what_a_row_holds(tmp_path: Path) -> None:
             b.flags,
         )
         assert (a.outcome.kind, a.outcome.message) == (b.outcome.kind, b.outcome.message)
+        assert (a.version, a.content_hash) == (b.version, b.content_hash)
+        assert a.version
         for name, x in a.metrics.items():
             y = b.metrics[name]
             assert type(x) is type(y)
@@ -166,6 +168,32 @@ def test_a_median_over_estimates_is_an_estimate() -> None:
     assert found.interval.low == same["energy_j_per_sample_low"].min()
     assert found.interval.high == same["energy_j_per_sample_high"].max()
     assert isinstance(group.row.metrics["throughput_samples_per_s"], Measured)
+
+
+def test_versions_of_a_workload_are_never_pooled(tmp_path: Path) -> None:
+    """Nor files that differ under one number; of a collection packed earlier it is not known which."""
+    other = documents.other_machine()
+    changed = [
+        replace(w, content_hash="2" * 64, version=version)
+        for w in other.plan.workloads
+        for version in (w.version + 1, w.version)
+    ]
+    for plan in (
+        replace(other.plan, workloads=tuple(changed[::2])),
+        replace(other.plan, workloads=tuple(changed[1::2])),
+    ):
+        found = groups.of(frame.results([RUN, replace(other, plan=plan)]))
+        assert {g.n_results for g in found.groups} == {1}
+        pairs = [w for w in content.versions(groups.rows(found.groups)) if w]
+        assert len(set(pairs)) == 2
+    earlier = frame.results([other]).drop(columns=list(frame.WORK_COLUMNS))
+    packed.write(earlier, tmp_path / "earlier.parquet")
+    both = [frame.results([RUN]), packed.read(tmp_path / "earlier.parquet")]
+    table = pd.concat(both, ignore_index=True)
+    found = groups.of(table)
+    assert {g.n_results for g in found.groups} == {1}
+    told = content.origins(groups.rows(found.groups))
+    assert set(told) == {"version 1", "version not stated"}
 
 
 def test_a_group_without_a_number_says_why() -> None:
