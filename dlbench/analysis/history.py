@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dlbench.analysis.sessions import SHOWN_DIGITS, content_of
+from dlbench.analysis.sessions import SHOWN_DIGITS, content_of, hardware
 from dlbench.analysis.surroundings import differences
 from dlbench.core import metrics, stats
 from dlbench.core.types import Case, Measured, Run
@@ -61,7 +61,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
-    """A case on a machine over time, and its steps, the first one first."""
+    """A case on a machine over time, and its steps, the first one first.
+
+    ``machine`` is its name, and what tells it from others of that name where the case ran on those too.
+    """
 
     case: Case
     machine: str
@@ -107,15 +110,22 @@ Row = tuple[Run, Case, Measured]
 def _by_content(runs: Sequence[Run], wanted: str) -> dict[tuple[str, str], dict[str, list[Row]]]:
     """By machine and case_id, then by the content of the workload, in order of time."""
     ordered = sorted({r.run_id: r for r in runs}.values(), key=lambda r: (r.created_utc, r.run_id))
-    found: dict[tuple[str, str], dict[str, list[Row]]] = {}
+    rows: list[Row] = []
+    alike: dict[tuple[str, str], set[str]] = {}
     for run in ordered:
         for result in run.results:
             value = metrics.compute("throughput_samples_per_s", result, run)
             if isinstance(value, Measured) and _matches(result.case, wanted):
-                of_case = found.setdefault((run.environment.machine, result.case.case_id), {})
-                of_case.setdefault(content_of(run, result.case), []).append(
-                    (run, result.case, value)
-                )
+                rows.append((run, result.case, value))
+                of_name = alike.setdefault((run.environment.machine, result.case.case_id), set())
+                of_name.add(hardware(run.environment, result.case.device))
+    found: dict[tuple[str, str], dict[str, list[Row]]] = {}
+    for run, case, value in rows:
+        machine = run.environment.machine
+        if len(alike[machine, case.case_id]) > 1:
+            machine = f"{machine} ({hardware(run.environment, case.device)})"
+        of_case = found.setdefault((machine, case.case_id), {})
+        of_case.setdefault(content_of(run, case), []).append((run, case, value))
     return found
 
 

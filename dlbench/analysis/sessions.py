@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dlbench.core import stats
 from dlbench.core.metrics import seconds_per_sample
 from dlbench.core.stats import SessionSpread
-from dlbench.core.types import Case, Run
+from dlbench.core.types import Case, Environment, Run
 
 LEAST_SESSIONS = 3
 """Two sessions of a case say nothing about how far a third may lie."""
@@ -54,5 +54,24 @@ def content_of(run: Run, case: Case) -> str:
 def _same_machine(a: Run, b: Run) -> bool:
     """Same machine, devices and software: what still differs between them is the session."""
     one, other = a.environment, b.environment
-    same_devices = [d.name for d in one.devices] == [d.name for d in other.devices]
+    same_devices = [hardware(one, d.id) for d in one.devices] == [
+        hardware(other, d.id) for d in other.devices
+    ]
     return one.machine == other.machine and same_devices and one.versions == other.versions
+
+
+def hardware(environment: Environment, device: str) -> str:
+    """What tells a machine from another of its name, for one of its devices, in words.
+
+    The processor, its cores, and the device with its own number as far as it has one. Not memory, nor
+    kernel or driver: those are changed without it becoming another machine.
+    """
+    info = next((d for d in environment.devices if d.id == device), None)
+    cores = environment.facts.get("logical_cores")
+    words = [
+        environment.facts.get("cpu"),
+        f"{cores} cores" if isinstance(cores, int) else None,
+        info.name if info else device,
+        info.uuid if info else None,
+    ]
+    return ", ".join(dict.fromkeys(word for word in words if isinstance(word, str)))

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from dlbench.analysis import history
+from dlbench.analysis import history, sessions
 from dlbench.cli.history import history as command
 from dlbench.core import stats
 from dlbench.core.errors import GateError
-from dlbench.core.types import Run
+from dlbench.core.types import Environment, Run
 from dlbench.store.runs import load_runs, seal
 from tests import builders
 
@@ -89,6 +89,40 @@ def test_the_command_does_not_say_that_a_case_stands_in_one_document_only(
     shown = capsys.readouterr().out
     assert "no step" in shown
     assert "is in 3 documents of test-2c, but its workload's files differ" in shown
+
+
+def test_two_machines_of_one_name_have_a_course_each() -> None:
+    """Another processor, or another card of the same model: their difference is no step of either."""
+    cards = ("sha256:" + "a" * 16, "sha256:" + "b" * 16)
+    environments = [
+        replace(builders.ENVIRONMENT, facts={"cpu": f"Test CPU {n}", "logical_cores": 2})
+        for n in range(2)
+    ]
+    for pair, told in (
+        (environments, "Test CPU 1, 2 cores"),
+        ([_with_card(uuid) for uuid in cards], f"Test CPU, 2 cores, H100, {cards[1]}"),
+    ):
+        case = CASE if pair is environments else replace(CASE, device="nvidia:0")
+        runs = [
+            builders.run(
+                [builders.result(case, [0.01 * (1 + i % 2) * x for x in (1, 1.001, 0.999)])],
+                run_id=f"run-{i:02}",
+                created_utc=f"2026-01-{i + 1:02}T00:00:00Z",
+                environment=pair[i % 2],
+            )
+            for i in range(16)
+        ]
+        found = history.courses(runs)
+        assert [len(course.points) for course in found] == [8, 8]
+        assert all(course.scatter < 0.01 for course in found)
+        assert found[1].machine.startswith(f"test-2c ({told}")
+        assert history.courses(runs[::2])[0].machine == "test-2c"
+        assert sessions.spread(runs[0], runs).n_sessions == 8
+
+
+def _with_card(uuid: str) -> Environment:
+    card = replace(builders.CPU, id="nvidia:0", kind="nvidia", name="H100", uuid=uuid)
+    return replace(builders.ENVIRONMENT, devices=(card,))
 
 
 def test_few_documents_use_the_prior_and_take_no_small_step() -> None:
