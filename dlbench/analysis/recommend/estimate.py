@@ -153,7 +153,7 @@ def training(choice: Choice, fitted: Fitted) -> Simulated:
     lost = _lost(choice, need, draws, work_s, set_up_s)
     lost_s = lost.time_s
     time_s = upload_s + set_up_s + work_s + lost_s
-    joules = _training_energy(choice, fitted, work_s + lost_s, time_s)
+    joules = _training_energy(choice, fitted, work_s, lost, time_s)
     metered = rate.energy_j_per_sample
     money = priced(
         choice,
@@ -239,7 +239,7 @@ RAREST, MOST_IN_A_PERIOD = 1e-6, 50.0
 
 
 def _training_energy(
-    choice: Choice, fitted: Fitted, busy_s: Floats, time_s: Floats
+    choice: Choice, fitted: Fitted, work_s: Floats, lost: Lost, time_s: Floats
 ) -> Floats | Absent:
     measured, draws = fitted.rate.energy_j_per_sample, fitted.draws
     host_w = host_power_w(choice, draws)
@@ -247,12 +247,17 @@ def _training_energy(
         return host_w
     if not isinstance(measured, Absent):
         share = max(choice.devices, 1.0) / fitted.scale[0].mid
+        # What an interruption took is done again, sample by sample.
+        busy_s = work_s + lost.n * lost.rework_s
+        samples = (fitted.job.samples or 0.0) * busy_s / work_s
         # A processor's meter counts most of its host's power: that is for the rest of the time.
         beside_s = time_s if choice.offer.accelerator is not None else time_s - busy_s
         each_j = measured.value * draws.of("load", assumptions.METER)
-        return each_j * (fitted.job.samples or 0.0) * share + host_w * beside_s
+        return each_j * samples * share + host_w * beside_s
     device_w = device_power_w(choice, draws)
-    return device_w if isinstance(device_w, Absent) else device_w * busy_s + host_w * time_s
+    if isinstance(device_w, Absent):
+        return device_w
+    return device_w * (work_s + lost.time_s) + host_w * time_s
 
 
 def device_power_w(choice: Choice, draws: Draws) -> Floats | Absent:
@@ -308,7 +313,8 @@ def priced(
         / HOURS_A_MONTH
         * (0 if choice.owned else 1)
     )
-    carbon = _carbon(choice, need, draws, joules)
+    idle_j = _idle_j(choice, need, time_s, instances)
+    carbon = _carbon(choice, need, draws, joules if isinstance(joules, Absent) else joules + idle_j)
     return Priced(
         time_s=time_s,
         rent_usd=rent_usd,
@@ -319,12 +325,14 @@ def priced(
         joules=joules,
         carbon=carbon
         if isinstance(carbon, Absent)
-        else summary(carbon, "kWh x PUE x intensity, operational only"),
+        else summary(
+            carbon, "kWh, a bought machine's idling too, x PUE x intensity, operational only"
+        ),
         carbon_g=None if isinstance(carbon, Absent) else carbon,
         steps=lambda: (
             *rent(),
             *_sum(choice, need, rent_usd, storage_usd),
-            *_footprint(choice, need, draws, joules, carbon, energy_words),
+            *_footprint(choice, need, draws, joules, idle_j, carbon, energy_words),
         ),
     )
 
@@ -430,6 +438,15 @@ def _idle_usd_per_h(machine: OwnedMachine) -> float:
     return machine.idle_w / 1e3 * machine.tariff_usd_per_kwh
 
 
+def _idle_j(choice: Choice, need: Need, time_s: Floats, instances: int) -> Floats:
+    """What bought machines idle for this need while they do not work, as it is in their cost."""
+    machine = choice.owned
+    if machine is None or machine.purchase_usd == 0:
+        return np.zeros(simulate.N_DRAWS)
+    idle_share = HOURS_A_MONTH / _works_h(machine, need, time_s / 3600) - 1
+    return instances * machine.idle_w * time_s * idle_share
+
+
 def work_usd(machine: OwnedMachine, joules: Floats | Absent, hours: Floats, n: int) -> Floats:
     """Energy of so many hours of work on ``n`` of a machine, but for idling where that is fixed."""
     if machine.tariff_usd_per_kwh == 0:
@@ -481,6 +498,7 @@ def _footprint(
     need: Need,
     draws: Draws,
     joules: Floats | Absent,
+    idle_j: Floats,
     carbon: Floats | Absent,
     energy_words: Callable[[], str],
 ) -> tuple[Step, ...]:
@@ -496,6 +514,8 @@ def _footprint(
     )
     if isinstance(carbon, Absent):
         return energy, Step(name="carbon", value="unknown", formula=carbon.reason, source="")
+    idling = _spread(idle_j / J_PER_KWH)
+    kwh = f"(kWh + {idling} of idling)" if idle_j.any() else "kWh"
     place = choice.place
     source = "the need" if need.intensity_g_per_kwh is not None or place is None else place.source
     if need.pue is not None and need.intensity_g_per_kwh is None:
@@ -505,7 +525,7 @@ def _footprint(
     step = Step(
         name="carbon",
         value=_span(carbon / 1e3, "kg CO2e"),
-        formula=f"kWh x PUE {_spread(_pue(choice, need, draws))} x "
+        formula=f"{kwh} x PUE {_spread(_pue(choice, need, draws))} x "
         f"{_spread(_intensity(choice, need, draws))} g/kWh, operational only",
         source=source,
         as_of=place.as_of if place else "",

@@ -29,6 +29,7 @@ from dlbench.analysis.recommend import (
     words,
 )
 from dlbench.core import recommendation
+from dlbench.core.catalog import Offer
 from dlbench.core.errors import UsageError
 from dlbench.core.recommendation import (
     BuyOrRent,
@@ -885,18 +886,20 @@ def test_what_an_interruption_costs_can_be_worked_out_from_its_line() -> None:
     assert "its set-up comes on top" in assumptions.RESTART_MIN.source
 
 
+METERED = evidence.Rate(
+    value=1000.0,
+    low=1000.0,
+    high=1000.0,
+    tier=Evidence.INSTANCE,
+    batch=8,
+    steps=(Step(name="throughput", value="1000", formula="measured", source="a test"),),
+    energy_j_per_sample=Measured(value=0.05, n=3, source="RAPL"),
+)
+
+
 def test_a_processors_meter_is_not_counted_beside_its_own_host() -> None:
     """1,000 s of work are the meter's, 0.05 J a sample; the host's 40 W are for 360 s of set-up."""
     asked = r.need(set_up_min=[6, 6])
-    metered = evidence.Rate(
-        value=1000.0,
-        low=1000.0,
-        high=1000.0,
-        tier=Evidence.INSTANCE,
-        batch=8,
-        steps=(Step(name="throughput", value="1000", formula="measured", source="a test"),),
-        energy_j_per_sample=Measured(value=0.05, n=3, source="RAPL"),
-    )
     found = {}
     for offered, catalog_ in ((r.cpu(), r.of(r.cpu())), (r.offer(), r.of(r.offer()))):
         work = job.read(asked, ())
@@ -908,7 +911,7 @@ def test_a_processors_meter_is_not_counted_beside_its_own_host() -> None:
             room=memory.Room(
                 models=memory.peak_models(work, asked, (), "cpu"), usable_mib=30_000.0, wanted=8
             ),
-            rate=metered,
+            rate=METERED,
             scale=scaling.together(offered, work, (), catalog_),
         )
         choice = estimate.Choice(offer=offered, spot=False, device=None, place=None)
@@ -916,6 +919,39 @@ def test_a_processors_meter_is_not_counted_beside_its_own_host() -> None:
         found[offered.accelerator] = value(simulated.candidate.energy_j)
     assert found[None] == pytest.approx(1e6 * 0.05 + 16 * 2.5 * 360, rel=0.05)
     assert found["L4"] == pytest.approx(1e6 * 0.05 + 8 * 2.5 * 1360, rel=0.05)
+
+
+def test_metered_energy_is_of_work_that_is_done_again_too() -> None:
+    """At as many joules a sample; while a machine starts again its host draws power."""
+    asked = r.need(spot=True, spot_interruptions_per_h=[36.0, 36.0], checkpoint_min=1.0)
+    work, each_j = job.read(asked, ()), 0.05
+    for offered in (r.cpu(spot_usd_per_h=0.01), r.offer(spot_usd_per_h=0.01)):
+
+        def joules(*, spot: bool, metered_j: float, offered: Offer = offered) -> float:
+            metered = Measured(value=metered_j, n=3, source="RAPL")
+            models = memory.peak_models(work, asked, (), "cpu")
+            fitted = estimate.Fitted(
+                need=asked,
+                job=work,
+                draws=simulate.draws(0),
+                found=(),
+                room=memory.Room(models=models, usable_mib=30_000.0, wanted=8),
+                rate=replace(METERED, energy_j_per_sample=metered),
+                scale=scaling.together(offered, work, (), r.of(offered)),
+            )
+            choice = estimate.Choice(offer=offered, spot=spot, device=None, place=None)
+            found = estimate.training(choice, fitted).joules
+            assert not isinstance(found, Absent)
+            return float(found.mean())
+
+        alone = {spot: joules(spot=spot, metered_j=0.0) for spot in (False, True)}
+        metered = {
+            spot: joules(spot=spot, metered_j=each_j) - alone[spot] for spot in (False, True)
+        }
+        # 1,000 s in minutes with 0.6 interruptions each, of which work is done again e^0.6 - 1 times.
+        again = math.expm1(0.6) / 0.6 - 1
+        assert metered[True] / metered[False] == pytest.approx(1 + again, rel=0.05)
+        assert alone[True] > 2 * alone[False]
 
 
 def test_a_day_without_checkpoints_is_not_spots() -> None:
@@ -1548,6 +1584,26 @@ def test_a_price_that_other_work_shares_is_told() -> None:
     pick = picked(r.ask(r.need(owned=[alone], budget_usd=3000.0), r.of()))
     assert value(pick.cost_usd) == pytest.approx(fixed + beyond, rel=0.02)
     assert pick.warnings == ()
+
+
+def test_idling_of_a_bought_machine_is_in_its_carbon_as_in_its_cost() -> None:
+    """All of a month's where this need alone works it; none of a shared or paid one."""
+
+    def kwh(**changes: Any) -> tuple[float, float, str]:
+        owned = {**BOUGHT, "tariff_usd_per_kwh": 0.1, **changes}
+        asked = r.need(owned=[owned], budget_usd=3000.0, intensity_g_per_kwh=1000.0, pue=1.0)
+        pick = picked(r.ask(asked, r.of()))
+        (way,) = [s.formula for s in pick.trail if s.name == "carbon"]
+        return value(pick.carbon_g) / 1000, value(pick.energy_j) / 3.6e6, way
+
+    carbon, worked, way = kwh()
+    hours = value(picked(r.ask(r.need(owned=[BOUGHT], budget_usd=3000.0), r.of())).time_s) / 3600
+    assert carbon - worked == pytest.approx(0.04 * (730.5 - hours), rel=0.02)
+    assert way.startswith("(kWh + 29")
+    for changes in ({"utilisation": 1.0}, {"purchase_usd": 0.0}):
+        carbon, worked, way = kwh(**changes)
+        assert carbon == pytest.approx(worked, rel=1e-6)
+        assert way.startswith("kWh x PUE")
 
 
 def test_a_run_works_on_one_of_several_machines_of_ones_own() -> None:
