@@ -83,18 +83,31 @@ def averaging_s(tracks: Sequence[Track], quantity: str) -> float:
 
 
 def _summed_counters(tracks: Sequence[Track]) -> list[Point] | Absent:
-    """Counters of several packages, read together, as one."""
-    series: list[list[Point]] = []
+    """Counters of several packages, read together, as one; without the reads that failed for any."""
+    series: list[list[tuple[float, float | None]]] = []
     for track in tracks:
         for column in track.columns:
             if column.quantity == COUNTER:
                 found = points([track], COUNTER)
                 if isinstance(found, Absent):
                     return found
-                series.append(found)
+                times_s = (track.start_s + t_us / 1e6 for t_us in track.t_us)
+                series.append(list(zip(times_s, values(track, column), strict=True)))
     if not series:
         return NO_METER
-    return [(row[0][0], math.fsum(p[1] for p in row)) for row in zip(*series, strict=False)]
+    rows = (_summed(row) for row in zip(*series, strict=False))
+    summed = [row for row in rows if row is not None]
+    return summed or Absent(
+        reason="the energy counters were never read together", code=Reason.LOW_COVERAGE
+    )
+
+
+def _summed(row: Sequence[tuple[float, float | None]]) -> Point | None:
+    """One read of all counters; None where one failed, or where they are not of one moment."""
+    times_s = [t_s for t_s, _ in row]
+    known = [value for _, value in row if value is not None]
+    together = max(times_s) - min(times_s) <= energy.MOST_POLL_GAP_S
+    return (times_s[0], math.fsum(known)) if together and len(known) == len(row) else None
 
 
 def mean(found: Sequence[Point]) -> float:

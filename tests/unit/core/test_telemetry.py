@@ -358,6 +358,24 @@ def test_a_counter_that_answered_once_has_no_slope() -> None:
     assert value.reason == "the energy counter was read once only"
 
 
+def test_a_failed_read_of_one_package_shifts_none_of_the_others() -> None:
+    """Two packages of 50 and 100 W: that read says nothing of the sum, and all others stay together."""
+    times_s = [10 + i / 10 for i in range(40)]
+    one = _track([(t, 50 * t) for t in times_s], "energy_counter_j")
+    failed: list[tuple[float, float | None]] = [(t, 100 * t) for t in times_s]
+    failed[17] = (times_s[17], None)
+    other = replace(_track(failed, "energy_counter_j"), source="rapl:package-1")
+    found = tracks.power_points([one, other])
+    assert not isinstance(found, Absent)
+    power, _ = found
+    assert [w for _, w in power] == pytest.approx([150.0] * 38)
+    assert [t for t, _ in power] == pytest.approx([t for t in times_s[1:] if t != times_s[17]])
+    late = _track([(t, 100 * t) for t in times_s[5:]], "energy_counter_j")
+    apart = tracks.power_points([one, late])
+    assert isinstance(apart, Absent)
+    assert "never read together" in apart.reason
+
+
 def test_a_sampler_that_came_too_late_is_said() -> None:
     """Its first reading lies within the work."""
     value = _compute("mean_power_w", _steady(("power_w", _tenths(100.0, 15.0))))
