@@ -56,8 +56,10 @@ class Watch:
     def prepare(self, pid: int, idle_s: float) -> None:
         """Start the samplers, and watch the devices for ``idle_s`` while nothing is done yet.
 
-        A machine without any sensor of energy is not made to wait.
+        What was done until now must have left the devices' clocks, and the readings of power that are
+        means. A machine without any sensor of energy is not made to wait.
         """
+        called_s = time.monotonic()
         if self.level is TelemetryLevel.OFF:
             return
         for device in self.devices:
@@ -67,6 +69,8 @@ class Watch:
         self.found = [energy.find_meters(device) for device in self.devices]
         self.counters = [energy.Counters(meters=found.meters) for found in self.found]
         self._await_samplers()
+        if any(found.any_sensor for found in self.found):
+            self._await_settled(called_s)
         start_s = time.monotonic()
         for counter in self.counters:
             counter.idle(idle_s)
@@ -97,7 +101,8 @@ class Watch:
             self._follower.join()
         for counter in self.counters:
             counter.await_tick()
-        self._await_averages(end_s)
+        if self._late_s:
+            self._await_settled(end_s)
         recordings = [sampler.stop() for sampler in self.samplers]
         work = Window(name="energy", start_s=self.begin_s, end_s=end_s)
         if not recordings:
@@ -122,11 +127,13 @@ class Watch:
         while time.monotonic() < deadline_s and not all(s.has_read for s in self.samplers):
             time.sleep(0.005)
 
-    def _await_averages(self, end_s: float) -> None:
-        """Readings that are means of a second speak of the work until a second after it."""
-        late_s = max((found.averaging_s or 0.0 for found in self.found), default=0.0)
-        if late_s:
-            time.sleep(max(0.0, end_s + late_s + energy.SPARE_S - time.monotonic()))
+    @property
+    def _late_s(self) -> float:
+        """Readings that are means of a second speak of work until a second after it."""
+        return max((found.averaging_s or 0.0 for found in self.found), default=0.0)
+
+    def _await_settled(self, since_s: float) -> None:
+        time.sleep(max(0.0, since_s + self._late_s + energy.SPARE_S - time.monotonic()))
 
 
 def _part(device: DeviceInfo, recording: Recording, readings: Sequence[Reading]) -> MonitoredDevice:

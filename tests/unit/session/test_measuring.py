@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import dlbench
+from dlbench.core import registry
 from dlbench.core.errors import StoreError, UsageError
+from dlbench.core.types import Absent, TelemetryLevel
+from dlbench.measure import energy
 from dlbench.telemetry.watch import Watch, Watched
 
 SPIN = "import time\nwhile time.process_time() < 0.3: pass\nprint('done', flush=True)\ninput()"
@@ -70,6 +76,41 @@ def test_a_synchronisation_that_fails_ends_the_block_all_the_same(
     (found,) = m.run.monitored
     assert found.exit_code == 1
     assert [w.name for w in found.windows] == ["energy"]
+
+
+@pytest.mark.parametrize("averaging_s", [None, 0.3])
+def test_a_baseline_begins_when_what_was_before_has_left_the_sensors(
+    monkeypatch: pytest.MonkeyPatch, averaging_s: float | None
+) -> None:
+    """By the time of which a reading of power is a mean, and a little more for clocks to fall."""
+    find = energy.find_meters
+    monkeypatch.setattr(
+        energy, "find_meters", lambda device: replace(find(device), averaging_s=averaging_s)
+    )
+    device = registry.device_kind(registry.FAKE).find()
+    assert not isinstance(device, Absent)
+    watch = Watch(devices=device, level=TelemetryLevel.BASIC)
+    called_s = time.monotonic()
+    watch.prepare(os.getpid(), 0.1)
+    watch.begin()
+    watch.end()
+    assert watch.idle is not None
+    assert watch.idle.start_s - called_s >= energy.SPARE_S + (averaging_s or 0.0)
+
+
+def test_a_machine_without_sensors_is_not_made_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no baseline that could be wrong."""
+    none = energy.Found(meters=(), counted=False, averaging_s=None, first=())
+    monkeypatch.setattr(energy, "find_meters", lambda _: none)
+    settled: list[float] = []
+    monkeypatch.setattr(Watch, "_await_settled", lambda _, since_s: settled.append(since_s))
+    device = registry.device_kind(registry.FAKE).find()
+    assert not isinstance(device, Absent)
+    watch = Watch(devices=device, level=TelemetryLevel.BASIC)
+    watch.prepare(os.getpid(), 0.1)
+    watch.begin()
+    watch.end()
+    assert settled == []
 
 
 def test_a_folder_that_cannot_be_written_is_answered_with_what_python_says(tmp_path: Path) -> None:
