@@ -99,6 +99,9 @@ DEVICE_ALIASES = {"cuda": "nvidia", "gpu": "nvidia"}
 ASSUMED_SHARE_OF_PEAK = (0.05, 0.6)
 """Models reach between 5 % and 60 % of a device's peak; only for the estimate before a run."""
 
+MOST_SEED = 2**32 - 1
+"""So much every generator takes, with what is added to it; none takes less than 0."""
+
 ASSUMED_LOAD_S = (1.0, 15.0)
 """Importing a framework and building a model: between a warm and a cold disk."""
 
@@ -170,8 +173,10 @@ def _profile(selection: Selection) -> Profile:
             )
     if selection.scenarios and Mode.INFERENCE not in (selection.modes or Mode):
         raise UsageError("a scenario is of inference, not of training", "--mode inference")
-    if selection.time_budget_s is not None and selection.time_budget_s <= 0:
+    if selection.time_budget_s is not None and not 0 < selection.time_budget_s < math.inf:
         raise UsageError("the time budget is not positive", "Give --time-budget 5m, for example.")
+    if not 0 <= selection.seed <= MOST_SEED:
+        raise UsageError(f"a seed of {selection.seed} is none", f"Give --seed 0 to {MOST_SEED}.")
     return PROFILES[selection.profile]
 
 

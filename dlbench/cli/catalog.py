@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -60,6 +61,8 @@ def list_catalog(  # noqa: PLR0913, PLR0917 - one parameter an option
     from dlbench.catalog import query
     from dlbench.cli import show, show_catalog
 
+    if max_usd_per_h is not None and math.isnan(max_usd_per_h):
+        raise UsageError("--max-usd-per-h nan is no price", "--max-usd-per-h 2.50")
     loaded = catalog.load(files or [])
     if what is What.ACCELERATORS:
         if json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dlbench.cli import ab, completing, main, pack, parsing, report
+from dlbench.cli import ab, catalog, completing, main, pack, parsing, report
 from dlbench.cli import replicate as replicate_command
 from dlbench.cli import run as run_command
 from dlbench.core.errors import StoreError, UsageError
@@ -91,6 +92,12 @@ def test_what_is_no_span_of_time_is_refused(text: str) -> None:
     """A budget that is no number would be found in the document, after all was measured."""
     with pytest.raises(UsageError, match="is not a time"):
         parsing.seconds(text)
+
+
+def test_a_price_that_is_no_number_is_refused() -> None:
+    """No offer is below it, and none was shown."""
+    with pytest.raises(UsageError, match="nan is no price"):
+        catalog.list_catalog(max_usd_per_h=math.nan)
 
 
 def _measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -330,6 +331,9 @@ def test_an_only_case_has_no_sentinel() -> None:
         ({"profile": "fast"}, "no profile named 'fast'"),
         ({"variant": "huge"}, "no variant 'huge'"),
         ({"time_budget_s": 0.0}, "not positive"),
+        ({"time_budget_s": math.nan}, "not positive"),
+        ({"seed": -1}, "a seed of -1 is none"),
+        ({"seed": 2**32}, "a seed of 4294967296 is none"),
     ],
 )
 def test_what_makes_no_sense_is_said(asked: dict[str, Any], word: str) -> None:
