@@ -19,7 +19,7 @@ from dlbench.core.errors import (
 from dlbench.core.types import DataMode, Mode, OwnModel, Precision, Run, Scenario, Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from dlbench.analysis.contests import Contest
     from dlbench.analysis.fail_if import Condition
@@ -34,9 +34,17 @@ WHERE = "Where results go"
 
 def ab(  # noqa: PLR0913, PLR0917 - a command line is its options
     a: Annotated[
-        str, typer.Argument(metavar="A", help="One side: framework=pytorch,policy=tuned ...")
-    ],
-    b: Annotated[str, typer.Argument(metavar="B", help="The other side; the verdict is on it.")],
+        str,
+        typer.Argument(
+            metavar="A", help="One side: framework=pytorch,policy=tuned ...", show_default=False
+        ),
+    ] = "",
+    b: Annotated[
+        str,
+        typer.Argument(
+            metavar="B", help="The other side; the verdict is on it.", show_default=False
+        ),
+    ] = "",
     command: Annotated[
         bool,
         typer.Option("--command", "-c", help="A and B are whole commands to time (no shell)."),
@@ -167,7 +175,7 @@ def ab(  # noqa: PLR0913, PLR0917 - a command line is its options
     resume: Annotated[
         str | None,
         typer.Option(
-            metavar="JOURNAL|last", help="Go on; A and B are ignored.", rich_help_panel=WHERE
+            metavar="JOURNAL|last", help="Go on; A and B are left out.", rich_help_panel=WHERE
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -196,10 +204,37 @@ def ab(  # noqa: PLR0913, PLR0917 - a command line is its options
                 "commands have no plan to show and no journal to go on with",
                 "Leave --dry-run and --resume out with --command.",
             )
+        _refuse_for_commands(
+            {
+                "--workload": workload,
+                "--framework": framework,
+                "--device": device,
+                "--mode": mode,
+                "--precision": precision,
+                "--scenario": scenario,
+                "--data": data,
+                "--batch-size": batch_size,
+                "--variant": variant != "full",
+                "--option": option,
+                "--model": model,
+                "--input": model_input,
+                "--loss": loss != "auto",
+                "--workloads": workloads_folder,
+                "--profile": profile != "quick",
+                "--threads": threads,
+                "--wait": wait,
+                "--out": out != Path("results"),
+            }
+        )
         _commands((a, b), pairs, share, budget_s, timeout, seed, trace, conditions, as_json=json)
         return
-    arm_a, arm_b, own = _with_models(
-        (a, b), model, model_input or [], loss, frameworks_given=bool(framework)
+    sides, own = _sides(
+        (a, b),
+        model,
+        model_input or [],
+        loss,
+        frameworks_given=bool(framework),
+        resumed=resume is not None,
     )
     given = parsing.listed(workload)
     common = Selection(
@@ -227,20 +262,15 @@ def ab(  # noqa: PLR0913, PLR0917 - a command line is its options
         phase_timeout_s=timeout,
         workload_folder=workloads_folder,
         model=own,
-        other_models=tuple(arm.own for arm in (arm_a, arm_b) if arm.own is not None),
+        other_models=tuple(arm.own for arm in sides or () if arm.own is not None),
     )
     if trace is not None and not dry_run:
         _write(trace, [], mode="a")  # before anything is measured: whether it can be
-    if resume is None:
-        finished = _measure(
-            (arm_a, arm_b), common, settings, pairs, share, dry_run=dry_run, as_json=json
-        )
-    else:
-        from dlbench.cli.run import resume_session
-
-        finished = resume_session(resume, settings, _progress(as_json=json))
-        if not finished.run.plan.pairings:
-            raise UsageError(f"{finished.path} is no comparison of pairs", "dlbench run --resume")
+    finished = (
+        _measure(sides, common, settings, pairs, share, dry_run=dry_run, as_json=json)
+        if sides
+        else _resumed(str(resume), settings, as_json=json)
+    )
     if finished is not None:
         _close(finished, trace, conditions, as_json=json)
 
@@ -249,17 +279,36 @@ DEFAULT_WORKLOAD = "lstm_lm"
 """The smallest that has both modes and a model file in every framework family."""
 
 
-def _with_models(
+def _refuse_for_commands(given: Mapping[str, object]) -> None:
+    """What is of a run has no meaning for commands, and nothing would tell that it was passed over."""
+    meant = [option for option, value in given.items() if value]
+    if meant:
+        raise UsageError(
+            f"{' and '.join(meant)} {'have' if len(meant) > 1 else 'has'} no meaning for commands",
+            "With --command go --pairs, --zone, --time-budget, --seed, --timeout, --fail-if, --trace "
+            "and --json.",
+        )
+
+
+def _sides(
     sides: tuple[str, str],
     model: str | None,
     inputs: list[str],
     loss: str,
     *,
     frameworks_given: bool,
-) -> tuple[Arm, Arm, OwnModel | None]:
-    """Both sides, and the model of the user's own that is common to them, if any."""
+    resumed: bool,
+) -> tuple[tuple[Arm, Arm] | None, OwnModel | None]:
+    """Both sides, and the model of the user's own that is common to them, if any.
+
+    What is resumed has its sides and frameworks in its journal.
+    """
     from dlbench import arms, own_models
 
+    if resumed:
+        if model is None:
+            return None, None
+        return None, own_models.parse(model, inputs, None, loss, frameworks_given=True)
     a, b = (arms.parse(text) for text in sides)
     if model is not None and (a.model or b.model):
         raise UsageError("--model is for both sides, and model= for one", "Give one of them.")
@@ -267,10 +316,10 @@ def _with_models(
     if model is None:
         if inputs and a.own is None:
             raise UsageError("--input goes with a model of your own", own_models.HOW)
-        return a, b, None
+        return (a, b), None
     given = frameworks_given or "framework" in a.set()
     own = own_models.parse(model, inputs, None, loss, frameworks_given=given)
-    return a, b, own
+    return (a, b), own
 
 
 def _progress(*, as_json: bool) -> AbProgress:
@@ -278,6 +327,16 @@ def _progress(*, as_json: bool) -> AbProgress:
     from dlbench.cli.ab_progress import AbProgress
 
     return AbProgress(show.console(stderr=as_json))
+
+
+def _resumed(journal: str, settings: Settings, *, as_json: bool) -> Finished:
+    """A comparison that was interrupted, gone on with."""
+    from dlbench.cli.run import resume_session
+
+    finished = resume_session(journal, settings, _progress(as_json=as_json))
+    if not finished.run.plan.pairings:
+        raise UsageError(f"{finished.path} is no comparison of pairs", "dlbench run --resume")
+    return finished
 
 
 def _measure(  # what the command line gives

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -159,6 +160,30 @@ def test_commands_are_not_run_where_a_plan_was_asked_for() -> None:
     """--dry-run was passed over, and both commands ran."""
     with pytest.raises(UsageError, match="commands have no plan to show"):
         ab.ab("true", "true", command=True, dry_run=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"device": ["cpu"], "threads": 1}, "--device and --threads have"),
+        ({"workload": ["resnet50"]}, "--workload has"),
+        ({"profile": "standard"}, "--profile has"),
+        ({"out": Path("elsewhere")}, "--out has"),
+    ],
+)
+def test_what_is_of_a_run_is_refused_for_commands(given: dict[str, Any], named: str) -> None:
+    """It was passed over: two threads were asked for, and all were used."""
+    with pytest.raises(UsageError, match=f"^{named} no meaning for commands"):
+        ab.ab("true", "true", command=True, **given)
+
+
+def test_what_is_resumed_needs_no_sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They stand in the journal; without one they are missed."""
+    with pytest.raises(StoreError, match="no unfinished run in"):
+        ab.ab(resume="last", out=tmp_path)
+    _measures_nothing(monkeypatch)
+    with pytest.raises(UsageError, match="a side of the comparison is empty"):
+        ab.ab()
 
 
 def test_documents_that_replicate_is_to_learn_from_are_read_before_measuring(
