@@ -189,10 +189,14 @@ def _check_options(selection: Selection, frameworks: Iterable[str]) -> None:
     if not present:
         return  # nothing can run, and that has a reason of its own
     read = {option for capability in present for option in capability.options}
+    base = {o for c in present for o in c.options if o not in c.tuned_options}
+    only_tuned = read - base if Policy.TUNED not in selection.policies else set()
     for name, _ in selection.options:
         if name not in (*read, LATENCY_LIMIT_OPTION, DRIVER_OPTION):
             known = f"Known: {', '.join(sorted(read))}." if read else "There is none."
             raise UsageError(f"no framework of this run has an option {name!r}", known)
+        if name in only_tuned:
+            raise UsageError(f"policy base does not read the option {name!r}", "--policy tuned")
 
 
 def _check_own_option(name: str, value: str) -> None:

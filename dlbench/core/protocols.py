@@ -31,7 +31,8 @@ class Capability:
     ``precisions`` maps a device kind (``cpu``, ``nvidia``) to what the adapter runs on it; a kind
     that is missing cannot be used, and ``reasons`` says why, of it or of a precision or policy by its
     name. ``policies`` maps each policy that the adapter offers to what it turns on; ``options`` are the
-    names that it reads of the case's options (``-o NAME=VALUE``).
+    names that it reads of the case's options (``-o NAME=VALUE``), ``tuned_options`` those among them
+    that only policy ``tuned`` reads.
     """
 
     version: str
@@ -40,6 +41,7 @@ class Capability:
     reasons: Mapping[str, str]
     modes: tuple[Mode, ...] = (Mode.TRAINING, Mode.INFERENCE)
     options: tuple[str, ...] = ()
+    tuned_options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

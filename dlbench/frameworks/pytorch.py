@@ -58,6 +58,9 @@ NO_COMPILER_WORDS = ("No working C++ compiler", "Failed to find C compiler")
 OPTIONS = ("compile_mode", "pinned")
 """Names that ``-o NAME=VALUE`` may give."""
 
+TUNED_OPTIONS = ("compile_mode",)
+"""Those of them that say how to compile, which ``base`` does not do."""
+
 POLICIES = {
     Policy.BASE: "eager, contiguous tensors; bf16 and fp16 by autocast, fp16 with loss scaling",
     Policy.TUNED: "`torch.compile` (default mode, another by `-o compile_mode=...`), channels-last "
@@ -87,6 +90,7 @@ def probe() -> Capability | Absent:
         policies=POLICIES,
         reasons=reasons,
         options=OPTIONS,
+        tuned_options=TUNED_OPTIONS,
     )
 
 

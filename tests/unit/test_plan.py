@@ -159,6 +159,22 @@ def test_an_option_that_no_framework_reads_is_refused(monkeypatch: pytest.Monkey
         _plan(**asked, frameworks=("tensorflow",), options=given)
 
 
+def test_an_option_that_only_tuned_reads_is_refused_for_base(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would be measured under a name that it did not earn; beside tuned it is read by that."""
+    able = replace(BOTH, options=("compile_mode", "pinned"), tuned_options=("compile_mode",))
+    monkeypatch.setattr(registry.framework("pytorch"), "probe", lambda: able)
+    asked: dict[str, Any] = {"workloads": ("resnet50",), "frameworks": ("pytorch",)}
+    options = (("compile_mode", "max-autotune"),)
+    for policies in ((), (Policy.BASE,)):
+        with pytest.raises(UsageError, match="policy base does not read the option 'compile_mode'"):
+            _plan(**asked, options=options, policies=policies)
+    for obeyed in ((Policy.TUNED,), (Policy.BASE, Policy.TUNED)):
+        assert _plan(**asked, options=options, policies=obeyed).cases
+    assert _plan(**asked, options=(("pinned", "false"),)).cases
+
+
 def test_a_framework_that_is_not_here_lets_no_option_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """By default all are asked, and one of them is always missing; where all are, that is told."""
     able = replace(BOTH, options=("compile_mode",))
