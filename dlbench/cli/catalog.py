@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -34,6 +35,10 @@ class What(StrEnum):
     REGIONS = "regions"
 
 
+MOST_SHOWN = 40
+"""Offers, unless another ``--limit`` is given."""
+
+
 def today() -> date:
     """The day that ages are counted to."""
     return datetime.now(UTC).date()
@@ -49,7 +54,9 @@ def list_catalog(  # noqa: PLR0913, PLR0917 - one parameter an option
     max_usd_per_h: Annotated[
         float | None, typer.Option(min=0, help="Largest price an hour.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Rows to print; --json prints all.")] = 40,
+    limit: Annotated[
+        int, typer.Option(min=1, help="Rows to print; --json prints all.")
+    ] = MOST_SHOWN,
     files: Files = None,
     json: Json = False,
 ) -> None:
@@ -63,6 +70,18 @@ def list_catalog(  # noqa: PLR0913, PLR0917 - one parameter an option
 
     if max_usd_per_h is not None and math.isnan(max_usd_per_h):
         raise UsageError("--max-usd-per-h nan is no price", "--max-usd-per-h 2.50")
+    if what is not What.OFFERS:
+        _refuse_of_offers(
+            what,
+            {
+                "--provider": provider,
+                "--accelerator": accelerator,
+                "--region": region,
+                "--cpu": cpu,
+                "--max-usd-per-h": max_usd_per_h is not None,
+                "--limit": limit != MOST_SHOWN,
+            },
+        )
     loaded = catalog.load(files or [])
     if what is What.ACCELERATORS:
         if json:
@@ -89,6 +108,17 @@ def list_catalog(  # noqa: PLR0913, PLR0917 - one parameter an option
     else:
         show_catalog.offers(found, limit, today())
         show_catalog.problems(loaded.problems)
+
+
+def _refuse_of_offers(what: What, given: Mapping[str, object]) -> None:
+    """A list that was narrowed in vain looks like one that was."""
+    meant = [option for option, value in given.items() if value]
+    if meant:
+        raise UsageError(
+            f"{' and '.join(meant)} {'choose' if len(meant) > 1 else 'chooses'} offers, and {what} are "
+            "listed",
+            f"dlbench catalog list, or dlbench catalog list {what} without it.",
+        )
 
 
 @app.command("show")

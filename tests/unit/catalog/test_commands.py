@@ -75,6 +75,29 @@ def test_list_refuses_a_place_that_nobody_knows(
     assert "--max-usd-per-h" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (("accelerators", "--provider", "aws"), "--provider chooses offers, and accelerators are"),
+        (
+            ("regions", "--region", "DE", "--cpu"),
+            "--region and --cpu choose offers, and regions are",
+        ),
+        (("regions", "--max-usd-per-h", "0"), "--max-usd-per-h chooses"),
+        (("accelerators", "--limit", "3"), "--limit chooses"),
+    ],
+)
+def test_what_chooses_offers_is_refused_for_other_lists(
+    given: tuple[str, ...],
+    named: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """All regions were listed as if they were those of a provider."""
+    assert call(monkeypatch, "list", *given) == 2
+    assert named in capsys.readouterr().err
+
+
 def test_a_fetched_table_has_the_catalogs_names(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
