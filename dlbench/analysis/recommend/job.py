@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from dlbench import own_models, workloads
 from dlbench.analysis.recommend import assumptions
@@ -178,6 +179,14 @@ def facts(need: Need, runs: Sequence[Run]) -> Facts:
     return size, "adam", batch, None, source
 
 
+NO_JOBS = ("floor", "ceiling")
+"""What the tasks of workloads begin with that measure a machine, and that nobody needs done."""
+
+
+def _is_a_job(folder: Path) -> bool:
+    return workloads.read(folder).task.partition(":")[0] not in NO_JOBS
+
+
 def _unknown(need: Need, measured: Sequence[WorkloadInfo]) -> UsageError:
     """That nobody knows the model, or not in this variant; with the nearest name that there is."""
     variants = sorted({info.variant for info in measured if info.name == need.workload})
@@ -186,7 +195,7 @@ def _unknown(need: Need, measured: Sequence[WorkloadInfo]) -> UsageError:
             f"variant {need.variant!r} is not one of {need.workload}'s, as documents have it",
             f"Known: {', '.join(variants)}.",
         )
-    shipped = [name for name in workloads.folders() if name != "fake"]
+    shipped = [n for n, path in workloads.folders().items() if n != "fake" and _is_a_job(path)]
     names = [*shipped, *(info.name for info in measured)]
     near = difflib.get_close_matches(need.workload, names, n=1)
     return UsageError(

@@ -12,7 +12,7 @@ from typing import Any
 
 from dlbench import workloads
 from dlbench.core import catalog_rows
-from dlbench.core.catalog import ZONES, Catalog, lies_in
+from dlbench.core.catalog import ZONES, Accelerator, Catalog, lies_in
 from dlbench.core.errors import UsageError
 from dlbench.core.recommendation import Need, OwnedMachine
 from dlbench.core.types import Mode, Objective, Precision, Task
@@ -415,11 +415,20 @@ def check(need: Need, catalog: Catalog) -> None:
                 f"Known: {', '.join(sorted(providers))}.",
             )
     for machine in need.owned:
-        if machine.accelerator and catalog.accelerator(machine.accelerator) is None:
-            raise UsageError(
-                f"owned: accelerator {machine.accelerator!r} is in no table",
-                "dlbench catalog list accelerators",
-            )
+        if machine.accelerator:
+            _check_accelerator(machine.accelerator, catalog.accelerator(machine.accelerator))
+
+
+def _check_accelerator(name: str, found: Accelerator | None) -> None:
+    if found is None:
+        raise UsageError(
+            f"owned: accelerator {name!r} is in no table", "dlbench catalog list accelerators"
+        )
+    if found.kind == "cpu":
+        raise UsageError(
+            f"owned: accelerator {name!r} is a processor",
+            f'Leave accelerator out, and write cpu_model = "{name}".',
+        )
 
 
 NOWHERE = frozenset({"any", "unknown"})

@@ -15,6 +15,7 @@ from typing import Any, cast, get_args, get_type_hints
 import numpy as np
 import pytest
 
+from dlbench import catalog
 from dlbench.analysis.recommend import (
     assumptions,
     estimate,
@@ -2354,6 +2355,24 @@ def test_an_impossible_need_is_a_sentence_that_names_the_field(
         needs.build(table)
     assert words in caught.value.message
     assert caught.value.advice
+
+
+def test_models_that_are_known_are_ones_that_somebody_needs() -> None:
+    """No floor and no ceiling of a machine: ``null`` is nothing to rent anything for."""
+    with pytest.raises(UsageError, match="workload 'nil' is unknown") as caught:
+        job.facts(r.need(workload="nil"), ())
+    known = caught.value.advice.partition("Known: ")[2].partition(";")[0].split(", ")
+    assert {"resnet50", "gpt2_decode"} <= set(known)
+    assert not {"null", "gemm", "conv2d", "memory_bandwidth", "host_to_device", "fake"} & set(known)
+
+
+def test_a_processor_is_no_accelerator_of_a_machine_of_ones_own() -> None:
+    """It was refused for having a device too many, or for a memory that no processor has."""
+    asked = r.need(owned=[{"name": "desk", "accelerator": "EPYC-7763", "vcpus": 8.0}])
+    shipped = catalog.shipped()
+    with pytest.raises(UsageError, match="accelerator 'EPYC-7763' is a processor") as caught:
+        needs.check(asked, shipped)
+    assert caught.value.advice == 'Leave accelerator out, and write cpu_model = "EPYC-7763".'
 
 
 def numbers_of(kind: type) -> list[str]:
