@@ -55,6 +55,9 @@ LEAST_COVERAGE = 0.99
 LEAST_INTERVAL_S = 0.1
 """Ten readings a second are what is promised: more often is better, and no reason to see holes."""
 
+MOST_INTERVAL_S = 0.5
+"""A sampler that reads less often was held up: its readings speak of no longer spans than these."""
+
 MOST_GAPS = 3.0
 """A gap of this many usual intervals between two readings is a hole in them."""
 
@@ -331,9 +334,10 @@ def coverage(times_s: Sequence[float], start_s: float, end_s: float) -> float:
     """Share of a span that readings speak of: each for the usual interval around it, no holes."""
     if end_s <= start_s:
         return 0.0
-    reach_s = MOST_GAPS * max(usual_interval_s(times_s), LEAST_INTERVAL_S) / 2
-    if not math.isfinite(reach_s):
+    usual_s = usual_interval_s(times_s)
+    if not math.isfinite(usual_s):
         return 0.0
+    reach_s = MOST_GAPS * min(max(usual_s, LEAST_INTERVAL_S), MOST_INTERVAL_S) / 2
     covered_s, done_s = 0.0, start_s
     for t_s in times_s:
         low_s, high_s = max(done_s, t_s - reach_s), min(end_s, t_s + reach_s)

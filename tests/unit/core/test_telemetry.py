@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dlbench.core import metrics, telemetry, tracks
+from dlbench.core import energy, metrics, telemetry, tracks
 from dlbench.core.reasons import Reason
 from dlbench.core.types import (
     Absent,
@@ -389,6 +389,18 @@ def test_a_hole_in_the_readings_is_said() -> None:
     value = _compute("mean_power_w", _steady(("power_w", points)))
     assert isinstance(value, Absent)
     assert value.code == Reason.LOW_COVERAGE
+
+
+def test_readings_seconds_apart_do_not_watch_a_window() -> None:
+    """Ten a second are promised: one in two seconds was called all of it, and its integral measured."""
+    times_s = [i * 0.1 for i in range(101)]
+    for every, covered in ((1, 1.0), (5, 1.0), (20, 0.75)):
+        assert energy.coverage(times_s[::every], 1.0, 9.0) == pytest.approx(covered, abs=0.01)
+    seldom = [(t, 100.0) for t in times_s[::20]]
+    rest = energy.Idle(power_w=20.0, uncertainty_w=0.1, period_s=0.0)
+    found = energy.integral_energy(seldom, (1.0, 9.0), energy.Sensor(), rest)
+    assert isinstance(found, Absent)
+    assert found.code == Reason.LOW_COVERAGE
 
 
 def test_a_quantity_that_no_source_has_is_absent() -> None:
