@@ -216,12 +216,16 @@ class Case:
     @property
     def adapter_options(self) -> str:
         """What an adapter was told, for people: ``compile_mode=default``."""
+        return ", ".join(self._told)
+
+    @property
+    def _told(self) -> list[str]:
         own = (LATENCY_LIMIT_OPTION, DRIVER_OPTION)
-        return ", ".join(f"{name}={value}" for name, value in self.options if name not in own)
+        return [f"{name}={value}" for name, value in self.options if name not in own]
 
     @property
     def label(self) -> str:
-        """A short name for people, unique enough within one run."""
+        """A short name for people: two cases of one run never have the same."""
         parts = [self.workload, self.framework, self.device, self.precision, self.mode]
         if self.arrivals:
             parts.append(self.arrivals)
@@ -232,7 +236,9 @@ class Case:
             parts.append(f"{self.data_mode} data")
         if self.variant != "full":
             parts.append(self.variant)
-        return " ".join(parts)
+        if self.n_devices > 1:
+            parts.append(f"{self.n_devices} devices")
+        return " ".join([*parts, *self._told])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
