@@ -65,8 +65,9 @@ POLICIES = {
     Policy.BASE: "eager, contiguous tensors; bf16 and fp16 by autocast, fp16 with loss scaling",
     Policy.TUNED: "`torch.compile` (default mode, another by `-o compile_mode=...`), channels-last "
     "images; the fused optimiser; on a CPU fp32 products by oneDNN where that is measured to be "
-    "faster, and in inference frozen weights; in inference in 16 bits weights and inputs that are "
-    "held so; on CUDA cuDNN's search for the fastest algorithm; CUDA graphs in inference if asked "
+    "faster, and in inference frozen weights, those of a single LSTM laid out once; in inference in "
+    "16 bits weights and inputs that are held so; on CUDA cuDNN's search for the fastest algorithm; "
+    "CUDA graphs in inference if asked "
     "for (`reduce-overhead`, `max-autotune`)",
 }
 """What each policy turns on, for `dlbench list` and the docs."""
@@ -195,7 +196,7 @@ def compile_mode(case: Case) -> str:
     raise UnsupportedError(f"there is no compile_mode {mode!r}", advice)
 
 
-OF_THE_COMPILER = {"frozen_weights", "products_by_onednn"}
+OF_THE_COMPILER = {"frozen_weights", "products_by_onednn", "packed_lstm"}
 """Facts that hold only of a graph that it made."""
 
 
@@ -377,7 +378,8 @@ class TorchSubject(OnTorch):
             self._prepare_training(request.spec["optimizer"], case.precision)
         else:
             self.model.eval()
-        compiler = self._compile(case) if self._tuned else {}
+        own = bool(request.spec.get("own"))
+        compiler = self._compile(case, own=own) if self._tuned else {}
         self._told = {**self._facts(request), **self._loading, **compiler, **prepared.facts}
         self._graphs_before = _n_graphs(torch) if self._tuned else 0
         if self._cuda:
@@ -404,7 +406,7 @@ class TorchSubject(OnTorch):
 
     # --- building ---------------------------------------------------------------------------
 
-    def _compile(self, case: Case) -> dict[str, Fact]:
+    def _compile(self, case: Case, *, own: bool) -> dict[str, Fact]:
         """What the first call compiles, and what was measured to decide how.
 
         As an option of one compilation freezing does nothing: both settings are the process's.
@@ -416,6 +418,9 @@ class TorchSubject(OnTorch):
         how: dict[str, Any] = {"mode": mode}
         config.freezing = self._freezes(case)
         config.post_grad_custom_post_pass = None
+        packs_lstm = self._packs_lstm(case, own=own)
+        torch._dynamo.config.allow_rnn = packs_lstm  # noqa: SLF001 - where it is documented
+        facts["packed_lstm"] = packs_lstm
         if not self._cuda and case.precision is Precision.FP32:
             from dlbench.frameworks import _torch_cpu
 
@@ -427,7 +432,7 @@ class TorchSubject(OnTorch):
                 how = {"backend": _torch_cpu.packing(mode)}
             if passes:
                 config.post_grad_custom_post_pass = _torch_cpu.Products()
-            facts = {
+            facts |= {
                 "onednn_gain": gain if isinstance(gain, Absent) else round(gain, 2),
                 "products_by_onednn": packs or passes,
             }
@@ -440,6 +445,17 @@ class TorchSubject(OnTorch):
         oneDNN then lays them out once for all calls, and normalisations are folded into convolutions.
         """
         return self._tuned and case.mode is Mode.INFERENCE and not self._cuda
+
+    def _packs_lstm(self, case: Case, *, own: bool) -> bool:
+        """Whether the compiler sees the LSTM, whose weights it then lays out once for all calls.
+
+        To PyTorch that is an experiment, and with several LSTMs it made wrong programs: only a single
+        one in one direction is given to it, and none of the user's own, which no reference checks.
+        """
+        nn = self._torch.nn
+        found = [m for m in self.model.modules() if isinstance(m, nn.RNNBase)]
+        plain = len(found) == 1 and type(found[0]) is nn.LSTM and not found[0].bidirectional
+        return self._freezes(case) and case.precision is Precision.FP32 and plain and not own
 
     def _open_device(self, request: SubjectRequest) -> torch.device:
         torch = self._torch
