@@ -95,10 +95,8 @@ def test_python_environments_that_no_document_names_are_not_replaced_by_this_one
     """Both sides ran in one Python, under the versions of the two that were compared."""
     a, b = sessions.fake_case(), sessions.fake_case(factor="2")
     there = _document(a, b)
-    versions = {"python": "3.10.1"}
-    pairing = Pairing(
-        a=a.case_id, b=b.case_id, a_name="x", b_name="y", zone=0.02, a_versions=versions
-    )
+    pairing = Pairing(a=a.case_id, b=b.case_id, a_name="x", b_name="y", zone=0.02)
+    pairing = replace(pairing, a_versions={"python": "3.10.1"})
     there = replace(there, plan=replace(there.plan, pairings=(pairing,)))
     with pytest.raises(NothingToRunError, match="a comparison of Python environments"):
         replication.replication(there, MACHINE)
