@@ -196,7 +196,10 @@ def _check_options(selection: Selection, frameworks: Iterable[str]) -> None:
             known = f"Known: {', '.join(sorted(read))}." if read else "There is none."
             raise UsageError(f"no framework of this run has an option {name!r}", known)
         if name in only_tuned:
-            raise UsageError(f"policy base does not read the option {name!r}", "--policy tuned")
+            raise UsageError(
+                f"policy base does not read the option {name!r}",
+                f"--policy tuned; for one side of ab: policy=tuned,option.{name}=VALUE",
+            )
 
 
 def _check_own_option(name: str, value: str) -> None:

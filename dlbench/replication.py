@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dlbench import plan as planning
+from dlbench.arms import ARM
 from dlbench.core import units
 from dlbench.core.errors import DlbenchError, NothingToRunError
 from dlbench.core.types import Case, Plan, Run, Selection, WorkloadInfo
@@ -35,20 +36,27 @@ def replication(run: Run, machine: Machine, time_budget_s: float | None = None) 
     """The plan that replicates a document on this machine.
 
     Cases, order, trials and rules are the document's; the sentinel is chosen anew among the cases that
-    are left. A case is left out if it was not measured there, if its workload is not the same here, or
-    if framework, device, precision or policy are not to be had here.
+    are left. A case is left out if it was not measured there, if its workload is not the same here, if
+    framework, device, precision or policy are not to be had here, or if it ran in another Python
+    environment, which no document names.
 
     Raises:
         NothingToRunError: no case of it can be measured here; the first reason is named.
     """
     plans: list[Plan] = []
     impossible: list[Impossible] = []
+    of_pythons = [p for p in run.plan.pairings if p.a_versions or p.b_versions]
+    elsewhere = {case_id for p in of_pythons for case_id in (p.a, p.b)}
     for result in run.results:
         if not result.measured:
             reason = f"it was not measured there: {result.outcome.message or result.outcome}"
             impossible.append(Impossible(case=result.case, reason=reason))
             continue
-        found = _plan_of(result.case, run, machine)
+        found = (
+            "it is of a comparison of Python environments, and where they lie is not recorded"
+            if result.case.case_id in elsewhere
+            else _plan_of(result.case, run, machine)
+        )
         if isinstance(found, Plan):
             plans.append(found)
         else:
@@ -83,14 +91,14 @@ def _plan_of(case: Case, run: Run, machine: Machine) -> Plan | str:
         policies=(case.policy,),
         data_modes=(case.data_mode,),
         variant=case.variant,
-        options=case.options,
+        options=tuple(option for option in case.options if option[0] != ARM),
     )
     try:
         plan = planning.make_plan(selection, machine)
     except DlbenchError as error:
         return error.message.removeprefix("nothing can run: ")
     # Options of an older document, or of a plan made by hand, may stand in any order.
-    if replace(case, options=tuple(sorted(case.options))) not in plan.cases:
+    if replace(case, options=tuple(sorted(selection.options))) not in plan.cases:
         return f"this version of dlbench makes another case of it: {plan.cases[0].label}"
     here = _described(plan.workloads, case)
     if described is None or here is None:

@@ -175,7 +175,9 @@ def ab(  # noqa: PLR0913, PLR0917 - a command line is its options
     resume: Annotated[
         str | None,
         typer.Option(
-            metavar="JOURNAL|last", help="Go on; A and B are left out.", rich_help_panel=WHERE
+            metavar="JOURNAL|last",
+            help="Go on; A and B are left out, but where they name models.",
+            rich_help_panel=WHERE,
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -233,7 +235,7 @@ def ab(  # noqa: PLR0913, PLR0917 - a command line is its options
         model,
         model_input or [],
         loss,
-        frameworks_given=bool(framework),
+        frameworks_given=bool(framework or resume),
         resumed=resume is not None,
     )
     given = parsing.listed(workload)
@@ -268,7 +270,7 @@ def ab(  # noqa: PLR0913, PLR0917 - a command line is its options
         _write(trace, [], mode="a")  # before anything is measured: whether it can be
     finished = (
         _measure(sides, common, settings, pairs, share, dry_run=dry_run, as_json=json)
-        if sides
+        if sides and resume is None
         else _resumed(str(resume), settings, as_json=json)
     )
     if finished is not None:
@@ -301,14 +303,14 @@ def _sides(
 ) -> tuple[tuple[Arm, Arm] | None, OwnModel | None]:
     """Both sides, and the model of the user's own that is common to them, if any.
 
-    What is resumed has its sides and frameworks in its journal.
+    What is resumed has its sides and frameworks in its journal, but not the models that they name.
     """
     from dlbench import arms, own_models
 
-    if resumed:
+    if resumed and not any(sides):
         if model is None:
             return None, None
-        return None, own_models.parse(model, inputs, None, loss, frameworks_given=True)
+        return None, own_models.parse(model, inputs, None, loss, frameworks_given=frameworks_given)
     a, b = (arms.parse(text) for text in sides)
     if model is not None and (a.model or b.model):
         raise UsageError("--model is for both sides, and model= for one", "Give one of them.")

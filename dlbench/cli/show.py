@@ -247,19 +247,21 @@ def results_table(run: Run, out: Console) -> Table:
         headings = [memory_heading if c == "memory" else c for c in columns]
         rows = {case: [of_case[c] for c in columns] for case, of_case in cells.items()}
         table = empty_table("case", *headings, title=shared)
+        longest = CASE_WIDTH
         for task, choices in tasks.items():
             if task:
                 table.add_row(clean(task).replace("batch ", "batch\N{NO-BREAK SPACE}"))
             for case, words in choices.items():
                 label = f"  {words}" if task else words
                 table.add_row(clean(label), *rows[case])
-        if not rows or _least_width(headings, list(rows.values())) <= out.width:
+                longest = max(longest, *map(len, label.split()))
+        if not rows or longest + _least_width(headings, list(rows.values())) <= out.width:
             break
     return table
 
 
 def _least_width(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """Characters of a line in which the table cuts neither a number nor a word."""
+    """Characters beside the cases in which the table cuts neither a number nor a word."""
     from rich.text import Text
 
     def width(heading: str, cell: str) -> int:
@@ -268,7 +270,7 @@ def _least_width(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
 
     columns = zip(headings, zip(*rows, strict=True), strict=True)
     widths = [max(len(h), *(width(h, cell) for cell in column)) for h, column in columns]
-    return len(" ") + CASE_WIDTH + sum(len("  ") + w for w in widths)
+    return len(" ") + sum(len("  ") + w for w in widths)
 
 
 def _result_cells(result: CaseResult, memory: str, run: Run) -> dict[str, str]:

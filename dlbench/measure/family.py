@@ -48,7 +48,7 @@ def death_fd(pid: int) -> int:
 
 
 class Family:
-    """A process and its living descendants, looked up now and then.
+    """A process and its living descendants, looked up now and then: the younger, the more often.
 
     Children are found through the kernel's lists of each thread's (CONFIG_PROC_CHILDREN); where it
     keeps none only the process itself is known. ``exclude`` are descendants that do not belong to it.
@@ -61,13 +61,15 @@ class Family:
         self._exclude = exclude
         self._root = root
         self._pids = frozenset((pid,))
+        self._began_s = time.monotonic()
         self._due_s = 0.0
 
     def pids(self) -> frozenset[int]:
         """Of all members."""
         now_s = time.monotonic()
         if now_s >= self._due_s:
-            self._due_s = now_s + FAMILY_EVERY_S
+            # A program of half a second has children too, which would never be seen.
+            self._due_s = now_s + min(FAMILY_EVERY_S, (now_s - self._began_s) / 10)
             self._pids = frozenset(self._descend(self._pid))
         return self._pids
 

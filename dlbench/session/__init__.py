@@ -267,8 +267,9 @@ def _same_machine(then: Environment, now: Environment) -> None:
 
 
 def _same_workloads(plan: Plan, settings: Settings) -> None:
+    models = {m.name: m for m in (settings.model, *settings.other_models) if m is not None}
     for info in plan.workloads:
-        found = own_models.find(info.name, settings.workload_folder, settings.model)
+        found = own_models.find(info.name, settings.workload_folder, models.get(info.name))
         if found is None and info.own is not None:
             raise DocumentError(
                 f"{info.name} is a model of your own, and no journal may name code to run",

@@ -26,8 +26,9 @@ STOP_S = 5.0
 
 One on a busy machine may take seconds to leave, and would take the reasons of its readings along."""
 
-MOST_BYTES = 512 * MIB
-"""Two days of a card's readings, which are three kilobytes a second."""
+MOST_BYTES = 192 * MIB
+"""Eighteen hours of a card's readings, which are three kilobytes a second: of all devices together no
+more than what a document, which is read up to 256 MiB, has room for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +100,12 @@ class Sampler:
                 code=Reason.SAMPLER_NOT_STARTED,
             )
 
-    def stop(self) -> Recording:
-        """End it and read what it wrote; called again, nothing is left."""
+    def stop(self, n_beside: int = 0) -> Recording:
+        """End it and read what it wrote; called again, nothing is left.
+
+        Args:
+            n_beside: other samplers, whose readings go into the same document.
+        """
         process, lines = self._process, self._lines
         self._process = self._lines = None
         try:
@@ -110,7 +115,7 @@ class Sampler:
                 return Recording(lost=self._failed, cpu_s=self._failed, ready_s=self._failed)
             if process is None or lines is None:
                 return Recording()
-            return _recorded(lines)
+            return _recorded(lines, MOST_BYTES // (1 + n_beside))
         finally:
             if lines is not None:
                 lines.close()
@@ -133,26 +138,26 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.wait(STOP_S)
 
 
-def _recorded(lines: IO[bytes]) -> Recording:
-    """What is in a sampler's file, up to ``MOST_BYTES``."""
+def _recorded(lines: IO[bytes], most_bytes: int) -> Recording:
+    """What is in a sampler's file, up to so many bytes."""
     lines.seek(0)
-    found = parse(_whole(lines))
-    if lines.seek(0, os.SEEK_END) <= MOST_BYTES:
+    found = parse(_whole(lines, most_bytes))
+    if lines.seek(0, os.SEEK_END) <= most_bytes:
         return found
     full = Absent(
-        reason=f"the readings are more than {MOST_BYTES / MIB:,.0f} MiB: later ones are not kept",
+        reason=f"the readings are more than {most_bytes / MIB:,.0f} MiB: later ones are not kept",
         remedy="Watch a part of the work.",
         code=Reason.LOW_COVERAGE,
     )
     return replace(found, lost=full, cpu_s=full, ready_s=full)
 
 
-def _whole(lines: IO[bytes]) -> Iterator[str]:
+def _whole(lines: IO[bytes], most_bytes: int) -> Iterator[str]:
     """One line at a time, since a day has millions; without a last one that is torn."""
     n_bytes = 0
     for line in lines:
         n_bytes += len(line)
-        if n_bytes > MOST_BYTES or not line.endswith(b"\n"):
+        if n_bytes > most_bytes or not line.endswith(b"\n"):
             return
         yield line.decode("utf-8", errors="replace")
 

@@ -103,7 +103,7 @@ class Watch:
             counter.await_tick()
         if self._late_s:
             self._await_settled(end_s)
-        recordings = [sampler.stop() for sampler in self.samplers]
+        recordings = [sampler.stop(len(self.samplers) - 1) for sampler in self.samplers]
         work = Window(name="energy", start_s=self.begin_s, end_s=end_s)
         if not recordings:
             return Watched(

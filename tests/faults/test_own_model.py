@@ -203,12 +203,14 @@ def _unfinished(net: Path, results: Path) -> Path:
         return results / "own.journal"
 
 
-def _resume(path: Path, model: OwnModel | None) -> session.Finished:
+def _resume(
+    path: Path, model: OwnModel | None, others: tuple[OwnModel, ...] = ()
+) -> session.Finished:
     return session.resume(
         path,
         sessions.surroundings(),
         sessions.devices(),
-        session.Settings(folder=path.parent, model=model),
+        session.Settings(folder=path.parent, model=model, other_models=others),
     )
 
 
@@ -219,6 +221,14 @@ def test_a_journal_names_no_code_to_run(net: Path, results: Path) -> None:
         _resume(path, None)
     assert "--model net.py:Model --input 8" in caught.value.advice
     assert _resume(path, _own(net, "Model")).run.results[0].outcome.kind is OutcomeKind.OK
+
+
+def test_models_of_a_comparisons_sides_are_named_again_too(net: Path, results: Path) -> None:
+    """It was refused with an advice that has room for one model."""
+    path = _unfinished(net, results)
+    model = _own(net, "Model")
+    others = (replace(model, name="another"), model)
+    assert _resume(path, None, others).run.results[0].outcome.kind is OutcomeKind.OK
 
 
 def test_a_changed_file_is_not_resumed(net: Path, results: Path) -> None:

@@ -186,6 +186,16 @@ def test_what_is_resumed_needs_no_sides(tmp_path: Path, monkeypatch: pytest.Monk
         ab.ab()
 
 
+def test_what_is_resumed_may_be_two_models(tmp_path: Path) -> None:
+    """No journal names code: both are named again, as they were for the comparison."""
+    net = tmp_path / "net.py"
+    net.write_text("import torch\n")
+    named = (f"model={net}:small", f"model={net}:wide")
+    sides, own = ab._sides(named, None, ["8"], "auto", frameworks_given=True, resumed=True)
+    assert own is None
+    assert [arm.own and arm.own.name for arm in sides or ()] == ["net.small.A", "net.wide.B"]
+
+
 def test_documents_that_replicate_is_to_learn_from_are_read_before_measuring(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dlbench import replication
+from dlbench import arms, replication
 from dlbench.analysis import agreement
 from dlbench.core.errors import NothingToRunError
 from dlbench.core.types import Case, Pairing, Run
@@ -78,6 +78,28 @@ def test_pairs_stay_pairs() -> None:
     found = replication.replication(there, MACHINE)
     assert found.plan.pairings == (pairing,)
     assert found.plan.sentinel is None
+
+
+def test_a_comparison_of_a_thing_with_itself_is_replicated() -> None:
+    """B is told from A by an option that no adapter reads: it was refused as an unknown one."""
+    a = sessions.fake_case()
+    b = replace(a, options=(*a.options, (arms.ARM, "B")))
+    there = _document(a, b)
+    pairing = Pairing(a=a.case_id, b=b.case_id, a_name="x", b_name="y", zone=0.02)
+    there = replace(there, plan=replace(there.plan, pairings=(pairing,)))
+    found = replication.replication(there, MACHINE)
+    assert (found.plan.cases, found.plan.pairings) == ((a, b), (pairing,))
+
+
+def test_python_environments_that_no_document_names_are_not_replaced_by_this_one() -> None:
+    """Both sides ran in one Python, under the versions of the two that were compared."""
+    a, b = sessions.fake_case(), sessions.fake_case(factor="2")
+    there = _document(a, b)
+    pairing = Pairing(a=a.case_id, b=b.case_id, a_name="x", b_name="y", zone=0.02)
+    pairing = replace(pairing, a_versions={"python": "3.10.1"})
+    there = replace(there, plan=replace(there.plan, pairings=(pairing,)))
+    with pytest.raises(NothingToRunError, match="a comparison of Python environments"):
+        replication.replication(there, MACHINE)
 
 
 def test_fewer_threads_are_said() -> None:

@@ -34,17 +34,19 @@ def html(content: Content) -> Markup | None:
 def command(run: Run) -> str:
     """The command line whose plan holds every case of this run; empty where there is none.
 
-    Pairs are not what ``dlbench run`` measures, and two Python environments are in no document.
+    Pairs are not what ``dlbench run`` measures; Python environments and models of one's own are in no
+    document, and ``dlbench replicate`` has neither.
     """
     cases = run.plan.cases
+    own = {w.name: w.own for w in run.plan.workloads if w.own}
     if run.monitored:
         whole = [m.command for m in run.monitored if m.command]
         return "\n".join(shlex.join(["dlbench", "monitor", "--", *words]) for words in whole)
     if run.plan.pairings:
-        return shlex.join(["dlbench", "replicate", f"{run.run_id}.json"])
+        elsewhere = own or any(p.a_versions or p.b_versions for p in run.plan.pairings)
+        return "" if elsewhere else shlex.join(["dlbench", "replicate", f"{run.run_id}.json"])
     if not cases:
         return ""
-    own = {w.name: w.own for w in run.plan.workloads if w.own}
     words = ["dlbench", "run", *sorted({c.workload for c in cases} - set(own))]
     words += [word for options in own.values() for word in _words(options)]
     for option, values in (

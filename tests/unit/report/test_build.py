@@ -431,6 +431,12 @@ def test_pairs_and_programs_are_reproduced_by_what_measures_them() -> None:
 
     pairs = documents.paired_run([0.02] * 8, [0.01] * 8)
     assert reproduce.command(pairs) == f"dlbench replicate {pairs.run_id}.json"
+    (info,), (pairing,) = pairs.plan.workloads, pairs.plan.pairings
+    for plan in (
+        replace(pairs.plan, workloads=(replace(info, own="--model net.py:build"),)),
+        replace(pairs.plan, pairings=(replace(pairing, a_versions={"python": "3.10.1"}),)),
+    ):
+        assert reproduce.command(replace(pairs, plan=plan)) == ""
     watched = builders.run([], monitored=(_watched(("python", "train it.py")), _watched(())))
     assert reproduce.command(watched) == "dlbench monitor -- python 'train it.py'"
     assert reproduce.command(documents.empty_run()) == ""
