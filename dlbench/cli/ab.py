@@ -200,7 +200,7 @@ def ab(  # noqa: PLR0913, PLR0917 - a command line is its options
     share = failing.relative(zone, "--zone")
     budget_s = parsing.seconds(time_budget)
     timeout = parsing.timeout(timeout, "--timeout")
-    of_plan = {
+    of_plan: dict[str, object] = {
         "--workload": workload,
         "--framework": framework,
         "--device": device,
@@ -220,7 +220,7 @@ def ab(  # noqa: PLR0913, PLR0917 - a command line is its options
                 "commands have no plan to show and no journal to go on with",
                 "Leave --dry-run and --resume out with --command.",
             )
-        of_run = {
+        of_run: dict[str, object] = {
             "--model": model,
             "--input": model_input,
             "--loss": loss != "auto",
@@ -228,18 +228,18 @@ def ab(  # noqa: PLR0913, PLR0917 - a command line is its options
             "--wait": wait,
             "--out": out != Path("results"),
         }
-        parsing.refuse(of_plan | of_run, "for commands", FOR_COMMANDS)
+        parsing.refuse({**of_plan, **of_run}, "for commands", FOR_COMMANDS)
         _commands((a, b), pairs, share, budget_s, timeout, seed, trace, conditions, as_json=json)
         return
     if resume is not None:
-        of_pairs = {
+        of_pairs: dict[str, object] = {
             "--pairs": pairs != paired.LOOKS[-1],
             "--zone": share != EQUIVALENCE_ZONE,
             "--time-budget": time_budget,
             "--seed": seed,
             "--dry-run": dry_run,
         }
-        parsing.refuse({"A": a, "B": b} | of_plan | of_pairs, *parsing.RESUMED)
+        parsing.refuse({"A": a, "B": b, **of_plan, **of_pairs}, *parsing.RESUMED)
     sides, own = _sides(
         (a, b),
         model,
