@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from dlbench import plan as planning
 from dlbench.arms import ARM
 from dlbench.core import units
-from dlbench.core.errors import DlbenchError, NothingToRunError
+from dlbench.core.errors import DlbenchError, NothingToRunError, UsageError
 from dlbench.core.types import Case, Plan, Run, Selection, WorkloadInfo
 from dlbench.plan import Machine
 
 TAG = "replicates"
+
+NO_PARTNER = "the other side of its pair cannot be measured here"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,45 +34,53 @@ class Replication:
     changed: tuple[str, ...]
 
 
-def replication(run: Run, machine: Machine, time_budget_s: float | None = None) -> Replication:
+def replication(
+    run: Run, machine: Machine, time_budget_s: float | None = None, threads: int | None = None
+) -> Replication:
     """The plan that replicates a document on this machine.
 
     Cases, order, trials and rules are the document's; the sentinel is chosen anew among the cases that
-    are left. A case is left out if it was not measured there, if its workload is not the same here, if
-    framework, device, precision or policy are not to be had here, or if it ran in another Python
-    environment, which no document names.
+    are left. A case is left out if it was not measured there, if its workload is not the same here, or
+    if framework, device, precision or policy are not to be had here; of a pair both are.
+
+    Args:
+        run: the document.
+        machine: what is here.
+        time_budget_s: to be kept instead of the document's.
+        threads: those that were asked for, else the document's; as far as there are.
 
     Raises:
         NothingToRunError: no case of it can be measured here; the first reason is named.
+        UsageError: it compares two Python environments.
     """
+    if any(p.a_versions or p.b_versions for p in run.plan.pairings):
+        raise UsageError(
+            f"{run.run_id} compares two Python environments, and where they lie is not recorded",
+            "Compare them anew with dlbench ab python=... python=...",
+        )
     plans: list[Plan] = []
     impossible: list[Impossible] = []
-    of_pythons = [p for p in run.plan.pairings if p.a_versions or p.b_versions]
-    elsewhere = {case_id for p in of_pythons for case_id in (p.a, p.b)}
     for result in run.results:
         if not result.measured:
             reason = f"it was not measured there: {result.outcome.message or result.outcome}"
             impossible.append(Impossible(case=result.case, reason=reason))
             continue
-        found = (
-            "it is of a comparison of Python environments, and where they lie is not recorded"
-            if result.case.case_id in elsewhere
-            else _plan_of(result.case, run, machine)
-        )
+        found = _plan_of(result.case, run, machine)
         if isinstance(found, Plan):
             plans.append(found)
         else:
             impossible.append(Impossible(case=result.case, reason=found))
-    if not plans:
+    n_threads = min(threads or run.plan.threads, machine.threads)
+    plan = _together(plans, run, n_threads, time_budget_s)
+    if not plan.cases:
         first = impossible[0].reason if impossible else "it has no cases"
         raise NothingToRunError(
             f"no case of {run.run_id} can be measured here: {first}", "dlbench list"
         )
-    return Replication(
-        plan=_together(plans, run, machine, time_budget_s),
-        impossible=tuple(impossible),
-        changed=_changed(run, machine),
-    )
+    alone = [c for one in plans for c in one.cases if c not in plan.cases]
+    impossible += [Impossible(case=c, reason=NO_PARTNER) for c in alone]
+    why = "asked for" if n_threads == threads else "no more are here"
+    return Replication(plan=plan, impossible=tuple(impossible), changed=_changed(run, plan, why))
 
 
 def _plan_of(case: Case, run: Run, machine: Machine) -> Plan | str:
@@ -118,17 +128,16 @@ def _described(infos: Sequence[WorkloadInfo], case: Case) -> WorkloadInfo | None
     return next(found, None)
 
 
-def _together(
-    plans: Sequence[Plan], run: Run, machine: Machine, time_budget_s: float | None
-) -> Plan:
-    """One plan of all cases, under the document's rules."""
+def _together(plans: Sequence[Plan], run: Run, threads: int, time_budget_s: float | None) -> Plan:
+    """One plan of all cases, under the document's rules; of pairs those that are whole."""
     there = run.plan
     possible = {c for plan in plans for c in plan.cases}
     ids = {c.case_id for c in possible}
     pairings = tuple(p for p in there.pairings if p.a in ids and p.b in ids)
-    # Where pairs are left, a case without its partner has nothing to be paired with.
-    paired = {case_id for p in pairings for case_id in (p.a, p.b)}
-    cases = tuple(c for c in there.cases if c in possible and (not pairings or c.case_id in paired))
+    # A case without its partner has nothing to be paired with.
+    if there.pairings:
+        ids = {case_id for p in pairings for case_id in (p.a, p.b)}
+    cases = tuple(c for c in there.cases if c in possible and c.case_id in ids)
     infos = tuple(w for plan in plans for w in plan.workloads)
     sentinel = there.sentinel if there.sentinel in ids else None
     return replace(
@@ -139,14 +148,16 @@ def _together(
         time_budget_s=time_budget_s or there.time_budget_s,
         least_rounds=0 if time_budget_s else there.least_rounds,
         sentinel=sentinel or (cases[0].case_id if len(cases) > 1 and not pairings else None),
-        threads=min(there.threads, machine.threads),
+        threads=threads,
         tags=(*there.tags, f"{TAG} {run.run_id}"),
         pairings=pairings,
+        # Speeds of a search are of the machine that it was made on.
+        searches=(),
     )
 
 
-def _changed(run: Run, machine: Machine) -> tuple[str, ...]:
-    if machine.threads < run.plan.threads:
-        here = units.counted(machine.threads, "CPU thread")
-        return (f"{here} instead of {run.plan.threads}: no more are here",)
+def _changed(run: Run, plan: Plan, why: str) -> tuple[str, ...]:
+    if plan.threads != run.plan.threads:
+        here = units.counted(plan.threads, "CPU thread")
+        return (f"{here} instead of {run.plan.threads}: {why}",)
     return ()

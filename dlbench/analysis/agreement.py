@@ -43,7 +43,7 @@ class Agreement:
 
     @property
     def differs(self) -> bool:
-        """Whether any case is surely faster or slower here, or a conclusion is reversed."""
+        """Whether any case is surely faster or slower here, or a conclusion does not hold here."""
         return any(c.state in ("faster here", "slower here") for c in self.cases) or any(
             c.holds is False for c in self.conclusions
         )

@@ -13,7 +13,7 @@ ceiling that can be reached, because it was.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dlbench.analysis.rows import Row
@@ -21,15 +21,16 @@ from dlbench.core.stats import LEVEL
 from dlbench.core.types import Absent, Estimated, Interval, Measured
 
 MICRO = ("gemm", "conv2d")
-"""The workloads whose arithmetic is a ceiling for all others."""
+"""The workloads whose arithmetic is a ceiling for all others, in their full variant: another one is
+bound by something else."""
 
 TRIAD = "memory_bandwidth"
 """The workload whose traffic is the ceiling of memory."""
 
 BYTES_PER_GB = 1e9
 
-Key = tuple[str, str, str]
-"""Machine, device and precision."""
+Key = tuple[str, str, str, str]
+"""Machine, device, the device's own name and precision: two machines of one name may differ in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +39,16 @@ class Ceiling:
 
     machine: str
     device: str
+    device_name: str
     precision: str
     workload: str
     framework: str
     value: Measured
+
+    @property
+    def key(self) -> Key:
+        """What it is the ceiling of."""
+        return self.machine, self.device, self.device_name, self.precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +85,20 @@ class Place:
 
 def key(row: Row) -> Key:
     """What a ceiling is of."""
-    return row.machine, row.case.device, str(row.case.precision)
+    return row.machine, row.case.device, row.device_name, str(row.case.precision)
+
+
+def named(of: Key, among: Iterable[Key]) -> str:
+    """The machine of a key; with its device's own name where one of its name has another device."""
+    machine, device, name, _ = of
+    names = {key[2] for key in among if key[:2] == (machine, device)}
+    return f"{machine} ({name})" if names - {name} else machine
 
 
 def find(rows: Sequence[Row]) -> dict[Key, Ceiling]:
     """The most FLOP/s of each machine, device and precision."""
-    return _highest([row for row in rows if row.case.workload in MICRO], "flops_per_s")
+    micro = [r for r in rows if r.case.workload in MICRO and r.case.variant == "full"]
+    return _highest(micro, "flops_per_s")
 
 
 def rooflines(rows: Sequence[Row]) -> dict[Key, Roofline]:
@@ -93,15 +108,15 @@ def rooflines(rows: Sequence[Row]) -> dict[Key, Roofline]:
     fastest on a machine and device is the ceiling for all of its precisions.
     """
     triads = [row for row in rows if row.case.workload == TRIAD and row.case.variant == "full"]
-    memory: dict[tuple[str, str], Ceiling] = {}
-    for (machine, device, _), found in _highest(triads, "bandwidth_gb_per_s").items():
-        best = memory.setdefault((machine, device), found)
+    memory: dict[tuple[str, str, str], Ceiling] = {}
+    for of, found in _highest(triads, "bandwidth_gb_per_s").items():
+        best = memory.setdefault(of[:3], found)
         if found.value.value > best.value.value:
-            memory[machine, device] = found
+            memory[of[:3]] = found
     return {
-        of: Roofline(arithmetic=top, memory=memory[of[:2]])
+        of: Roofline(arithmetic=top, memory=memory[of[:3]])
         for of, top in find(rows).items()
-        if of[:2] in memory
+        if of[:3] in memory
     }
 
 
@@ -113,10 +128,11 @@ def _highest(rows: Sequence[Row], name: str) -> dict[Key, Ceiling]:
             continue
         best = found.get(key(row))
         if best is None or value.value > best.value.value:
-            machine, device, precision = key(row)
+            machine, device, device_name, precision = key(row)
             found[key(row)] = Ceiling(
                 machine=machine,
                 device=device,
+                device_name=device_name,
                 precision=precision,
                 workload=row.case.workload,
                 framework=row.case.framework,

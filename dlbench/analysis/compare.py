@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dlbench.analysis import sessions
-from dlbench.analysis.contests import PROPER_NAMES, contests
+from dlbench.analysis.contests import PROPER_NAMES, contests, in_common
 from dlbench.analysis.surroundings import differences
 from dlbench.core import drift, stats
 from dlbench.core.errors import GateError
 from dlbench.core.metrics import seconds_per_sample
 from dlbench.core.stats import RatioEstimate, SessionSpread, Verdict
-from dlbench.core.types import Case, CaseResult, DataMode, Interval, Run, WorkloadInfo
+from dlbench.core.types import Case, CaseResult, Interval, Run, WorkloadInfo
 from dlbench.core.units import bracketed, counted, percent
 
 VARIED = ("framework", "policy", "precision", "device", "data_mode")
@@ -38,6 +38,7 @@ NAMES = {
 class Comparison:
     """How many times the throughput of A case B has; A and B differ in ``varied`` alone.
 
+    It is empty of two that somebody chose to compare and that differ in more, or in something else.
     ``basis`` says how it was compared; ``verdict`` is on B. ``allowed`` are differences that forbid a
     comparison and were let pass because it was asked for.
     """
@@ -54,23 +55,9 @@ class Comparison:
     allowed: tuple[str, ...] = ()
 
     @property
-    def _data_stated(self) -> bool:
-        return self.varied != "data_mode" and self.a.data_mode is not DataMode.SYNTHETIC
-
-    @property
     def what(self) -> str:
         """The task that both did: ``resnet50 training, cpu, fp32, batch 4``."""
-        case = self.a
-        parts = [f"{case.workload} {case.mode}"]
-        parts += [case.arrivals] if case.arrivals else []
-        parts += [] if self.varied == "framework" else [_name(case.framework)]
-        parts += [case.device] if case.device == self.b.device else []
-        parts += [] if self.varied == "precision" else [str(case.precision)]
-        parts += [f"batch {case.batch_size}"]
-        parts += [str(case.policy)] if self.varied != "policy" and case.policy != "base" else []
-        parts += [f"{case.data_mode} data"] if self._data_stated else []
-        parts += [case.variant] if case.variant != "full" else []
-        return ", ".join(parts)
+        return in_common(self.a, self.b)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +148,7 @@ def _of_pairs(run: Run) -> tuple[Comparison, ...]:
             b=c.b,
             a_name=c.names[0],
             b_name=c.names[1],
-            varied=next((name for name in VARIED if getattr(c.a, name) != getattr(c.b, name)), ""),
+            varied=_only_difference(c.a, c.b) or "",
             estimate=RatioEstimate(
                 ratio=c.judgement.ratio,
                 interval=c.judgement.interval

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -193,11 +194,15 @@ def _known(version: str | Absent) -> str | None:
 def trace(run: Run) -> list[str]:
     """Every pair that counts as two JSON lines, in the form that benchmarks/aa_replay.py reads.
 
-    Values are milliseconds a sample; a workload's name has its mode if it ran in both.
+    Values are milliseconds a sample, under the workload and its mode; under all that both sides have in
+    common where several contests are of those.
     """
     trials = {(t.case_id, t.round): t for r in run.results for t in r.trials if t.outcome.ok}
     found = contests(run)
-    names = [f"{c.a.workload}_{c.a.mode}".replace("-", "_") for c in found]
+    names = [f"{c.a.workload}_{c.a.mode}" for c in found]
+    if len(set(names)) < len(names):
+        names = [task(c) for c in found]
+    names = [re.sub(r"\W+", "_", name) for name in names]
     origin_s = min((t.values[0].start_s for t in trials.values() if t.values), default=0.0)
     lines = []
     for contest, name in zip(found, names, strict=True):

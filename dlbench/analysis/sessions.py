@@ -52,12 +52,13 @@ def content_of(run: Run, case: Case) -> str:
 
 
 def _same_machine(a: Run, b: Run) -> bool:
-    """Same machine, devices and software: what still differs between them is the session."""
+    """Same machine, devices, software and threads: what still differs between them is the session."""
     one, other = a.environment, b.environment
     same_devices = [hardware(one, d.id) for d in one.devices] == [
         hardware(other, d.id) for d in other.devices
     ]
-    return one.machine == other.machine and same_devices and one.versions == other.versions
+    same_software = (one.versions, a.plan.threads) == (other.versions, b.plan.threads)
+    return one.machine == other.machine and same_devices and same_software
 
 
 def hardware(environment: Environment, device: str) -> str:

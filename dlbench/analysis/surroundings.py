@@ -52,7 +52,7 @@ def differences(a: Run, b: Run) -> tuple[Difference, ...]:
 
 def weight(name: str, frameworks: set[str]) -> int:
     """The place of a difference in a list: what matters has one below ``len(MATTERS) + 1``."""
-    first = name.split(maxsplit=1)[0]
+    first = name.partition(" ")[0]
     if any(first in registry.distributions(f) for f in frameworks):
         return 1
     if first in MATTERS:

@@ -19,7 +19,7 @@ from dlbench.core.errors import (
 from dlbench.core.types import DataMode, Mode, OwnModel, Precision, Run, Scenario, Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from dlbench.analysis.contests import Contest
     from dlbench.analysis.fail_if import Condition
@@ -193,43 +193,59 @@ def ab(  # noqa: PLR0913, PLR0917 - a command line is its options
 
     Example: dlbench ab --command "python old.py" "python new.py"
     """
+    from dlbench import paired
     from dlbench.analysis import fail_if as failing
     from dlbench.cli import parsing
+    from dlbench.core.stats import EQUIVALENCE_ZONE
 
     conditions = [failing.parse(text) for text in fail_if or ()]
     share = failing.relative(zone, "--zone")
     budget_s = parsing.seconds(time_budget)
     timeout = parsing.timeout(timeout, "--timeout")
+    of_plan: dict[str, object] = {
+        "--workload": workload,
+        "--framework": framework,
+        "--device": device,
+        "--mode": mode,
+        "--precision": precision,
+        "--scenario": scenario,
+        "--data": data,
+        "--batch-size": batch_size,
+        "--variant": variant != "full",
+        "--option": option,
+        "--profile": profile != "quick",
+        "--threads": threads,
+    }
     if command:
         if dry_run or resume is not None:
             raise UsageError(
                 "commands have no plan to show and no journal to go on with",
                 "Leave --dry-run and --resume out with --command.",
             )
-        _refuse_for_commands(
-            {
-                "--workload": workload,
-                "--framework": framework,
-                "--device": device,
-                "--mode": mode,
-                "--precision": precision,
-                "--scenario": scenario,
-                "--data": data,
-                "--batch-size": batch_size,
-                "--variant": variant != "full",
-                "--option": option,
-                "--model": model,
-                "--input": model_input,
-                "--loss": loss != "auto",
-                "--workloads": workloads_folder,
-                "--profile": profile != "quick",
-                "--threads": threads,
-                "--wait": wait,
-                "--out": out != Path("results"),
-            }
-        )
+        of_run: dict[str, object] = {
+            "--model": model,
+            "--input": model_input,
+            "--loss": loss != "auto",
+            "--workloads": workloads_folder,
+            "--wait": wait,
+            "--out": out != Path("results"),
+        }
+        parsing.refuse({**of_plan, **of_run}, "for commands", FOR_COMMANDS)
         _commands((a, b), pairs, share, budget_s, timeout, seed, trace, conditions, as_json=json)
         return
+    if resume is not None:
+        of_pairs: dict[str, object] = {
+            "--pairs": pairs != paired.LOOKS[-1],
+            "--zone": share != EQUIVALENCE_ZONE,
+            "--time-budget": time_budget,
+            "--seed": seed,
+            "--dry-run": dry_run,
+        }
+        # A model is in no journal: it is named again.
+        of_sides: dict[str, object] = {
+            side: text for side, text in (("A", a), ("B", b)) if "model=" not in (text or "")
+        }
+        parsing.refuse({**of_sides, **of_plan, **of_pairs}, *parsing.RESUMED)
     sides, own = _sides(
         (a, b),
         model,
@@ -277,19 +293,13 @@ def ab(  # noqa: PLR0913, PLR0917 - a command line is its options
         _close(finished, trace, conditions, as_json=json)
 
 
+FOR_COMMANDS = (
+    "With --command go --pairs, --zone, --time-budget, --seed, --timeout, --fail-if, --trace and "
+    "--json."
+)
+
 DEFAULT_WORKLOAD = "lstm_lm"
 """The smallest that has both modes and a model file in every framework family."""
-
-
-def _refuse_for_commands(given: Mapping[str, object]) -> None:
-    """What is of a run has no meaning for commands, and nothing would tell that it was passed over."""
-    meant = [option for option, value in given.items() if value]
-    if meant:
-        raise UsageError(
-            f"{' and '.join(meant)} {'have' if len(meant) > 1 else 'has'} no meaning for commands",
-            "With --command go --pairs, --zone, --time-budget, --seed, --timeout, --fail-if, --trace "
-            "and --json.",
-        )
 
 
 def _sides(
@@ -333,12 +343,14 @@ def _progress(*, as_json: bool) -> AbProgress:
 
 def _resumed(journal: str, settings: Settings, *, as_json: bool) -> Finished:
     """A comparison that was interrupted, gone on with."""
-    from dlbench.cli.run import resume_session
+    from dlbench.cli.run import journal_of, resume_session
+    from dlbench.store.journal import read_journal
 
-    finished = resume_session(journal, settings, _progress(as_json=as_json))
-    if not finished.run.plan.pairings:
-        raise UsageError(f"{finished.path} is no comparison of pairs", "dlbench run --resume")
-    return finished
+    path = journal_of(journal, settings.folder)
+    # Before anything is measured: the latest journal may be a run's.
+    if not read_journal(path).header.plan.pairings:
+        raise UsageError(f"{path} is no comparison of pairs", f"dlbench run --resume {path}")
+    return resume_session(str(path), settings, _progress(as_json=as_json))
 
 
 def _measure(  # what the command line gives

@@ -11,7 +11,7 @@ from dlbench.core.errors import UsageError
 from dlbench.core.types import Absent, DeviceInfo, Plan, Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from dlbench.plan import Machine
@@ -74,6 +74,21 @@ def pairs(given: list[str] | None) -> tuple[tuple[str, str], ...]:
             raise UsageError(f"--option {text!r} has no value", "--option NAME=VALUE")
         found.append((name.strip(), value.strip()))
     return tuple(found)
+
+
+RESUMED = ("with --resume: it stands in the journal", "Leave it out, or start a new run.")
+
+
+def refuse(given: Mapping[str, object], where: str, advice: str) -> None:
+    """See that nothing was given that means nothing here: none would tell that it was passed over.
+
+    Raises:
+        UsageError: something was.
+    """
+    meant = [option for option, value in given.items() if value]
+    if meant:
+        verb = "have" if len(meant) > 1 else "has"
+        raise UsageError(f"{' and '.join(meant)} {verb} no meaning {where}", advice)
 
 
 def seconds(text: str | None) -> float | None:

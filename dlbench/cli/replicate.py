@@ -64,7 +64,7 @@ def replicate(  # noqa: PLR0913, PLR0917 - a command line is its options
     known = store.load_runs([sessions]) if sessions else ()
     fake = any(result.case.framework == registry.FAKE for result in there.results)
     machine = parsing.this_machine(fake=fake, threads=threads, workload_folder=workloads_folder)
-    found = replication.replication(there, machine, parsing.seconds(time_budget))
+    found = replication.replication(there, machine, parsing.seconds(time_budget), threads)
     if dry_run and json:
         show.as_json(
             {

@@ -300,8 +300,34 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
     if seal and resume is None:
         raise UsageError("--seal is for a run that was interrupted", "--resume last --seal")
     if resume is not None:
+        parsing.refuse(
+            {
+                "a workload's name": [word for word in parsing.listed(names) if not _is_path(word)],
+                "--framework": framework,
+                "--device": device,
+                "--mode": mode,
+                "--precision": precision,
+                "--scenario": scenario,
+                "--latency-limit": latency_limit,
+                "--loadgen": loadgen,
+                "--data": data,
+                "--batch-size": batch_size,
+                "--policy": policy,
+                "--variant": variant != "full",
+                "--option": option,
+                "--profile": profile != "quick",
+                "--time-budget": time_budget,
+                "--threads": threads,
+                "--telemetry": telemetry != TelemetryLevel.BASIC,
+                "--detect-cloud": detect_cloud,
+                "--seed": seed,
+                "--tag": tag,
+                "--dry-run": dry_run,
+            },
+            *parsing.RESUMED,
+        )
         finished = (
-            session.seal(_journal(resume, out))
+            session.seal(journal_of(resume, out))
             if seal
             else resume_session(resume, settings, Progress(show.console(stderr=json)))
         )
@@ -328,7 +354,8 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
     _close(finished, selection, report, as_json=json)
 
 
-def _journal(named: str, folder: Path) -> Path:
+def journal_of(named: str, folder: Path) -> Path:
+    """The journal of that name, or the ``last`` one of a folder."""
     from dlbench.store import runs
 
     return runs.latest_journal(folder) if named == "last" else Path(named)
@@ -341,7 +368,7 @@ def resume_session(journal_or_last: str, settings: Settings, progress: Progress)
     from dlbench.core import registry
     from dlbench.store import journal
 
-    path = _journal(journal_or_last, settings.folder)
+    path = journal_of(journal_or_last, settings.folder)
     plan = journal.read_journal(path).header.plan
     devices, _ = parsing.find_devices(fake=any(c.device == registry.FAKE for c in plan.cases))
     environment = environments.gather(*parsing.used(plan, devices))

@@ -23,7 +23,7 @@ STYLES = {
 
 HOLDS = {
     True: "[green]holds[/]      ",
-    False: "[red]reversed[/]   ",
+    False: "[red]differs[/]    ",
     None: "[yellow]open[/]       ",
 }
 """Marks of conclusions, as wide as a state."""

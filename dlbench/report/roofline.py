@@ -5,6 +5,7 @@ A case is a line, not a point, where nobody measured how many bytes it moves: se
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -97,7 +98,7 @@ def html(content: Content) -> Markup:
         return render(NONE, micro=micro, triad=ceiling.TRIAD)
     many = len(content.machines) > 1
     drawn = [
-        _figure(of, lines[of], _placed(content, of, lines[of]), many=many)
+        _figure(of, lines[of], _placed(content, of, lines[of]), _where(of, lines, many=many))
         for of in sorted(lines)[:MOST_ROOFS]
     ]
     return render(
@@ -136,9 +137,15 @@ def _shown(cases: list[Placed]) -> list[Placed]:
     return [case for case in cases if case in kept]
 
 
-def _figure(of: Key, roofline: Roofline, cases: list[Placed], *, many: bool) -> dict[str, object]:
-    machine, device, precision = of
-    title = ", ".join([device, precision, *([machine] if many else [])])
+def _where(of: Key, among: Iterable[Key], *, many: bool) -> str:
+    """Whose roof it is, where a page has several machines'; else nothing."""
+    where = ceiling.named(of, among)
+    return where if many or where != of[0] else ""
+
+
+def _figure(of: Key, roofline: Roofline, cases: list[Placed], where: str) -> dict[str, object]:
+    _, device, _, precision = of
+    title = ", ".join(filter(None, [device, precision, where]))
     shown = _shown(cases)
     ridge = roofline.ridge_flop_per_byte
     end = ridge * BEYOND_RIDGE

@@ -272,10 +272,12 @@ def execute(
     return Timed(pair=pair, label=label, start_s=start_s, duration_s=duration_s, failure=failure)
 
 
-def _failure(code: int, timed_out_s: float | None) -> str:
+def _failure(code: int | None, timed_out_s: float | None) -> str:
     """Why an execution does not count; empty where it does."""
     if timed_out_s is not None:
         return f"took longer than {timed_out_s:g} s"
+    if code is None:
+        return "could not be ended: it hangs in the kernel or the driver"
     if code < 0:
         return f"was ended by {signal_name(-code)}"
     return f"ended with exit code {code}" if code else ""

@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
+from dlbench import workloads
 from dlbench.cli import ab, catalog, completing, main, pack, parsing, report
 from dlbench.cli import replicate as replicate_command
 from dlbench.cli import run as run_command
 from dlbench.core.errors import StoreError, UsageError
 from dlbench.core.types import Selection
 from dlbench.session import Finished
-from dlbench.store import runs
+from dlbench.store import journal, runs
 from tests import builders
 
 
@@ -194,6 +195,46 @@ def test_what_is_resumed_may_be_two_models(tmp_path: Path) -> None:
     sides, own = ab._sides(named, None, ["8"], "auto", frameworks_given=True, resumed=True)
     assert own is None
     assert [arm.own and arm.own.name for arm in sides or ()] == ["net.small.A", "net.wide.B"]
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"time_budget": "2h", "dry_run": True}, "--time-budget and --dry-run have"),
+        ({"threads": 2}, "--threads has"),
+        ({"seed": 1}, "--seed has"),
+    ],
+)
+def test_what_stands_in_a_journal_is_refused_with_it(
+    given: dict[str, Any], named: str, results: Path
+) -> None:
+    """It was passed over: a plan was asked for, and what was left of hours was measured."""
+    for command in (run_command.run, ab.ab):
+        with pytest.raises(UsageError, match=f"^{named} no meaning with --resume"):
+            command(resume="last", out=results, **given)
+    with pytest.raises(UsageError, match=r"^a workload's name and --policy have no meaning"):
+        run_command.run(names=["resnet50"], policy=["tuned"], resume="last", out=results)
+    with pytest.raises(UsageError, match=r"^A and B have no meaning with --resume"):
+        ab.ab("name=a", "name=b", resume="last", out=results)
+    # What no journal holds is named again.
+    folder = str(workloads.folders()["fake"])
+    with pytest.raises(StoreError, match="no unfinished run in"):
+        run_command.run(names=[folder], phase_timeout=60, resume="last", out=results)
+
+
+def test_a_runs_journal_is_no_comparison(results: Path) -> None:
+    """The last one may be a run's: all of it was measured before that was said."""
+    header = journal.JournalHeader(
+        run_id="x",
+        created_utc="2026-01-01T00:00:00Z",
+        dlbench_version="0.1.0",
+        plan=builders.plan([builders.case()]),
+        environment=builders.ENVIRONMENT,
+    )
+    journal.Journal.create(results, header).close()
+    with pytest.raises(UsageError, match="is no comparison of pairs") as caught:
+        ab.ab(resume="last", out=results)
+    assert caught.value.advice == f"dlbench run --resume {results / 'x.journal'}"
 
 
 def test_documents_that_replicate_is_to_learn_from_are_read_before_measuring(

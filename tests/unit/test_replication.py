@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from dlbench import arms, replication
+from dlbench import replication
 from dlbench.analysis import agreement
-from dlbench.core.errors import NothingToRunError
-from dlbench.core.types import Case, Pairing, Run
+from dlbench.arms import ARM
+from dlbench.core import units
+from dlbench.core.errors import NothingToRunError, UsageError
+from dlbench.core.types import BatchProbe, BatchSearch, Case, OutcomeKind, Pairing, Run
 from dlbench.plan import Machine
 from tests import builders, sessions
 
@@ -80,28 +82,6 @@ def test_pairs_stay_pairs() -> None:
     assert found.plan.sentinel is None
 
 
-def test_a_comparison_of_a_thing_with_itself_is_replicated() -> None:
-    """B is told from A by an option that no adapter reads: it was refused as an unknown one."""
-    a = sessions.fake_case()
-    b = replace(a, options=(*a.options, (arms.ARM, "B")))
-    there = _document(a, b)
-    pairing = Pairing(a=a.case_id, b=b.case_id, a_name="x", b_name="y", zone=0.02)
-    there = replace(there, plan=replace(there.plan, pairings=(pairing,)))
-    found = replication.replication(there, MACHINE)
-    assert (found.plan.cases, found.plan.pairings) == ((a, b), (pairing,))
-
-
-def test_python_environments_that_no_document_names_are_not_replaced_by_this_one() -> None:
-    """Both sides ran in one Python, under the versions of the two that were compared."""
-    a, b = sessions.fake_case(), sessions.fake_case(factor="2")
-    there = _document(a, b)
-    pairing = Pairing(a=a.case_id, b=b.case_id, a_name="x", b_name="y", zone=0.02)
-    pairing = replace(pairing, a_versions={"python": "3.10.1"})
-    there = replace(there, plan=replace(there.plan, pairings=(pairing,)))
-    with pytest.raises(NothingToRunError, match="a comparison of Python environments"):
-        replication.replication(there, MACHINE)
-
-
 def test_fewer_threads_are_said() -> None:
     """The rule that had to change is named."""
     there = _document(sessions.fake_case())
@@ -159,3 +139,73 @@ def test_a_document_replicated_at_once_is_measured_again(results: Path) -> None:
     assert here.plan.tags == (f"replicates {there.run_id}",)
     plain = agreement.plain(agreement.agreement(there, here))
     assert {c["state"] for c in plain["cases"]} == {"cannot tell"}
+
+
+def test_identical_sides_are_replicated_as_a_pair() -> None:
+    """The mark that tells them apart is no adapter's option."""
+    a = sessions.fake_case()
+    b = replace(a, options=(*a.options, (ARM, "B")))
+    there = _document(a, b)
+    pairing = Pairing(a=a.case_id, b=b.case_id, a_name="A", b_name="B", zone=0.02)
+    there = replace(there, plan=replace(there.plan, pairings=(pairing,)))
+    found = replication.replication(there, MACHINE)
+    assert found.plan.pairings == (pairing,)
+    assert found.plan.cases == (a, b)
+    assert found.impossible == ()
+
+
+def test_two_python_environments_are_not_replicated_in_one() -> None:
+    """Where they lay is not recorded: both sides would run here and be called by those versions."""
+    a, b = sessions.fake_case(), sessions.fake_case(factor="2")
+    there = _document(a, b)
+    pairing = Pairing(
+        a=a.case_id,
+        b=b.case_id,
+        a_name="old",
+        b_name="new",
+        zone=0.02,
+        a_versions={"torch": "2.8.0"},
+        b_versions={"torch": "2.13.0"},
+    )
+    there = replace(there, plan=replace(there.plan, pairings=(pairing,)))
+    with pytest.raises(UsageError, match="two Python environments"):
+        replication.replication(there, MACHINE)
+
+
+def test_pairs_without_their_partners_are_not_measured_alone() -> None:
+    """Nothing could be said of one side: no pair is left, and so nothing to run."""
+    a, b = sessions.fake_case(), replace(sessions.fake_case(), device="nvidia:3")
+    there = _document(a, b)
+    pairing = Pairing(a=a.case_id, b=b.case_id, a_name="x", b_name="y", zone=0.02)
+    there = replace(there, plan=replace(there.plan, pairings=(pairing,)))
+    with pytest.raises(NothingToRunError, match="nvidia:3"):
+        replication.replication(there, MACHINE)
+    c, d = sessions.fake_case(factor="2"), sessions.fake_case(factor="3")
+    whole = Pairing(a=c.case_id, b=d.case_id, a_name="x", b_name="y", zone=0.02)
+    there = _document(a, b, c, d)
+    there = replace(there, plan=replace(there.plan, pairings=(pairing, whole)))
+    found = replication.replication(there, MACHINE)
+    assert found.plan.cases == (c, d)
+    assert [one.case for one in found.impossible] == [b, a]
+    assert found.impossible[1].reason == replication.NO_PARTNER
+
+
+def test_speeds_of_a_search_there_are_none_of_here() -> None:
+    """Batch sizes are the document's, and nothing is searched for."""
+    case = sessions.fake_case()
+    there = _document(case)
+    probe = BatchProbe(batch_size=1, samples_per_s=9.0, outcome=OutcomeKind.OK)
+    search = BatchSearch(case_id=case.case_id, batch_size=1, probes=(probe,), capped=True)
+    there = replace(there, plan=replace(there.plan, searches=(search,)))
+    assert replication.replication(there, MACHINE).plan.searches == ()
+
+
+def test_threads_that_were_asked_for_are_taken_and_said() -> None:
+    """More than the document's too, and fewer for no other reason than that."""
+    there = _document(sessions.fake_case())
+    there = replace(there, plan=replace(there.plan, threads=2))
+    for asked in (1, 4):
+        machine = replace(MACHINE, threads=asked)
+        found = replication.replication(there, machine, threads=asked)
+        assert found.plan.threads == asked
+        assert found.changed == (f"{units.counted(asked, 'CPU thread')} instead of 2: asked for",)

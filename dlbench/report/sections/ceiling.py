@@ -27,7 +27,7 @@ from the model and not by the hardware; its bounds come from both intervals.</p>
 <div class="scroll" tabindex="0" role="region" aria-label="Table: measured ceilings"><table>
 <thead><tr><th scope="col">Ceiling</th><th scope="col">Machine</th><th scope="col">Device</th><th scope="col">Precision</th><th scope="col" class="number">Measured</th></tr></thead>
 <tbody>{% for c in ceilings %}
-<tr><th scope="row">{{ c.workload }}, {{ c.framework }}</th><td>{{ c.machine }}</td><td>{{ c.device }}</td><td>{{ c.precision }}</td>
+<tr><th scope="row">{{ c.workload }}, {{ c.framework }}</th><td>{{ where(c) }}</td><td>{{ c.device }}</td><td>{{ c.precision }}</td>
 <td class="number">{{ shown(c) }}</td></tr>
 {% endfor %}</tbody></table></div>
 {{ roofline }}
@@ -70,6 +70,7 @@ def html(content: Content) -> Markup | None:
         names=" or ".join(ceiling.MICRO),
         roofline=roofline.html(content),
         shown=_ceiling_cell,
+        where=lambda top: ceiling.named(top.key, found),
     )
 
 

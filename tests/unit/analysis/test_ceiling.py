@@ -75,3 +75,28 @@ def test_no_case_is_left_of_the_slope() -> None:
     assert place.flop_per_byte < roofline.ridge_flop_per_byte
     triad = next(r for r in ROWS if r.case.workload == ceiling.TRIAD)
     assert isinstance(ceiling.place(triad, roofline), Absent)
+
+
+def test_another_variant_of_a_micro_workload_is_no_ceiling() -> None:
+    """A product of one row reads as many bytes as it does operations: shares of it would be above 1."""
+    skinny = replace(GEMM, case=replace(GEMM.case, variant="skinny"))
+    assert ceiling.find([skinny, MODEL]) == {}
+    assert isinstance(ceiling.share(MODEL, ceiling.find([skinny, MODEL])), Absent)
+
+
+def test_another_device_of_a_machine_of_that_name_has_another_ceiling() -> None:
+    """A laptop's GPU and a desktop's, and any two Xeons of four cores, make machines of one name."""
+    value = GEMM.metrics["flops_per_s"]
+    assert isinstance(value, Measured)
+    faster = {**GEMM.metrics, "flops_per_s": replace(value, value=9 * value.value)}
+    desktop = replace(GEMM, device_name="RTX 4090", metrics=faster)
+    assert ceiling.share(MODEL, ceiling.find([desktop, *ROWS])) == ceiling.share(
+        MODEL, ceiling.find(ROWS)
+    )
+    assert isinstance(ceiling.share(MODEL, ceiling.find([desktop])), Absent)
+    keys = list(ceiling.find([desktop, *ROWS]))
+    assert {ceiling.named(key, keys) for key in keys} == {
+        f"{GEMM.machine} (RTX 4090)",
+        f"{GEMM.machine} ({GEMM.device_name})",
+    }
+    assert ceiling.named(keys[0], keys[:1]) == GEMM.machine

@@ -434,3 +434,25 @@ def test_a_strangers_document_puts_no_picture_into_a_pull_request(
     out = capsys.readouterr().out
     assert "![x]\\(https" in out
     assert picture not in out
+
+
+def test_sessions_with_other_threads_teach_nothing() -> None:
+    """Half the threads and half the speed: that is no weather between two days."""
+    runs = [_session(i, 1 + i / 500) for i in range(3)]
+    fewer = [_session(i, 2 + i / 500) for i in range(3, 6)]
+    fewer = [replace(r, plan=replace(r.plan, threads=r.plan.threads + 1)) for r in fewer]
+    alone = compare.across(runs[0], runs[1], known=runs).comparisons
+    assert compare.across(runs[0], runs[1], known=[*runs, *fewer]).comparisons == alone
+    (found,) = compare.across(runs[0], fewer[0], known=[*runs, *fewer]).comparisons
+    assert "from 3 sessions" in found.basis
+    assert "from 6 sessions" not in found.basis
+
+
+def test_a_fact_without_a_name_is_one_more_difference() -> None:
+    """A stranger's document may have one: it was a traceback."""
+    named = {**builders.ENVIRONMENT.facts, "": "x", " ": "y"}
+    a, b = _session(0, 1.0), _session(1, 1.0)
+    b = replace(b, environment=replace(b.environment, facts=named))
+    found = compare.across(a, b)
+    assert ("", "not recorded", "x") in found.differences
+    assert surroundings.matter(found.differences, a, b) == 0

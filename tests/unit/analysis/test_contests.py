@@ -111,6 +111,23 @@ def test_a_trace_is_what_the_replays_read() -> None:
     assert rows[1]["fake_inference_ms"]["values"] == pytest.approx([10.0] * 5)
 
 
+def test_each_contest_of_a_trace_has_a_name_of_its_own() -> None:
+    """One workload on two devices: the second one's pairs stood in place of the first one's."""
+    (first,) = FASTER.plan.pairings
+    cases = [replace(r.case, device="nvidia:0") for r in FASTER.results]
+    results = tuple(
+        replace(r, case=c, trials=tuple(replace(t, case_id=c.case_id) for t in r.trials))
+        for c, r in zip(cases, FASTER.results, strict=True)
+    )
+    pairings = (first, replace(first, a=cases[0].case_id, b=cases[1].case_id))
+    plan = replace(FASTER.plan, cases=(*FASTER.plan.cases, *cases), pairings=pairings)
+    both = replace(FASTER, plan=plan, results=(*FASTER.results, *results))
+    rows = [json.loads(line) for line in contests.trace(both)]
+    for device in ("fake", "nvidia_0"):
+        key = f"fake_inference_{device}_fp32_batch_4_ms"
+        assert sum(key in row for row in rows) == 16, rows[0].keys()
+
+
 @pytest.mark.parametrize(
     ("condition", "run", "holds"),
     [

@@ -8,7 +8,7 @@ import pytest
 
 from dlbench.analysis import compare, policies
 from dlbench.cli import show
-from dlbench.core.types import Case, Policy, Run
+from dlbench.core.types import Case, Pairing, Policy, Precision, Run
 from dlbench.report import content
 from dlbench.report.sections import verdict
 from tests import builders
@@ -70,3 +70,31 @@ def test_the_summary_and_the_report_say_it(capsys: pytest.CaptureFixture[str]) -
     show.slower_tuned(compare.within(equal))
     assert not capsys.readouterr().out
     assert words not in str(verdict.html(content.of([equal])))
+
+
+def test_a_pair_that_differs_in_more_than_the_policy_says_nothing_of_it() -> None:
+    """``dlbench ab policy=base policy=tuned,precision=bf16``: what is slower here may be bf16."""
+    for other in (
+        replace(TUNED, precision=Precision.BF16),
+        replace(TUNED, batch_size=8),
+        replace(TUNED, options=(("compile_mode", "default"),)),
+    ):
+        (found,) = compare.within(_pairs(BASE, other))
+        assert found.verdict == "slower"
+        assert not policies.slower_tuned([found])
+        assert found.varied == ""
+        assert "batch 2" not in found.what or other.batch_size == BASE.batch_size
+        assert "fp32" not in found.what or other.precision == BASE.precision
+    (found,) = compare.within(_pairs(BASE, TUNED))
+    assert policies.slower_tuned([found]) == (found,)
+
+
+def _pairs(a: Case, b: Case) -> Run:
+    """Eight pairs, in each of which B takes a quarter longer."""
+    seconds = [0.01 * (1 + i / 1000) for i in range(8)]
+    run = builders.run(
+        [builders.result(a, seconds), builders.result(b, [1.25 * s for s in seconds])]
+    )
+    pairing = Pairing(a=a.case_id, b=b.case_id, a_name="a", b_name="b", zone=0.02)
+    profile = replace(run.plan.profile, looks=(8,))
+    return replace(run, plan=replace(run.plan, profile=profile, pairings=(pairing,)))

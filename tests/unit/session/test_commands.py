@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from dlbench.core.errors import UsageError
 from dlbench.session import commands
+from dlbench.session.signals import StopSignal
 from tests import waiting
 
 QUICK = f"{sys.executable} -S -c pass"
@@ -125,3 +127,21 @@ def test_the_trace_grows_by_each_whole_pair_as_it_ends(tmp_path: Path) -> None:
     assert set(rows[0]) == {"pair", "label", "t_s", "command_ms"}
     assert {(row["pair"], row["label"]) for row in rows} == {(0, "A"), (0, "B")}
     assert found.n_lost == 3
+
+
+def test_a_command_that_cannot_be_ended_takes_no_verdict_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It hangs in a driver when Ctrl-C comes: that was a traceback, and no journal holds the pairs."""
+    left: list[subprocess.Popen[bytes]] = []
+    monkeypatch.setattr(commands, "_end_group", left.append)
+    stop = StopSignal()
+    stop.ask()
+    try:
+        found = commands.execute(("sleep", "60"), None, stop, pair=0, label="A")
+    finally:
+        stop.close()
+        for process in left:
+            process.kill()
+            process.wait()
+    assert found.failure == "could not be ended: it hangs in the kernel or the driver"
