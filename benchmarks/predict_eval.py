@@ -135,10 +135,15 @@ def _answer(options: argparse.Namespace) -> int:
     rows = tables.read_rows(options.ask)
     if not rows:
         raise UsageError(f"{options.ask} has no row", "see docs/prediction.md, The tables")
+    if missing := [column for column in ("model", "task") if column not in rows[0]]:
+        raise UsageError(
+            f"{options.ask} has no column {' and none '.join(map(repr, missing))}",
+            "see docs/prediction.md, The tables",
+        )
     if not options.out.parent.is_dir():
         raise UsageError(f"{options.out.parent} is no folder", "another --out")
     answers = asked.answer(rows, options.fit)
-    columns = [c for c in rows[0] if c not in asked.HIDDEN]
+    columns = [c for c in rows[0] if c not in (*asked.HIDDEN, *asked.COLUMNS)]
     try:
         with options.out.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(

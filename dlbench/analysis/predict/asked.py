@@ -16,7 +16,6 @@ from dlbench.core.types import Absent, Estimated
 HIDDEN = ("value", "per_device_value")
 """Columns that are never read of rows that are asked, and never written."""
 COLUMNS = ("pred", "lo90", "hi90", "pred_per_device", "evidence", "reason")
-CONSTANT_TIME_UNITS = {"ms/step": 1e3, "s/step": 1.0, "ms/batch": 1e3}
 DIGITS = 6
 WIDEST_RATIO = 1e4
 """Who asks for rows wants a number with its interval, wide as it may be; up to a factor of 100."""
@@ -29,8 +28,8 @@ def answer(rows: Sequence[Mapping[str, str]], folder: Path) -> list[dict[str, st
         rows: the columns of the tables; values are not looked at.
         folder: the tables to learn from.
 
-    Devices are those of the folder's data sheets, else the catalog's. A row that cannot be told has
-    an empty ``pred`` and a reason.
+    Devices are those of the folder's data sheets, by the catalog's names too, else the catalog's. A
+    row that cannot be told, or says what ``tables.unread`` tells, has an empty ``pred`` and a reason.
     """
     shipped = device_table(catalog.shipped())
     read = tables.read(folder)
@@ -48,11 +47,17 @@ def answer(rows: Sequence[Mapping[str, str]], folder: Path) -> list[dict[str, st
 def _question(
     row: Mapping[str, str], devices: DeviceTable, shipped: DeviceTable
 ) -> tuple[DeviceSpec, Workload] | str:
-    spec = devices.find(row.get("device", "")) or shipped.find(row.get("device", ""))
-    if spec is None:
-        return f"device {row.get('device', '')!r} is neither in the data sheets nor in the catalog"
+    name = row.get("device", "")
+    listed = devices.find(name) or shipped.find(name)
+    if listed is None:
+        return f"device {name!r} is neither in the data sheets nor in the catalog"
+    if unread := tables.unread(row):
+        return unread
+    # The catalog knows more names than the folder. What it alone lists is asked as what was learnt
+    # from is: the folder's data sheets have no peak of FP8, whose rows met that of fp16.
+    spec = devices.find(listed.name) or replace(listed, fp8_tflops=None)
     workload = tables.workload_of(row)
-    if row.get("unit", "").strip() in CONSTANT_TIME_UNITS and workload.batch is None:
+    if row.get("unit", "").strip() in tables.CONSTANT_TIME_UNITS and workload.batch is None:
         return "time a step needs a batch size"
     return spec, workload
 
@@ -62,7 +67,7 @@ def _cells(row: Mapping[str, str], workload: Workload, found: Estimated | Absent
         return _reason(found.reason)
     low, value, high = found.interval.low, found.value, found.interval.high
     per_device = value if workload.unit.startswith("J/") else value / workload.n_devices
-    scale = CONSTANT_TIME_UNITS.get(row.get("unit", "").strip())
+    scale = tables.CONSTANT_TIME_UNITS.get(row.get("unit", "").strip())
     if scale is not None and workload.batch is not None:
         work = scale * workload.batch * workload.n_devices
         low, value, high = work / high, work / value, work / low

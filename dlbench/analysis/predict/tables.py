@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import math
 import re
 import zlib
@@ -29,6 +30,7 @@ _ARITHMETIC = {
     "bfloat16": Arithmetic.HALF,
     "float16": Arithmetic.HALF,
     "mixed": Arithmetic.HALF,
+    "half": Arithmetic.HALF,
     "fp32": Arithmetic.FP32,
     "float32": Arithmetic.FP32,
     "tf32": Arithmetic.TF32,
@@ -36,6 +38,7 @@ _ARITHMETIC = {
     "mxfp4": Arithmetic.FP8,
     "int8": Arithmetic.INT8,
 }
+_NOT_STATED = frozenset({"", "default", "unknown", "none", "n/a", "-", "?"})
 # A container of NVIDIA's runs float32 as TF32 where it can, and Lambda's tables do not say.
 _SINGLE_PANELS = frozenset({"lambda"})
 
@@ -57,15 +60,30 @@ _HARDWARE_WORDS = re.compile(
 )
 # A card may need a newer CUDA than the card it is compared with.
 _CUDA = re.compile(r"-?cu\d+")
+_A_SECOND = re.compile(r"\s*(/|\bper\b)\s*s(ec|ecs|econd|econds)?$")
+_NO_SAMPLES = re.compile(
+    r"(its?|iter(ation)?s?|steps?|batch(es)?|epochs?|[kmgtp]?i?(b|bytes?)|[kmgtp]?flops?)\s*(/|per\b)"
+)
 _UNITS = {
     "tok/s": "tokens/s",
+    "token/s": "tokens/s",
     "tokens/s": "tokens/s",
     "mel-frames/s": "frames/s",
-    "frames/sec": "frames/s",
+    "frames/s": "frames/s",
     "m": "millions/s",
     # DeepLearningExamples counts whatever the model's page does, millions among them.
     "?": "unstated/s",
     "millions/s": "millions/s",
+}
+CONSTANT_TIME_UNITS = {"ms/step": 1e3, "s/step": 1.0, "ms/batch": 1e3}
+"""How many of them a second has."""
+_TASKS = {
+    "train": Task.TRAIN,
+    "training": Task.TRAIN,
+    "infer": Task.INFER,
+    "inference": Task.INFER,
+    "unknown": Task.UNKNOWN,
+    "": Task.UNKNOWN,
 }
 
 
@@ -138,7 +156,8 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     if len(text) > LARGEST_TABLE_BYTES:
         raise UsageError(f"{path} is larger than {LARGEST_TABLE_BYTES} bytes", "split the table")
     try:
-        rows = list(csv.DictReader(text.splitlines()))
+        # Not by lines: a cell in quotes may have several, and not all that ends a line ends a row.
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
     except csv.Error as error:
         raise UsageError(f"{path} is no CSV table: {error}", "save it as CSV in UTF-8") from error
     if rows and "device" not in rows[0]:
@@ -215,6 +234,27 @@ def known_fault(row: Row, workload: Workload) -> str:
     return ""
 
 
+def unread(row: Row) -> str:
+    """What a row says in words that are not known here; empty where there is nothing.
+
+    Read as a measurement such a word passes for what is usual; of what is asked it would make the
+    answer one to another question.
+    """
+    unit, task = row.get("unit", "").strip(), row.get("task", "").strip()
+    if not _is_unit(unit):
+        return f"the unit {unit!r} is none of a rate, of joules a sample or of time a step"
+    if task.lower() not in _TASKS:
+        return f"the task {task!r} is neither train nor infer"
+    precision = row.get("precision", "").strip()
+    if _precision(precision) is None and precision.lower() not in _NOT_STATED:
+        return f"the precision {precision!r} is not known"
+    n_devices = row.get("num_devices", "").strip()
+    n = positive(n_devices)
+    if n_devices and (n is None or n != int(n)):
+        return f"num_devices is {n_devices!r}, and no whole number above 0"
+    return ""
+
+
 def workload_of(row: Row) -> Workload:
     """The workload of a row: all of it but the device and the value."""
     panel = re.split(r"[-.]", row.get("source", "") or "own", maxsplit=1)[0].lower()
@@ -246,13 +286,17 @@ def workload_of(row: Row) -> Workload:
 
 
 def _task(text: str) -> Task:
-    words = {"train": Task.TRAIN, "training": Task.TRAIN, "infer": Task.INFER}
-    return words.get(text.lower(), Task.INFER if text.lower() == "inference" else Task.UNKNOWN)
+    return _TASKS.get(text.strip().lower(), Task.UNKNOWN)
+
+
+def _precision(text: str) -> Arithmetic | None:
+    """By the first word that names one: ``bf16 (weights)``, ``16-mixed``, ``mixed_float16``."""
+    words = re.findall(r"[a-z0-9]+", text.lower())
+    return next((_ARITHMETIC[word] for word in words if word in _ARITHMETIC), None)
 
 
 def _arithmetic(row: Row, panel: str) -> Arithmetic:
-    precision = row.get("precision", "").lower().split(" ")[0]
-    found = _ARITHMETIC.get(precision)
+    found = _precision(row.get("precision", ""))
     mislabelled = (row.get("source", ""), row.get("model", "")) in _HALF_IS_SINGLE
     if mislabelled or (found is Arithmetic.FP32 and panel in _SINGLE_PANELS):
         return Arithmetic.SINGLE
@@ -288,7 +332,17 @@ def _unit(text: str) -> str:
     name = text.strip()
     if name.startswith("J/"):
         return name
-    return _UNITS.get(name.lower(), "samples/s")
+    return _UNITS.get(_A_SECOND.sub("/s", name.lower()), "samples/s")
+
+
+def _is_unit(name: str) -> bool:
+    """Whether it is a rate, joules of something or time a step; one that is empty is samples/s."""
+    if name.startswith("J/") or name in CONSTANT_TIME_UNITS:
+        return True
+    small = name.lower()
+    if small in ("", "fps", "qps", *_UNITS):
+        return True
+    return _A_SECOND.search(small) is not None and _NO_SAMPLES.match(small) is None
 
 
 def _batch(text: str) -> float | None:

@@ -16,8 +16,9 @@ from dlbench.analysis.predict import asked
         ("", "pred.csv", "rows.csv has no row"),
         ("device,model\n", "pred.csv", "rows.csv has no row"),
         ("model\nresnet50\n", "pred.csv", "has no column 'device'"),
-        ("device\nL4\n", "nowhere/pred.csv", "nowhere is no folder"),
-        ("device\nL4\n", ".", "cannot be written: Is a directory"),
+        ("device\nL4\n", "pred.csv", "has no column 'model' and none 'task'"),
+        ("device,model,task\nL4,a,train\n", "nowhere/pred.csv", "nowhere is no folder"),
+        ("device,model,task\nL4,a,train\n", ".", "cannot be written: Is a directory"),
     ],
 )
 def test_a_wrong_file_is_a_sentence(

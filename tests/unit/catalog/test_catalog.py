@@ -66,6 +66,21 @@ def test_the_linter_finds_no_error_in_the_shipped_rows() -> None:
     assert len(far) < 8
 
 
+def test_exoscales_pascal_types_have_the_gpus_that_its_own_page_lists() -> None:
+    """A community table had those of the A40 types: eight for what four cost."""
+    found = {
+        o.instance_type: (o.accelerator_count, o.vcpus, o.memory_gib)
+        for o in catalog.shipped().offers
+        if o.provider == "exoscale" and o.accelerator == "P100-PCIE-16GB"
+    }
+    assert found == {
+        "GPU SMALL": (1, 12, 56),
+        "GPU MEDIUM": (2, 16, 90),
+        "GPU LARGE": (3, 24, 120),
+        "GPU HUGE": (4, 48, 225),
+    }
+
+
 def test_no_shipped_price_is_zero_and_no_spot_price_reaches_the_full_one() -> None:
     """The two commonest placeholders."""
     for offer in catalog.shipped().offers:

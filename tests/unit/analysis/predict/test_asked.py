@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,42 @@ def test_devices_of_the_catalog_are_known_without_a_data_sheet(folder: Path) -> 
     (found,) = asked.answer([_asked(device="NVIDIA L4")], folder)
     assert found["pred"], found["reason"]
     assert "by data sheet" in found["evidence"]
+
+
+def test_a_device_is_the_same_by_every_name(tmp_path: Path) -> None:
+    """The folder's data sheet holds, and one of the catalog's alone has no peak that no row met."""
+    folder = synthetic.write(tmp_path / "tables")
+    with (folder / "own.csv").open("a", newline="") as file:
+        rows = [row for row in synthetic.rows() if row["model"] == "resnet50"]
+        csv.DictWriter(file, synthetic.COLUMNS).writerows(
+            row | {"precision": "fp8"} for row in rows
+        )
+    with (folder / "device-specs.csv").open("a", newline="") as file:
+        file.write("A100-SXM4-40GB,19.5,156,312,800,40,400,108,,2,2020,Mid\n")
+        file.write("A card,66.9,494.7,989.4,4800,141,700,,,,2024,Hopper\n")
+    named, known, fp8, twin = asked.answer(
+        [
+            _asked(device="A100-SXM4-40GB"),
+            _asked(device="A100"),
+            _asked(device="H200", precision="fp8"),
+            _asked(device="A card", precision="fp8"),
+        ],
+        folder,
+    )
+    assert float(named["pred"]) > 0
+    assert known["pred"] == named["pred"]
+    assert float(fp8["pred"]) == pytest.approx(float(twin["pred"]))
+
+
+def test_a_word_that_is_not_known_is_a_reason(folder: Path) -> None:
+    """It would pass for what is usual: a time for a rate, fp64 for half."""
+    time, double, usual = asked.answer(
+        [_asked(unit="ms"), _asked(precision="fp64"), _asked()], folder
+    )
+    assert (time["pred"], double["pred"]) == ("", "")
+    assert "the unit 'ms'" in time["reason"]
+    assert "the precision 'fp64'" in double["reason"]
+    assert float(usual["pred"]) > 0
 
 
 def test_the_catalog_is_a_device_table() -> None:

@@ -172,6 +172,65 @@ def test_models_of_several_sources_have_one_name_and_a_family(
     assert models.family(name) == family
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"unit": "ms"}, "the unit 'ms'"),
+        ({"unit": "images"}, "the unit 'images'"),
+        ({"unit": "img/s/gpu"}, "the unit 'img/s/gpu'"),
+        ({"unit": "it/s"}, "the unit 'it/s'"),
+        ({"unit": "GB/s"}, "the unit 'GB/s'"),
+        ({"task": "fine-tuning"}, "the task 'fine-tuning'"),
+        ({"precision": "fp64"}, "the precision 'fp64'"),
+        ({"precision": "int4"}, "the precision 'int4'"),
+        ({"num_devices": "8x"}, "num_devices is '8x'"),
+        ({"num_devices": "0.5"}, "num_devices is '0.5'"),
+        ({"num_devices": "0"}, "num_devices is '0'"),
+    ],
+)
+def test_words_that_are_not_known_are_told(changes: dict[str, str], words: str) -> None:
+    """Each of them would pass for another: a time for a rate, half a device for one."""
+    assert words in tables.unread(_row(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "meaning"),
+    [
+        ({"unit": "tokens/sec"}, "unit", "tokens/s"),
+        ({"unit": "tok/second"}, "unit", "tokens/s"),
+        ({"unit": "frames/s"}, "unit", "frames/s"),
+        ({"unit": "images per second"}, "unit", "samples/s"),
+        ({"unit": "item/s"}, "unit", "samples/s"),
+        ({"unit": "J/token"}, "unit", "J/token"),
+        ({"unit": "ms/step"}, "unit", "samples/s"),
+        ({"task": " Training "}, "task", Task.TRAIN),
+        ({"precision": " FP16"}, "arithmetic", Arithmetic.HALF),
+        ({"precision": "mixed_float16"}, "arithmetic", Arithmetic.HALF),
+        ({"precision": "bf16-mixed"}, "arithmetic", Arithmetic.HALF),
+        ({"precision": "default", "variant": ""}, "arithmetic", Arithmetic.UNKNOWN),
+        ({"num_devices": "8.0"}, "n_devices", 8),
+        ({"num_devices": ""}, "n_devices", 1),
+    ],
+)
+def test_words_are_read_as_people_write_them(
+    changes: dict[str, str], field: str, meaning: object
+) -> None:
+    """A second has several spellings, and a precision stands beside other words."""
+    row = _row(**changes)
+    assert tables.unread(row) == ""
+    assert getattr(tables.workload_of(row), field) == meaning
+
+
+def test_a_cell_in_quotes_may_have_lines(tmp_path: Path) -> None:
+    """And what ends a line in Unicode does not end a row."""
+    path = tmp_path / "rows.csv"
+    path.write_bytes('device,note,model\r\nT4,"a\nb, c",x\r\nL4,d\u2028e\x0cf,y\r\n'.encode())
+    assert tables.read_rows(path) == [
+        {"device": "T4", "note": "a\nb, c", "model": "x"},
+        {"device": "L4", "note": "d\u2028e\x0cf", "model": "y"},
+    ]
+
+
 def test_a_folder_is_read_plain_and_gzipped(tmp_path: Path) -> None:
     """A gzipped table counts as a plain one does."""
     folder = synthetic.write(tmp_path / "tables")
