@@ -162,10 +162,13 @@ def test_the_gain_is_of_the_fastest_product_by_each_library() -> None:
 
 def told_of_an_uncompiled_model(framework: str) -> list[Any]:
     """Runs beside: what ``tuned`` says of a model that the compiler passes over, once it has run."""
-    from dlbench.frameworks import _torch_cpu
+    from dlbench.frameworks import _torch_cpu, pytorch
 
     request = request_for(framework, "lstm_lm", policy=Policy.TUNED)
-    with mock.patch.object(_torch_cpu, "gain", return_value=2.0):
+    with (
+        mock.patch.object(_torch_cpu, "gain", return_value=2.0),
+        mock.patch.object(pytorch.TorchSubject, "_packs_lstm", return_value=False),
+    ):
         subject: Any = registry.framework(framework).open_subject(request)
         subject.query(0)
     names = ("compiled", "products_by_onednn", "frozen_weights", "onednn_gain")
