@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import TextIO
 
 import numpy as np
-from scipy.stats import kendalltau
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -68,7 +67,7 @@ class Errors:
         if not len(self.relative):
             return f"{self.name:<58}      0  none; {self.target}".rstrip("; ")
         e = self.relative * 100
-        covered = f"{100 * self.inside.mean():6.1f}" if self.inside.any() else "     -"
+        covered = f"{100 * self.inside.mean():6.1f}" if len(self.inside) else "     -"
         return (
             f"{self.name:<58} {len(e):6d} {np.median(e):7.1f} {e.mean():7.1f} "
             f"{np.quantile(e, 0.9):7.1f} {covered}  {self.target}"
@@ -175,7 +174,7 @@ def _table(options: argparse.Namespace) -> None:
         f"{len(read.observations)} rows; cells (device x work, medians of repeats): "
         f"{len(training.cells)} of training, {len(inference.cells)} of inference"
     )
-    print(f"rows without use: {dict(read.unusable)}\n")
+    print(f"rows without use: {dict(read.unusable) or 'none'}\n")
     devices, archs = training.left_out("device"), training.left_out("arch")
     widths = calibration.of(archs)
     _progress(started, "training: devices and architectures left out")
@@ -271,18 +270,20 @@ def _repeat_lines(cells: Cells, which: Flags) -> list[str]:
             gain = new - old
             gaps += [float(np.median(np.delete(gain, k)) - gain[k]) for k in range(len(both))]
             if len(both) >= ranking.LEAST_TO_RANK:
-                taus.append(kendalltau(old, new).statistic)
+                tau = ranking.tau(old, new)
+                taus += [] if tau is None else [tau]
     relative = np.abs(np.exp(np.array(gaps)) - 1)
     none = np.zeros(0, dtype=bool)
     name = "  no prediction: Lambda's one era told by the one before"
-    return (
-        [
-            Errors(name=name, relative=relative, inside=none).line(),
-            f"    Kendall's tau of the two eras' rankings, mean of {len(taus)}: {np.mean(taus):.3f}",
-        ]
-        if gaps
-        else []
-    )
+    return [
+        Errors(name=name, relative=relative, inside=none).line(),
+        f"    Kendall's tau of the two eras' rankings, mean of {len(taus)}: {_mean(taus)}",
+    ]
+
+
+def _mean(values: list[float]) -> str:
+    """The mean of taus, or of what is like them; ``none`` of nothing."""
+    return f"{np.mean(values):.3f}" if values else "none"
 
 
 def _new_lines(pool: Pool, widths: calibration.Calibration) -> None:
@@ -373,8 +374,7 @@ def _source_lines(task: str, pool: Pool) -> None:
             _errors(half, width, flags, name)
             for half, width, flags in zip(halves, widths[::-1], known, strict=True)
         )
-        if len(first.relative) + len(second.relative):
-            print(_joined(first, second).line())
+        print(_joined(first, second).line())
 
 
 def _joined(first: Errors, second: Errors) -> Errors:
@@ -425,41 +425,37 @@ def _ranking_lines(left_out: LeftOut, widths: calibration.Calibration) -> None:
     covered = _errors(left_out, widths, wanted, "").inside
     print()
     for least in (LEAST_TO_COVER, MANY_TO_COVER):
-        worst, share = _worst_covered(cells.take(wanted), covered, least)
+        worst = _worst_covered(cells.take(wanted), covered, least)
         name = f"worst device's share inside, of those with {least} cells or more"
-        print(f"{name}: {100 * share:.0f} % ({worst}); asked for: 75 %")
+        print(f"{name}: {worst}; asked for: 75 %")
     ranked = ranking.pieces(left_out, wanted)
-    tau = ranking.mean_tau(left_out, ranked)
-    print(f"Kendall's tau of the devices' ranking, mean of {len(ranked)}: {tau:.3f}; 0.92")
+    taus = ranking.taus(left_out, ranked)
+    print(f"Kendall's tau of the devices' ranking, mean of {len(taus)}: {_mean(taus)}; 0.92")
     many = ranking.pieces(left_out, wanted, ranking.MANY_TO_RANK)
+    apart = ranking.taus_without_ties(left_out, many)
     print(
         f"  of {ranking.MANY_TO_RANK} devices or more, pairs within {100 * ranking.NEAR_TIE:.0f} % "
-        f"not counted, mean of {len(many)}: {ranking.mean_tau_without_ties(left_out, many):.3f}"
+        f"not counted, mean of {len(apart)}: {_mean(apart)}"
     )
     lambdas = wanted & _panel(cells, "lambda")
     steady = lambdas & ~_models(cells, HOST_BOUND)
     for name, which in (("Lambda's panel", lambdas), ("  without (*)", steady)):
-        some = ranking.pieces(left_out, which)
-        tau = ranking.mean_tau(left_out, some)
-        print(f"  of these {name}, mean of {len(some)}: {tau:.3f}")
+        taus = ranking.taus(left_out, ranking.pieces(left_out, which))
+        print(f"  of these {name}, mean of {len(taus)}: {_mean(taus)}")
     print("a device that was left out, placed among the others as measured, like a tau:")
     for name, which in (("all", wanted), ("Lambda's panel", lambdas), ("  without (*)", steady)):
-        place = ranking.mean_place(left_out, ranking.pieces(left_out, which))
-        print(f"  {name}: {place:.3f}")
+        places = ranking.places(left_out, ranking.pieces(left_out, which))
+        print(f"  {name}: {_mean(places)}")
     print("Kendall's tau of one ranking of devices over all their work:")
     for name, which in (("all", wanted), ("Lambda's panel", lambdas), ("  without (*)", steady)):
         tau, n_devices = ranking.overall_tau(left_out, which)
-        print(f"  {name}, {n_devices} devices: {tau:.3f}")
-    if regrets := ranking.regrets(left_out, ranked, asked.prices_usd_per_h()):
-        print(
-            f"regret per dollar, mean of {len(regrets)} pieces of work: "
-            f"{100 * np.mean(regrets):.1f} %; asked for: 3.5 %"
-        )
-    else:
-        print("regret per dollar: no catalog with prices is there")
+        print(f"  {name}, {n_devices} devices: {_mean([] if tau is None else [tau])}")
+    regrets = ranking.regrets(left_out, ranked, asked.prices_usd_per_h())
+    lost = f"{100 * np.mean(regrets):.1f} %" if regrets else "none"
+    print(f"regret per dollar, mean of {len(regrets)} pieces of work: {lost}; asked for: 3.5 %")
 
 
-def _worst_covered(cells: Cells, inside: Flags, least: int) -> tuple[str, float]:
+def _worst_covered(cells: Cells, inside: Flags, least: int) -> str:
     """The device whose cells lie least often in their intervals, of those with so many cells."""
     names = np.array([device.name for device in cells.devices])
     shares = {
@@ -467,8 +463,10 @@ def _worst_covered(cells: Cells, inside: Flags, least: int) -> tuple[str, float]
         for name in np.unique(names)
         if (names == name).sum() >= least
     }
+    if not shares:
+        return "none"
     worst = min(shares, key=lambda name: shares[name])
-    return worst, shares[worst]
+    return f"{100 * shares[worst]:.0f} % ({worst})"
 
 
 def _errors(
@@ -501,11 +499,11 @@ def _baseline(cells: Cells, which: Flags, rate: Floats, name: str) -> Errors:
 
 
 def _models(cells: Cells, names: tuple[str, ...]) -> Flags:
-    return np.array([w.model in names for w in cells.workloads])
+    return np.array([w.model in names for w in cells.workloads], dtype=bool)
 
 
 def _panel(cells: Cells, name: str) -> Flags:
-    return np.array([w.panel == name for w in cells.workloads])
+    return np.array([w.panel == name for w in cells.workloads], dtype=bool)
 
 
 def _hash(folder: Path) -> str:

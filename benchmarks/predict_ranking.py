@@ -25,33 +25,41 @@ def pieces(left_out: LeftOut, which: Flags, least: int = LEAST_TO_RANK) -> list[
     return [index for index in found if len(index) >= least]
 
 
-def mean_tau(left_out: LeftOut, ranked: Sequence[Codes]) -> float:
-    """Kendall's tau of predicted against measured rates, the mean over pieces of work."""
+def tau(one: Floats, other: Floats) -> float | None:
+    """Kendall's tau of two rankings; None where one of them tells no two apart."""
+    if min(len(np.unique(one)), len(np.unique(other))) <= 1:
+        return None
+    return float(kendalltau(one, other).statistic)
+
+
+def taus(left_out: LeftOut, ranked: Sequence[Codes]) -> list[float]:
+    """Kendall's tau of predicted against measured rates, of each piece of work that has one."""
     said, measured = left_out.ln_rate, left_out.cells.y
-    return float(np.mean([kendalltau(said[i], measured[i]).statistic for i in ranked]))
+    found = (tau(said[i], measured[i]) for i in ranked)
+    return [x for x in found if x is not None]
 
 
-def mean_tau_without_ties(left_out: LeftOut, ranked: Sequence[Codes]) -> float:
-    """As ``mean_tau``, over pairs whose measured ln rates differ by more than ``NEAR_TIE``."""
-    said, measured = left_out.ln_rate, left_out.cells.y
-    return float(np.mean([_tau_without_ties(said[i], measured[i]) for i in ranked]))
+def taus_without_ties(left_out: LeftOut, ranked: Sequence[Codes]) -> list[float]:
+    """As ``taus``, over pairs whose measured ln rates differ by more than ``NEAR_TIE``."""
+    found = []
+    for index in ranked:
+        said, measured = left_out.ln_rate[index], left_out.cells.y[index]
+        first, second = np.triu_indices(len(said), 1)
+        gap = measured[first] - measured[second]
+        agree = np.sign(gap * (said[first] - said[second]))
+        if (apart := np.abs(gap) > NEAR_TIE).any():
+            found.append(float(agree[apart].mean()))
+    return found
 
 
-def _tau_without_ties(said: Floats, measured: Floats) -> float:
-    first, second = np.triu_indices(len(said), 1)
-    gap = measured[first] - measured[second]
-    agree = np.sign(gap * (said[first] - said[second]))
-    return float(agree[np.abs(gap) > NEAR_TIE].mean())
-
-
-def mean_place(left_out: LeftOut, ranked: Sequence[Codes]) -> float:
+def places(left_out: LeftOut, ranked: Sequence[Codes]) -> list[float]:
     """How well a device that was left out is placed among the others as they measured, like a tau.
 
     Whoever asks of one new device knows the others: 1 where each is put on the right side of all of
-    them, 0 where as often on the wrong one. The mean over pieces of work.
+    them, 0 where as often on the wrong one. One of each piece of work.
     """
     said, measured = left_out.ln_rate, left_out.cells.y
-    return float(np.mean([_place(said[i], measured[i]) for i in ranked]))
+    return [_place(said[i], measured[i]) for i in ranked]
 
 
 def _place(said: Floats, measured: Floats) -> float:
@@ -61,14 +69,17 @@ def _place(said: Floats, measured: Floats) -> float:
     return float((told * true)[apart].mean())
 
 
-def overall_tau(left_out: LeftOut, which: Flags) -> tuple[float, int]:
+def overall_tau(left_out: LeftOut, which: Flags) -> tuple[float | None, int]:
     """Kendall's tau of one ranking of devices over all their work, and how many devices it ranks.
 
     A device's place is its effect in the least-squares fit of ln rate by device and piece of work:
     of predicted rates, and of measured ones over the same cells. Devices that no chain of shared
-    work joins to the others cannot be placed among them, and are left out.
+    work joins to the others cannot be placed among them, and are left out; of one device or none there
+    is no ranking.
     """
     index = np.flatnonzero(which)
+    if not len(index):
+        return None, 0
     codes = left_out.cells.codes
     _, work = np.unique(codes["setup"][index], return_inverse=True)
     _, device = np.unique(codes["device"][index], return_inverse=True)
@@ -76,7 +87,7 @@ def overall_tau(left_out: LeftOut, which: Flags) -> tuple[float, int]:
     index, device, work = index[joined], device[joined], work[joined]
     said = device_effects(left_out.ln_rate[index], device, work)
     measured = device_effects(left_out.cells.y[index], device, work)
-    return float(kendalltau(said, measured).statistic), len(said)
+    return tau(said, measured), len(said)
 
 
 def device_effects(ln_rate: Floats, device: Codes, work: Codes) -> Floats:

@@ -134,7 +134,8 @@ def by_source(cells: Cells, asked: Flags, most: int = MOST_SOURCES) -> list[tupl
         [
             names.setdefault((w.panel, w.setup.split("|", 1)[0]), len(names)) % most
             for w in cells.workloads
-        ]
+        ],
+        dtype=np.int64,
     )
     work = np.stack([cells.codes["counted"], cells.codes["task"]])
     _, work = np.unique(work, axis=1, return_inverse=True)

@@ -178,11 +178,14 @@ def fit(cells: Cells) -> Roofline:
     """Shares under which devices that ran the same work differ least from what was measured.
 
     The level of each workload is profiled out, so that a row counts only against the same work on
-    other devices. Huber's loss; every node is drawn towards the one above it.
+    other devices. Huber's loss; every node is drawn towards the one above it. Where no work was run
+    by several devices there is nothing to learn shares from, and they are those to start with.
     """
     from scipy.optimize import minimize
 
     start = Roofline(nodes={}, usual=usual_batches(cells))
+    if not len(cells):
+        return start
     tree = _Tree(cells, start.relative_batch(cells))
     found = minimize(
         tree.loss,

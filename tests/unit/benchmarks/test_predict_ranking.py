@@ -41,9 +41,9 @@ def test_tau_is_of_each_piece_of_work_with_enough_devices() -> None:
     said = _left_out([*FOUR, ("a", "y", 3.0, 1.0), ("b", "y", 2.0, 2.0), ("c", "y", 1.0, 3.0)])
     pieces = ranking.pieces(said, np.ones(7, dtype=bool))
     assert [index.tolist() for index in pieces] == [[0, 1, 2, 3]]
-    assert ranking.mean_tau(said, pieces) == pytest.approx(4 / 6)
+    assert ranking.taus(said, pieces) == [pytest.approx(4 / 6)]
     # c and d measured within 3 %: five pairs are left, one of them turned.
-    assert ranking.mean_tau_without_ties(said, pieces) == pytest.approx(3 / 5)
+    assert ranking.taus_without_ties(said, pieces) == [pytest.approx(3 / 5)]
 
 
 def test_a_new_device_is_placed_among_what_the_others_measured() -> None:
@@ -56,7 +56,7 @@ def test_a_new_device_is_placed_among_what_the_others_measured() -> None:
     ]
     said = _left_out(rows)
     pieces = ranking.pieces(said, np.ones(4, dtype=bool))
-    assert ranking.mean_place(said, pieces) == pytest.approx((11 - 1) / 12)
+    assert ranking.places(said, pieces) == [pytest.approx((11 - 1) / 12)]
 
 
 def test_one_ranking_over_all_work_compares_devices_that_never_met() -> None:
