@@ -67,8 +67,7 @@ POLICIES = {
     "images; the fused optimiser; on a CPU fp32 products by oneDNN where that is measured to be "
     "faster, and in inference frozen weights, those of a single LSTM laid out once; in inference in "
     "16 bits weights and inputs that are held so; on CUDA cuDNN's search for the fastest algorithm; "
-    "CUDA graphs in inference if asked "
-    "for (`reduce-overhead`, `max-autotune`)",
+    "CUDA graphs in inference if asked for (`reduce-overhead`, `max-autotune`)",
 }
 """What each policy turns on, for `dlbench list` and the docs."""
 
@@ -196,7 +195,7 @@ def compile_mode(case: Case) -> str:
     raise UnsupportedError(f"there is no compile_mode {mode!r}", advice)
 
 
-OF_THE_COMPILER = {"frozen_weights", "products_by_onednn", "packed_lstm"}
+OF_THE_COMPILER = {"frozen_weights", "products_by_onednn", "lstm_compiled"}
 """Facts that hold only of a graph that it made."""
 
 
@@ -418,9 +417,11 @@ class TorchSubject(OnTorch):
         how: dict[str, Any] = {"mode": mode}
         config.freezing = self._freezes(case)
         config.post_grad_custom_post_pass = None
-        packs_lstm = self._packs_lstm(case, own=own)
-        torch._dynamo.config.allow_rnn = packs_lstm  # noqa: SLF001 - where it is documented
-        facts["packed_lstm"] = packs_lstm
+        dynamo = torch._dynamo.config  # noqa: SLF001 - where it is documented
+        shows_lstm = hasattr(dynamo, "allow_rnn") and self._shows_lstm(case, own=own)
+        if hasattr(dynamo, "allow_rnn"):  # not every release of the last year need have it
+            dynamo.allow_rnn = shows_lstm
+        facts["lstm_compiled"] = shows_lstm
         if not self._cuda and case.precision is Precision.FP32:
             from dlbench.frameworks import _torch_cpu
 
@@ -446,8 +447,8 @@ class TorchSubject(OnTorch):
         """
         return self._tuned and case.mode is Mode.INFERENCE and not self._cuda
 
-    def _packs_lstm(self, case: Case, *, own: bool) -> bool:
-        """Whether the compiler sees the LSTM, whose weights it then lays out once for all calls.
+    def _shows_lstm(self, case: Case, *, own: bool) -> bool:
+        """Whether the compiler is to see the LSTM, whose weights it then lays out once for all calls.
 
         To PyTorch that is an experiment, and with several LSTMs it made wrong programs: only a single
         one in one direction is given to it, and none of the user's own, which no reference checks.

@@ -167,7 +167,7 @@ def told_of_an_uncompiled_model(framework: str) -> list[Any]:
     request = request_for(framework, "lstm_lm", policy=Policy.TUNED)
     with (
         mock.patch.object(_torch_cpu, "gain", return_value=2.0),
-        mock.patch.object(pytorch.TorchSubject, "_packs_lstm", return_value=False),
+        mock.patch.object(pytorch.TorchSubject, "_shows_lstm", return_value=False),
     ):
         subject: Any = registry.framework(framework).open_subject(request)
         subject.query(0)

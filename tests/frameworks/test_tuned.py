@@ -455,7 +455,7 @@ def graphs_of_the_compiler(framework: str, workload: str, precision: str) -> lis
     subject: Any = registry.framework(framework).open_subject(request)
     for buffer in (0, 1):
         subject.query(buffer)
-    return [subject.info[name] for name in ("compiled", "compiled_graphs", "packed_lstm")]
+    return [subject.info[name] for name in ("compiled", "compiled_graphs", "lstm_compiled")]
 
 
 @pytest.mark.parametrize(
