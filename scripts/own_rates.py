@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from dlbench import catalog
-from dlbench.analysis.predict import catalog_specs, documents, shipped
+from dlbench.analysis.predict import catalog_specs, documents, harness, shipped
 from dlbench.store import runs
 
 OUT = Path(__file__).parent.parent / "dlbench" / "analysis" / "predict" / "measured.json"
@@ -26,7 +26,7 @@ def main() -> None:
     table = catalog_specs.device_table(catalog.shipped())
     read = [runs.read_run(path) for path in sorted(options.documents)]
     rates = documents.observations(read, table)
-    shipped.write_measured(rates, options.out)
+    shipped.write_measured(rates, harness.half_widths(rates, table), options.out)
     print(f"{options.out}: {len(rates)} rates of {len({o.device for o in rates})} devices")
 
 

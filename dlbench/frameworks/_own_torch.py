@@ -166,7 +166,8 @@ def counting(torch: Any) -> Iterator[Any]:  # noqa: ANN401
     It counts operations that it knows, and takes others for free. Fused ones that it does not know
     (oneDNN's recurrent layers, the CPU's flash attention, the fast path of ``nn.MultiheadAttention``
     and ``nn.TransformerEncoder``) are off meanwhile, and their parts are counted. ``formats`` are the
-    floating-point ones of what is multiplied, and ``INT8`` if anything quantised is.
+    floating-point ones of what is multiplied, and ``INT8`` if anything quantised is; ``written`` is how
+    many numbers they wrote.
     """
     from torch.nn import attention
     from torch.utils import flop_counter
@@ -177,6 +178,7 @@ def counting(torch: Any) -> Iterator[Any]:  # noqa: ANN401
         def __init__(self) -> None:
             super().__init__(display=False)
             self.formats: set[str] = set()
+            self.written = 0
 
         def _count_flops(self, operation: Any, out: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
             name = str(operation)
@@ -185,6 +187,7 @@ def counting(torch: Any) -> Iterator[Any]:  # noqa: ANN401
             elif operation in self.flop_registry:
                 held = (x.dtype for x in args if isinstance(x, torch.Tensor))
                 self.formats |= {str(x).removeprefix("torch.") for x in held if x.is_floating_point}
+                self.written += out.numel()
             return super()._count_flops(operation, out, args, kwargs)
 
     fast = torch.backends.mha.get_fastpath_enabled()

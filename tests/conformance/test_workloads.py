@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dlbench import workloads
+from dlbench.analysis.predict import models
 from dlbench.core import registry
 from dlbench.core.types import Absent, Case, Mode, Precision, Scenario, WorkloadInfo
 from dlbench.frameworks import _own_torch, _seeded
@@ -174,6 +175,35 @@ def test_parameters_and_flops_are_as_stated(name: str, variant: str) -> None:
         forward = info.forward_flops(mode)
         assert not isinstance(forward, Absent)
         assert counter.get_total_flops() == 2 * forward
+
+
+CEILINGS_AND_TOYS = {"conv2d", "fake", "gemm", "host_to_device", "memory_bandwidth", "null"}
+
+
+@pytest.mark.frameworks
+def test_the_predictor_knows_the_sizes_of_every_model() -> None:
+    """Of all that discovery finds, but for ceilings."""
+    assert models.SIZES.keys() == set(NAMES) - CEILINGS_AND_TOYS
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("name", sorted(models.SIZES))
+def test_sizes_that_the_predictor_knows_are_counted(name: str) -> None:
+    """Of one unit, forward: FLOPs and parameters as stated, activations on the built PyTorch model."""
+    torch = pytest.importorskip("torch")
+    workload = _read(name)
+    # Of base BERT a unit has 384 tokens, of gnmt a sentence has 50 units.
+    variant, units = {"bert_base": ("seq384", 1), "gnmt": ("full", 50)}.get(name, ("full", 1))
+    spec, info = workload.spec(variant), workload.info(variant)
+    with torch.device("meta"):
+        model = workloads.load_model(workload.folder, "model_pytorch").build(spec).eval()
+        inputs = [_two_samples(torch, table) for table in spec["inputs"].values()]
+    with torch.inference_mode(), _own_torch.counting(torch) as counter:
+        model(*inputs)
+    assert not isinstance(info.flops, Absent)
+    assert not isinstance(info.parameters, Absent)
+    counted = (info.flops / 2e9 / units, counter.written / 2e6 / units, info.parameters / 1e6)
+    assert counted == pytest.approx(models.SIZES[name], rel=1e-6)
 
 
 def _two_samples(torch: Any, table: Any) -> Any:

@@ -9,11 +9,13 @@ import numpy as np
 
 from dlbench.analysis.predict.cells import Cells, Floats, precision_group
 from dlbench.analysis.predict.leave_out import (
+    COUNTS,
     Learner,
     LeftOut,
     as_stranger,
     by_column,
     by_family,
+    by_mode,
     by_source,
     folds,
 )
@@ -27,16 +29,19 @@ NARROWEST, WIDEST = 0.25, 3.0
 MODEL_FOLDS, SOURCE_FOLDS, FAMILY_FOLDS = 6, 5, 4
 
 Tier = str
-MEASURED_ELSEWHERE, MODEL_KNOWN, SOURCE_UNKNOWN = (
+MEASURED_ELSEWHERE, MODEL_KNOWN, SOURCE_UNKNOWN, OTHER_MODE_SIZED, OTHER_MODE = (
     "same work measured on other devices",
     "model measured in other set-ups",
     "model measured by other sources only",
+    "model measured in its other mode only, sizes known",
+    "model measured in its other mode only",
 )
-MODEL_SIZED, MODEL_UNKNOWN, ALONE_SIZED, ALONE_UNKNOWN, MODEL_FOREIGN = (
+MODEL_SIZED, MODEL_UNKNOWN, ALONE_SIZED, ALONE_UNKNOWN, FOREIGN_SIZED, FOREIGN = (
     "model never measured, sizes known",
     "model never measured",
     "no model of its family measured, sizes known",
     "no model of its family measured",
+    "model never measured, few others of this harness, sizes known",
     "model never measured, few others of this harness",
 )
 LEAST_OF_PANEL = 100
@@ -56,29 +61,29 @@ class Calibration:
         )
 
     def _found(self, workload: Workload, tier: Tier) -> float:
-        names = (_panel_name(workload, tier), _name(workload.task, tier), _name("", tier))
+        names = (panel_name(workload, tier), _name(workload.task, tier), _name("", tier))
         known = (self.half_widths[name] for name in names if name in self.half_widths)
         return next(known, _uncalibrated(tier))
 
 
 def _uncalibrated(tier: Tier) -> float:
     """Where nothing was left out to learn a width from: a foreign model gets the widest."""
-    return (WIDEST if tier == MODEL_FOREIGN else 1.0) * NORMAL_90
+    return (WIDEST if tier in (FOREIGN_SIZED, FOREIGN) else 1.0) * NORMAL_90
 
 
 def tiers(said: Forecast | LeftOut, cells: Cells) -> list[Tier]:
     """The evidence that stands behind each forecast."""
-    counts = zip(
-        said.n_same_work, said.n_same_model, said.n_same_panel, said.n_same_family, strict=True
-    )
+    counts = zip(*(getattr(said, name) for name in COUNTS), strict=True)
     sized = np.isfinite(cells.size[:, 0])
     found = []
-    for (work, model, panel, family), size in zip(counts, sized, strict=True):
+    for (work, model, mode, panel, family), size in zip(counts, sized, strict=True):
         unknown = MODEL_SIZED if size else MODEL_UNKNOWN
         if not family:
             unknown = ALONE_SIZED if size else ALONE_UNKNOWN
         if panel < LEAST_OF_PANEL:
-            unknown = MODEL_FOREIGN
+            unknown = FOREIGN_SIZED if size else FOREIGN
+        if mode:
+            unknown = OTHER_MODE_SIZED if size else OTHER_MODE
         elsewhere = MODEL_KNOWN if panel else SOURCE_UNKNOWN
         found.append(MEASURED_ELSEWHERE if work else elsewhere if model else unknown)
     return found
@@ -97,10 +102,12 @@ def calibrate(cells: Cells, learner: Learner) -> tuple[Calibration, LeftOut]:
     models = folds(cells, learner, [(hidden, hidden)])
     sources = folds(cells, learner, by_source(cells, everything, SOURCE_FOLDS), put=as_stranger)
     families = folds(cells, learner, by_family(cells, FAMILY_FOLDS))
+    modes = folds(cells, learner, by_mode(cells, MODEL_FOLDS))
     widths = {
         **of(left_out).half_widths,
         **of_models(models),
         **of_families(families),
+        **of_modes(modes),
         **of_sources(sources),
     }
     return Calibration(half_widths=widths), left_out
@@ -114,6 +121,11 @@ def of_models(left_out: LeftOut) -> dict[str, float]:
 def of_families(left_out: LeftOut) -> dict[str, float]:
     """Widths where all models of the family were left out: only of the evidence that this gives."""
     return _only(left_out, ALONE_SIZED, ALONE_UNKNOWN)
+
+
+def of_modes(left_out: LeftOut) -> dict[str, float]:
+    """Widths where one mode of the models was left out: only of the evidence that this gives."""
+    return _only(left_out, OTHER_MODE_SIZED, OTHER_MODE)
 
 
 def _only(left_out: LeftOut, *evidence: Tier) -> dict[str, float]:
@@ -138,7 +150,7 @@ def of(left_out: LeftOut) -> Calibration:
     weight = 1 / np.sqrt(np.bincount(device)[device])
     tier = np.array(tiers(said, said.cells))
     task = np.array([w.task for w in said.cells.workloads])
-    panel = np.array(list(map(_panel_name, said.cells.workloads, tier.tolist())))
+    panel = np.array(list(map(panel_name, said.cells.workloads, tier.tolist())))
     widths = {}
     for name in np.unique(tier):
         pooled = _quantile(missed[tier == name], weight[tier == name], NORMAL_90)
@@ -166,7 +178,8 @@ def _quantile(missed: Floats, weight: Floats, prior: float) -> float:
     return float(np.clip(shrunk, NARROWEST * NORMAL_90, WIDEST * NORMAL_90))
 
 
-def _panel_name(workload: Workload, tier: Tier) -> str:
+def panel_name(workload: Workload, tier: Tier) -> str:
+    """The name of a width that a panel has for itself."""
     return f"{_name(workload.task, tier)}|{workload.panel}|{precision_group(workload.arithmetic)}"
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dlbench.analysis.predict.devices import interconnect, peak_tflops
+from dlbench.analysis.predict.models import unit_of
 from dlbench.analysis.predict.types import Arithmetic, DeviceSpec, Observation, Workload
 
 Floats = npt.NDArray[np.float64]
@@ -27,8 +28,8 @@ FP32_SHARE_OF_PEAK = 4.0
 """Stands in where the vector rate is unknown: matrix units are 2 to 16 times as fast."""
 
 CODES = (
-    "device", "chip", "arch", "die", "kind", "task", "precision", "family", "model", "counted", "panel",
-    "level", "stack", "setup", "units", "cell",
+    "device", "chip", "arch", "die", "kind", "task", "precision", "family", "model", "counted", "mode",
+    "panel", "level", "stack", "setup", "units", "cell",
 )  # fmt: skip
 
 
@@ -132,16 +133,22 @@ def merge(observations: Iterable[Observation]) -> list[Observation]:
 Sizes = Mapping[str, tuple[float | None, ...]]
 
 
+def counted(workload: Workload) -> str:
+    """What is counted: the model, where in its usual unit; sizes are of one unit."""
+    usual = workload.unit == unit_of(workload.model)
+    return workload.model if usual else f"{workload.model} in {workload.unit}"
+
+
 def sizes_of(workloads: Iterable[Workload]) -> dict[str, tuple[float | None, ...]]:
-    """Multiply-accumulates, activations and parameters of each model, medians over its rows."""
+    """Multiply-accumulates, activations and parameters of what is counted, medians over its rows."""
     found: dict[str, list[list[float]]] = defaultdict(lambda: [[], [], []])
     for w in workloads:
-        for kept, x in zip(found[w.model], (w.gmacs, w.macts_m, w.params_m), strict=True):
+        for kept, x in zip(found[counted(w)], (w.gmacs, w.macts_m, w.params_m), strict=True):
             if x:
                 kept.append(x)
     return {
-        model: tuple(float(np.median(xs)) if xs else None for xs in sizes)
-        for model, sizes in found.items()
+        name: tuple(float(np.median(xs)) if xs else None for xs in sizes)
+        for name, sizes in found.items()
     }
 
 
@@ -150,7 +157,7 @@ def with_sizes(workload: Workload, sizes: Sizes) -> Workload:
 
     A level that was learnt without sizes says nothing of a row that has them, and the reverse.
     """
-    known = sizes.get(workload.model)
+    known = sizes.get(counted(workload))
     if known is None:
         return workload
     own = (workload.gmacs, workload.macts_m, workload.params_m)
@@ -273,6 +280,7 @@ def _code_row(spec: DeviceSpec, workload: Workload, batched: frozenset[str]) -> 
         workload.family,
         workload.model,
         (workload.model, workload.unit),
+        (workload.model, workload.unit, workload.task),
         workload.panel,
         level,
         (*level, workload.framework, workload.policy),
@@ -301,10 +309,19 @@ def _float_row(spec: DeviceSpec, workload: Workload) -> tuple[float, ...]:
     )
 
 
+USUAL_INTENSITY = 0.35
+"""Thousand multiply-accumulates an activation, of ResNet-50: stands in where only these are known."""
+
+
+def activations_of(workload: Workload) -> float | None:
+    """Millions of activations, or what stands in for them."""
+    return workload.macts_m or (workload.gmacs and workload.gmacs / USUAL_INTENSITY)
+
+
 def _sizes(workload: Workload) -> tuple[float, float, float]:
     return tuple(
         math.log(x) if x else math.nan
-        for x in (workload.gmacs, workload.macts_m, workload.params_m)
+        for x in (workload.gmacs, activations_of(workload), workload.params_m)
     )  # type: ignore[return-value]
 
 

@@ -31,6 +31,7 @@ class Scales:
     model_known: float = 0.8
     model_sized: float = 0.8
     model_unknown: float = 6.0
+    model_mode: float = 0.35
     model_precision: float = 0.3
     panel: float = 0.3
     level: float = 0.4
@@ -140,7 +141,8 @@ class _Same:
 
 def _of_work(a: Sample, b: Sample, s: Scales, same: _Same) -> Matrix:
     model, level, task = same("counted"), same("level"), same("task")
-    total: Matrix = np.outer(a.amplitude, b.amplitude) * model * task
+    # A model that trains faster than its size tells answers faster too, but for what one mode does.
+    total: Matrix = (np.outer(a.amplitude, b.amplitude) - s.model_mode**2 * (1 - task)) * model
     total += s.model_precision**2 * model * task * same("precision")
     total += s.panel**2 * same("panel") * task
     total += level * s.level**2 + same("stack") * s.stack**2 + same("setup") * s.setup**2

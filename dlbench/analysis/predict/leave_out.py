@@ -13,7 +13,7 @@ from dlbench.analysis.predict import predictor
 from dlbench.analysis.predict.anchors import spread_out
 from dlbench.analysis.predict.cells import Cells, Codes, Encoder, Floats, precision_group
 from dlbench.analysis.predict.kernel import Scales
-from dlbench.analysis.predict.types import Workload
+from dlbench.analysis.predict.types import Task, Workload
 
 Flags = npt.NDArray[np.bool_]
 
@@ -27,6 +27,7 @@ class LeftOut:
     sd: Floats
     n_same_work: npt.NDArray[np.int64]
     n_same_model: npt.NDArray[np.int64]
+    n_other_mode: npt.NDArray[np.int64]
     n_same_panel: npt.NDArray[np.int64]
     n_same_family: npt.NDArray[np.int64]
 
@@ -44,6 +45,7 @@ class LeftOut:
             sd=self.sd[where],
             n_same_work=self.n_same_work[where],
             n_same_model=self.n_same_model[where],
+            n_other_mode=self.n_other_mode[where],
             n_same_panel=self.n_same_panel[where],
             n_same_family=self.n_same_family[where],
         )
@@ -78,26 +80,31 @@ def folds(
         put: how a cell's workload is asked for, as ``as_stranger``.
     """
     ln_rate, sd = np.full(len(cells), np.nan), np.full(len(cells), np.nan)
-    work, model = np.zeros(len(cells), dtype=np.int64), np.zeros(len(cells), dtype=np.int64)
-    panel, family = np.zeros(len(cells), dtype=np.int64), np.zeros(len(cells), dtype=np.int64)
+    counts = {name: np.zeros(len(cells), dtype=np.int64) for name in COUNTS}
     for hidden, asked in parts:
         index = np.flatnonzero(asked)
         if not len(index) or hidden.all():
             continue
         fitted = learner.fit(cells.take(~hidden))
+        index = index[_learnt_units(fitted, cells, index)]
+        if not len(index):
+            continue
         said = fitted.forecast([(cells.devices[i], put(cells.workloads[i])) for i in index])
         ln_rate[index], sd[index] = said.ln_rate, said.sd
-        work[index], model[index] = said.n_same_work, said.n_same_model
-        panel[index], family[index] = said.n_same_panel, said.n_same_family
-    return LeftOut(
-        cells=cells,
-        ln_rate=ln_rate,
-        sd=sd,
-        n_same_work=work,
-        n_same_model=model,
-        n_same_panel=panel,
-        n_same_family=family,
-    )
+        for name, found in counts.items():
+            found[index] = getattr(said, name)
+    return LeftOut(cells=cells, ln_rate=ln_rate, sd=sd, **counts)
+
+
+def _learnt_units(fitted: predictor.Predictor, cells: Cells, index: Codes) -> Flags:
+    """Which cells are in a unit that was learnt in their task; of others nothing is ever told."""
+    known = fitted.learnt.level.coefficients
+    asked = [cells.workloads[i] for i in index]
+    return np.array([("all", w.task, w.unit) in known for w in asked], dtype=bool)
+
+
+COUNTS = ("n_same_work", "n_same_model", "n_other_mode", "n_same_panel", "n_same_family")
+"""Rows that bear on a forecast, by kind."""
 
 
 def by_column(cells: Cells, column: str, asked: Flags) -> list[tuple[Flags, Flags]]:
@@ -110,6 +117,19 @@ def by_family(cells: Cells, most: int) -> list[tuple[Flags, Flags]]:
     """At most so many folds, each of whole families of models, hidden and asked."""
     fold = cells.codes["family"] % most
     return [(fold == k, fold == k) for k in range(most)]
+
+
+def by_mode(cells: Cells, most: int) -> list[tuple[Flags, Flags]]:
+    """Of one of ``most`` parts of the models: their training hidden and asked, then their inference."""
+    part = cells.codes["counted"] % most == 0
+    task = np.array([w.task for w in cells.workloads])
+    modes = ((Task.TRAIN, Task.INFER), (Task.INFER, Task.TRAIN))
+    folds_ = []
+    for asked, kept in modes:
+        known = np.isin(cells.codes["counted"], cells.codes["counted"][task == kept])
+        flags = part & known & (task == asked)
+        folds_.append((flags, flags))
+    return folds_
 
 
 MOST_SOURCES = 1000

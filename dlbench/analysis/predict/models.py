@@ -59,6 +59,8 @@ _ALIASES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"^(recommendation/)?ncf$", "ncf"),
         (r"^(speechsynthesis/)?tacotron2$", "tacotron2"),
         (r"^(translation/)?gnmt$", "gnmt"),
+        (r"^mobilenetv3_large_100$", "mobilenet_v3_large"),
+        (r"^vit_base_patch16_224$", "vit_b16"),
         (r"^stable-?diffusion(-xl)?$", "stable-diffusion"),
     )
 )
@@ -87,6 +89,39 @@ UNITS = {
 Sequences of another length count as their FLOPs do: on an H200 base BERT does 1,034 units a second at
 128 tokens, and 1,413 at 384.
 """
+
+
+SIZES = {
+    "arcface_r50": (6.309330944, 5.871104, 87.490752),
+    "bert_base": (35.333408256, 56.623874, 109.483778),
+    "deepspeech2": (33.565648, 25.9665, 56.563133),
+    "dlrm_small": (0.00080672, 0.002842, 333.562177),
+    "gnmt": (0.10553856, 0.0871805, 243.897601),
+    "gpt2_decode": (0.134148864, 0.225361, 124.439808),
+    "gpt2_small": (106.339037952, 245.417041, 124.439808),
+    "lstm_forecast": (0.258158592, 1.179696, 1.348098),
+    "lstm_lm": (1.785, 1.19, 66.022),
+    "mobilenet_v3_large": (0.21658976, 4.407168, 5.483032),
+    "ncf": (0.000106624, 0.000449, 31.832577),
+    "resnet50": (4.089184256, 11.114984, 25.557032),
+    "ssd300": (20.150906112, 31.323468, 22.894902),
+    "transformer_base": (1.5861248, 2.935, 63.045632),
+    "unet": (192.384335872, 159.90784, 31.036546),
+    "vit_b16": (17.563828224, 23.895544, 86.567656),
+}
+"""Of dlbench's own models: 1e9 multiply-accumulates, millions of activations, millions of parameters.
+
+Of one of the model's units, forward. Activations are what convolutions and products write, as timm's
+tables count them. Tables that do not state sizes get these, and a test counts them on the built models.
+"""
+
+
+def activations_m(model: str, gmacs: float | None) -> float | None:
+    """Millions of activations of one of dlbench's own models at so many multiply-accumulates."""
+    if gmacs is None or model not in SIZES:
+        return None
+    usual_gmacs, usual_activations, _ = SIZES[model]
+    return gmacs * usual_activations / usual_gmacs
 
 
 def canonical(model: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from dlbench.analysis.predict import kernel, level, roofline
+from dlbench.analysis.predict import kernel, level, models, roofline
 from dlbench.analysis.predict.anchors import choose_anchors, comparable
 from dlbench.analysis.predict.cells import (
     Cells,
@@ -50,6 +50,7 @@ class Forecast:
     sd: Floats
     n_same_work: npt.NDArray[np.int64]
     n_same_model: npt.NDArray[np.int64]
+    n_other_mode: npt.NDArray[np.int64]
     n_same_device: npt.NDArray[np.int64]
     n_same_panel: npt.NDArray[np.int64]
     n_same_family: npt.NDArray[np.int64]
@@ -99,7 +100,8 @@ class Predictor:
             ln_mean=mean,
             sd=np.sqrt(np.maximum(variance, JITTER)),
             n_same_work=_count(known["setup"], asked.codes["setup"]),
-            n_same_model=_count(known["model"], asked.codes["model"]),
+            n_same_model=_count(known["mode"], asked.codes["mode"]),
+            n_other_mode=_count(known["counted"], asked.codes["counted"]),
             n_same_device=_count(known["device"], asked.codes["device"]),
             n_same_panel=_count(known["panel"], asked.codes["panel"]),
             n_same_family=self._relatives(asked),
@@ -222,11 +224,11 @@ def gather(
         observations: what was measured.
         devices: data sheets.
         encoder: shared with all that will be compared.
-        sizes: of models that are known already; they win over the observations' own.
+        sizes: of what is known already; they win over the observations' own, ``models.SIZES`` over all.
     """
     seen, pairs = [], []
     rows = list(observations)
-    known = {**sizes_of(o.workload for o in rows), **(sizes or {})}
+    known = {**sizes_of(o.workload for o in rows), **(sizes or {}), **models.SIZES}
     for row in merge(rows):
         one = replace(row, workload=with_sizes(row.workload, known))
         spec = devices.find(one.device)

@@ -249,10 +249,15 @@ def read_shipped() -> Coefficients:
     return parse(file.read_text(encoding="utf-8"), "coefficients.json")
 
 
-def write_measured(observations: Sequence[Observation], path: Path) -> None:
-    """Rates of dlbench's own documents, one a line."""
+def write_measured(
+    observations: Sequence[Observation], half_widths: Mapping[str, float], path: Path
+) -> None:
+    """Rates of dlbench's own documents, one a line, and the widths that ``harness`` learnt of them."""
     rows = ",\n  ".join(json.dumps(_plain_rate(o)) for o in observations)
-    path.write_text(f'{{\n "rates": [\n  {rows}\n ]\n}}\n', encoding="utf-8")
+    widths = json.dumps(dict(half_widths))
+    path.write_text(
+        f'{{\n "half_widths": {widths},\n "rates": [\n  {rows}\n ]\n}}\n', encoding="utf-8"
+    )
 
 
 def _plain_rate(o: Observation) -> dict[str, Any]:
@@ -263,11 +268,17 @@ def _plain_rate(o: Observation) -> dict[str, Any]:
 @lru_cache(maxsize=1)
 def measured() -> tuple[Observation, ...]:
     """Rates that dlbench's own runs measured on cards: from each a whole family of devices is told."""
-    file = resources.files("dlbench.analysis.predict") / "measured.json"
     return tuple(
         Observation(**row | {"workload": _workload(row["workload"])})
-        for row in json.loads(file.read_text(encoding="utf-8"))["rates"]
+        for row in _read_measured()["rates"]
     )
+
+
+@lru_cache(maxsize=1)
+def _read_measured() -> Mapping[str, Any]:
+    file = resources.files("dlbench.analysis.predict") / "measured.json"
+    found: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
 
 
 def estimator(
@@ -302,7 +313,9 @@ def estimator(
     )
     return Estimator(
         predictor=fitted,
-        calibration=Calibration(half_widths=known.half_widths),
+        calibration=Calibration(
+            half_widths={**known.half_widths, **_read_measured()["half_widths"]}
+        ),
         ranges={name: Range(low=low, high=high) for name, (low, high) in known.ranges.items()},
         provenance=f"shipped coefficients of {known.provenance.get('date', 'unknown date')}",
         tried=tuple(zip(own.devices, own.workloads, strict=True)),

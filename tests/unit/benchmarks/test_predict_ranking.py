@@ -28,6 +28,7 @@ def _left_out(rows: list[tuple[str, str, float, float]]) -> LeftOut:
         sd=np.ones(len(rows)),
         n_same_work=none,
         n_same_model=none,
+        n_other_mode=none,
         n_same_panel=none,
         n_same_family=none,
     )

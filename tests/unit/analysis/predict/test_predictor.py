@@ -395,6 +395,7 @@ def test_a_panel_that_misses_more_gets_wider_intervals_and_none_gets_narrower() 
         sd=np.ones(len(cells)),
         n_same_work=many,
         n_same_model=many,
+        n_other_mode=many,
         n_same_panel=many,
         n_same_family=many,
     )
@@ -479,3 +480,53 @@ def test_models_without_relatives_have_widths_of_their_own() -> None:
     assert {name.split("|")[1] for name in calibration.of_models(related)} == {
         calibration.MODEL_SIZED if s else calibration.MODEL_UNKNOWN for s in sized
     }
+
+
+def test_a_models_other_mode_tells_of_it() -> None:
+    """Two modes err alike but for what one mode does; other models and other units do not."""
+    device = _device("New-M")
+    train = synthetic.workload("resnet50")
+    infer = replace(train, task=Task.INFER)
+    other = synthetic.workload("resnet101", Task.INFER)
+    joules = replace(infer, unit="J/sample")
+    cells = encode(
+        [(device, w) for w in (train, infer, other, joules)], None, Encoder(), frozenset()
+    )
+    only = Scales(
+        **(dict.fromkeys(asdict(Scales()), 0.0) | {"model_known": 0.8, "model_mode": 0.3})
+    )
+    sized = kernel.sample(cells, replace(only, model_sized=0.8, model_unknown=0.8))
+    found = kernel.covariance(sized, sized, only)
+    assert found[0] == pytest.approx([0.64, 0.64 - 0.09, 0.0, 0.0])
+    assert found[1] == pytest.approx([0.64 - 0.09, 0.64, 0.0, 0.0])
+
+
+def test_the_other_mode_is_evidence_of_its_own() -> None:
+    """One mode of a part of the models is hidden and asked, and its misses make that width alone."""
+    encoder = Encoder()
+    seen = synthetic.observations()
+    answered = [
+        replace(o, workload=replace(o.workload, task=Task.INFER), rate=3 * o.rate) for o in seen
+    ]
+    cells, batched = predictor.gather([*seen, *answered], TABLE, encoder)
+    learner = leave_out.Learner(encoder=encoder, batched=batched, scales=Scales())
+    parts = leave_out.by_mode(cells, 1)
+    tasks = np.array([w.task for w in cells.workloads])
+    for (hidden, asked), task in zip(parts, (Task.TRAIN, Task.INFER), strict=True):
+        assert np.array_equal(hidden, tasks == task)
+        assert np.array_equal(asked, hidden)
+    # Half of the models, so that each mode's level is known of others.
+    said = leave_out.folds(cells, learner, leave_out.by_mode(cells, 2))
+    told = said.take(said.asked)
+    assert len(told.cells)
+    assert not told.n_same_model.any()
+    assert told.n_other_mode.all()
+    sized = np.isfinite(told.cells.size[:, 0])
+    expected = np.where(sized, calibration.OTHER_MODE_SIZED, calibration.OTHER_MODE)
+    assert calibration.tiers(told, told.cells) == expected.tolist()
+    assert {name.split("|")[1] for name in calibration.of_modes(said)} == set(expected)
+    part = cells.codes["counted"] % 2 == 0
+    without = [(part, asked) for _, asked in leave_out.by_mode(cells, 2)]
+    unknown = leave_out.folds(cells, learner, without)
+    missed = [float(np.median(np.abs(x.ln_rate - cells.y)[x.asked])) for x in (said, unknown)]
+    assert missed[0] < missed[1]

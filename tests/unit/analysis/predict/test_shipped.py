@@ -10,8 +10,17 @@ from pathlib import Path
 import pytest
 
 from dlbench import catalog, workloads
-from dlbench.analysis.predict import documents, estimate, shipped
+from dlbench.analysis.predict import (
+    calibration,
+    documents,
+    estimate,
+    harness,
+    models,
+    predictor,
+    shipped,
+)
 from dlbench.analysis.predict.catalog_specs import device_table
+from dlbench.analysis.predict.cells import Encoder
 from dlbench.analysis.predict.devices import DeviceTable
 from dlbench.analysis.predict.estimate import Estimator
 from dlbench.analysis.predict.shipped import Coefficients
@@ -221,11 +230,12 @@ def test_rates_that_are_shipped_are_those_of_the_repositorys_documents(tmp_path:
     """Made anew from results/ they are the same; scripts/own_rates.py writes them."""
     table = device_table(catalog.shipped())
     read = [runs.read_run(path) for path in sorted((ROOT / "results").glob("*.json"))]
-    shipped.write_measured(documents.observations(read, table), tmp_path / "made.json")
+    rates = documents.observations(read, table)
+    shipped.write_measured(rates, harness.half_widths(rates, table), tmp_path / "made.json")
     file = ROOT / "dlbench" / "analysis" / "predict" / "measured.json"
     assert (tmp_path / "made.json").read_text() == file.read_text()
-    rates = {(o.device, o.workload.model, o.workload.policy): o.rate for o in shipped.measured()}
-    assert rates["H200-SXM-141GB", "resnet50", "tuned"] == pytest.approx(6610.71)
+    found = {(o.device, o.workload.model, o.workload.policy): o.rate for o in shipped.measured()}
+    assert found["H200-SXM-141GB", "resnet50", "tuned"] == pytest.approx(6610.71)
 
 
 def test_one_measured_card_tells_another() -> None:
@@ -277,3 +287,42 @@ def test_what_an_experts_settings_gain_is_less_sure_on_another_architecture() ->
         width("H100-SXM5-80GB", "base"), rel=0.05
     )
     assert width("RTX-2080Ti", "tuned") > 1.2 * width("RTX-2080Ti", "base")
+
+
+def test_widths_of_ones_own_harness_are_the_largest_miss_of_nine_models() -> None:
+    """Each asked as if nobody knew it; eight models are too few for nine of ten."""
+    table = device_table(catalog.shipped())
+    trained = {
+        o.workload.model: o
+        for o in shipped.measured()
+        if o.workload.task is Task.TRAIN and o.workload.policy == "base"
+        if o.workload.model in models.SIZES
+    }
+    rates = [trained[m] for m in sorted(trained)]
+    assert len(rates) > 9
+    name = f"train|{calibration.FOREIGN_SIZED}|dlbench|half"
+    assert harness.half_widths(rates[:8], table) == {}
+    (width,) = harness.half_widths(rates[:9], table).values()
+    slow = [replace(rates[0], rate=rates[0].rate / 1e6), *rates[1:9]]
+    # One of nine that is far off is the width: about ln(1e6) in standard deviations of a model.
+    assert harness.half_widths(slow, table)[name] > 10
+    assert 0 < width < 3
+
+
+def test_a_models_sizes_are_of_its_usual_unit() -> None:
+    """A table in other units keeps what it states itself; dlbench's own win where they are meant."""
+    rows = [
+        replace(o, workload=replace(o.workload, unit=unit))
+        for o in synthetic.observations()
+        if o.workload.model == "resnet50"
+        for unit in ("samples/s", "unstated/s")
+    ]
+    cells, _ = predictor.gather(rows, TABLE, Encoder())
+    for w in cells.workloads:
+        stated = rows[0].workload.gmacs
+        own = models.SIZES["resnet50"]
+        assert (w.gmacs, w.macts_m) == (
+            (stated or own[0], rows[0].workload.macts_m or own[1])
+            if w.unit == "samples/s"
+            else (stated, rows[0].workload.macts_m)
+        )
