@@ -413,7 +413,12 @@ def _close(
     else:
         show_ab.contests(found)
         show_ab.conditions(broken)
-        show.where(finished.path, interrupted=finished.interrupted)
+        plan = finished.run.plan
+        show.where(
+            finished.path,
+            interrupted=finished.interrupted,
+            resumable=not plan.has_environments,
+        )
     if trace is not None:
         _write(trace, judging.trace(finished.run))
     code = exit_code(finished.run, found, broken, interrupted=finished.interrupted)

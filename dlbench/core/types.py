@@ -489,6 +489,11 @@ class Plan:
     telemetry: TelemetryLevel | None = None
     least_rounds: int = 0
 
+    @property
+    def has_environments(self) -> bool:
+        """Whether pairs are of two Python environments; where these lie is recorded nowhere."""
+        return any(pairing.a_versions or pairing.b_versions for pairing in self.pairings)
+
 
 # --- the machine ----------------------------------------------------------------------------
 

@@ -193,10 +193,10 @@ def resume(
     header = journal.read_journal(path).header
     _same_machine(header.environment, environment)
     _same_workloads(header.plan, settings)
-    if any(p.a_versions or p.b_versions for p in header.plan.pairings):
+    if header.plan.has_environments:
         raise UsageError(
             "a comparison of two Python environments cannot be resumed: where they lie is not recorded",
-            "Start it anew with dlbench ab.",
+            f"Start it anew with dlbench ab, or make the document of it: --resume {path} --seal",
         )
     settings = replace(settings, folder=path.parent)
     with _locks(header.plan, devices, settings):
