@@ -104,16 +104,25 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
     ] = None,
     precision: Annotated[
         list[str] | None,
-        typer.Option(help="fp32 (default), tf32, bf16, fp16, int8.", rich_help_panel=MATRIX),
+        typer.Option(
+            help="fp32 (default), tf32, bf16, fp16, int8.",
+            autocompletion=completing.one_of(Precision),
+            rich_help_panel=MATRIX,
+        ),
     ] = None,
     mode: Annotated[
         list[str] | None,
-        typer.Option(help="training, inference; default both.", rich_help_panel=MATRIX),
+        typer.Option(
+            help="training, inference; default both.",
+            autocompletion=completing.one_of(Mode),
+            rich_help_panel=MATRIX,
+        ),
     ] = None,
     scenario: Annotated[
         list[str] | None,
         typer.Option(
             help="Of inference alone: offline (default), single_stream, server.",
+            autocompletion=completing.one_of(Scenario),
             rich_help_panel=MATRIX,
         ),
     ] = None,
@@ -145,6 +154,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
         list[str] | None,
         typer.Option(
             help="base (default; the same plain settings for all), tuned (what an expert uses).",
+            autocompletion=completing.one_of(Policy),
             rich_help_panel=MATRIX,
         ),
     ] = None,
@@ -152,6 +162,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
         list[str] | None,
         typer.Option(
             help="Inputs: synthetic (default; resident), host (copied), pipeline (files).",
+            autocompletion=completing.one_of(DataMode),
             rich_help_panel=MATRIX,
         ),
     ] = None,
@@ -184,6 +195,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
         typer.Option(
             help="Energy, power, clocks, memory beside the work: off, basic (ten times a second), "
             "full (also PCIe traffic).",
+            autocompletion=completing.one_of(TelemetryLevel),
             rich_help_panel=HOW,
         ),
     ] = "basic",

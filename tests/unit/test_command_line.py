@@ -148,6 +148,35 @@ def test_names_are_completed() -> None:
     assert completing.profiles("st") == ["standard", "strict"]
 
 
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("run --mode tr", ["training"]),
+        ("run --precision f", ["fp32", "fp16"]),
+        ("run --policy tu", ["tuned"]),
+        ("ab a b --data pi", ["pipeline"]),
+        ("energy --region aws/eu-central-", ["aws/eu-central-1", "aws/eu-central-2"]),
+        ("recommend --region eu-central-2", ["eu-central-2"]),
+        ("catalog list --region eu-central-2", ["eu-central-2"]),
+        ("catalog show p5.", ["p5.48xlarge", "p5.4xlarge"]),
+        ("catalog show H200-N", ["H200-NVL-141GB"]),
+    ],
+)
+def test_words_of_a_list_are_completed(
+    line: str,
+    completed: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As bash asks for them: modes, precisions, regions and what is shown had none."""
+    monkeypatch.setenv("_DLBENCH_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"dlbench {line}")
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split())))
+    with pytest.raises(SystemExit):
+        main.app(prog_name="dlbench")
+    assert capsys.readouterr().out.split() == completed
+
+
 def test_a_trace_that_cannot_be_written_is_said_before_measuring(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
