@@ -43,6 +43,7 @@ from dlbench.store import journal, runs
 from dlbench.telemetry import overhead
 
 __all__ = [
+    "ASKED",
     "Finished",
     "Observer",
     "Settings",
@@ -51,6 +52,10 @@ __all__ = [
     "run_plan",
     "search_batches",
 ]
+
+
+ASKED = "frameworks_asked"
+"""The note of a run whose frameworks were asked for by name."""
 
 
 class Observer(Protocol):
@@ -105,7 +110,7 @@ class _Before:
     """What the journal of a resumed session already holds; of a new one nothing."""
 
     trials: tuple[Trial, ...] = ()
-    notes: dict[str, Fact] = field(default_factory=dict)
+    notes: Mapping[str, journal.Remark] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
 
@@ -124,6 +129,8 @@ def run_plan(
     devices: Sequence[DeviceInfo],
     settings: Settings,
     observer: Observer | None = None,
+    *,
+    asked: Sequence[str] = (),
 ) -> Finished:
     """Measure a plan on this machine and write its document.
 
@@ -133,6 +140,7 @@ def run_plan(
         devices: the same devices with their real ids, for the workers.
         settings: where results go and how long to wait.
         observer: is told of progress.
+        asked: frameworks that were asked for by name, and are missed where they are not here.
 
     Raises:
         StoreError: results cannot be written; nothing was measured, or all finished trials lie in
@@ -150,7 +158,10 @@ def run_plan(
     )
     with _locks(plan, devices, settings):
         book = journal.Journal.create(settings.folder, header)
-        return _conduct(header, book, _Before(), devices, settings, observer or Silent())
+        before = _Before(notes={ASKED: ", ".join(asked)} if asked else {})
+        for name, value in before.notes.items():
+            book.append_note(name, value)
+        return _conduct(header, book, before, devices, settings, observer or Silent())
 
 
 def search_batches(
@@ -246,7 +257,7 @@ def _before(
     fresh = [remark for remark in remarks if remark not in contents.notes]
     for name, value in fresh:
         book.append_note(name, value)
-    told: dict[str, Fact] = {}
+    told: dict[str, journal.Remark] = {}
     for name, value in (*contents.notes, *fresh):
         told[name] = f"{told[name]}; {value}" if name in told else value
     return _Before(

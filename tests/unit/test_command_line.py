@@ -17,7 +17,6 @@ from dlbench.cli import ab, catalog, completing, main, pack, parsing, report
 from dlbench.cli import replicate as replicate_command
 from dlbench.cli import run as run_command
 from dlbench.core.errors import StoreError, UsageError
-from dlbench.core.types import Selection
 from dlbench.session import Finished
 from dlbench.store import journal, runs
 from tests import builders
@@ -69,7 +68,7 @@ def test_a_report_that_cannot_be_written_takes_nothing_else_away(
     (tmp_path / "file").touch()
     finished = Finished(run=builders.sealed_run(), path=Path("r/x.json"), interrupted=False)
     with pytest.raises(StoreError, match="cannot be written") as refused:
-        run_command._close(finished, Selection(), tmp_path / "file", as_json=as_json)
+        run_command._close(finished, tmp_path / "file", as_json=as_json)
     assert refused.value.advice == "dlbench report r/x.json --out FILE"
     shown = capsys.readouterr().out
     if as_json:
