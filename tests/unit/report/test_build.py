@@ -222,9 +222,11 @@ def test_a_run_without_results_is_a_good_page() -> None:
 
 
 def test_one_result_is_a_good_page() -> None:
-    """Its number, and that there is nothing to compare it with."""
+    """Its number, in the headline too, and that there is nothing to compare it with."""
     page = build.build([builders.run([RUN.results[0]], plan=replace(RUN.plan, skips=()))])
-    assert "<h1>1 case measured</h1>" in page
+    (headline,) = re.findall(r"<h1>(.*?)</h1>", page)
+    named = "resnet50 pytorch cpu fp32 inference b8"
+    assert headline == f"{named}: 32.78 samples/s [32.27, 33.29]"
     assert "nothing to compare" in page
     assert page.count('class="bar measured') >= 1
 
