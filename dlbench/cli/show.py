@@ -176,8 +176,8 @@ def run_table(run: Run) -> None:
     for case, search in zip(run.plan.cases, run.plan.searches, strict=False):
         if search.capped:
             out.print(
-                f"[yellow]batch auto[/]: {clean(case.label)}: throughput still grew at this batch, the "
-                "largest that is tried; --batch-size may name a larger one",
+                f"[yellow]batch auto[/]: {clean(case.label)}: throughput was not seen to stop growing "
+                "at this batch, the largest that was tried; --batch-size may name a larger one",
                 soft_wrap=True,
             )
     moved = drift.of(run)

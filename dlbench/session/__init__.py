@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -172,20 +173,29 @@ def search_batches(
 ) -> Plan:
     """The plan with each case at the batch size of the largest throughput, searched for here.
 
+    The plan's time budget is what the search leaves of it. Of a budget that the user gave, the search
+    takes half at most, each case an equal share of what that leaves; a size that was begun is ended.
+
     Raises:
         UsageError: a device is in use by another session.
         InterruptedSearchError: a stop was asked for before the search had ended.
     """
     observer = observer or Silent()
     workers = _workers(plan, devices, settings)
-    found = []
+    budget_s, found = plan.time_budget_s, []
     with _locks(plan, devices, settings), stop_on_signals() as stop:
-        for case in plan.cases:
+        start_s = time.monotonic()
+        half_s = math.inf if budget_s is None or plan.least_rounds else budget_s / 2
+        for i, case in enumerate(plan.cases):
             told = functools.partial(observer.probed, case)
-            found.append(batch_search.search(case, workers, stop, told))
+            now_s = time.monotonic()
+            until_s = now_s + (start_s + half_s - now_s) / (len(plan.cases) - i)
+            found.append(batch_search.search(case, workers, stop, told, until_s))
             if stop.asked:
                 raise InterruptedSearchError("the search for batch sizes was interrupted")
-    return planning.with_batches(plan, found)
+        spent_s = time.monotonic() - start_s
+    left_s = None if budget_s is None else max(0.0, budget_s - spent_s)
+    return replace(planning.with_batches(plan, found), time_budget_s=left_s)
 
 
 def resume(
