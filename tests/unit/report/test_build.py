@@ -605,6 +605,20 @@ def test_another_version_of_a_workload_is_named_and_has_a_line_of_its_own() -> N
     assert lines[1] == 2 * lines[0]
 
 
+def test_other_numbers_of_threads_are_told_apart_on_one_machine() -> None:
+    """Both documents of a case looked the same but for their hour."""
+    fewer = replace(RUN, run_id="fewer", plan=replace(RUN.plan, threads=RUN.plan.threads + 1))
+    rows = content.of([RUN, fewer], side_by_side=True).rows
+    told = {
+        (row.case.device, origin.rpartition(", ")[2])
+        for row, origin in zip(rows, content.origins(rows), strict=True)
+        if "threads" in origin
+    }
+    assert told == {("cpu", "CPU threads: 1"), ("cpu", "CPU threads: 2")}
+    alone = content.origins(content.of([RUN], side_by_side=True).rows)
+    assert not any("threads" in origin for origin in alone)
+
+
 def test_documents_beyond_the_last_column_are_counted_and_have_no_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
