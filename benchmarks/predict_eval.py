@@ -80,6 +80,8 @@ def main() -> int:
     try:
         if options.ask is not None:
             return _answer(options)
+        if options.doc is not None:
+            _around(options.doc)  # before minutes are spent on the table
         with contextlib.redirect_stdout(_Both(sys.stdout)) as told:
             _table(options)
         if options.doc is not None:
@@ -117,11 +119,29 @@ class _Both(io.TextIOBase):
         return self._shown.write(text)
 
 
+def _around(page: Path) -> tuple[str, str]:
+    """What stands before a page's block of results, and after it.
+
+    Raises:
+        StoreError: there is no such page.
+        UsageError: it has no such block.
+    """
+    try:
+        text = page.read_text(encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{page} cannot be read: {error.strerror}", "Check the path.") from None
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise UsageError(
+            f"{page} has no place for the table", f"Put these two into it: {BEGIN} {END}"
+        )
+    return before, after
+
+
 def _write_into(page: Path, table: str) -> None:
     """Replace the page's block of results."""
-    text = page.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN, 1)
-    _, after = rest.split(END, 1)
+    before, after = _around(page)
     lines = "\n".join(line.rstrip() for line in table.strip().splitlines())
     page.write_text(f"{before}{BEGIN}\n```\n{lines}\n```\n{END}{after}", encoding="utf-8")
 

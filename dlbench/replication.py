@@ -53,7 +53,7 @@ def replication(
         NothingToRunError: no case of it can be measured here; the first reason is named.
         UsageError: it compares two Python environments.
     """
-    if any(p.a_versions or p.b_versions for p in run.plan.pairings):
+    if run.plan.has_environments:
         raise UsageError(
             f"{run.run_id} compares two Python environments, and where they lie is not recorded",
             "Compare them anew with dlbench ab python=... python=...",

@@ -46,8 +46,8 @@ CASE_COLUMNS = (
     "n_devices",
 )
 
-WORK_COLUMNS = ("version", "content_hash")
-"""Which work it was: a collection that was packed earlier has neither."""
+WORK_COLUMNS = ("version", "content_hash", "threads")
+"""Which work it was, on how many CPU threads: a collection that was packed earlier may have none."""
 
 END_COLUMNS = ("options", "outcome", "message", "advice", "n_trials", "flags")
 
@@ -85,6 +85,7 @@ def _plain(row: Row) -> dict[str, Any]:
         "case_id": row.case.case_id,
         "version": row.version,
         "content_hash": row.content_hash,
+        "threads": row.threads,
         "options": json.dumps(row.case.options),
         "outcome": str(row.outcome.kind),
         "message": row.outcome.message,
@@ -142,6 +143,7 @@ def _row(cell: dict[str, Any]) -> Row:
         metrics={name: _metric(cell, name) for name in metrics.REGISTRY},
         version=cell["version"],
         content_hash=cell["content_hash"],
+        threads=cell["threads"],
     )
 
 

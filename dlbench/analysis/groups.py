@@ -31,6 +31,7 @@ MOST_FAILURES = 100
 ALIKE = (
     "workload", "variant", "mode", "scenario", "options", "framework", "device_name", "precision",
     "policy", "data_mode", "n_devices", "batch_size", "version", "content_hash",
+    "threads",
 )  # fmt: skip
 """What results of a group have in common; which machine and which day they may differ in."""
 
@@ -147,7 +148,7 @@ def _groups(
                 high=float(high.iloc[i]) if n else None,
             )
         )
-    return tuple(sorted(found, key=lambda g: (g.row.case.label, g.row.version)))
+    return tuple(sorted(found, key=lambda g: (g.row.case.label, g.row.version, g.row.threads)))
 
 
 def _median(value: float, n: int, reason: str, bounds: tuple[float, float] | None) -> Metric:
@@ -182,6 +183,7 @@ def _row(cell: dict[str, Any], values: dict[str, Metric], n_measured: int) -> Ro
         metrics=values,
         version=cell["version"],
         content_hash=cell["content_hash"],
+        threads=cell["threads"],
     )
 
 

@@ -150,6 +150,8 @@ def _impossible(table: pd.DataFrame) -> Iterator[str]:
             frame.options_of(text)
         except ValueError as error:
             yield f"options are {text[:SHOWN]!r}: {error}"
+    if any(text and not text.isdecimal() for text in table["threads"].unique()):
+        yield "threads are no number"
     if (table[["batch_size", "n_devices"]] < 1).any(axis=None) or (table["n_trials"] < 0).any():
         yield "a batch of no sample, no device, or less than no trials"
     for name in metrics.REGISTRY:

@@ -15,7 +15,8 @@ class Row:
 
     ``device_name`` is the device's own name (``NVIDIA H100 80GB HBM3``), ``metrics`` holds every
     metric of ``core.metrics`` by name. ``version`` and ``content_hash`` are those of its workload, as
-    the document says; empty where that, or a collection that was packed earlier, does not.
+    the document says; empty where that, or a collection that was packed earlier, does not. ``threads``
+    are those of a case on the CPU: empty on other devices, which they only feed, and if not known.
     """
 
     run_id: str
@@ -29,6 +30,7 @@ class Row:
     metrics: Mapping[str, Metric]
     version: str = ""
     content_hash: str = ""
+    threads: str = ""
 
 
 def of(runs: Sequence[Run]) -> tuple[Row, ...]:
@@ -76,4 +78,5 @@ def _run_columns(run: Run, case: Case) -> dict[str, str]:
         "device_name": names.get(case.device, case.device),
         "version": str(work.version) if work else "",
         "content_hash": work.content_hash if work else "",
+        "threads": str(run.plan.threads) if case.device == "cpu" else "",
     }

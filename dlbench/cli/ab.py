@@ -81,18 +81,35 @@ def ab(  # noqa: PLR0913, PLR0917 - a command line is its options
     ] = None,
     mode: Annotated[
         list[str] | None,
-        typer.Option(help="training, inference; default both.", rich_help_panel=COMMON),
+        typer.Option(
+            help="training, inference; default both.",
+            autocompletion=completing.one_of(Mode),
+            rich_help_panel=COMMON,
+        ),
     ] = None,
     precision: Annotated[
-        list[str] | None, typer.Option(help="fp32 (default), bf16, ...", rich_help_panel=COMMON)
+        list[str] | None,
+        typer.Option(
+            help="fp32 (default), bf16, ...",
+            autocompletion=completing.one_of(Precision),
+            rich_help_panel=COMMON,
+        ),
     ] = None,
     scenario: Annotated[
         list[str] | None,
-        typer.Option(help="offline (default), single_stream, server.", rich_help_panel=COMMON),
+        typer.Option(
+            help="offline (default), single_stream, server.",
+            autocompletion=completing.one_of(Scenario),
+            rich_help_panel=COMMON,
+        ),
     ] = None,
     data: Annotated[
         list[str] | None,
-        typer.Option(help="synthetic (default), host, pipeline.", rich_help_panel=COMMON),
+        typer.Option(
+            help="synthetic (default), host, pipeline.",
+            autocompletion=completing.one_of(DataMode),
+            rich_help_panel=COMMON,
+        ),
     ] = None,
     batch_size: Annotated[
         list[str] | None,
@@ -133,7 +150,12 @@ def ab(  # noqa: PLR0913, PLR0917 - a command line is its options
         str, typer.Option(help="Differences below it make none.", rich_help_panel=HOW)
     ] = "2%",
     profile: Annotated[
-        str, typer.Option(help="How long a trial is: quick, standard.", rich_help_panel=HOW)
+        str,
+        typer.Option(
+            help="How long a trial is: quick, standard.",
+            autocompletion=completing.profiles,
+            rich_help_panel=HOW,
+        ),
     ] = "quick",
     time_budget: Annotated[
         str | None,
@@ -413,7 +435,12 @@ def _close(
     else:
         show_ab.contests(found)
         show_ab.conditions(broken)
-        show.where(finished.path, interrupted=finished.interrupted)
+        plan = finished.run.plan
+        show.where(
+            finished.path,
+            interrupted=finished.interrupted,
+            resumable=not plan.has_environments,
+        )
     if trace is not None:
         _write(trace, judging.trace(finished.run))
     code = exit_code(finished.run, found, broken, interrupted=finished.interrupted)

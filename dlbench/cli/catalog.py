@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from dlbench.cli import completing
 from dlbench.core import units
 from dlbench.core.errors import DlbenchError, GateError, UsageError
 
@@ -48,8 +49,16 @@ def today() -> date:
 def list_catalog(  # noqa: PLR0913, PLR0917 - one parameter an option
     what: Annotated[What, typer.Argument(help="offers, accelerators or regions.")] = What.OFFERS,
     provider: Annotated[str, typer.Option(help="One provider only.")] = "",
-    accelerator: Annotated[str, typer.Option(help="One accelerator, by any of its names.")] = "",
-    region: Annotated[str, typer.Option(help="A region, or a country such as DE.")] = "",
+    accelerator: Annotated[
+        str,
+        typer.Option(
+            help="One accelerator, by any of its names.", autocompletion=completing.accelerators
+        ),
+    ] = "",
+    region: Annotated[
+        str,
+        typer.Option(help="A region, or a country such as DE.", autocompletion=completing.regions),
+    ] = "",
     cpu: Annotated[bool, typer.Option("--cpu", help="Machines without accelerators.")] = False,
     max_usd_per_h: Annotated[
         float | None, typer.Option(min=0, help="Largest price an hour.")
@@ -123,7 +132,13 @@ def _refuse_of_offers(what: What, given: Mapping[str, object]) -> None:
 
 @app.command("show")
 def show_one(
-    name: Annotated[str, typer.Argument(help="An accelerator by any name, or an instance type.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="An accelerator by any name, or an instance type.",
+            autocompletion=completing.accelerators_and_instances,
+        ),
+    ],
     files: Files = None,
     json: Json = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dlbench.core.errors import EXIT_REFUSED, DocumentError, StoreError
+from dlbench.core.errors import EXIT_REFUSED, DocumentError
 from dlbench.core.types import Check
 
 
@@ -35,14 +35,18 @@ def check(
 
 
 def _checks(path: Path) -> tuple[Check, ...]:
-    """A document that cannot be read fails its first rule; there is nothing to apply others to."""
+    """A file that is no document fails the first rule; there is nothing to apply others to.
+
+    Raises:
+        StoreError: there is no such file, or it cannot be read: nothing is known of a document.
+    """
     from dlbench.analysis import check as rules
     from dlbench.store import codec
 
     try:
         data = codec.read_bytes(path)
         run = codec.decode_run(data, str(path))
-    except (DocumentError, StoreError) as error:
+    except DocumentError as error:
         detail = f"{error.message}. {error.advice}".strip()
         return (Check(rule="readable", passed=False, detail=detail),)
     readable = Check(rule="readable", passed=True, detail="strictly decoded, schema version known")

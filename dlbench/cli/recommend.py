@@ -66,7 +66,11 @@ def recommend(  # noqa: PLR0913, PLR0917 - one parameter an option
         float | None, typer.Option(help="Weight of carbon within cost.")
     ] = None,
     region: Annotated[
-        list[str] | None, typer.Option(help="Where it may be: DE, EU, eu-central-1; repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="Where it may be: DE, EU, eu-central-1; repeatable.",
+            autocompletion=completing.regions,
+        ),
     ] = None,
     exclude_provider: Annotated[
         list[str] | None, typer.Option(help="Leave out; repeatable.")

@@ -104,16 +104,25 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
     ] = None,
     precision: Annotated[
         list[str] | None,
-        typer.Option(help="fp32 (default), tf32, bf16, fp16, int8.", rich_help_panel=MATRIX),
+        typer.Option(
+            help="fp32 (default), tf32, bf16, fp16, int8.",
+            autocompletion=completing.one_of(Precision),
+            rich_help_panel=MATRIX,
+        ),
     ] = None,
     mode: Annotated[
         list[str] | None,
-        typer.Option(help="training, inference; default both.", rich_help_panel=MATRIX),
+        typer.Option(
+            help="training, inference; default both.",
+            autocompletion=completing.one_of(Mode),
+            rich_help_panel=MATRIX,
+        ),
     ] = None,
     scenario: Annotated[
         list[str] | None,
         typer.Option(
             help="Of inference alone: offline (default), single_stream, server.",
+            autocompletion=completing.one_of(Scenario),
             rich_help_panel=MATRIX,
         ),
     ] = None,
@@ -145,6 +154,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
         list[str] | None,
         typer.Option(
             help="base (default; the same plain settings for all), tuned (what an expert uses).",
+            autocompletion=completing.one_of(Policy),
             rich_help_panel=MATRIX,
         ),
     ] = None,
@@ -152,6 +162,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
         list[str] | None,
         typer.Option(
             help="Inputs: synthetic (default; resident), host (copied), pipeline (files).",
+            autocompletion=completing.one_of(DataMode),
             rich_help_panel=MATRIX,
         ),
     ] = None,
@@ -184,6 +195,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
         typer.Option(
             help="Energy, power, clocks, memory beside the work: off, basic (ten times a second), "
             "full (also PCIe traffic).",
+            autocompletion=completing.one_of(TelemetryLevel),
             rich_help_panel=HOW,
         ),
     ] = "basic",
@@ -331,7 +343,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
             if seal
             else resume_session(resume, settings, Progress(show.console(stderr=json)))
         )
-        _close(finished, selection, report, as_json=json)
+        _close(finished, report, as_json=json)
         return
     machine = parsing.this_machine(
         fake=parsing.asks_for_fake(selection), threads=threads, workload_folder=workloads_folder
@@ -350,8 +362,10 @@ def run(  # noqa: PLR0913, PLR0917 - a command line is its options
     with Progress(show.console(stderr=json)) as progress:
         if batch_rule is BatchRule.AUTO:
             plan = session.search_batches(plan, devices, settings, progress)
-        finished = session.run_plan(plan, environment, devices, settings, progress)
-    _close(finished, selection, report, as_json=json)
+        finished = session.run_plan(
+            plan, environment, devices, settings, progress, asked=selection.frameworks
+        )
+    _close(finished, report, as_json=json)
 
 
 def journal_of(named: str, folder: Path) -> Path:
@@ -376,7 +390,7 @@ def resume_session(journal_or_last: str, settings: Settings, progress: Progress)
         return session.resume(path, environment, devices, settings, progress)
 
 
-def _close(finished: Finished, selection: Selection, report: Path | None, *, as_json: bool) -> None:
+def _close(finished: Finished, report: Path | None, *, as_json: bool) -> None:
     """Show what was measured, and end with the exit code that says how it went.
 
     Raises:
@@ -396,7 +410,7 @@ def _close(finished: Finished, selection: Selection, report: Path | None, *, as_
         show.line(f"report    {page}")
     if unwritten is not None:
         raise unwritten
-    code = exit_code(run_, selection, interrupted=finished.interrupted)
+    code = exit_code(run_, interrupted=finished.interrupted)
     if code:
         raise typer.Exit(code)
 
@@ -443,8 +457,10 @@ def _write(run_: Run, page: Path, document: Path) -> StoreError | None:
     return None
 
 
-def exit_code(run_: Run, selection: Selection, *, interrupted: bool) -> int:
+def exit_code(run_: Run, *, interrupted: bool) -> int:
     """What the process ends with once the document is written."""
+    from dlbench.session import ASKED
+
     if interrupted:
         return EXIT_INTERRUPTED
     outcomes = [result.outcome for result in run_.results]
@@ -452,7 +468,7 @@ def exit_code(run_: Run, selection: Selection, *, interrupted: bool) -> int:
         return MissingError.exit_code
     if not any(o.ok for o in outcomes):
         return EXIT_NOTHING_RAN
-    wanted_but_missing = selection.frameworks and any(
+    wanted_but_missing = ASKED in run_.notes and any(
         skip.outcome.kind is OutcomeKind.MISSING_DEPENDENCY for skip in run_.plan.skips
     )
     return EXIT_SOME_FAILED if wanted_but_missing or not all(o.ok for o in outcomes) else 0

@@ -176,8 +176,8 @@ def run_table(run: Run) -> None:
     for case, search in zip(run.plan.cases, run.plan.searches, strict=False):
         if search.capped:
             out.print(
-                f"[yellow]batch auto[/]: {clean(case.label)}: throughput still grew at this batch, the "
-                "largest that is tried; --batch-size may name a larger one",
+                f"[yellow]batch auto[/]: {clean(case.label)}: throughput was not seen to stop growing "
+                "at this batch, the largest that was tried; --batch-size may name a larger one",
                 soft_wrap=True,
             )
     moved = drift.of(run)
@@ -220,13 +220,17 @@ def _int8(result: CaseResult, run: Run) -> None:
     console().print(clean(words), soft_wrap=True)
 
 
-def where(path: Path, *, interrupted: bool, reported: bool = False) -> None:
+def where(path: Path, *, interrupted: bool, reported: bool = False, resumable: bool = True) -> None:
     """Where the document lies, and what to do with it next; ``reported``: a report of it follows."""
     out = console()
     if interrupted:
+        resume = f"dlbench run --resume {clean(path)}"
         out.print(f"[yellow]interrupted[/]; finished trials are in {clean(path)}", soft_wrap=True)
-        out.print(f"  go on with: dlbench run --resume {clean(path)}", soft_wrap=True)
-        out.print("  or make the document of them: the same with --seal", soft_wrap=True)
+        if resumable:
+            out.print(f"  go on with: {resume}", soft_wrap=True)
+            out.print("  or make the document of them: the same with --seal", soft_wrap=True)
+        else:
+            out.print(f"  make the document of them: {resume} --seal", soft_wrap=True)
         return
     out.print(f"document  [bold]{clean(path)}[/]", soft_wrap=True)
     if not reported:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dlbench.cli import completing
 from dlbench.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ Region = Annotated[
     str | None,
     typer.Option(
         help="Where the machine stands: aws/us-east-1, a country as DE, or world for the world's "
-        "average; default the cloud region that the document recorded."
+        "average; default the cloud region that the document recorded.",
+        autocompletion=completing.sites,
     ),
 ]
 

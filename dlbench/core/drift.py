@@ -28,10 +28,11 @@ LIMIT = 0.03
 
 def drift(trials: Sequence[Trial]) -> Estimated | Absent:
     """Relative change of the sentinel's (or an only case's) time over all trials of a session."""
-    watched = {t.case_id for t in trials if t.role == "sentinel"} or {t.case_id for t in trials}
+    ran = [t for t in trials if t.outcome.ok]
+    watched = {t.case_id for t in ran if t.role == "sentinel"} or {t.case_id for t in ran}
     if len(watched) > 1:
         return Absent(reason="no case was run as the sentinel")
-    own = [t for t in trials if t.case_id in watched and t.outcome.ok]
+    own = [t for t in ran if t.case_id in watched]
     positions = [float(t.position) for t in own]
     interval = None
     if len(set(positions)) >= stats.LEAST_TRIALS_FOR_INTERVAL:

@@ -437,7 +437,8 @@ class BatchProbe:
 class BatchSearch:
     """How the batch size of a case was found: ``case_id`` is the case's before it was resized.
 
-    ``capped``: throughput still grew at the largest size that is tried, and memory was not full.
+    ``capped``: throughput was not seen to stop growing at the largest size that was tried, and memory
+    was not full.
     """
 
     case_id: str
@@ -469,10 +470,10 @@ class Plan:
 
     ``cases`` are in seeded random order; ``sentinel`` is the case_id of the case that is run again
     between and last to see whether the machine itself changed. ``searches`` say how batch sizes were
-    found where they were asked for as ``auto``. Where there are ``pairings``, cases run in pairs, and
-    the profile's looks are numbers of pairs. ``least_rounds`` run whatever the budget, which is the
-    profile's then and not the user's: with fewer trials there is no interval. ``telemetry`` is None in
-    documents from before it.
+    found where they were asked for as ``auto``, and ``time_budget_s`` is what they left. Where there
+    are ``pairings``, cases run in pairs, and the profile's looks are numbers of pairs. ``least_rounds``
+    run whatever the budget, which is the profile's then and not the user's: with fewer trials there is
+    no interval. ``telemetry`` is None in documents from before it.
     """
 
     cases: tuple[Case, ...]
@@ -488,6 +489,11 @@ class Plan:
     pairings: tuple[Pairing, ...] = ()
     telemetry: TelemetryLevel | None = None
     least_rounds: int = 0
+
+    @property
+    def has_environments(self) -> bool:
+        """Whether pairs are of two Python environments; where these lie is recorded nowhere."""
+        return any(pairing.a_versions or pairing.b_versions for pairing in self.pairings)
 
 
 # --- the machine ----------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -163,11 +164,11 @@ def _look(
 def counting(torch: Any) -> Iterator[Any]:  # noqa: ANN401
     """PyTorch's counter, for a model on the CPU.
 
-    It counts operations that it knows, and takes others for free. Fused ones that it does not know
-    (oneDNN's recurrent layers, the CPU's flash attention, the fast path of ``nn.MultiheadAttention``
-    and ``nn.TransformerEncoder``) are off meanwhile, and their parts are counted. ``formats`` are the
-    floating-point ones of what is multiplied, and ``INT8`` if anything quantised is; ``written`` is how
-    many numbers they wrote.
+    It counts operations that it knows, or that ``_formulas`` has, and takes others for free. Fused ones
+    that neither does (oneDNN's recurrent layers, the CPU's flash attention, the fast path of
+    ``nn.MultiheadAttention`` and ``nn.TransformerEncoder``) are off meanwhile, and their parts are
+    counted. ``formats`` are the floating-point ones of what is multiplied, and ``INT8`` if anything
+    quantised is; ``written`` is how many numbers they wrote.
     """
     from torch.nn import attention
     from torch.utils import flop_counter
@@ -176,7 +177,7 @@ def counting(torch: Any) -> Iterator[Any]:  # noqa: ANN401
         """Is told of each operation that runs."""
 
         def __init__(self) -> None:
-            super().__init__(display=False)
+            super().__init__(display=False, custom_mapping=_formulas(torch))
             self.formats: set[str] = set()
             self.written = 0
 
@@ -187,7 +188,7 @@ def counting(torch: Any) -> Iterator[Any]:  # noqa: ANN401
             elif operation in self.flop_registry:
                 held = (x.dtype for x in args if isinstance(x, torch.Tensor))
                 self.formats |= {str(x).removeprefix("torch.") for x in held if x.is_floating_point}
-                self.written += out.numel()
+                self.written += sum(x.numel() for x in _tensors(torch, out))
             return super()._count_flops(operation, out, args, kwargs)
 
     fast = torch.backends.mha.get_fastpath_enabled()
@@ -202,6 +203,52 @@ def counting(torch: Any) -> Iterator[Any]:  # noqa: ANN401
             yield counter
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def _formulas(torch: Any) -> dict[Any, Callable[..., int]]:  # noqa: ANN401
+    """FLOPs of products that the counter lacks, from the shapes of what is multiplied.
+
+    A distance between rows counts as their product, whichever way it is computed, and ``nn.Bilinear``
+    as the larger one of its two.
+    """
+
+    def vectors(a: Sequence[int], *_: Any, **__: Any) -> int:  # noqa: ANN401
+        return 2 * math.prod(a)
+
+    def added_vector(_: Any, a: Sequence[int], *__: Any, **___: Any) -> int:  # noqa: ANN401
+        return 2 * math.prod(a)
+
+    def added_matrices(
+        _: Any,  # noqa: ANN401
+        a: Sequence[int],
+        b: Sequence[int],
+        **__: Any,  # noqa: ANN401
+    ) -> int:
+        return 2 * math.prod(a) * b[-1]
+
+    def distances(a: Sequence[int], *_: Any, out_shape: Sequence[int], **__: Any) -> int:  # noqa: ANN401
+        return 2 * math.prod(out_shape) * a[-1]
+
+    def trilinear(*given: Any, **_: Any) -> int:  # noqa: ANN401
+        shapes: list[list[int]] = [list(shape) for shape in given[:3]]
+        for shape, axes in zip(shapes, given[3:6], strict=True):
+            for axis in sorted(axes):
+                shape.insert(axis, 1)
+        full: list[int] = [max(sizes) for sizes in zip(*shapes, strict=True)]
+        return 2 * math.prod(full)
+
+    found: dict[str, Callable[..., int]] = {
+        "mv": vectors,
+        "dot": vectors,
+        "vdot": vectors,
+        "addmv": added_vector,
+        "addbmm": added_matrices,
+        "_addmm_activation": added_matrices,
+        "_cdist_forward": distances,
+        "_euclidean_dist": distances,
+        "_trilinear": trilinear,
+    }
+    return {getattr(torch.ops.aten, name): formula for name, formula in found.items()}
 
 
 def _counted(torch: Any, model: Any, inputs: Sequence[Any]) -> tuple[Any, float, set[str]]:  # noqa: ANN401

@@ -5,12 +5,15 @@
 
 The counter is polled while the device is idle (its period and the idle power are found there), the
 work begins right after a tick, and after it the device stays idle until the next one. Between
-the edges nothing is read here: a sampler in another process does that. Only the reads that bound a
-tick are kept. What they mean is computed by ``core.energy`` when a document is read.
+the edges a sampler in another process reads, and here a counter that wraps is followed and no more.
+Only the reads that bound a tick are kept. What they mean is computed by ``core.energy`` when a document
+is read.
 """
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +43,11 @@ Only time that was watched counts: what passed while this process was held up is
 SPARE_S = 0.2
 """Waited beside the second that many power readings are a mean of: they must have left the work behind
 before idle power is read, and they are awaited after it. Clocks and power fall in this time too."""
+
+
+FOLLOW_S = 10.0
+"""Counters that start again at 0 are read so often while work lasts: a third of the shortest time in
+which one could do so twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +184,9 @@ def measure(
     values = []
     for _ in range(plan.n_windows):
         watch.await_tick()
-        value = run(plan.window_s)
+        # A window ends with a whole step, however long that takes.
+        with followed([watch]):
+            value = run(plan.window_s)
         watch.await_tick()
         sleep(plan.settle_s)
         values.append(value)
@@ -271,6 +281,32 @@ class Counters:
 
     def _keep(self, *pair: Reading) -> None:
         self.readings += [r for r in pair if not self.readings or r is not self.readings[-1]]
+
+
+@contextlib.contextmanager
+def followed(counters: Sequence[Counters]) -> Iterator[None]:
+    """While the work lasts, a thread reads what starts again at 0, if there is any; nobody else may.
+
+    What wakes for a tenth of a millisecond every ten seconds is in nobody's way.
+    """
+    wrapping = [counter for counter in counters if counter.wrap]
+    if not wrapping:
+        yield
+        return
+    over = threading.Event()
+
+    def follow() -> None:
+        while not over.wait(FOLLOW_S):
+            for counter in wrapping:
+                counter.follow()
+
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
+    try:
+        yield
+    finally:
+        over.set()
+        follower.join()
 
 
 def _ticked(before: Reading, now: Reading) -> bool:

@@ -114,7 +114,7 @@ def _samples(
         last_loss=None,
         last_output=station.last_output,
         last_buffer=station.last_buffer,
-        flags=() if served.record.enough else ("few_queries",),
+        flags=_flags(served, probes),
         facts={
             "latency_limit_s": desk.limit_s,
             "offered_queries_per_s": served.rate_per_s,
@@ -124,6 +124,12 @@ def _samples(
             ),
         },
     )
+
+
+def _flags(served: Served, probes: Sequence[Served]) -> tuple[str, ...]:
+    """Where no rate was late the search ended at warm-up's speed, and no limit was met."""
+    few = () if served.record.enough else ("few_queries",)
+    return (*few, "rate_capped") if all(probe.in_time for probe in probes) else few
 
 
 def search(run: Callable[[float], Served], first_per_s: float) -> tuple[float, list[Served]]:

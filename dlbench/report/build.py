@@ -17,10 +17,11 @@ from markupsafe import Markup
 import dlbench
 from dlbench.analysis.compare import Comparison, sentence
 from dlbench.analysis.groups import Collection
+from dlbench.analysis.rows import Row
 from dlbench.core import units
 from dlbench.core.errors import UsageError
 from dlbench.core.recommendation import Recommendation
-from dlbench.core.types import Case, Policy, Run
+from dlbench.core.types import Absent, Case, Estimated, Policy, Run
 from dlbench.report import candidates, charts, filters, sections
 from dlbench.report import content as contents
 from dlbench.report.content import Compared, Content
@@ -118,10 +119,23 @@ def _headline(content: Content) -> str:
         return _compared(content)
     if content.contested:
         return f"No verdict on {pair_of(content.contested[0].contest)}"
-    measured = sum(row.n_trials > 0 for row in content.rows)
     if not content.rows and programs(content):
         return f"{programs(content)} monitored"
-    return f"{units.counted(measured, 'case')} measured" if measured else "Nothing was measured"
+    return _measured([row for row in content.rows if row.n_trials > 0])
+
+
+def _measured(rows: Sequence[Row]) -> str:
+    """How many cases; of a single one how fast it is: ``123.4 samples/s [120.1, 126.0]``."""
+    if len(rows) != 1:
+        return f"{units.counted(len(rows), 'case')} measured" if rows else "Nothing was measured"
+    case, speed = rows[0].case, rows[0].metrics["throughput_samples_per_s"]
+    if isinstance(speed, Absent):
+        return f"{case.label} measured"
+    bounds = [speed.interval.low, speed.interval.high] if speed.interval else []
+    value, *low_high = (units.significant(x, 4) for x in (speed.value, *bounds))
+    sign = "≈ " if isinstance(speed, Estimated) else ""
+    interval = f" [{', '.join(low_high)}]" if low_high else ""
+    return f"{case.label}: {sign}{value} samples/s{interval}"
 
 
 def _compared(content: Content) -> str:

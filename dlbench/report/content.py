@@ -265,11 +265,15 @@ def origins(rows: Sequence[Row]) -> tuple[str, ...]:
     """What tells each row from others of its case: the machine, and the day; empty where nothing does.
 
     The machine where there are several, the day where one machine has two documents of the case, and
-    the hour where both are of one day; then the version where it is not the same work.
+    the hour where both are of one day; then the version where it is not the same work, and the CPU
+    threads where one machine had other numbers of them.
     """
     days = Counter((row.machine, row.case) for row in rows)
     hours = Counter((row.machine, row.case, row.created_utc[:DAY]) for row in rows)
     many = len({row.machine for row in rows}) > 1
+    threads: dict[tuple[str, Case], set[str]] = {}
+    for row in rows:
+        threads.setdefault((row.machine, row.case), set()).add(row.threads)
     found = []
     for row, version in zip(rows, versions(rows), strict=True):
         day = row.created_utc[:DAY]
@@ -278,7 +282,10 @@ def origins(rows: Sequence[Row]) -> tuple[str, ...]:
             words.append(row.created_utc[:MINUTE].replace("T", " "))
         elif days[row.machine, row.case] > 1:
             words.append(day)
-        found.append(", ".join(word for word in (*words, version) if word))
+        words.append(version)
+        if len(threads[row.machine, row.case]) > 1:
+            words.append(f"CPU threads: {row.threads or 'not stated'}")
+        found.append(", ".join(word for word in words if word))
     return tuple(found)
 
 

@@ -30,8 +30,8 @@ FIELDS = ("n_results", "n_measured", "n_machines", "low", "high")
 def of(content: Content) -> Table:
     """``columns`` and ``rows``: a list of names, and a list of values for each case or group."""
     names = [
-        "run_id", "machine", "created_utc", "device_name", *CASE, "version", "content_hash", "outcome",
-        "message", "n_trials", "flags",
+        "run_id", "machine", "created_utc", "device_name", *CASE, "version", "content_hash", "threads",
+        "outcome", "message", "n_trials", "flags",
     ]  # fmt: skip
     for name in metrics.REGISTRY:
         names += _named(name)
@@ -56,7 +56,8 @@ def _values(content: Content, row: Row) -> list[Any]:
     plain = [x if x is None or isinstance(x, int) else str(x) for x in case]
     values = [
         row.run_id, row.machine, row.created_utc, row.device_name, *plain, row.version,
-        row.content_hash, str(row.outcome.kind), row.outcome.message, row.n_trials, ", ".join(row.flags),
+        row.content_hash, row.threads, str(row.outcome.kind), row.outcome.message, row.n_trials,
+        ", ".join(row.flags),
     ]  # fmt: skip
     for name in metrics.REGISTRY:
         values += _columns(row.metrics[name])

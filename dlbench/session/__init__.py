@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -43,6 +44,7 @@ from dlbench.store import journal, runs
 from dlbench.telemetry import overhead
 
 __all__ = [
+    "ASKED",
     "Finished",
     "Observer",
     "Settings",
@@ -51,6 +53,10 @@ __all__ = [
     "run_plan",
     "search_batches",
 ]
+
+
+ASKED = "frameworks_asked"
+"""The note of a run whose frameworks were asked for by name."""
 
 
 class Observer(Protocol):
@@ -105,7 +111,7 @@ class _Before:
     """What the journal of a resumed session already holds; of a new one nothing."""
 
     trials: tuple[Trial, ...] = ()
-    notes: dict[str, Fact] = field(default_factory=dict)
+    notes: Mapping[str, journal.Remark] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
 
@@ -124,6 +130,8 @@ def run_plan(
     devices: Sequence[DeviceInfo],
     settings: Settings,
     observer: Observer | None = None,
+    *,
+    asked: Sequence[str] = (),
 ) -> Finished:
     """Measure a plan on this machine and write its document.
 
@@ -133,6 +141,7 @@ def run_plan(
         devices: the same devices with their real ids, for the workers.
         settings: where results go and how long to wait.
         observer: is told of progress.
+        asked: frameworks that were asked for by name, and are missed where they are not here.
 
     Raises:
         StoreError: results cannot be written; nothing was measured, or all finished trials lie in
@@ -150,7 +159,10 @@ def run_plan(
     )
     with _locks(plan, devices, settings):
         book = journal.Journal.create(settings.folder, header)
-        return _conduct(header, book, _Before(), devices, settings, observer or Silent())
+        before = _Before(notes={ASKED: ", ".join(asked)} if asked else {})
+        for name, value in before.notes.items():
+            book.append_note(name, value)
+        return _conduct(header, book, before, devices, settings, observer or Silent())
 
 
 def search_batches(
@@ -161,20 +173,29 @@ def search_batches(
 ) -> Plan:
     """The plan with each case at the batch size of the largest throughput, searched for here.
 
+    The plan's time budget is what the search leaves of it. Of a budget that the user gave, the search
+    takes half at most, each case an equal share of what that leaves; a size that was begun is ended.
+
     Raises:
         UsageError: a device is in use by another session.
         InterruptedSearchError: a stop was asked for before the search had ended.
     """
     observer = observer or Silent()
     workers = _workers(plan, devices, settings)
-    found = []
+    budget_s, found = plan.time_budget_s, []
     with _locks(plan, devices, settings), stop_on_signals() as stop:
-        for case in plan.cases:
+        start_s = time.monotonic()
+        half_s = math.inf if budget_s is None or plan.least_rounds else budget_s / 2
+        for i, case in enumerate(plan.cases):
             told = functools.partial(observer.probed, case)
-            found.append(batch_search.search(case, workers, stop, told))
+            now_s = time.monotonic()
+            until_s = now_s + (start_s + half_s - now_s) / (len(plan.cases) - i)
+            found.append(batch_search.search(case, workers, stop, told, until_s))
             if stop.asked:
                 raise InterruptedSearchError("the search for batch sizes was interrupted")
-    return planning.with_batches(plan, found)
+        spent_s = time.monotonic() - start_s
+    left_s = None if budget_s is None else max(0.0, budget_s - spent_s)
+    return replace(planning.with_batches(plan, found), time_budget_s=left_s)
 
 
 def resume(
@@ -193,10 +214,10 @@ def resume(
     header = journal.read_journal(path).header
     _same_machine(header.environment, environment)
     _same_workloads(header.plan, settings)
-    if any(p.a_versions or p.b_versions for p in header.plan.pairings):
+    if header.plan.has_environments:
         raise UsageError(
             "a comparison of two Python environments cannot be resumed: where they lie is not recorded",
-            "Start it anew with dlbench ab.",
+            f"Start it anew with dlbench ab, or make the document of it: --resume {path} --seal",
         )
     settings = replace(settings, folder=path.parent)
     with _locks(header.plan, devices, settings):
@@ -246,7 +267,7 @@ def _before(
     fresh = [remark for remark in remarks if remark not in contents.notes]
     for name, value in fresh:
         book.append_note(name, value)
-    told: dict[str, Fact] = {}
+    told: dict[str, journal.Remark] = {}
     for name, value in (*contents.notes, *fresh):
         told[name] = f"{told[name]}; {value}" if name in told else value
     return _Before(

@@ -1,6 +1,6 @@
 """Find the batch size of the largest throughput, by short trials that may run out of memory.
 
-    start, 2x, 4x, ...  up while it pays: to the end of memory, of patience, or of gains
+    start, 2x, 4x, ...  up while it pays: to the end of memory, of patience, of gains, or of its time
     start/2, ...        down, if up did not pay or start did not fit
     bisection           between the largest that fits and the smallest that does not
 
@@ -14,6 +14,8 @@ has the lower latency and leaves memory free.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -53,8 +55,10 @@ OUT_OF_MEMORY = (OutcomeKind.OOM_DEVICE, OutcomeKind.OOM_HOST)
 Told = Callable[[int, BatchProbe], None]
 
 
-def search(case: Case, workers: Workers, stop: StopSignal, told: Told) -> BatchSearch:
-    """Try batch sizes of a case, beginning with its own."""
+def search(
+    case: Case, workers: Workers, stop: StopSignal, told: Told, until_s: float = math.inf
+) -> BatchSearch:
+    """Try batch sizes of a case, beginning with its own, and no further one after ``until_s``."""
 
     def measure(size: int) -> BatchProbe:
         sized = replace(case, batch_size=size)
@@ -64,7 +68,7 @@ def search(case: Case, workers: Workers, stop: StopSignal, told: Told) -> BatchS
         told(size, probe)
         return probe
 
-    ladder = Ladder(measure=measure, stopped=lambda: stop.asked)
+    ladder = Ladder(measure=measure, stopped=lambda: stop.asked or time.monotonic() >= until_s)
     best = ladder.climb(case.batch_size)
     return BatchSearch(
         case_id=case.case_id,
@@ -97,7 +101,10 @@ class Ladder:
         if not gained:
             self._walk(start, up=False)
         self._bisect()
-        return self.best()
+        best = self.best()
+        if self.stopped() and best == max(self.probes):
+            self.capped = True
+        return best
 
     def best(self) -> int | None:
         """The smallest size whose throughput is as good as the largest."""

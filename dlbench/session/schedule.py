@@ -64,17 +64,16 @@ def next_trial(
             return None
         return Next(case=found[0], round=found[1], role="measure", position=position)
     active = [c for c in plan.cases if stop_reason(plan, c, trials, lost_devices) is None]
-    sentinel = next((c for c in plan.cases if c.case_id == plan.sentinel), None)
-    watched = _watched(sentinel, trials, lost_devices)
+    sentinel = _sentinel(plan, trials, lost_devices)
     measured = [t for t in trials if t.role == "measure"]
     rounds = {c.case_id: next_round(_measured_so_far(c, trials), measured) for c in active}
     due = next_round([t for t in trials if t.role == "sentinel"])
     current = min(rounds.values(), default=None)
     if current is None or out_of_time(plan, rounds, measured, elapsed_s, spans_s or {}):
-        if sentinel and watched and measured and due <= next_round(measured):
+        if sentinel and measured and due <= next_round(measured):
             return Next(case=sentinel, round=due, role="sentinel", position=position)
         return None
-    if sentinel and watched and due <= current:
+    if sentinel and due <= current:
         return Next(case=sentinel, round=due, role="sentinel", position=position)
     waiting = [c for c in active if rounds[c.case_id] == current]
     case = _shuffled(plan, waiting, current)[0]
@@ -151,11 +150,26 @@ def _measured_so_far(case: Case, trials: Sequence[Trial]) -> list[Trial]:
     return [t for t in trials if t.case_id == case_id and t.role == "measure"]
 
 
-def _watched(sentinel: Case | None, trials: Sequence[Trial], lost_devices: frozenset[str]) -> bool:
-    """A sentinel that failed, or whose device is gone, is not run again."""
-    if sentinel is None or sentinel.device in lost_devices:
-        return False
-    return all(t.outcome.ok for t in trials if t.case_id == sentinel.case_id)
+def _sentinel(plan: Plan, trials: Sequence[Trial], lost_devices: frozenset[str]) -> Case | None:
+    """The case that watches the machine now; one that failed, or whose device is gone, does no more.
+
+    In place of one that never ran, the case with the shortest step does from the second round on, if
+    there are several: an only one watches itself. No line can be drawn through two cases' times, so
+    one that did run is not replaced.
+    """
+    if plan.sentinel is None:
+        return None
+    failed = {t.case_id for t in trials if not t.outcome.ok}
+    usable = [c for c in plan.cases if c.case_id not in failed and c.device not in lost_devices]
+    ran = {t.case_id for t in trials if t.role == "sentinel" and t.outcome.ok}
+    found = next((c for c in usable if c.case_id in (ran or {plan.sentinel})), None)
+    if found or ran:
+        return found
+    per_sample_s = {t.case_id: trial_seconds_per_sample(t) for t in trials if t.outcome.ok}
+    measured = [c for c in usable if c.case_id in per_sample_s]
+    if len(measured) < 2:  # noqa: PLR2004 - several
+        return None
+    return min(measured, key=lambda c: per_sample_s[c.case_id] * c.batch_size)
 
 
 def _shuffled(plan: Plan, cases: Sequence[Case], round_: int) -> list[Case]:

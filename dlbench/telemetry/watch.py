@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,10 +21,6 @@ from dlbench.telemetry.sampler import Recording, Sampler
 
 READY_S = 5.0
 """Samplers that have read nothing after this long are not waited for."""
-
-FOLLOW_S = 10.0
-"""Counters that start again at 0 are read so often while work lasts: a third of the shortest time in
-which one could do so twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +46,7 @@ class Watch:
     counters: list[energy.Counters] = field(default_factory=list)
     idle: Window | None = None
     begin_s: float = 0.0
-    _over: threading.Event = field(default_factory=threading.Event)
-    _follower: threading.Thread | None = None
+    _following: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def prepare(self, pid: int, idle_s: float) -> None:
         """Start the samplers, and watch the devices for ``idle_s`` while nothing is done yet.
@@ -82,23 +77,13 @@ class Watch:
         """The work begins now, right after a tick of each counter."""
         for counter in self.counters:
             counter.await_tick()
-        if any(counter.wrap for counter in self.counters):
-            # What wakes for a tenth of a millisecond every ten seconds is in nobody's way.
-            self._follower = threading.Thread(target=self._follow, daemon=True)
-            self._follower.start()
+        self._following.enter_context(energy.followed(self.counters))
         self.begin_s = time.monotonic()
-
-    def _follow(self) -> None:
-        while not self._over.wait(FOLLOW_S):
-            for counter in self.counters:
-                counter.follow()
 
     def end(self) -> Watched:
         """The work is over; its devices are idle until each counter has ticked."""
         end_s = time.monotonic()
-        self._over.set()
-        if self._follower is not None:
-            self._follower.join()
+        self._following.close()
         for counter in self.counters:
             counter.await_tick()
         if self._late_s:

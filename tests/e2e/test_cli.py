@@ -110,6 +110,7 @@ BAD = {
     "a folder that is not there": (["run", "./mine"], 2, "no folder with a workload.toml"),
     "a missing option value": (["run", "--profile"], 2, "requires an argument"),
     "checking nothing": (["check", "."], 7, "no result document in ."),
+    "checking what is not there": (["check", "none.json"], 7, "none.json cannot be read"),
     "a report of nothing": (["report", "."], 7, "no result document in ."),
     "a report without files": (["report"], 2, "Missing argument"),
     "a report in colour": (["report", "x.json", "--format", "docx"], 2, "'docx' is not one of"),

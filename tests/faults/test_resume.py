@@ -19,9 +19,10 @@ import pytest
 from benchmarks.kill_resume import LATEST_S, MOST_KILLS, N_TRIALS, kill_and_resume, resume
 from dlbench import session
 from dlbench.analysis import check
+from dlbench.cli.run import exit_code
 from dlbench.core.errors import DocumentError, GateError
 from dlbench.core.metrics import seconds_per_sample
-from dlbench.core.types import OutcomeKind, Plan, Run, Trial
+from dlbench.core.types import Outcome, OutcomeKind, Plan, Run, Skip, Trial
 from dlbench.store import journal, runs
 from tests import sessions, waiting
 
@@ -104,6 +105,23 @@ def test_what_was_lost_is_still_said_after_another_interruption(results: Path) -
         "line 2 does not match its checksum; the line was left out; the last line was torn (14 bytes) "
         "and was dropped; the last line was torn (3 bytes) and was dropped"
     )
+
+
+@pytest.mark.parametrize(("asked", "code"), [(("fake", "jax"), 4), ((), 0)])
+def test_what_was_asked_for_is_still_missed_when_a_run_is_resumed(
+    asked: tuple[str, ...], code: int, results: Path
+) -> None:
+    """A framework that is not here: the exit code forgot that it was asked for by name."""
+    case = sessions.fake_case()
+    missing = Outcome(kind=OutcomeKind.MISSING_DEPENDENCY, message="jax is not installed")
+    skip = Skip(case=replace(case, framework="jax"), outcome=missing)
+    plan = sessions.plan([case], skips=(skip,))
+    here, settings = sessions.surroundings(), session.Settings(folder=results)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "_conduct", lambda _header, book, *_: book.close())
+        session.run_plan(plan, here, sessions.devices(), settings, asked=asked)
+    (path,) = results.glob("*.journal")
+    assert exit_code(resume(path).run, interrupted=False) == code
 
 
 class _Later(datetime):

@@ -17,7 +17,6 @@ from dlbench.cli import ab, catalog, completing, main, pack, parsing, report
 from dlbench.cli import replicate as replicate_command
 from dlbench.cli import run as run_command
 from dlbench.core.errors import StoreError, UsageError
-from dlbench.core.types import Selection
 from dlbench.session import Finished
 from dlbench.store import journal, runs
 from tests import builders
@@ -69,7 +68,7 @@ def test_a_report_that_cannot_be_written_takes_nothing_else_away(
     (tmp_path / "file").touch()
     finished = Finished(run=builders.sealed_run(), path=Path("r/x.json"), interrupted=False)
     with pytest.raises(StoreError, match="cannot be written") as refused:
-        run_command._close(finished, Selection(), tmp_path / "file", as_json=as_json)
+        run_command._close(finished, tmp_path / "file", as_json=as_json)
     assert refused.value.advice == "dlbench report r/x.json --out FILE"
     shown = capsys.readouterr().out
     if as_json:
@@ -146,6 +145,35 @@ def test_names_are_completed() -> None:
     assert completing.frameworks("py") == ["pytorch"]
     assert completing.devices("nv") == ["nvidia"]
     assert completing.profiles("st") == ["standard", "strict"]
+
+
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("run --mode tr", ["training"]),
+        ("run --precision f", ["fp32", "fp16"]),
+        ("run --policy tu", ["tuned"]),
+        ("ab a b --data pi", ["pipeline"]),
+        ("energy --region aws/eu-central-", ["aws/eu-central-1", "aws/eu-central-2"]),
+        ("recommend --region eu-central-2", ["eu-central-2"]),
+        ("catalog list --region eu-central-2", ["eu-central-2"]),
+        ("catalog show p5.", ["p5.48xlarge", "p5.4xlarge"]),
+        ("catalog show H200-N", ["H200-NVL-141GB"]),
+    ],
+)
+def test_words_of_a_list_are_completed(
+    line: str,
+    completed: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As bash asks for them: modes, precisions, regions and what is shown had none."""
+    monkeypatch.setenv("_DLBENCH_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"dlbench {line}")
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split())))
+    with pytest.raises(SystemExit):
+        main.app(prog_name="dlbench")
+    assert capsys.readouterr().out.split() == completed
 
 
 def test_a_trace_that_cannot_be_written_is_said_before_measuring(

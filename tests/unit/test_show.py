@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from typer import Exit
 
 from dlbench.analysis import check, compare
-from dlbench.cli import show, show_ab, show_compare
+from dlbench.cli import ab, show, show_ab, show_compare
 from dlbench.cli.progress import Progress
-from dlbench.core.types import BatchSearch, CaseResult, Mode, OutcomeKind, Run
+from dlbench.core.types import Absent, BatchSearch, CaseResult, Mode, OutcomeKind, Run
 from dlbench.plan import TimeEstimate
+from dlbench.session import Finished
 from tests import builders, documents
 
 LOG = "".join(f"line {i} of [red]it[/]\x1b[2J\n" for i in range(40))
@@ -47,7 +50,7 @@ def test_a_batch_that_is_only_the_largest_tried_is_told_as_such(
     (case,) = run.plan.cases
     search = BatchSearch(case_id="before", batch_size=case.batch_size, probes=(), capped=capped)
     show.run_table(replace(run, plan=replace(run.plan, searches=(search,))))
-    told = f"{case.label}: throughput still grew at this batch" in capsys.readouterr().out
+    told = f"{case.label}: throughput was not seen to stop" in capsys.readouterr().out
     assert told is capped
 
 
@@ -122,6 +125,23 @@ def test_too_few_queries_are_explained_where_there_were_some(
     trials = tuple(builders.trial(case, i, queries_s=(0.01,) * 40) for i in range(3))
     show.run_table(builders.run([CaseResult(case=case, trials=trials, stop_reason="x")]))
     assert ("n small: p99 needs 368" in capsys.readouterr().out) is said
+
+
+@pytest.mark.parametrize("versions", [{}, {"torch": "2.9"}])
+def test_pairs_of_two_pythons_are_not_sent_to_a_resume_that_is_refused(
+    versions: dict[str, str | Absent], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the environments lie is recorded nowhere; what was measured can be sealed."""
+    run = documents.paired_run([0.01], [0.01])
+    (pairing,) = run.plan.pairings
+    run = replace(run, plan=replace(run.plan, pairings=(replace(pairing, a_versions=versions),)))
+    with pytest.raises(Exit):
+        ab._close(
+            Finished(run=run, path=Path("x.journal"), interrupted=True), None, [], as_json=False
+        )
+    out = capsys.readouterr().out
+    assert ("go on with" in out) is not bool(versions)
+    assert ("dlbench run --resume x.journal --seal" in out) is bool(versions)
 
 
 def test_a_plan_of_pairs_says_what_both_sides_do(capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,7 +43,7 @@ def command(run: Run) -> str:
         whole = [m.command for m in run.monitored if m.command]
         return "\n".join(shlex.join(["dlbench", "monitor", "--", *words]) for words in whole)
     if run.plan.pairings:
-        elsewhere = own or any(p.a_versions or p.b_versions for p in run.plan.pairings)
+        elsewhere = own or run.plan.has_environments
         return "" if elsewhere else shlex.join(["dlbench", "replicate", f"{run.run_id}.json"])
     if not cases:
         return ""

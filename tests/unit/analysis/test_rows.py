@@ -91,6 +91,7 @@ def _no_message(table: pd.DataFrame) -> pd.DataFrame:
         (lambda table: table.assign(options="[" * 100_000), "options are .*: no pairs"),
         (lambda table: table.assign(options="[[1]]"), "options are '\\[\\[1\\]\\]': not enough"),
         (lambda table: table.assign(batch_size=0), "a batch of no sample"),
+        (lambda table: table.assign(threads="many"), "threads are no number"),
         (lambda table: table.assign(step_s=math.inf), "step_s is no number"),
         (lambda table: table.assign(step_s_low=math.nan), "step_s is no number"),
         (lambda table: table.assign(energy_j_per_sample=math.nan), "energy_j_per_sample is no"),
@@ -186,7 +187,7 @@ def test_versions_of_a_workload_are_never_pooled(tmp_path: Path) -> None:
         assert {g.n_results for g in found.groups} == {1}
         pairs = [w for w in content.versions(groups.rows(found.groups)) if w]
         assert len(set(pairs)) == 2
-    earlier = frame.results([other]).drop(columns=list(frame.WORK_COLUMNS))
+    earlier = frame.results([other]).drop(columns=["version", "content_hash"])
     packed.write(earlier, tmp_path / "earlier.parquet")
     both = [frame.results([RUN]), packed.read(tmp_path / "earlier.parquet")]
     table = pd.concat(both, ignore_index=True)
@@ -194,6 +195,24 @@ def test_versions_of_a_workload_are_never_pooled(tmp_path: Path) -> None:
     assert {g.n_results for g in found.groups} == {1}
     told = content.origins(groups.rows(found.groups))
     assert set(told) == {"version 1", "version not stated"}
+
+
+def test_other_numbers_of_threads_are_never_pooled(tmp_path: Path) -> None:
+    """A case on 8 threads and on 1 had one median; a GPU's host may have any number."""
+    one = replace(RUN, run_id="one", plan=replace(RUN.plan, threads=8))
+    table = frame.results([RUN, one])
+    packed.write(table, tmp_path / "x.parquet")
+    read = packed.read(tmp_path / "x.parquet")
+    told = [row.threads for row in frame.rows_of(read)]
+    assert told == [row.threads for row in rows.of([RUN, one])]
+    found = groups.of(read).groups
+    on_cpu = [g.row.threads for g in found if g.row.case.device == "cpu"]
+    assert {*on_cpu} == {"1", "8"}
+    assert all(g.n_results == 1 for g in found if g.row.case.device == "cpu")
+    assert {g.row.threads for g in found if g.row.case.device != "cpu"} <= {""}
+    packed.write(table.drop(columns="threads"), tmp_path / "old.parquet")
+    old = packed.read(tmp_path / "old.parquet")
+    assert {row.threads for row in frame.rows_of(old)} == {""}
 
 
 def test_a_group_without_a_number_says_why() -> None:

@@ -47,6 +47,19 @@ RESNETS = [row for row in predict_tables.rows() if row["model"] == "resnet50"]
 EQUAL = {"value": "7", "per_device_value": "7"}
 
 
+def test_a_page_without_a_place_for_the_table_is_told_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It was a traceback, after minutes, and the page is left as it was."""
+    page = tmp_path / "page.md"
+    page.write_text("# My page\n")
+    given = ["predict_eval.py", "--fit", str(tmp_path / "none"), "--doc", str(page)]
+    monkeypatch.setattr("sys.argv", given)
+    assert predict_eval.main() == 2
+    assert f"{page} has no place for the table" in capsys.readouterr().err
+    assert page.read_text() == "# My page\n"
+
+
 @pytest.fixture
 def report(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path

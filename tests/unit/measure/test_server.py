@@ -81,6 +81,16 @@ def test_the_rate_that_is_found_is_that_of_queueing(
     queries.assert_told_rightly(judged, 0.020)
 
 
+def test_a_rate_that_no_limit_bounds_is_said_to_be_capped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ten seconds of patience: whatever it can do without a pause is answered in time."""
+    samples = _pretended(monkeypatch, 0.002, queries.case("10000"))
+    assert samples.flags == ("rate_capped",)
+    assert "late" not in str(samples.facts["rates_tried"])
+    assert 500 / server.CLOSE_ENOUGH < float(samples.facts["offered_queries_per_s"]) < 500
+
+
 def test_a_machine_that_slows_down_after_the_search_is_served_at_a_lower_rate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -222,9 +222,11 @@ def test_a_run_without_results_is_a_good_page() -> None:
 
 
 def test_one_result_is_a_good_page() -> None:
-    """Its number, and that there is nothing to compare it with."""
+    """Its number, in the headline too, and that there is nothing to compare it with."""
     page = build.build([builders.run([RUN.results[0]], plan=replace(RUN.plan, skips=()))])
-    assert "<h1>1 case measured</h1>" in page
+    (headline,) = re.findall(r"<h1>(.*?)</h1>", page)
+    named = "resnet50 pytorch cpu fp32 inference b8"
+    assert headline == f"{named}: 32.78 samples/s [32.27, 33.29]"
     assert "nothing to compare" in page
     assert page.count('class="bar measured') >= 1
 
@@ -601,6 +603,20 @@ def test_another_version_of_a_workload_is_named_and_has_a_line_of_its_own() -> N
         _section(build.page(found), "machines").count("<tr data-r=") for found in (same, other)
     ]
     assert lines[1] == 2 * lines[0]
+
+
+def test_other_numbers_of_threads_are_told_apart_on_one_machine() -> None:
+    """Both documents of a case looked the same but for their hour."""
+    fewer = replace(RUN, run_id="fewer", plan=replace(RUN.plan, threads=RUN.plan.threads + 1))
+    rows = content.of([RUN, fewer], side_by_side=True).rows
+    told = {
+        (row.case.device, origin.rpartition(", ")[2])
+        for row, origin in zip(rows, content.origins(rows), strict=True)
+        if "threads" in origin
+    }
+    assert told == {("cpu", "CPU threads: 1"), ("cpu", "CPU threads: 2")}
+    alone = content.origins(content.of([RUN], side_by_side=True).rows)
+    assert not any("threads" in origin for origin in alone)
 
 
 def test_documents_beyond_the_last_column_are_counted_and_have_no_line(

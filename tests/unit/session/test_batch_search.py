@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dlbench import plan as planning
-from dlbench.core.types import Absent, BatchProbe, OutcomeKind
+from dlbench import session
+from dlbench.core.types import Absent, BatchProbe, BatchSearch, Case, OutcomeKind
 from dlbench.session import batch_search, search_batches
 from dlbench.session.workers import Settings
 from tests import sessions
@@ -127,6 +130,56 @@ def test_a_session_searches_with_real_workers_that_run_out_of_memory(
     assert outcomes[8] is OutcomeKind.OOM_DEVICE
     assert outcomes[6] is OutcomeKind.OK
     assert not search.capped
+
+
+@pytest.mark.parametrize(("n_tried", "best"), [(1, 8), (3, 32)])
+def test_a_search_whose_time_is_over_says_that_it_was_cut(n_tried: int, best: int) -> None:
+    """It keeps the best size so far; one that had seen the end of gains is not cut."""
+    ladder = batch_search.Ladder(measure=_machine(10**6, float))
+    ladder.stopped = lambda: len(ladder.probes) >= n_tried
+    assert ladder.climb(8) == best
+    assert len(ladder.probes) == n_tried
+    assert ladder.capped
+    ended = batch_search.Ladder(measure=_machine(10**6, lambda _: 1.0))
+    ended.stopped = lambda: len(ended.probes) >= 2
+    assert ended.climb(8) == 8
+    assert not ended.capped
+
+
+class _Clock:
+    """Stands in for the module ``time``."""
+
+    now_s = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+@pytest.mark.parametrize(
+    ("least_rounds", "untils_s", "left_s"),
+    # Half of a minute, 10 s of which are spent of the first case's 15; then 20 s are left.
+    [(0, [15.0, 30.0], 40.0), (3, [math.inf, math.inf], 40.0)],
+)
+def test_a_search_counts_against_the_time_budget(
+    least_rounds: int, untils_s: list[float], left_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five minutes were asked for, and five minutes were measured after the search."""
+    clock = _Clock()
+    asked: list[float] = []
+
+    def search(case: Case, *given: Any) -> BatchSearch:
+        asked.append(given[-1] - 1000.0)
+        clock.now_s += 10.0
+        return BatchSearch(case_id=case.case_id, batch_size=4, probes=())
+
+    monkeypatch.setattr(session, "time", clock)
+    monkeypatch.setattr(batch_search, "search", search)
+    cases = [sessions.fake_case(n=str(n)) for n in range(2)]
+    plan = sessions.plan(cases, time_budget_s=60.0, least_rounds=least_rounds)
+    found = search_batches(plan, sessions.devices(), Settings(folder=Path()))
+    assert asked == untils_s
+    assert found.time_budget_s == left_s
+    assert [case.batch_size for case in found.cases] == [4, 4]
 
 
 def test_a_sweep_is_powers_of_two_beyond_the_default() -> None:

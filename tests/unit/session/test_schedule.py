@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from dlbench.core.types import Case, Plan, Trial
+from dlbench.core import drift
+from dlbench.core.types import Absent, Case, Plan, Trial
 from dlbench.session import schedule
 from tests import builders
 
@@ -100,6 +101,36 @@ def test_a_failed_sentinel_is_not_run_again() -> None:
     upcoming = schedule.next_trial(plan, trials)
     assert upcoming is not None
     assert upcoming.role == "measure"
+
+
+def test_a_sentinel_that_never_ran_has_its_place_taken() -> None:
+    """The machine was watched by nobody: the case with the shortest step does it from round 1 on."""
+    plan = builders.plan([A, B, C])
+    quiet = _quiet(A, B, C)
+    trials = [replace(builders.failed(A, 0), role="sentinel")]
+    while (upcoming := schedule.next_trial(plan, trials)) is not None:
+        case, round_ = upcoming.case, upcoming.round
+        made = (
+            builders.failed(case, round_)
+            if case == A
+            else builders.trial(case, round_, quiet[case.case_id][round_ % 3])
+        )
+        trials.append(replace(made, role=upcoming.role, position=upcoming.position))
+    watched = [(t.case_id, t.round) for t in trials[1:] if t.role == "sentinel"]
+    assert watched == [(B.case_id, n) for n in (1, 2, 3)]
+    assert not isinstance(drift.drift(trials), Absent)
+
+
+def test_of_two_cases_the_one_that_runs_watches_itself() -> None:
+    """It needs no trials as a sentinel beside its own."""
+    plan = builders.plan([A, B])
+    trials = [replace(builders.failed(A, 0), role="sentinel"), builders.failed(A, 0)]
+    for n in range(3):
+        upcoming = schedule.next_trial(plan, trials)
+        assert upcoming is not None
+        assert (upcoming.case, upcoming.role) == (B, "measure")
+        trials.append(builders.trial(B, n, 0.01, position=upcoming.position))
+    assert not isinstance(drift.drift(trials), Absent)
 
 
 def test_a_lost_device_is_used_no_more() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import pytest
 
 from dlbench.core.types import Reading, TelemetryLevel
-from dlbench.measure.energy import Counters
+from dlbench.measure import energy
 from dlbench.telemetry import watch
 from tests import waiting
 
@@ -25,21 +26,22 @@ class _Counted:
 
 
 def _watching(meter: _Counted, monkeypatch: pytest.MonkeyPatch) -> watch.Watch:
-    monkeypatch.setattr(watch, "FOLLOW_S", 0.001)
-    return watch.Watch(devices=(), level=TelemetryLevel.BASIC, counters=[Counters(meters=(meter,))])
+    monkeypatch.setattr(energy, "FOLLOW_S", 0.001)
+    counters = [energy.Counters(meters=(meter,))]
+    return watch.Watch(devices=(), level=TelemetryLevel.BASIC, counters=counters)
 
 
 def test_a_counter_that_wraps_is_read_while_the_work_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a program that ran for hours RAPL had whole ranges too little: it was read at its ends."""
     meter = _Counted(wraps=True)
     found = _watching(meter, monkeypatch)
+    before = threading.active_count()
     found.begin()
     at_begin = meter.n_reads
     waiting.until(lambda: meter.n_reads >= at_begin + 3)
     found.end()
     at_end = meter.n_reads
-    assert found._follower is not None
-    assert not found._follower.is_alive()
+    assert threading.active_count() == before
     assert meter.n_reads == at_end
 
 
@@ -47,7 +49,8 @@ def test_a_counter_that_does_not_wrap_is_left_alone(monkeypatch: pytest.MonkeyPa
     """No thread of ours in a process that has no need of one."""
     meter = _Counted(wraps=False)
     found = _watching(meter, monkeypatch)
+    before = threading.active_count()
     found.begin()
-    assert found._follower is None
+    assert threading.active_count() == before
     found.end()
     assert meter.n_reads == 2
