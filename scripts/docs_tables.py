@@ -8,6 +8,7 @@ Each stands between ``<!-- table: NAME -->`` and ``<!-- end -->``. A test fails 
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +20,7 @@ from dlbench.analysis import recommend as recommending
 from dlbench.analysis.recommend import needs
 from dlbench.core import registry, units
 from dlbench.core.protocols import Capability, Framework
-from dlbench.core.recommendation import Candidate
+from dlbench.core.recommendation import Candidate, Recommendation
 from dlbench.core.types import Absent, Metric, Mode, Policy
 from dlbench.measure import gate
 from dlbench.store import runs
@@ -146,20 +147,30 @@ def rules() -> str:
     return table(("rule", "mode", "holds when", "cannot see"), rows)
 
 
-def needs_answered() -> str:
+@functools.cache
+def answers() -> tuple[Recommendation, ...]:
     """What each of docs/needs gets from the published documents and the shipped coefficients."""
     listed = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
     names = re.findall(r"\]\((\w[\w-]*\.json)\)", listed)  # and none that somebody measured since
     documents = runs.load_runs([ROOT / "results" / name for name in names])
     shipped = catalog.shipped()
     predictor = recommending.predictor(documents, shipped)
+    return tuple(
+        recommending.recommend(
+            needs.build(needs.read(path))[0], documents, shipped, predictor, today=ANSWERED_ON
+        )
+        for path in sorted((ROOT / "docs" / "needs").glob("*.toml"))
+    )
+
+
+def needs_answered() -> str:
+    """A line a need: its pick, with what that costs and takes."""
     rows = []
-    for path in sorted((ROOT / "docs" / "needs").glob("*.toml")):
-        need = needs.build(needs.read(path))[0]
-        answer = recommending.recommend(need, documents, shipped, predictor, today=ANSWERED_ON)
-        if answer.pick is None:
-            raise SystemExit(f"{path}: {answer.binding[0]}")
-        rows.append((need.name, answer.pick.name, *_amounts(answer.pick), answer.pick.evidence))
+    for answer in answers():
+        name, pick = answer.need.name, answer.pick
+        if pick is None:
+            raise SystemExit(f"{name}: {answer.binding[0]}")
+        rows.append((name, pick.name, *_amounts(pick), pick.evidence))
     return table(("need", "pick", "USD (nine of ten)", "hours (nine of ten)", "evidence"), rows)
 
 

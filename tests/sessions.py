@@ -26,7 +26,7 @@ PROFILE = Profile(
 
 
 def fake_case(**options: str) -> Case:
-    """An inference case with adapter options, such as ``fault="segv@steady"``."""
+    """An inference case with adapter options, such as ``fault="segv@running"``."""
     return builders.case(options=(("step_ms", "1"), *options.items()))
 
 

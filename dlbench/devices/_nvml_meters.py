@@ -36,9 +36,8 @@ NVML_POWER_SCOPE_MODULE (GPU, memory and processor of a superchip together)."""
 AVERAGED_S = 1.0
 """nvmlDeviceGetPowerUsage: the mean of a second on Ampere (except GA100) and newer, else instant."""
 
-GA100 = (8, 0)
 FIRST_AVERAGED = (8, 6)
-"""Compute capabilities: A100 and A30 are 8.0, all other Ampere chips 8.6 and 8.7."""
+"""A compute capability: A100 and A30 (GA100) are 8.0, all other Ampere chips 8.6 and 8.7."""
 
 NVML_MEMORY_V2 = 0x02000028
 """nvml.h: version and size of nvmlMemory_v2_t."""

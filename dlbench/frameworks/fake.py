@@ -22,6 +22,7 @@ from dlbench.core.errors import (
     DeviceLostError,
     DeviceOutOfMemoryError,
     MissingDependencyError,
+    UnsupportedError,
 )
 from dlbench.core.protocols import Capability, SubjectRequest
 from dlbench.core.types import Absent, Mode, PeakMemory, Policy, Precision
@@ -61,6 +62,8 @@ FLOOD_BYTES = 50 * 1024 * 1024
 
 PHASE_OF_STEP = {0: "first_step", 1: "warm_up", 4: "running"}
 """A fault of a phase strikes at this step; a trial of three values comes to all of them."""
+
+PHASES = ("load", *PHASE_OF_STEP.values())
 
 NOT_REAL = Absent(reason="the fake device has no memory")
 
@@ -106,6 +109,9 @@ class FakeSubject:
         self._training = request.case.mode is Mode.TRAINING
         kind, _, phase = options.get("fault", "").partition("@")
         self._fault, self._phase = kind, phase or "running"
+        if kind and (kind not in FAULTS or self._phase not in PHASES):
+            # Passed over, it would make a test of nothing.
+            raise UnsupportedError(f"there is no fault {options['fault']}", "-o fault=error@load")
         noise = float(options.get("noise", "0"))
         self._random = random.Random(time.monotonic_ns() if noise else 0)  # noqa: S311
         self._noise = noise

@@ -33,7 +33,7 @@ _FOLDER = Path(__file__).parent
 BUNDLE = "plotly_js/plotly-basic.min.js"
 
 
-def build(runs: Sequence[Run], *, side_by_side: bool = False) -> str:
+def build(runs: Sequence[Run]) -> str:
     """The whole page of some documents.
 
     Raises:
@@ -41,7 +41,7 @@ def build(runs: Sequence[Run], *, side_by_side: bool = False) -> str:
     """
     if not runs:
         raise UsageError("there is nothing to report on", "Give at least one result document.")
-    return page(contents.of(runs, side_by_side=side_by_side))
+    return page(contents.of(runs))
 
 
 def page(content: Content) -> str:

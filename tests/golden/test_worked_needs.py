@@ -1,4 +1,4 @@
-"""docs/worked-needs.md says what the recommender answers, and how halving changes it."""
+"""docs/worked-needs.md and README.md say what the recommender answers, and how halving changes it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from dlbench import catalog
 from dlbench.analysis.recommend import needs, recommend
+from dlbench.cli import show_recommend
 from dlbench.core.recommendation import Evidence, Recommendation
 from dlbench.core.types import Absent
 from scripts import docs_tables
@@ -83,6 +84,16 @@ ROUNDING = 0.03
 """Of the last digit shown; a library of linear algebra may round the fit another way."""
 
 
+NUMBER = re.compile(r"\d[\d,.]*(?<=\d)")
+
+
+def assert_alike(told: str, found: str) -> None:
+    """The same words, and the same numbers to the rounding."""
+    assert NUMBER.sub("#", told) == NUMBER.sub("#", found), RENEW
+    numbers = [[float(n.replace(",", "")) for n in NUMBER.findall(s)] for s in (told, found)]
+    assert numbers[0] == pytest.approx(numbers[1], rel=ROUNDING), RENEW
+
+
 def rows(page: str) -> list[list[str]]:
     """The table with predictions, by cell."""
     marked = next(m for m in docs_tables.MARKED.finditer(page) if m[2] == "needs")
@@ -98,8 +109,24 @@ def test_the_table_with_predictions_is_what_is_answered() -> None:
     for is_, should in zip(written, made, strict=True):
         assert [is_[i] for i in (0, 1, 4)] == [should[i] for i in (0, 1, 4)], RENEW
         for told, found in ((is_[2], should[2]), (is_[3], should[3])):
-            number = re.compile(r"\d[\d,.]*")
-            assert number.sub("#", told) == number.sub("#", found), RENEW
-            assert [float(n.replace(",", "")) for n in number.findall(told)] == pytest.approx(
-                [float(n.replace(",", "")) for n in number.findall(found)], rel=ROUNDING
-            ), RENEW
+            assert_alike(told, found)
+
+
+def test_the_answer_in_the_readme_is_what_is_answered() -> None:
+    """Each of its sentences is one of the answer's, its numbers to the rounding."""
+    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(
+        r"^\$ dlbench recommend docs/needs/(\w+)\.toml .*\n((?:.+\n)+?)```", readme, re.MULTILINE
+    )
+    name, text = block
+    need = needs.build(needs.read(DOCS / "needs" / f"{name}.toml"))[0]
+    found = next(a for a in docs_tables.answers() if a.need == need)
+    assert found.pick is not None
+    pick, *lines = text.splitlines()
+    assert pick == found.pick.name
+    flips = [flip.sentence for flip in found.flips]
+    said = {NUMBER.sub("#", s): s for s in (*found.reasons, *show_recommend.careful(found), *flips)}
+    told = [line.strip() for line in lines if line.startswith(" ")]
+    assert len(told) == 6
+    for line in told:
+        assert_alike(line, said[NUMBER.sub("#", line)])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +29,44 @@ def test_the_list_of_commands_says_what_each_command_says(name: str) -> None:
     """The first paragraph of its own help."""
     command = main.load(name)
     assert " ".join(command.help.split("\n\n")[0].split()) == main.COMMANDS[name]
+
+
+ROOT = Path(__file__).parents[2]
+HELP = ROOT / "dlbench/cli"
+
+
+def _shown(page: Path) -> list[list[str]]:
+    """The command lines in a page's blocks, or after ``Example:`` in a command's help, as words."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    examples = re.findall(r"Example: (dlbench .+)", text)
+    lines = examples if page.parent == HELP else "\n".join(blocks).splitlines()
+    parts = [part.strip() for line in lines for part in line.split(" && ")]
+    words = [shlex.split(part, comments=True) for part in parts if part.startswith("dlbench ")]
+    return [line[1:] for line in words if line[1] in main.COMMANDS]
+
+
+PAGES = {
+    str(page.relative_to(ROOT)): shown
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *HELP.glob("*.py")]
+    if (shown := _shown(page))
+}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_command_that_is_shown_can_be_given(page: str) -> None:
+    """No option was renamed or left out since; what it would do is not asked."""
+    for name, *given in PAGES[page]:
+        found = main.load(name)
+        command, arguments = (
+            (found.commands[given[0]], given[1:]) if name == "catalog" else (found, given)
+        )
+        command.make_context(name, arguments)
+
+
+def test_commands_are_shown() -> None:
+    """The test above has something to ask."""
+    assert sum(map(len, PAGES.values())) > 80
 
 
 def test_help_imports_no_command_and_a_command_no_other() -> None:

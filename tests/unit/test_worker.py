@@ -121,6 +121,14 @@ def test_a_fact_that_is_no_number_is_absent_and_the_verdict_stands(
     assert [t["outcome"]["kind"] for t in sent] == ["invalid"]
 
 
+@pytest.mark.parametrize("fault", ["segv@steady", "sigsegv"])
+def test_a_fault_that_does_not_exist_is_refused(fault: str) -> None:
+    """A test that misspells one would find nothing wrong and hold nothing."""
+    trial, _ = _tried(_request(sessions.fake_case(fault=fault)))
+    assert str(trial.outcome) == "unsupported"
+    assert fault in trial.outcome.message
+
+
 def test_a_trial_that_cannot_be_sent_is_an_error_that_can(
     stating: Callable[[dict[str, Any]], None],
 ) -> None:

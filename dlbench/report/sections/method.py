@@ -5,7 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from dlbench.core import drift, units
-from dlbench.core.types import DAMAGE, Absent, Run
+from dlbench.core.types import DAMAGE, Absent, Run, WorkloadInfo
 from dlbench.measure.sampler import HARNESS_SHARE, harness_share
 from dlbench.report.content import Content
 from dlbench.report.render import render
@@ -26,8 +26,14 @@ differ by under 2 %, then steady values on the host's monotonic clock with the 
 round.</li>
 <li>The unit of the statistics is the trial (the median of its steady values); nothing is removed. Each
 look at the data was paid for, so intervals keep 95 %.</li>
+{% if not own or others %}
 <li>All frameworks hold the same seeded weights and inputs, and each trial's results were compared with one
 fp32 reference; a trial that fails a rule has no speed.</li>
+{% endif %}
+{% for name in own %}
+<li>{{ name }} (a model of one's own): there is no reference, so each trial was held to the rules that need none; one that
+fails a rule has no speed.</li>
+{% endfor %}
 {% if synthetic %}
 <li>Where nothing else is said, inputs lie on the device: loading and decoding are not in the numbers.</li>
 {% endif %}
@@ -49,11 +55,17 @@ def html(content: Content) -> Markup | None:
     return render(
         TEMPLATE,
         runs=content.runs[:MOST],
+        own=sorted({w.name for w in _workloads(content) if w.own}),
+        others=any(not w.own for w in _workloads(content)),
         synthetic=_synthetic(content),
         drift=_drift,
         overhead=_overhead,
         resumed=_resumed,
     )
+
+
+def _workloads(content: Content) -> list[WorkloadInfo]:
+    return [w for run in content.runs for w in run.plan.workloads]
 
 
 def _synthetic(content: Content) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dlbench.cli import show
-from dlbench.core.types import Mode, Run, Window
+from dlbench.core.types import Mode, Run, Window, WorkloadInfo
 from dlbench.report import content
 from dlbench.report.sections import method, scaling
 from tests import builders, documents
@@ -84,6 +84,27 @@ def test_the_method_says_what_a_resumed_run_has_lost() -> None:
         " Resumed 2026-01-01T00:05:00Z. Its journal was damaged: line &lt;4&gt; was left out."
         in page
     )
+
+
+def test_the_method_claims_no_reference_for_a_model_of_ones_own() -> None:
+    """Seeded weights and a reference are of dlbench's workloads; beside each other both are told."""
+    ours, own = (
+        builders.WORKLOAD,
+        replace(builders.WORKLOAD, name="net", own="--model net.py:build"),
+    )
+    cases = [builders.case(), builders.case(workload="net")]
+
+    def page(*infos: WorkloadInfo) -> str:
+        results = [
+            builders.result(c, [0.01]) for c in cases if c.workload in {w.name for w in infos}
+        ]
+        run = builders.run(results)
+        return str(method.html(content.of([replace(run, plan=replace(run.plan, workloads=infos))])))
+
+    claimed, held = "compared with one\nfp32 reference", "net (a model of one's own"
+    assert (claimed in page(ours), held in page(ours)) == (True, False)
+    assert (claimed in page(own), held in page(own)) == (False, True)
+    assert (claimed in page(ours, own), held in page(ours, own)) == (True, True)
 
 
 def test_what_held_the_clocks_down_is_told_in_report_and_terminal(
