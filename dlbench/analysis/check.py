@@ -285,18 +285,18 @@ def flops_possible(run: Run) -> Iterator[str]:
     workloads = {(w.name, w.variant): w for w in run.plan.workloads}
     for result, trial in _measured(run):
         device = devices.get(result.case.device)
-        peak = device.peak_flops.get(result.case.precision) if device else None
+        most = gate.most_flops_per_s(device, result.case.precision) if device else None
         workload = workloads.get((result.case.workload, result.case.variant))
         values = [v for v in trial.values if v.n_samples > 0]
-        if peak is None or workload is None or not values:
+        if most is None or workload is None or not values:
             continue  # facts_present and durations_positive say what is amiss
         forward = workload.forward_flops(result.case.mode)
         if isinstance(forward, Absent):
             continue
         factor = gate.LEAST_TRAINING_FACTOR if result.case.mode is Mode.TRAINING else 1
         flops = forward * factor / max(stats.median_seconds_per_sample(values), 1e-12)
-        if flops > peak:
-            yield f"{result.case.label} implies {flops:.3g} FLOP/s of {peak:.3g} possible"
+        if flops > most:
+            yield f"{result.case.label} implies {flops:.3g} FLOP/s of {most:.3g} possible"
 
 
 @rule("a server that is said to hold its limit does, by MLPerf's early-stopping rule")

@@ -344,6 +344,19 @@ def test_no_result_beats_the_devices_peak(duration_s: float, passed: bool) -> No
     assert _of(_evidence(values=values), "flops_possible")[0] is passed
 
 
+@pytest.mark.parametrize(
+    ("precision", "passed"), [(Precision.FP32, True), (Precision.TF32, False), (Precision.BF16, False)]
+)
+def test_convolutions_in_fp32_may_seem_faster_than_the_peak(
+    precision: Precision, passed: bool
+) -> None:
+    """3 TFLOP/s on a device of 1, as Winograd's algorithm shows them; matrix units have no such way."""
+    device = replace(builders.CPU, peak_flops={"fp32": 1e12, "tf32": 1e12, "bf16": 1e12})
+    stated = replace(STATED, case=builders.case(batch_size=2, precision=precision), device=device)
+    values = (Value(start_s=0, duration_s=1 / 3e6, n_samples=1),)
+    assert _of(_evidence(stated, values=values), "flops_possible")[0] is passed
+
+
 @pytest.mark.parametrize(("device_s", "passed"), [(1.01, True), (0.9, False), (None, None)])
 def test_clocks_agree_within_two_percent(device_s: float | None, passed: bool | None) -> None:
     """Where there are two clocks."""
