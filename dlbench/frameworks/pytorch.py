@@ -47,10 +47,13 @@ FULL_WORDS = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
     "DEVICE_ALLOCATION_FAILED",
+    "Triton Error [CUDA]: out of memory",
 )
-"""Of a full device: PyTorch's allocator, the driver, cuBLAS and cuDNN ask for memory apart."""
+"""Of a full device: PyTorch's allocator, the driver, cuBLAS, cuDNN and Triton ask for memory apart."""
 
-LOST_WORDS = ("device-side assert", "unspecified launch failure", "device lost", "is lost")
+LOST_WORDS = ("device lost", "is lost")
+"""An assertion or a fault in a kernel is none of them: it ends the process that CUDA runs in, and the
+next one computes on the same device (cudaErrorAssert, cudaErrorLaunchFailure)."""
 
 NO_COMPILER_WORDS = ("No working C++ compiler", "Failed to find C compiler")
 """TorchInductor's on a CPU, Triton's on a GPU."""
@@ -469,7 +472,9 @@ class TorchSubject(OnTorch):
             )
         seen = str(getattr(torch.cuda.get_device_properties(0), "uuid", ""))
         asked = request.device.uuid
-        if seen and isinstance(asked, str) and seen not in asked:
+        # CUDA may name a MIG slice by its board's; it shows a process one slice and no other.
+        comparable = isinstance(asked, str) and not asked.startswith("MIG-")
+        if seen and comparable and seen not in asked:
             raise UnsupportedError(
                 f"PyTorch's first device is {seen}, not the one that was asked for",
                 "Unset CUDA_VISIBLE_DEVICES and try again.",

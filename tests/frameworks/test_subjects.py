@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from dlbench.core import registry
+from dlbench.core.errors import UnsupportedError
 from dlbench.core.types import Absent, Mode, Policy, Precision
 from dlbench.frameworks import _seeded
 from dlbench.measure.gate import DTYPES
@@ -164,6 +165,7 @@ OUT_OF_ROOM = (
     ("onnxruntime", "[ONNXRuntimeError] : 1 : FAIL : CUDA failure 2: out of memory ; GPU=0"),
     ("pytorch", "CUDA error: out of memory"),
     ("pytorch", "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+    ("pytorch", "Triton Error [CUDA]: out of memory"),
 )
 
 
@@ -173,6 +175,58 @@ def test_a_full_gpu_is_out_of_memory_in_every_librarys_words(framework: str, tol
     assert subjects.ask(framework, said_of_memory, told) == "DeviceOutOfMemoryError"
     other = subjects.ask(framework, said_of_memory, "cuBLAS did something else")
     assert other != "DeviceOutOfMemoryError"
+
+
+def said_of_the_device(framework: str) -> list[str]:
+    """The kinds of error that a kernel's own faults become, and that of a card that is gone."""
+    told = (
+        "CUDA error: device-side assert triggered",
+        "CUDA error: unspecified launch failure",
+        "CUDA error: GPU is lost",
+    )
+    return [said_of_memory(framework, words) for words in told]
+
+
+def test_a_fault_in_a_kernel_loses_no_device() -> None:
+    """It ends its process; with a lost device all further cases of the session would be skipped."""
+    if "pytorch" not in INSTALLED:
+        pytest.skip("pytorch is not installed")
+    found = subjects.ask("pytorch", said_of_the_device)
+    assert found == ["RuntimeError", "RuntimeError", "DeviceLostError"]
+
+
+def named_by_cuda(framework: str) -> list[str]:
+    """What becomes of a device that CUDA calls by another name: a board, and a slice."""
+    import torch
+
+    from dlbench.frameworks import pytorch
+
+    request = request_for(framework, "null")
+    found = []
+    for uuid in ("GPU-aaaa", "GPU-bbbb", "MIG-bbbb"):
+        asked = replace(request, device=replace(request.device, kind="nvidia", uuid=uuid))
+        subject: Any = SimpleNamespace(_torch=torch, _cuda=True)
+        with (
+            patch.object(torch.cuda, "is_available", lambda: True),
+            patch.object(torch.cuda, "set_device"),
+            patch.object(
+                torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid="aaaa")
+            ),
+        ):
+            try:
+                found.append(str(pytorch.TorchSubject._open_device(subject, asked)))
+            except UnsupportedError as error:
+                found.append(error.message)
+    return found
+
+
+def test_a_slice_may_have_its_boards_name() -> None:
+    """Another board is refused; of a slice CUDA may say the board's UUID."""
+    if "pytorch" not in INSTALLED:
+        pytest.skip("pytorch is not installed")
+    same, other, part = subjects.ask("pytorch", named_by_cuda)
+    assert same == part == "cuda:0"
+    assert "not the one that was asked for" in other
 
 
 def on_a_pretended_card(framework: str) -> list[int]:
