@@ -85,6 +85,8 @@ def answer(cell: Cell, device: DeviceInfo) -> checks.Parity:
     computes, due = subject.info["compute_dtype"], gate.DTYPES[cell.precision]
     if computes != due:
         raise ValueError(f"it computes in {computes}")
+    if (tf32 := subject.info.get("tf32", False)) is not (cell.precision is Precision.TF32):
+        raise ValueError(f"it says of TF32: {tf32}")
     rows = []
     for buffer in range(len(wanted.values)):
         if request.case.data_mode is not DataMode.SYNTHETIC:
