@@ -35,6 +35,10 @@ DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu", "onnx", "torch")
 
 INSTALL = "pip install 'dlbench[onnx]'"
 INSTALL_CUDA = "pip uninstall onnxruntime && pip install onnxruntime-gpu"
+INSTALL_LIBRARIES = (
+    "The trial's log names the library that it lacks; those of its CUDA version come with "
+    "pip install 'onnxruntime-gpu[cuda,cudnn]'"
+)
 
 OPSET = 18
 """Has every operation of our models, and every release since 2023 runs it."""
@@ -111,7 +115,13 @@ def open_subject(request: SubjectRequest) -> OnnxSubject:
             f"ONNX Runtime or PyTorch does not import: {type(error).__name__}: {error}",
             pip.anew(INSTALL, DISTRIBUTIONS),
         ) from error
-    with translated(cuda=request.device.kind == "nvidia"):
+    cuda = request.device.kind == "nvidia"
+    if cuda:
+        # Its provider looks for CUDA's libraries where the system has them. Those of PyTorch's that are
+        # loaded by now need not be of its CUDA version, and are not all that it wants
+        # (onnxruntime#24719).
+        onnxruntime.preload_dlls()
+    with translated(cuda=cuda):
         return OnnxSubject(onnxruntime, torch, request)
 
 
@@ -260,11 +270,16 @@ class OnnxSubject(_subject.Runtime):
             return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         tf32 = int(request.case.precision is Precision.TF32)
         provider = ("CUDAExecutionProvider", {"device_id": 0, "use_tf32": tf32})
-        session = ort.InferenceSession(str(path), options, providers=[provider])
+        # What goes wrong on the card is raised: by itself the library would try again on the CPU.
+        session = ort.InferenceSession(
+            str(path), options, providers=[provider], enable_fallback=0
+        )
         # A provider that fails to load is replaced by the CPU's with no more than a warning.
         if session.get_providers()[0] != "CUDAExecutionProvider":
+            built = "CUDAExecutionProvider" in ort.get_available_providers()
             raise UnsupportedError(
-                f"ONNX Runtime {ort.__version__} could not open its CUDA provider", INSTALL_CUDA
+                f"ONNX Runtime {ort.__version__} could not open its CUDA provider",
+                INSTALL_LIBRARIES if built else INSTALL_CUDA,
             )
         return session
 

@@ -1,0 +1,91 @@
+"""How ONNX Runtime's CUDA provider is opened, with a library in its place that tells what it was asked."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dlbench.core.errors import DeviceOutOfMemoryError, UnsupportedError
+from dlbench.core.types import Precision
+from dlbench.frameworks import onnxruntime as adapter
+from tests import builders
+from tests.subjects import request_for
+
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+
+
+class Pretended:
+    """ONNX Runtime on a card that is full, or whose provider does not load, or that is well."""
+
+    __version__ = "1.32.0"
+
+    def __init__(self, *, full: bool = False, built: bool = True, loads: bool = True) -> None:
+        self.full, self.built, self.loads = full, built, loads
+        self.preloaded = 0
+        self.SessionOptions = SimpleNamespace
+
+    def preload_dlls(self) -> None:
+        self.preloaded += 1
+
+    def get_available_providers(self) -> list[str]:
+        return [CUDA, CPU] if self.built else [CPU]
+
+    def InferenceSession(  # noqa: N802 - the library's name
+        self, path: str, options: object, *, providers: list[Any], enable_fallback: int = 1
+    ) -> SimpleNamespace:
+        """As in 1.32: an error of a provider is answered by the CPU's, unless that is switched off."""
+        del path, options
+        ((name, _),) = providers
+        if self.full and not enable_fallback:
+            raise RuntimeError("CUDA failure 2: out of memory ; GPU=0")
+        on_card = self.loads and self.built and not self.full
+        return SimpleNamespace(get_providers=lambda: [name, CPU] if on_card else [CPU])
+
+
+def _opened(library: Pretended) -> Any:
+    request = request_for("onnxruntime", "null", precision=Precision.FP32)
+    request = replace(request, device=replace(builders.CPU, kind="nvidia"))
+    subject: Any = SimpleNamespace(_cuda=True)
+    with adapter.translated(cuda=True):
+        return adapter.OnnxSubject._open(subject, library, request, Path("model.onnx"))
+
+
+def test_a_session_on_the_card_is_one() -> None:
+    """The provider asked for is the first."""
+    assert _opened(Pretended()).get_providers() == [CUDA, CPU]
+
+
+def test_a_full_card_is_out_of_memory_and_no_broken_provider() -> None:
+    """The library would have gone on, on the CPU: a search for the largest batch ended there."""
+    with pytest.raises(DeviceOutOfMemoryError):
+        _opened(Pretended(full=True))
+
+
+@pytest.mark.parametrize(
+    ("built", "advice"), [(True, "onnxruntime-gpu[cuda,cudnn]"), (False, "pip uninstall onnxruntime")]
+)
+def test_a_provider_that_does_not_load_says_what_would_help(built: bool, advice: str) -> None:
+    """The GPU's package that lacks a library of CUDA's is not the CPU's package."""
+    with pytest.raises(UnsupportedError) as caught:
+        _opened(Pretended(built=built, loads=False))
+    assert "could not open its CUDA provider" in caught.value.message
+    assert advice in caught.value.advice
+
+
+@pytest.mark.parametrize(("kind", "n_times"), [("nvidia", 1), ("cpu", 0)])
+def test_cudas_libraries_are_loaded_before_the_provider_looks_for_them(
+    kind: str, n_times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that pip brought lie where the loader does not look."""
+    library = Pretended()
+    monkeypatch.setitem(sys.modules, "onnxruntime", library)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace())  # type: ignore[arg-type]
+    monkeypatch.setattr(adapter, "OnnxSubject", lambda *_: library.preloaded)
+    request = request_for("onnxruntime", "null")
+    request = replace(request, device=replace(request.device, kind=kind))
+    assert adapter.open_subject(request) == n_times
