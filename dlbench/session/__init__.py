@@ -36,7 +36,7 @@ from dlbench.core.types import (
     Trial,
 )
 from dlbench.session import batch_search, counting
-from dlbench.session.lock import await_free, device_lock
+from dlbench.session.lock import await_free, device_lock, lock_name
 from dlbench.session.schedule import Next, next_trial, stop_reason
 from dlbench.session.signals import StopSignal, stop_on_signals
 from dlbench.session.workers import UTC_FORMAT, Settings, Workers
@@ -306,8 +306,8 @@ def _same_workloads(plan: Plan, settings: Settings) -> None:
 def _locks(plan: Plan, devices: Sequence[DeviceInfo], settings: Settings) -> contextlib.ExitStack:
     used = {c.device for c in plan.cases}
     with contextlib.ExitStack() as acquiring:
-        for device in sorted((d for d in devices if d.id in used), key=lambda d: d.id):
-            acquiring.enter_context(device_lock(device.id, wait=settings.wait))
+        for device in sorted((d for d in devices if d.id in used), key=lock_name):
+            acquiring.enter_context(device_lock(device.id, lock_name(device), wait=settings.wait))
             await_free(device, wait=settings.wait)
         return acquiring.pop_all()
 

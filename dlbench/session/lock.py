@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import stat
 import tempfile
 import time
@@ -32,15 +33,30 @@ def lock_folder() -> Path:
 LOCK_DIR = "Set DLBENCH_LOCK_DIR to a folder that can be written."
 
 
+def lock_name(device: DeviceInfo) -> str:
+    """What a device is called in every session, by letters, digits and dashes.
+
+    Its id is not that: CUDA_VISIBLE_DEVICES numbers GPUs anew, and one session's second is another's
+    first.
+    """
+    name = device.id if isinstance(device.uuid, Absent) else device.uuid
+    return re.sub("[^A-Za-z0-9]", "-", name)
+
+
 @contextlib.contextmanager
-def device_lock(device_id: str, *, wait: bool = False) -> Iterator[None]:
+def device_lock(device_id: str, name: str = "", *, wait: bool = False) -> Iterator[None]:
     """Hold the lock of one device.
+
+    Args:
+        device_id: what it is called in a refusal.
+        name: its ``lock_name``, if that is not the id.
+        wait: for whoever holds it.
 
     Raises:
         UsageError: another session holds it, and ``wait`` was not asked for.
         StoreError: there is no folder for it, or the lock file cannot be opened.
     """
-    path = lock_folder() / f"dlbench-{device_id.replace(':', '-')}.lock"
+    path = lock_folder() / f"dlbench-{name or device_id.replace(':', '-')}.lock"
     try:
         descriptor = _opened(path)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import subprocess
@@ -9,15 +10,18 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from dlbench import session
 from dlbench.core.errors import StoreError, UsageError
 from dlbench.core.types import Absent
 from dlbench.devices import fake
 from dlbench.session import lock
 from dlbench.session.lock import device_lock
+from tests import builders
 
 
 def test_a_second_session_is_refused_with_the_first_ones_process(
@@ -71,6 +75,29 @@ def test_the_lock_holds_our_own_process_id(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("DLBENCH_LOCK_DIR", str(tmp_path))
     with device_lock("nvidia:0"):
         assert (tmp_path / "dlbench-nvidia-0.lock").read_text() == f"{os.getpid()}\n"
+
+
+def _taken(device_id: str, uuid: str, folder: Path) -> contextlib.ExitStack:
+    """The locks of a session that measures one GPU, which it calls by that id."""
+    device = replace(builders.CPU, id=device_id, uuid=uuid)
+    plan = builders.plan([builders.case(device=device_id)])
+    return session._locks(plan, [device], session.Settings(folder=folder))
+
+
+def test_a_gpu_has_one_lock_whatever_a_session_calls_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CUDA_VISIBLE_DEVICES=1 makes nvidia:0 of the second GPU, which another session calls nvidia:1."""
+    monkeypatch.setenv("DLBENCH_LOCK_DIR", str(tmp_path))
+    with _taken("nvidia:1", "GPU-bbbb", tmp_path):
+        with pytest.raises(UsageError, match="nvidia:0 is being measured by another dlbench"):
+            _taken("nvidia:0", "GPU-bbbb", tmp_path)
+        with _taken("nvidia:1", "MIG-GPU-aaaa/1/0", tmp_path):
+            pass
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "dlbench-GPU-bbbb.lock",
+        "dlbench-MIG-GPU-aaaa-1-0.lock",
+    }
 
 
 @pytest.fixture
