@@ -271,9 +271,7 @@ class OnnxSubject(_subject.Runtime):
         tf32 = int(request.case.precision is Precision.TF32)
         provider = ("CUDAExecutionProvider", {"device_id": 0, "use_tf32": tf32})
         # What goes wrong on the card is raised: by itself the library would try again on the CPU.
-        session = ort.InferenceSession(
-            str(path), options, providers=[provider], enable_fallback=0
-        )
+        session = ort.InferenceSession(str(path), options, providers=[provider], enable_fallback=0)
         # A provider that fails to load is replaced by the CPU's with no more than a warning.
         if session.get_providers()[0] != "CUDAExecutionProvider":
             built = "CUDAExecutionProvider" in ort.get_available_providers()

@@ -1,4 +1,4 @@
-"""How ONNX Runtime's CUDA provider is opened, with a library in its place that tells what it was asked."""
+"""How the CUDA provider of ONNX Runtime is opened, by a library that stands in its place."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ def test_a_full_card_is_out_of_memory_and_no_broken_provider() -> None:
 
 
 @pytest.mark.parametrize(
-    ("built", "advice"), [(True, "onnxruntime-gpu[cuda,cudnn]"), (False, "pip uninstall onnxruntime")]
+    ("built", "advice"),
+    [(True, "onnxruntime-gpu[cuda,cudnn]"), (False, "pip uninstall onnxruntime")],
 )
 def test_a_provider_that_does_not_load_says_what_would_help(built: bool, advice: str) -> None:
     """The GPU's package that lacks a library of CUDA's is not the CPU's package."""

@@ -345,7 +345,8 @@ def test_no_result_beats_the_devices_peak(duration_s: float, passed: bool) -> No
 
 
 @pytest.mark.parametrize(
-    ("precision", "passed"), [(Precision.FP32, True), (Precision.TF32, False), (Precision.BF16, False)]
+    ("precision", "passed"),
+    [(Precision.FP32, True), (Precision.TF32, False), (Precision.BF16, False)],
 )
 def test_convolutions_in_fp32_may_seem_faster_than_the_peak(
     precision: Precision, passed: bool
