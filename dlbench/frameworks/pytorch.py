@@ -473,8 +473,8 @@ class TorchSubject(OnTorch):
         seen = str(getattr(torch.cuda.get_device_properties(0), "uuid", ""))
         asked = request.device.uuid
         # CUDA may name a MIG slice by its board's; it shows a process one slice and no other.
-        comparable = isinstance(asked, str) and not asked.startswith("MIG-")
-        if seen and comparable and seen not in asked:
+        whole = isinstance(asked, str) and not asked.startswith("MIG-")
+        if seen and whole and seen not in str(asked):
             raise UnsupportedError(
                 f"PyTorch's first device is {seen}, not the one that was asked for",
                 "Unset CUDA_VISIBLE_DEVICES and try again.",

@@ -84,9 +84,10 @@ def test_cudas_libraries_are_loaded_before_the_provider_looks_for_them(
 ) -> None:
     """Those that pip brought lie where the loader does not look."""
     library = Pretended()
-    monkeypatch.setitem(sys.modules, "onnxruntime", library)  # type: ignore[arg-type]
-    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace())  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "onnxruntime", library)
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace())
     monkeypatch.setattr(adapter, "OnnxSubject", lambda *_: library.preloaded)
     request = request_for("onnxruntime", "null")
     request = replace(request, device=replace(request.device, kind=kind))
-    assert adapter.open_subject(request) == n_times
+    opened: Any = adapter.open_subject(request)
+    assert opened == n_times
