@@ -68,6 +68,9 @@ def find() -> tuple[DeviceInfo, ...] | Absent:
     boards = _nvml.boards(nvml)
     if isinstance(boards, Absent):
         return boards
+    # A job of a cluster may use some of a machine's GPUs. NVML counts the others too; CUDA, which numbers
+    # what this process may use, does not.
+    boards = [board for board in boards if not _forbidden(board)] or boards
     silent = [board for board in boards if isinstance(board, Absent)]
     usable, candidates = _candidates(nvml, boards)
     if not usable:
@@ -78,6 +81,10 @@ def find() -> tuple[DeviceInfo, ...] | Absent:
         return chosen
     shared = _system_facts(nvml) | _silent_facts(silent)
     return tuple(_info(usable[n], f"nvidia:{i}", shared) for i, n in enumerate(chosen))
+
+
+def _forbidden(board: Gpu | Absent) -> bool:
+    return isinstance(board, Absent) and board.code == Reason.NO_PERMISSION
 
 
 def child_environment(device: DeviceInfo) -> Mapping[str, str]:

@@ -259,6 +259,28 @@ def test_an_index_beside_a_lost_gpu_is_refused(ask: Ask) -> None:
     assert "index" in answer.absent["reason"]
 
 
+FORBIDDEN = "fail nvmlDeviceGetHandleByIndex_v2 0 1 4"
+
+
+@pytest.mark.parametrize("variables", [{}, {"CUDA_VISIBLE_DEVICES": "0"}])
+def test_a_gpu_of_another_job_is_not_counted(ask: Ask, variables: dict[str, str]) -> None:
+    """Slurm gives a job one GPU, calls it 0 and forbids the others, which NVML counts all the same."""
+    answer = ask(f"{A100}\n{H100}\n{FORBIDDEN}", **variables)
+    assert answer.absent is None
+    assert _uuids(answer) == ["GPU-bbbb1111"]
+    assert "silent_gpus" not in answer.devices[0]["facts"]
+
+
+def test_the_only_gpu_forbidden_is_the_reason_for_none(ask: Ask) -> None:
+    """With what to look at."""
+    answer = ask(f"{A100}\n{FORBIDDEN}")
+    assert answer.absent == {
+        "reason": "GPU 0: Insufficient Permissions",
+        "remedy": "Your user may not use the GPU: see the permissions of /dev/nvidia*.",
+        "code": "no_permission",
+    }
+
+
 def test_a_gpu_without_a_uuid_is_not_offered(ask: Ask) -> None:
     """A worker could be given another one in its place."""
     answer = ask(f"{A100}\n{H100}\nfail nvmlDeviceGetUUID 1 1 999")
