@@ -206,14 +206,16 @@ class KerasSubject(pytorch.OnTorch):
 
         with pytorch.translated(self._torch):
             tensor: Any = handle
-            return _keras.from_keras(tensor.detach().float().cpu().numpy(), self._spec)
+            return _keras.from_keras(tensor.detach().cpu().float().numpy(), self._spec)
 
     def read_inputs(self, buffer: int) -> tuple[np.ndarray[Any, Any], ...]:
         """A buffer's inputs as they lie on the device."""
         from dlbench.frameworks import _keras
 
-        wide = (x.float() if x.is_floating_point() else x for x in self.inputs[buffer])
-        return tuple(_keras.from_keras(x.cpu().numpy(), self._spec) for x in wide)
+        with pytorch.translated(self._torch):
+            copied = [x.cpu() for x in self.inputs[buffer]]
+        wide = (x.float() if x.is_floating_point() else x for x in copied)
+        return tuple(_keras.from_keras(x.numpy(), self._spec) for x in wide)
 
     def places(self, handle: object) -> frozenset[str]:
         """Of variables, inputs and the result."""

@@ -674,9 +674,11 @@ class TorchSubject(OnTorch):
             return copied.numpy()  # type: ignore[no-any-return]
 
     def read_inputs(self, buffer: int) -> tuple[np.ndarray[Any, Any], ...]:
-        """A buffer's inputs as they lie on the device."""
-        found = (x.float() if x.is_floating_point() else x for x in self.inputs[buffer])
-        return tuple(x.contiguous().cpu().numpy() for x in found)
+        """A buffer's inputs as they lie on the device, which may have no room for another copy."""
+        with translated(self._torch):
+            copied = [x.cpu() for x in self.inputs[buffer]]
+        found = (x.float() if x.is_floating_point() else x for x in copied)
+        return tuple(x.contiguous().numpy() for x in found)
 
     def places(self, handle: object) -> frozenset[str]:
         """Of parameters, statistics, inputs and the result."""

@@ -229,6 +229,51 @@ def test_a_slice_may_have_its_boards_name() -> None:
     assert "not the one that was asked for" in other
 
 
+class OnAFullCard:
+    """A tensor in 16 bits on a device that has no room for another: it can be copied off as it is."""
+
+    def __init__(self, there: Any) -> None:
+        self._there = there
+
+    def detach(self) -> OnAFullCard:
+        return self
+
+    def is_floating_point(self) -> bool:
+        return True
+
+    def cpu(self) -> Any:
+        return self._there.clone()
+
+    def to(self, place: str, dtype: Any, **_: Any) -> Any:
+        assert place == "cpu"
+        # Copies between devices are converted on the host.
+        return self.cpu().to(dtype)
+
+    def float(self) -> Any:
+        raise RuntimeError("CUDA out of memory")
+
+    contiguous = float
+
+
+def read_off_a_full_card(framework: str) -> list[list[float]]:
+    """An output and an input of a subject whose device is full."""
+    import torch
+
+    from dlbench.frameworks import keras, pytorch
+
+    kind: Any = {"pytorch": pytorch.TorchSubject, "keras": keras.KerasSubject}[framework]
+    held = OnAFullCard(torch.tensor([[1.5, -2.0]], dtype=torch.bfloat16))
+    subject: Any = SimpleNamespace(_torch=torch, _spec={}, inputs=[[held]])
+    found = [kind.fetch(subject, held), *kind.read_inputs(subject, 0)]
+    return [x.ravel().tolist() for x in found if x.dtype == np.float32]
+
+
+@pytest.mark.parametrize("framework", sorted(INSTALLED.keys() & {"pytorch", "keras"}))
+def test_what_fits_the_card_can_be_read_off_it(framework: str) -> None:
+    """The gate made float32 of inputs on the device: the largest batch that ran ended in an error."""
+    assert subjects.ask(framework, read_off_a_full_card) == [[1.5, -2.0], [1.5, -2.0]]
+
+
 def on_a_pretended_card(framework: str) -> list[int]:
     """How many of the tensors first made are there when a torch subject's peaks are forgotten.
 
