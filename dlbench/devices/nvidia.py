@@ -68,8 +68,8 @@ def find() -> tuple[DeviceInfo, ...] | Absent:
     boards = _nvml.boards(nvml)
     if isinstance(boards, Absent):
         return boards
-    # A job of a cluster may use some of a machine's GPUs. NVML counts the others too; CUDA, which numbers
-    # what this process may use, does not.
+    # A job of a cluster may use some of a machine's GPUs. NVML counts the others too; CUDA, which
+    # numbers what this process may use, does not.
     boards = [board for board in boards if not _forbidden(board)] or boards
     silent = [board for board in boards if isinstance(board, Absent)]
     usable, candidates = _candidates(nvml, boards)

@@ -202,6 +202,7 @@ class OnnxSubject(_subject.Runtime):
             "input_shape": _subject.shapes(batches[0]),
             "device": self._session.get_providers()[0],
             "tf32": self._tf32(),
+            "nodes_on_cpu": self._nodes_on_cpu(),
             "int8_drift": drift,
             "int8_share": share,
             **found,
@@ -268,6 +269,7 @@ class OnnxSubject(_subject.Runtime):
         options.log_severity_level = 3
         if not self._cuda:
             return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         tf32 = int(request.case.precision is Precision.TF32)
         provider = ("CUDAExecutionProvider", {"device_id": 0, "use_tf32": tf32})
         # What goes wrong on the card is raised: by itself the library would try again on the CPU.
@@ -289,6 +291,16 @@ class OnnxSubject(_subject.Runtime):
         if told is None:
             return Absent(reason="ONNX Runtime's CUDA provider does not say whether TF32 is on")
         return str(told) == "1"
+
+    def _nodes_on_cpu(self) -> int | Absent:
+        """Nodes of the graph that a session on a GPU leaves to the CPU, with copies to it and back."""
+        if not self._cuda:
+            return Absent(reason="the whole graph is the CPU's")
+        assigned = getattr(self._session, "get_provider_graph_assignment_info", None)
+        if assigned is None:
+            return Absent(reason="this ONNX Runtime does not say where it computes each node")
+        parts = (part for part in assigned() if part.ep_name == "CPUExecutionProvider")
+        return sum(len(part.get_nodes()) for part in parts)
 
     def _resident(self, arrays: Sequence[Any]) -> list[Any]:
         place = "cuda" if self._cuda else "cpu"

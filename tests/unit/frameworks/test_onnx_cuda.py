@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dlbench.core.errors import DeviceOutOfMemoryError, UnsupportedError
-from dlbench.core.types import Precision
+from dlbench.core.types import Absent, Precision
 from dlbench.frameworks import onnxruntime as adapter
 from tests import builders
 from tests.subjects import request_for
@@ -27,7 +27,10 @@ class Pretended:
     def __init__(self, *, full: bool = False, built: bool = True, loads: bool = True) -> None:
         self.full, self.built, self.loads = full, built, loads
         self.preloaded = 0
-        self.SessionOptions = SimpleNamespace
+        self.entries: dict[str, str] = {}
+
+    def SessionOptions(self) -> SimpleNamespace:  # noqa: N802 - as below
+        return SimpleNamespace(add_session_config_entry=self.entries.__setitem__)
 
     def preload_dlls(self) -> None:
         self.preloaded += 1
@@ -76,6 +79,25 @@ def test_a_provider_that_does_not_load_says_what_would_help(built: bool, advice:
         _opened(Pretended(built=built, loads=False))
     assert "could not open its CUDA provider" in caught.value.message
     assert advice in caught.value.advice
+
+
+def _part(provider: str, n_nodes: int) -> SimpleNamespace:
+    return SimpleNamespace(ep_name=provider, get_nodes=lambda: [object()] * n_nodes)
+
+
+def test_nodes_that_are_left_to_the_cpu_are_counted() -> None:
+    """A graph may be computed on two devices; the library is asked to remember where."""
+    library = Pretended()
+    _opened(library)
+    assert library.entries == {"session.record_ep_graph_assignment_info": "1"}
+    parts = [_part(CUDA, 40), _part(CPU, 2), _part(CPU, 1)]
+    told = SimpleNamespace(get_provider_graph_assignment_info=lambda: parts)
+    subject: Any = SimpleNamespace(_cuda=True, _session=told)
+    assert adapter.OnnxSubject._nodes_on_cpu(subject) == 3
+    subject._session = SimpleNamespace()
+    assert isinstance(adapter.OnnxSubject._nodes_on_cpu(subject), Absent)
+    subject._cuda = False
+    assert isinstance(adapter.OnnxSubject._nodes_on_cpu(subject), Absent)
 
 
 @pytest.mark.parametrize(("kind", "n_times"), [("nvidia", 1), ("cpu", 0)])
