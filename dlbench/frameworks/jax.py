@@ -349,17 +349,19 @@ class JaxSubject(_subject.Clockless):
             return _keras.from_keras(np.asarray(handle, dtype=np.float32), self._spec)
 
     def read_inputs(self, buffer: int) -> tuple[np.ndarray[Any, Any], ...]:
-        """A buffer's inputs as they lie on the device."""
+        """A buffer's inputs as they lie on the device, which may have no room for another copy."""
         import numpy as np
 
         from dlbench.frameworks import _keras
 
         jnp = self._jax.numpy
+        with translated(self._jax, cuda=self._cuda):
+            copied = [np.asarray(x) for x in self.inputs[buffer]]
         wide = (
-            x.astype("float32") if jnp.issubdtype(x.dtype, jnp.floating) else x
-            for x in self.inputs[buffer]
+            x.astype("float32", copy=False) if jnp.issubdtype(x.dtype, jnp.floating) else x
+            for x in copied
         )
-        return tuple(_keras.from_keras(np.asarray(x), self._spec) for x in wide)
+        return tuple(_keras.from_keras(x, self._spec) for x in wide)
 
     def copy_inputs(self, source: int, target: int) -> None:
         """As new arrays: JAX's cannot be written to."""

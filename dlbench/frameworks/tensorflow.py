@@ -343,16 +343,18 @@ class TensorFlowSubject(_subject.Clockless):
         from dlbench.frameworks import _keras
 
         with translated(self._tf, cuda=self._cuda):
-            return _keras.from_keras(self._tf.cast(handle, "float32").numpy(), self._spec)
+            value: Any = handle
+            found = value.numpy().astype("float32", copy=False)
+            return _keras.from_keras(found, self._spec)
 
     def read_inputs(self, buffer: int) -> tuple[np.ndarray[Any, Any], ...]:
-        """A buffer's inputs as they lie on the device."""
+        """A buffer's inputs as they lie on the device, which may have no room for another copy."""
         from dlbench.frameworks import _keras
 
-        wide = (
-            self._tf.cast(x, "float32") if x.dtype.is_floating else x for x in self.inputs[buffer]
-        )
-        return tuple(_keras.from_keras(x.numpy(), self._spec) for x in wide)
+        with translated(self._tf, cuda=self._cuda):
+            copied = [(x.numpy(), x.dtype.is_floating) for x in self.inputs[buffer]]
+        wide = (x.astype("float32", copy=False) if floating else x for x, floating in copied)
+        return tuple(_keras.from_keras(x, self._spec) for x in wide)
 
     def copy_inputs(self, source: int, target: int) -> None:
         """As new tensors: TensorFlow's cannot be written to."""

@@ -257,18 +257,29 @@ class OnAFullCard:
 
 def read_off_a_full_card(framework: str) -> list[list[float]]:
     """An output and an input of a subject whose device is full."""
-    import torch
+    held: Any
+    if framework == "tensorflow":
+        import tensorflow as tf
 
-    from dlbench.frameworks import keras, pytorch
+        from dlbench.frameworks import tensorflow
 
-    kind: Any = {"pytorch": pytorch.TorchSubject, "keras": keras.KerasSubject}[framework]
-    held = OnAFullCard(torch.tensor([[1.5, -2.0]], dtype=torch.bfloat16))
-    subject: Any = SimpleNamespace(_torch=torch, _spec={}, inputs=[[held]])
+        kind: Any = tensorflow.TensorFlowSubject
+        there = tf.constant([[1.5, -2.0]], tf.bfloat16)
+        held = SimpleNamespace(numpy=there.numpy, dtype=there.dtype)
+        subject: Any = SimpleNamespace(_tf=tf, _cuda=True, _spec={}, inputs=[[held]])
+    else:
+        import torch
+
+        from dlbench.frameworks import keras, pytorch
+
+        kind = {"pytorch": pytorch.TorchSubject, "keras": keras.KerasSubject}[framework]
+        held = OnAFullCard(torch.tensor([[1.5, -2.0]], dtype=torch.bfloat16))
+        subject = SimpleNamespace(_torch=torch, _spec={}, inputs=[[held]])
     found = [kind.fetch(subject, held), *kind.read_inputs(subject, 0)]
     return [x.ravel().tolist() for x in found if x.dtype == np.float32]
 
 
-@pytest.mark.parametrize("framework", sorted(INSTALLED.keys() & {"pytorch", "keras"}))
+@pytest.mark.parametrize("framework", sorted(INSTALLED.keys() & {"pytorch", "keras", "tensorflow"}))
 def test_what_fits_the_card_can_be_read_off_it(framework: str) -> None:
     """The gate made float32 of inputs on the device: the largest batch that ran ended in an error."""
     assert subjects.ask(framework, read_off_a_full_card) == [[1.5, -2.0], [1.5, -2.0]]
