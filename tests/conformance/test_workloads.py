@@ -186,24 +186,40 @@ def test_the_predictor_knows_the_sizes_of_every_model() -> None:
     assert models.SIZES.keys() == set(NAMES) - CEILINGS_AND_TOYS
 
 
-@pytest.mark.frameworks
 @pytest.mark.parametrize("name", sorted(models.SIZES))
-def test_sizes_that_the_predictor_knows_are_counted(name: str) -> None:
-    """Of one unit, forward: FLOPs and parameters as stated, activations on the built PyTorch model."""
-    torch = pytest.importorskip("torch")
-    workload = _read(name)
+def test_sizes_that_the_predictor_knows_are_as_stated(name: str) -> None:
+    """Of one unit, forward: FLOPs and parameters of workload.toml, and the counted activations."""
     # Of base BERT a unit has 384 tokens, of gnmt a sentence has 50 units.
     variant, units = {"bert_base": ("seq384", 1), "gnmt": ("full", 50)}.get(name, ("full", 1))
-    spec, info = workload.spec(variant), workload.info(variant)
-    with torch.device("meta"):
-        model = workloads.load_model(workload.folder, "model_pytorch").build(spec).eval()
-        inputs = [_two_samples(torch, table) for table in spec["inputs"].values()]
-    with torch.inference_mode(), _own_torch.counting(torch) as counter:
-        model(*inputs)
+    info = _read(name).info(variant)
     assert not isinstance(info.flops, Absent)
     assert not isinstance(info.parameters, Absent)
-    counted = (info.flops / 2e9 / units, counter.written / 2e6 / units, info.parameters / 1e6)
-    assert counted == pytest.approx(models.SIZES[name], rel=1e-6)
+    written = models.ACTIVATIONS_M[name, variant]
+    stated = (info.flops / 2e9 / units, written / units, info.parameters / 1e6)
+    assert models.SIZES[name] == pytest.approx(stated, rel=1e-6)
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize(
+    ("name", "variant"),
+    [(n, v) for n, v in MODELS if n in models.SIZES and not v.startswith("tiny")],
+)
+def test_activations_that_are_known_are_counted(name: str, variant: str) -> None:
+    """What products and convolutions of the built PyTorch model write in each mode, a sample."""
+    torch = pytest.importorskip("torch")
+    workload = _read(name)
+    spec = workload.spec(variant)
+    with torch.device("meta"):
+        model = workloads.load_model(workload.folder, "model_pytorch").build(spec)
+        inputs = [_two_samples(torch, table) for table in spec["inputs"].values()]
+    for training, known in (
+        (True, models.ACTIVATIONS_TRAINED_M),
+        (False, models.ACTIVATIONS_M),
+    ):
+        model.train(training)
+        with torch.inference_mode(), _own_torch.counting(torch) as counter:
+            model(*inputs)
+        assert counter.written / 2e6 == pytest.approx(known[name, variant], rel=1e-9)
 
 
 def _two_samples(torch: Any, table: Any) -> Any:

@@ -19,9 +19,9 @@ from scripts import docs_tables
 DOCS = Path(__file__).parent.parent.parent / "docs"
 
 ANSWERS = {
-    "hobbyist": ("hyperstack n3-RTX-A4000x1 (canada-1)", 0.23),
-    "clinic": ("verda 1x A100-SXM4-40GB (eu)", 5.04),
-    "startup": ("vast 1x-RTX_PRO_6000_S-32-65536 (New York, US, NA)", 3.52),
+    "hobbyist": ("hyperstack n3-RTX-A4000x1 (canada-1)", 0.21),
+    "clinic": ("verda 1x A100-SXM4-40GB (eu)", 3.60),
+    "startup": ("vast 1x-RTX_6000Ada-32-65536 (Japan, JP, AS)", 1.53),
     "bert-service": ("vast 1x-RTX_4090-32-65536 (Germany, DE, EU)", 292.00),
     "nightly-forecasts": ("aws c7g.large (us-east-1)", 0.02),
 }
@@ -33,8 +33,8 @@ HALVED = {
     ),
     "clinic": ("verda 1x RTX-A6000 (eu)", "verda 1x A100-SXM4-40GB (eu)"),
     "startup": (
-        "vast 1x-H100_NVL-32-65536 (Bulgaria, BG, EU)",
-        "vast 1x-H200-32-65536 (France, FR, EU)",
+        "vast 1x-L40S-32-65536 (Taichung City, TW, AS)",
+        "vast 1x-H100_SXM-32-65536 (Texas, US, NA)",
     ),
     "bert-service": ("verda 1x RTX-A6000 (eu)", None),
     "nightly-forecasts": ("hyperstack n3-RTX-A4000x1 (canada-1)", "aws c7g.large (us-east-1)"),

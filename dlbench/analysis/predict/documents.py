@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dlbench.analysis.predict.devices import DeviceTable
-from dlbench.analysis.predict.models import UNITS, activations_m, canonical, family, unit_of
+from dlbench.analysis.predict.models import (
+    ACTIVATIONS_M,
+    ACTIVATIONS_TRAINED_M,
+    UNITS,
+    canonical,
+    family,
+    unit_of,
+)
 from dlbench.analysis.predict.types import Arithmetic, Observation, Task, Workload
 from dlbench.analysis.sessions import SHOWN_DIGITS
 from dlbench.core import metrics
@@ -55,7 +62,8 @@ def workload_of_case(case: Case, info: WorkloadInfo) -> Workload:
         phase.append(f"{case.data_mode} data")
     model, per_sample = canonical(case.workload), units_per_sample(case, info)
     gmacs = _scaled(info.flops, FLOPS_PER_GMAC)
-    gmacs = gmacs and gmacs / per_sample
+    known = ACTIVATIONS_TRAINED_M if case.mode is Mode.TRAINING else ACTIVATIONS_M
+    macts_m = None if info.own else known.get((case.workload, case.variant))
     return Workload(
         # A file of the user's own that was changed is another model, whatever it is called.
         model=f"{model} {info.content_hash[:SHOWN_DIGITS]}" if info.own else model,
@@ -71,8 +79,8 @@ def workload_of_case(case: Case, info: WorkloadInfo) -> Workload:
         batch=float(case.batch_size),
         n_devices=case.n_devices,
         params_m=_scaled(info.parameters, PARAMETERS_PER_M),
-        gmacs=gmacs,
-        macts_m=None if info.own else activations_m(model, gmacs),
+        gmacs=gmacs and gmacs / per_sample,
+        macts_m=macts_m and macts_m / per_sample,
     )
 
 

@@ -25,8 +25,6 @@ USUAL = (4.0, 11.0, 25.0)
 INTERCEPT_SD = 100.0
 GROUP_SD = 1.0
 SLOPE_SD = 0.3
-MODE_SLOPE_SD = 0.05
-"""A model twice as large is slower by as much in training as in inference, nearly."""
 
 Name = tuple[str, ...]
 
@@ -109,8 +107,6 @@ def _sd(name: Name) -> float:
             return INTERCEPT_SD
         case "slope":
             return SLOPE_SD
-        case "slope of mode":
-            return MODE_SLOPE_SD
         case _:
             return GROUP_SD
 
@@ -130,8 +126,8 @@ def _terms_of(w: Workload) -> dict[Name, float]:
     own = (w.gmacs, activations_of(w), w.params_m)
     for size, x, usual in zip(SIZES, own, USUAL, strict=True):
         if x:
+            # A model twice as large is slower by as much in training as in inference.
             terms["slope", size] = math.log(x / usual)
-            terms["slope of mode", w.task, size] = math.log(x / usual)
         else:
             terms["missing", w.task, size] = 1.0
     return terms

@@ -79,8 +79,8 @@ class Unit:
 UNITS = {
     # Sequences of 384 tokens (SQuAD), as dlbench's variant seq384.
     "bert_base": Unit(name="samples/s", flops=70_666_816_512),
-    # Tokens of both languages: 25 and 25 in one of dlbench's samples.
-    "gnmt": Unit(name="tokens/s", flops=10_553_856_000 / 50),
+    # A token is a sample, since tokens of language models are other work: 25 and 25 in one of ours.
+    "gnmt": Unit(name="samples/s", flops=10_553_856_000 / 50),
     # 512 rows by 4,096 by 4,096; in its first version a sample was 1,024 rows by 1,024 by 1,024.
     "gemm": Unit(name="samples/s", flops=17_179_869_184),
 }
@@ -116,12 +116,34 @@ tables count them. Tables that do not state sizes get these, and a test counts t
 """
 
 
-def activations_m(model: str, gmacs: float | None) -> float | None:
-    """Millions of activations of one of dlbench's own models at so many multiply-accumulates."""
-    if gmacs is None or model not in SIZES:
-        return None
-    usual_gmacs, usual_activations, _ = SIZES[model]
-    return gmacs * usual_activations / usual_gmacs
+ACTIVATIONS_M = {
+    ("arcface_r50", "full"): 5.871104,
+    ("bert_base", "full"): 14.156546,
+    ("bert_base", "pretrain"): 14.782346,
+    ("bert_base", "seq384"): 56.623874,
+    ("deepspeech2", "full"): 25.9665,
+    ("dlrm_small", "full"): 0.002842,
+    ("gnmt", "full"): 4.359025,
+    ("gpt2_decode", "full"): 0.225361,
+    ("gpt2_small", "full"): 245.417041,
+    ("gpt2_small", "prefill512"): 84.984913,
+    ("lstm_forecast", "full"): 1.179696,
+    ("lstm_lm", "full"): 1.19,
+    ("mobilenet_v3_large", "full"): 4.407168,
+    ("ncf", "full"): 0.000449,
+    ("resnet50", "full"): 11.114984,
+    ("ssd300", "full"): 31.323468,
+    ("transformer_base", "full"): 2.935,
+    ("unet", "full"): 159.90784,
+    ("vit_b16", "full"): 23.895544,
+}
+"""Millions of numbers that convolutions and products of one sample write in inference, by variant."""
+ACTIVATIONS_TRAINED_M = ACTIVATIONS_M | {
+    ("arcface_r50", "full"): 5.956846,
+    ("gpt2_small", "full"): 296.829952,
+    ("gpt2_small", "prefill512"): 110.66624,
+}
+"""In a forward pass of training: GPT-2 writes the logits of every position, ArcFace those of people."""
 
 
 def canonical(model: str) -> str:
@@ -139,6 +161,11 @@ def family(model: str) -> str:
     """The family of a model by its name; ``other`` where the name tells nothing."""
     name = model.lower()
     return next((family for family, pattern in _COMPILED if pattern.search(name)), OTHER)
+
+
+def unit_as_counted(model: str, unit: str) -> str:
+    """The unit of a canonical model's rate, of whose samples a token may be one."""
+    return unit_of(model) if (model, unit) == ("gnmt", "tokens/s") else unit
 
 
 def unit_of(model: str) -> str:

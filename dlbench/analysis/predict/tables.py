@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dlbench.analysis.predict.devices import CPU_NAME, DeviceTable
-from dlbench.analysis.predict.models import canonical, family
+from dlbench.analysis.predict.models import canonical, family, unit_as_counted
 from dlbench.analysis.predict.types import Arithmetic, DeviceSpec, Observation, Task, Workload
 from dlbench.core.errors import UsageError
 
@@ -276,7 +276,7 @@ def workload_of(row: Row) -> Workload:
         panel=panel,
         phase=phase,
         setup=setup,
-        unit=_unit(row.get("unit", "")),
+        unit=unit_as_counted(canonical(model), _unit(row.get("unit", ""))),
         batch=batch,
         n_devices=n_devices,
         params_m=positive(row.get("params_m")),

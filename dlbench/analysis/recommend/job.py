@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dlbench import own_models, workloads
+from dlbench.analysis.predict import models
 from dlbench.analysis.recommend import assumptions
 from dlbench.core.errors import UsageError
 from dlbench.core.recommendation import Constraint, Need, Refusal, Step
@@ -30,7 +31,8 @@ class Job:
     """A model and its work. ``samples`` is the work of one run of training; None at inference.
 
     ``activations`` are the low, middle and high number of values that a forward pass of one sample
-    writes; ``kept`` how many training keeps of it, where the need says so. ``batch_sizes`` are the
+    writes, all the same where they were ``counted``; ``kept`` how many training keeps of it, where the
+    need says so. ``batch_sizes`` are the
     usual ones by kind of device, ``cpu`` or ``nvidia``. ``defaults`` are the fields that the need left
     open, and what was taken.
     """
@@ -42,6 +44,7 @@ class Job:
     parameters: float
     flops_per_sample: float
     activations: tuple[float, float, float]
+    counted: bool
     kept: float | None
     optimizer: str
     batch_sizes: dict[str, int]
@@ -88,13 +91,12 @@ def read(need: Need, runs: Sequence[Run]) -> Job:
             f"{missing} is missing: {source} does not say it",
             "Give workload, or parameters and flops_per_sample (forward, one sample).",
         )
-    low, mid, high = (flops / 2 / macs for macs in reversed(MACS_PER_ACTIVATION))
     mib = need.activation_mib_per_sample
     kept = None if mib is None else mib * MIB / FP32_BYTES
-    over = assumptions.KEPT["training"]
-    if kept is not None:
-        # Training keeps more numbers than a forward pass writes: of normalisations, for the way back.
-        low, mid, high = kept / over.high, kept / over.mid, kept / over.low
+    training = need.mode is Mode.TRAINING
+    known = models.ACTIVATIONS_TRAINED_M if training else models.ACTIVATIONS_M
+    counted = known.get((need.workload, need.variant)) if kept is None else None
+    activations, step = _activations(flops, counted, kept)
     samples, work = _work(need, dataset, sizes)
     return Job(
         workload=need.workload,
@@ -103,7 +105,8 @@ def read(need: Need, runs: Sequence[Run]) -> Job:
         mode=need.mode,
         parameters=parameters,
         flops_per_sample=flops,
-        activations=(low, mid, high),
+        activations=activations,
+        counted=counted is not None,
         kept=kept,
         optimizer=optimizer,
         batch_sizes=sizes,
@@ -116,20 +119,42 @@ def read(need: Need, runs: Sequence[Run]) -> Job:
                 formula="stated",
                 source=source,
             ),
-            Step(
-                name="activations",
-                value=f"{compact(mid)} a sample",
-                formula=f"{mib:g} MiB that training keeps / {FP32_BYTES:g} bytes / {over.mid:g}"
-                if mib is not None
-                else f"{compact(flops / 2e9, 4)} GMAC / {MACS_PER_ACTIVATION[1]:g} "
-                f"({MACS_PER_ACTIVATION[0]:g} to {MACS_PER_ACTIVATION[-1]:,g})",
-                source=f"the need; {over.source}"
-                if mib is not None
-                else "outputs of convolutions and products in timm's tables",
-            ),
+            step,
             *work,
         ),
         defaults=_left_open(need, dataset, sizes),
+    )
+
+
+def _activations(
+    flops: float, counted_m: float | None, kept: float | None
+) -> tuple[tuple[float, float, float], Step]:
+    """Numbers that a forward pass of one sample writes, and where they are from."""
+    if counted_m is not None:
+        found = counted_m * 1e6
+        return (found, found, found), Step(
+            name="activations",
+            value=f"{compact(found)} a sample",
+            formula="counted",
+            source="outputs of convolutions and products of the built model",
+        )
+    if kept is not None:
+        # Training keeps more numbers than a forward pass writes: of normalisations, for the way back.
+        over = assumptions.KEPT["training"]
+        mib = kept * FP32_BYTES / MIB
+        return (kept / over.high, kept / over.mid, kept / over.low), Step(
+            name="activations",
+            value=f"{compact(kept / over.mid)} a sample",
+            formula=f"{mib:g} MiB that training keeps / {FP32_BYTES:g} bytes / {over.mid:g}",
+            source=f"the need; {over.source}",
+        )
+    low, mid, high = (flops / 2 / macs for macs in reversed(MACS_PER_ACTIVATION))
+    return (low, mid, high), Step(
+        name="activations",
+        value=f"{compact(mid)} a sample",
+        formula=f"{compact(flops / 2e9, 4)} GMAC / {MACS_PER_ACTIVATION[1]:g} "
+        f"({MACS_PER_ACTIVATION[0]:g} to {MACS_PER_ACTIVATION[-1]:,g})",
+        source="outputs of convolutions and products in timm's tables",
     )
 
 

@@ -217,7 +217,8 @@ def _bound(job: Job, need: Need, kind: str) -> PeakModel:
     weight_bytes = _weight_bytes(job, need) + (2.0 if training and half else 0.0)
     weights = job.parameters * weight_bytes / MIB
     number_bytes = 2.0 if half else 4.0
-    kept, numbers = assumptions.KEPT[job.mode], job.activations
+    known = assumptions.KEPT_COUNTED if job.counted else assumptions.KEPT
+    kept, numbers = known[job.mode], job.activations
     if training and job.kept is not None:
         kept, numbers = assumptions.KEPT_AS_STATED, (job.kept,) * 3
     low_each, each, high_each = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from dataclasses import asdict, replace
@@ -24,6 +25,7 @@ from dlbench.analysis.predict.devices import DeviceTable
 from dlbench.analysis.predict.estimate import Estimator
 from dlbench.analysis.predict.kernel import Scales
 from dlbench.analysis.predict.types import Arithmetic, DeviceSpec, Observation, Task, Workload
+from dlbench.core.stats import NORMAL_90
 from dlbench.core.types import Absent, Estimated
 from dlbench.core.units import percent
 from tests import predict_tables as synthetic
@@ -530,3 +532,51 @@ def test_the_other_mode_is_evidence_of_its_own() -> None:
     unknown = leave_out.folds(cells, learner, without)
     missed = [float(np.median(np.abs(x.ln_rate - cells.y)[x.asked])) for x in (said, unknown)]
     assert missed[0] < missed[1]
+
+
+def test_what_the_peak_does_not_allow_is_cut_off(fitted: Estimator) -> None:
+    """Of a bell around the most that is possible the lower half is left; what lies above is refused."""
+    device = _device("New-M")
+    told = _estimated(fitted.estimate(device, synthetic.workload()))
+    peak = device.fp16_tflops
+    assert peak is not None
+
+    def with_most(rate: float) -> Workload:
+        """The same work with so many FLOPs that ``rate`` is the most of them."""
+        gmacs = estimate.MOST_OF_PEAK * peak * 1e12 / (3 * 2e9 * rate)
+        return replace(synthetic.workload(), gmacs=gmacs)
+
+    spec, work = device, with_most(told.value)
+    assert estimate.most_possible(spec, work) == pytest.approx(told.value)
+    assert estimate.most_possible(spec, replace(work, unit="J/sample")) == math.inf
+    assert estimate.most_possible(spec, replace(work, gmacs=None)) == math.inf
+    assert estimate.most_possible(spec, replace(work, task=Task.INFER)) == pytest.approx(
+        3 * told.value
+    )
+    half = math.log(told.interval.high / told.value)
+    answer = functools.partial(estimate._answer, device=spec, width=(half, -math.inf))
+    said = (math.log(told.value), 0.0, "")
+    cut = _estimated(answer(work, said=said, evidence=(calibration.MODEL_KNOWN, 0, 0.0)))
+    # A quarter of the bell lies below its lower quartile, 0.6745 standard deviations down.
+    sd = half / NORMAL_90
+    assert math.log(told.value / cut.value) == pytest.approx(0.6745 * sd, rel=1e-3)
+    assert cut.interval.high < told.value
+    assert any("cut off where its peak ends (50 %" in words for words in cut.from_)
+    above = with_most(told.value / math.exp(2 * sd))
+    refused = answer(above, said=said, evidence=(calibration.MODEL_KNOWN, 0, 0.0))
+    assert isinstance(refused, Absent)
+    assert refused.reason == "what is told of resnet50 on New-M is above the peak of its data sheet"
+    free = _estimated(
+        answer(with_most(told.value * 1e3), said=said, evidence=(calibration.MODEL_KNOWN, 0, 0.0))
+    )
+    assert free.value == pytest.approx(told.value)
+    assert not any("cut off" in words for words in free.from_)
+    floor = functools.partial(estimate._answer, device=spec, width=(half, said[0]))
+    known = _estimated(
+        floor(
+            with_most(told.value * 1e3), said=said, evidence=(calibration.OTHER_MODE_SIZED, 0, 0.0)
+        )
+    )
+    assert math.log(known.value / told.value) == pytest.approx(0.6745 * sd, rel=1e-3)
+    assert known.interval.low > told.value
+    assert any("not below what its training is told (50 %" in words for words in known.from_)
