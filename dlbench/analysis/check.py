@@ -189,7 +189,7 @@ def values_plausible(run: Run) -> Iterator[str]:
 
 @rule("trials have as many values as the profile wants")
 def enough_values(run: Run) -> Iterator[str]:
-    """Neither fewer than its least, which would be picking; a server's are as many as its queries allow."""
+    """Neither fewer than its least, which would be picking; a server's are of a hundred queries."""
     for result, trial in _measured(run):
         if result.case.scenario is Scenario.SERVER:
             continue

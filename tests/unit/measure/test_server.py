@@ -73,9 +73,7 @@ def _pretended(
     for module in (server, loadgen, sampler):
         monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(loadgen, "load", lambda: Pretended(clock))
-    return server.serve(
-        Clockwork(clock, lambda _: query_s), case, profile, lambda *_: None, seed=7
-    )
+    return server.serve(Clockwork(clock, lambda _: query_s), case, profile, lambda *_: None, seed=7)
 
 
 def test_a_servers_values_are_long_however_many_the_profile_wants(
