@@ -345,7 +345,7 @@ def _energy(
         # The seeded first batch of a pipeline has been used.
         n_steps=1,
     )
-    return energy.measure(plan, stepper.work, found.meters), {}
+    return energy.measure(plan, stepper.work, found.meters, prepare=stepper.fall_into_step), {}
 
 
 class _Watch:

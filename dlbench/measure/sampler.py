@@ -254,6 +254,12 @@ class Stepper:
         for _ in range(self.fact(BATCHES_AHEAD, 0)):
             self.subject.refill(self.subject.n_buffers)
 
+    def fall_into_step(self) -> None:
+        """Bring a loader that decoded while the device idled to the pace at which it is used."""
+        if self.fact(BATCHES_AHEAD, 0):
+            self.drop_batches_ahead()
+            self.value()
+
     def whole_rounds(self) -> int:
         """Steps of a steady value: as in warm-up, up to a multiple of the loader's processes.
 

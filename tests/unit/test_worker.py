@@ -145,7 +145,7 @@ def _hung_up(_: object) -> None:
     raise OSError("the driver hung up")
 
 
-def _measured_nan(*_: object) -> energy.EnergyRecord:
+def _measured_nan(*_: object, **__: object) -> energy.EnergyRecord:
     return replace(energy.NOTHING, readings=tuple(_readings(float("nan"))))
 
 
