@@ -205,6 +205,7 @@ class OnnxSubject(_subject.Runtime):
             "nodes_on_cpu": self._nodes_on_cpu(),
             "int8_drift": drift,
             "int8_share": share,
+            **self._feed.facts,
             **found,
         }
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from dlbench.core.types import Case, DataMode, Mode, Profile, Scenario, Value
-from dlbench.frameworks import _files
+from dlbench.frameworks import _files, _tfdata
 from dlbench.measure import energy, sampler
 from tests import builders
 from tests.unit.measure.clockwork import Clock, Clockwork
@@ -195,9 +195,10 @@ def test_a_fast_loader_of_many_processes_does_not_hold_the_device_up(clock: Cloc
     )
 
 
-def test_the_sampler_and_pytorchs_loader_mean_the_same_facts() -> None:
+def test_the_sampler_and_loaders_mean_the_same_facts() -> None:
     """Under the names that the sampler reads."""
     assert _files.loader_facts(8) == {sampler.LOADER_PROCESSES: 8, sampler.BATCHES_AHEAD: 16}
+    assert _tfdata.loader_facts(4, 8) == {sampler.BATCHES_AHEAD: 4}
 
 
 def test_single_stream_times_each_query_to_its_end(clock: Clock) -> None:
