@@ -7,11 +7,14 @@ import random
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from dlbench.core import metrics
 from dlbench.core.types import (
+    DRIVER_OPTION,
+    LOADGEN,
     Absent,
     CaseResult,
     Environment,
@@ -20,9 +23,11 @@ from dlbench.core.types import (
     PeakMemory,
     Precision,
     Run,
+    Scenario,
     Trial,
     Window,
 )
+from dlbench.plan import PROFILES
 from tests import builders
 
 NOT_HERE = Absent(reason="not here")
@@ -144,6 +149,25 @@ def test_each_trial_needs_queries_enough_for_its_percentile(name: str, needs: in
     assert isinstance(value, Absent)
     assert value.reason.startswith(f"n too small: {needs - 1} queries in a trial")
     assert isinstance(_compute(name, *_answering([0.01] * 1000, [0.01] * needs)), Measured)
+
+
+def test_the_remedy_for_few_queries_is_one() -> None:
+    """Offline has fifty queries at most: a longer profile was advised, and has no p99 either."""
+    assert max(profile.max_values for profile in PROFILES.values()) <= 50
+
+    def remedy(name: str, **changes: Any) -> str:
+        case = builders.case(**changes)
+        trials = [builders.trial(case, i, queries_s=(0.01,) * 30) for i in range(3)]
+        value = _compute(name, *trials, **changes)
+        assert isinstance(value, Absent)
+        return value.remedy
+
+    driven = ((DRIVER_OPTION, LOADGEN),)
+    assert remedy("latency_p99_s") == "--scenario single_stream"
+    assert remedy("latency_p99_s", scenario=Scenario.SINGLE_STREAM) == metrics.LONGER
+    early = "latency_p99_early_stopping_s"
+    assert remedy(early) == "--scenario single_stream --loadgen"
+    assert remedy(early, scenario=Scenario.SINGLE_STREAM, options=driven) == metrics.LONGER
 
 
 def test_a_percentile_is_each_trials_own() -> None:
