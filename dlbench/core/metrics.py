@@ -221,14 +221,23 @@ def time_to_first_token_s(result: CaseResult, run: Run) -> Metric:
     return _latency_known_as("time_to_first_token", result, run)
 
 
+OF_ANYBODY = Absent(
+    reason="a server's tokens do not follow each other: their latency holds waiting",
+    remedy="--scenario single_stream",
+)
+
+
 @metric(unit="s", direction="lower")
 def time_per_output_token_s(result: CaseResult, run: Run) -> Metric:
     """TPOT of text generation: median seconds from a token to the next, with cached keys and values.
 
     Steps too short to be timed one by one follow each other without a pause: their mean over a value.
+    Of a server there is none: its queries come from anybody, and wait for each other.
     """
     found = _latency_known_as("time_per_output_token", result, run)
-    if found != NOT_TIMED:
+    if result.case.scenario is Scenario.SERVER and isinstance(found, Measured):
+        return OF_ANYBODY
+    if found != NOT_TIMED or result.case.scenario is Scenario.SERVER:
         return found
     return _per_trial(
         result, run, lambda s: s * result.case.batch_size, "host clock, steps in a row"

@@ -237,8 +237,8 @@ def test_early_stopping_does_not_mix_processes() -> None:
     assert few.reason.startswith("n too small: 661 queries in a trial")
 
 
-def _generation(name: str, latency_is: str | None) -> object:
-    case = builders.case()
+def _generation(name: str, latency_is: str | None, **changes: object) -> object:
+    case = builders.case(**changes)
     trials = [builders.trial(case, i, queries_s=(s,) * 20) for i, s in enumerate((0.2, 0.3, 0.25))]
     result = CaseResult(case=case, trials=tuple(trials), stop_reason="test")
     run = _run(result)
@@ -254,6 +254,14 @@ def test_latency_has_its_own_name_in_text_generation() -> None:
     assert first.value == pytest.approx(0.25, rel=0.02)
     each = _generation("time_per_output_token_s", "time_per_output_token")
     assert each == first
+
+
+def test_a_server_has_no_time_from_one_token_to_the_next() -> None:
+    """Waiting for others is part of the way to a first token, and no part of a step of decoding."""
+    names = ("time_to_first_token", "time_per_output_token")
+    first, each = (_generation(f"{n}_s", n, scenario=Scenario.SERVER) for n in names)
+    assert isinstance(first, Measured)
+    assert each == metrics.OF_ANYBODY
 
 
 def test_steps_of_decoding_that_are_too_short_are_timed_in_a_row() -> None:
