@@ -299,7 +299,7 @@ def _open(request: TrialRequest, workload: workloads.Workload, emit: Emit) -> Su
 
 def _sample(subject: Subject, request: TrialRequest, progress: sampler.Progress) -> sampler.Samples:
     case, profile = request.case, request.profile
-    seed = request.seed + SEEDS_A_TRIAL * request.position
+    seed = _arrivals_seed(request)
     if case.scenario is Scenario.SERVER:
         return server.serve(subject, case, profile, progress, seed)
     if dict(case.options).get(DRIVER_OPTION) == LOADGEN:
@@ -309,6 +309,10 @@ def _sample(subject: Subject, request: TrialRequest, progress: sampler.Progress)
 
 SEEDS_A_TRIAL = 1000
 """Each trial draws its own arrivals, or all would agree for the wrong reason."""
+
+
+def _arrivals_seed(request: TrialRequest) -> int:
+    return request.seed + SEEDS_A_TRIAL * request.position
 
 
 def _energy(
@@ -328,7 +332,8 @@ def _energy(
         return replace(energy.NOTHING, readings=found.first), {}
     subject.synchronize()
     if request.case.scenario is Scenario.SERVER:
-        shift = server.shift(subject, request.case, samples, progress, request.seed)
+        seed = _arrivals_seed(request)
+        shift = server.shift(subject, request.case, samples, progress, seed)
         record = energy.measure(plan, shift.work, found.meters)
         return record, {"energy_windows_in_time": f"{sum(shift.held)} of {len(shift.held)}"}
     stepper = sampler.Stepper(
@@ -340,7 +345,7 @@ def _energy(
         # The seeded first batch of a pipeline has been used.
         n_steps=1,
     )
-    return energy.measure(plan, stepper.work, found.meters), {}
+    return energy.measure(plan, stepper.work, found.meters, prepare=stepper.fall_into_step), {}
 
 
 class _Watch:

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from dlbench.analysis import compare
 from dlbench.analysis.compare import Comparison
+from dlbench.core import units
 from dlbench.core.errors import GateError
 from dlbench.core.types import Case, Run
-from dlbench.core.units import bracketed
 
 State = Literal["agrees", "faster here", "slower here", "cannot tell", "failed here"]
 
@@ -115,17 +115,18 @@ def sentence(found: CaseAgreement) -> str:
     if found.comparison is None:
         return f"{found.case.label}: there is nothing to compare it with"
     ratio, bounds = found.comparison.estimate.ratio, found.comparison.estimate.interval
-    interval = bracketed(bounds, 2) or ", too few trials"
-    return f"{found.case.label}: {ratio:.2f}x{interval} the throughput there"
+    interval = units.bracketed(bounds, 2) or ", too few trials"
+    return f"{found.case.label}: {units.ratio(ratio, 2)}x{interval} the throughput there"
 
 
 def conclusion_sentence(found: Conclusion) -> str:
     """One conclusion in words."""
     claim, own = found.there, found.here
     words = {True: "holds here", False: "does not hold here", None: "cannot be told here"}
+    there, here = (units.ratio(c.estimate.ratio, 2) for c in (claim, own))
     return (
         f"{claim.what}: {claim.b_name} {claim.verdict} against {claim.a_name} "
-        f"(there {claim.estimate.ratio:.2f}, here {own.estimate.ratio:.2f}): {words[found.holds]}"
+        f"(there {there}, here {here}): {words[found.holds]}"
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from dlbench import paired
 from dlbench.core.types import Absent, Case, Interval, Pairing, Policy, Run, Trial, Value
 from dlbench.core.units import bracketed, counted, percent, significant
+from dlbench.core.units import ratio as as_ratio
 from dlbench.paired import Judgement
 from dlbench.paired.standing import standings
 
@@ -99,8 +100,15 @@ def in_common(a: Case, b: Case) -> str:
         (a.variant, a.variant != "full"),
     ]
     workload = a.workload if a.workload == b.workload else f"{a.workload} and {b.workload},"
-    words = [f"{workload} {a.mode}", a.arrivals, *(word for word, both in same if both)]
+    words = [f"{workload} {a.mode}", _arrivals(a, b), *(word for word, both in same if both)]
     return ", ".join(filter(None, words))
+
+
+def _arrivals(a: Case, b: Case) -> str:
+    """How queries arrive on both sides, without a limit or a driver that only one of them has."""
+    if a.arrivals == b.arrivals:
+        return a.arrivals
+    return str(a.scenario).replace("_", " ") if a.scenario == b.scenario else ""
 
 
 def sentence(contest: Contest) -> str:
@@ -120,20 +128,18 @@ def sentence(contest: Contest) -> str:
         ratio, first, second = 1 / ratio, second, first
         if isinstance(bounds, Interval):
             bounds = Interval(low=1 / bounds.high, high=1 / bounds.low, level=bounds.level)
-    interval = bracketed(bounds, 3)
+    shown, interval = as_ratio(ratio, 3), bracketed(bounds, 3)
     if said.verdict in ("faster", "slower"):
-        return (
-            f"{task(contest)}: {first} has {ratio:.3f}x{interval} the throughput of {second} {how}"
-        )
+        return f"{task(contest)}: {first} has {shown}x{interval} the throughput of {second} {how}"
     if said.verdict == "equivalent":
         zone = f"+-{100 * contest.pairing.zone:g} %"
         return (
             f"{task(contest)}: {second} and {first} are equally fast within {zone}: "
-            f"ratio {ratio:.3f}{interval} {how}"
+            f"ratio {shown}{interval} {how}"
         )
     return (
         f"{task(contest)}: cannot tell whether {second} or {first} is faster: "
-        f"ratio {ratio:.3f}{interval} {how}"
+        f"ratio {shown}{interval} {how}"
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dlbench.analysis.compare import Across, Comparison
-from dlbench.core import metrics
+from dlbench.core import metrics, units
 from dlbench.core.types import Absent, Case, Metric, Run
 
 
@@ -72,12 +72,11 @@ def cell_words(found: Comparison | None) -> str:
     """A cell as text: ratio, interval, the verdict where there is one, and a device of its own."""
     if found is None:
         return "-"
-    bounds = found.estimate.interval
-    interval = f" [{bounds.low:.2f}, {bounds.high:.2f}]" if bounds else ""
+    interval = units.bracketed(found.estimate.interval, 2)
     mark = {"faster": " faster", "slower": " slower", "equivalent": " ="}.get(found.verdict, "")
     star = "*" if found.allowed else ""
     where = "" if found.b.device == found.a.device else f" ({found.b.device})"
-    return f"{found.estimate.ratio:.2f}{star}{interval}{mark}{where}"
+    return f"{units.ratio(found.estimate.ratio, 2)}{star}{interval}{mark}{where}"
 
 
 def plain(of: Matrix) -> dict[str, Any]:

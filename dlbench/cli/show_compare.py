@@ -127,7 +127,9 @@ def _step_words(step: Step | None) -> str:
     if step is None:
         return ""
     changed = ", ".join(f"{name} {a} -> {b}" for name, a, b in step.changed[:MOST_CHANGES])
-    return f"{step.ratio:.2f}x" + (f" ({changed})" if changed else " (nothing recorded changed)")
+    return f"{units.ratio(step.ratio, 2)}x" + (
+        f" ({changed})" if changed else " (nothing recorded changed)"
+    )
 
 
 # --- Markdown -------------------------------------------------------------------------------
@@ -158,9 +160,10 @@ def _markdown_rows(comparisons: Sequence[Comparison]) -> list[str]:
     lines = ["| what | A | B | B over A | 95 % interval | verdict on B |", "| --- " * 6 + "|"]
     for c in comparisons:
         bounds = c.estimate.interval
-        interval = f"{bounds.low:.3f} - {bounds.high:.3f}" if bounds else "too few trials"
+        ends = [units.ratio(x, 3) for x in (bounds.low, bounds.high)] if bounds else []
+        interval = " - ".join(ends) or "too few trials"
         what = c.what + (f" ({'; '.join(c.allowed)})" if c.allowed else "")
-        cells = (what, c.a_name, c.b_name, f"{c.estimate.ratio:.3f}", interval, c.verdict)
+        cells = (what, c.a_name, c.b_name, units.ratio(c.estimate.ratio, 3), interval, c.verdict)
         lines.append("| " + " | ".join(_cell(x) for x in cells) + " |")
     return lines
 

@@ -19,6 +19,8 @@ from dlbench.core.reasons import Reason
 from dlbench.core.sensors import SensorError
 from dlbench.core.trial_energy import TrialEnergy
 from dlbench.core.types import (
+    DRIVER_OPTION,
+    LOADGEN,
     Absent,
     CaseResult,
     Estimated,
@@ -29,6 +31,7 @@ from dlbench.core.types import (
     PeakMemory,
     Precision,
     Run,
+    Scenario,
     TelemetryLevel,
     Trial,
     all_known,
@@ -218,14 +221,23 @@ def time_to_first_token_s(result: CaseResult, run: Run) -> Metric:
     return _latency_known_as("time_to_first_token", result, run)
 
 
+OF_ANYBODY = Absent(
+    reason="a server's tokens do not follow each other: their latency holds waiting",
+    remedy="--scenario single_stream",
+)
+
+
 @metric(unit="s", direction="lower")
 def time_per_output_token_s(result: CaseResult, run: Run) -> Metric:
     """TPOT of text generation: median seconds from a token to the next, with cached keys and values.
 
     Steps too short to be timed one by one follow each other without a pause: their mean over a value.
+    Of a server there is none: its queries come from anybody, and wait for each other.
     """
     found = _latency_known_as("time_per_output_token", result, run)
-    if found != NOT_TIMED:
+    if result.case.scenario is Scenario.SERVER and isinstance(found, Measured):
+        return OF_ANYBODY
+    if found != NOT_TIMED or result.case.scenario is Scenario.SERVER:
         return found
     return _per_trial(
         result, run, lambda s: s * result.case.batch_size, "host clock, steps in a row"
@@ -256,7 +268,11 @@ def latency_p99_early_stopping_s(result: CaseResult, run: Run) -> Metric:  # noq
     shown = [stats.early_stopping_percentile(queries, 0.99) for queries in of_trials]
     known = [limit_s for limit_s in shown if limit_s is not None]
     if len(known) < len(shown):
-        return _few_queries(of_trials, "MLPerf's early stopping needs 662 for p99")
+        # The plain loop of single_stream ends at 400.
+        driven = dict(result.case.options).get(DRIVER_OPTION) == LOADGEN
+        plain = result.case.scenario is not Scenario.SERVER and not driven
+        remedy = "--scenario single_stream --loadgen" if plain else LONGER
+        return _few_queries(of_trials, "MLPerf's early stopping needs 662 for p99", remedy)
     source = "host clock, MLPerf early stopping, largest over trials"
     return Measured(value=max(known), n=len(known), source=source)
 
@@ -271,7 +287,8 @@ def _percentile(result: CaseResult, run: Run, q: float) -> Metric:
         return of_trials
     within = [stats.percentile_interval(queries, q) for queries in of_trials]
     if None in within:
-        return _few_queries(of_trials, f"they cannot bound p{100 * q:.0f}")
+        remedy = "--scenario single_stream" if result.case.scenario is Scenario.OFFLINE else LONGER
+        return _few_queries(of_trials, f"they cannot bound p{100 * q:.0f}", remedy)
     percentiles_s = [stats.percentile(queries, q) for queries in of_trials]
     found = _over_trials(percentiles_s, run, lambda s: s, "host clock")
     if len(of_trials) > 1:
@@ -286,11 +303,13 @@ def _queries(result: CaseResult) -> list[list[float]] | Absent:
     return [sorted(t.queries_s) for t in result.measured if t.queries_s] or NOT_TIMED
 
 
-def _few_queries(of_trials: Sequence[Sequence[float]], why: str) -> Absent:
-    return Absent(
-        reason=f"n too small: {min(map(len, of_trials))} queries in a trial; {why}",
-        remedy="--scenario single_stream, or --profile standard",
-    )
+LONGER = "--profile standard or strict"
+"""Of queries one by one; offline has one a value, of which no profile takes more than fifty."""
+
+
+def _few_queries(of_trials: Sequence[Sequence[float]], why: str, remedy: str) -> Absent:
+    n = min(map(len, of_trials))
+    return Absent(reason=f"n too small: {n} queries in a trial; {why}", remedy=remedy)
 
 
 # --- work -----------------------------------------------------------------------------------

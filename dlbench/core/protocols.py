@@ -79,8 +79,8 @@ class Subject(Protocol):
     def info(self) -> Mapping[str, Fact]:
         """Facts of the subject as built: ``parameters`` (trainable), ``threads``, dtypes, ...
 
-        In ``pipeline``, where processes decode a batch each: how many they are, ``loader_processes``,
-        and how many batches they decode before those are asked for, ``batches_ahead``.
+        In ``pipeline``: how many batches the loader decodes before they are asked for,
+        ``batches_ahead``, and, where processes decode a batch each, how many, ``loader_processes``.
         """
         ...
 

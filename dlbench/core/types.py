@@ -306,10 +306,11 @@ class Profile:
 
     ``target_half_width`` is relative (0.02 is 2 %); ``looks`` are the numbers of trials at which a
     case may stop; ``max_values`` and ``max_steady_s`` bound one trial's steady part, which always
-    has at least ``min_values`` values. Warm-up lasts ``min_warm_up_s`` at least, and a value is made
-    long enough that ``max_values`` of them last ``min_steady_s``: twenty values of a millisecond would
-    be over before a neighbour's time slice is. Where the device's energy can be read, it is measured
-    in ``energy_windows`` of ``energy_window_s`` after ``energy_idle_s`` of idling; 0 windows: never.
+    has at least ``min_values`` values (a server's are of a hundred queries). Warm-up lasts
+    ``min_warm_up_s`` at least, and a value is made long enough that ``max_values`` of them last
+    ``min_steady_s``: twenty values of a millisecond would be over before a neighbour's time slice is.
+    Where the device's energy can be read, it is measured in ``energy_windows`` of ``energy_window_s``
+    after ``energy_idle_s`` of idling; 0 windows: never.
     """
 
     name: str

@@ -84,11 +84,18 @@ def percent(share: float) -> str:
     return f"{significant(100 * share, 2)} %"
 
 
+def ratio(value: float, decimals: int) -> str:
+    """A ratio with so many decimals; one that had a single digit left or none has two: 1.02, 0.0033."""
+    if abs(value) < 10 ** (1 - decimals):
+        return few_zeros(value, 2)
+    return f"{value:.{decimals}f}"
+
+
 def bracketed(interval: Interval | Absent | None, decimals: int) -> str:
     """An interval behind its number, `` [0.98, 1.02]``; nothing where there is none."""
     if not isinstance(interval, Interval):
         return ""
-    return f" [{interval.low:.{decimals}f}, {interval.high:.{decimals}f}]"
+    return f" [{ratio(interval.low, decimals)}, {ratio(interval.high, decimals)}]"
 
 
 def scaled(value: float, unit: str) -> str:

@@ -249,6 +249,7 @@ class Feed:
         from dlbench.frameworks import _keras, _seeded
 
         case = request.case
+        self.facts: dict[str, int] = {}
         if case.data_mode is DataMode.HOST:
             batches_on_host = (
                 _seeded.batch(request.spec, "inputs", i, case.batch_size)
@@ -264,6 +265,7 @@ class Feed:
                 request.spec, training=training, seed=request.seed, channels_last=for_keras
             )
             self._loader = batches(files, case.batch_size, request.threads)
+            self.facts = {"batches_ahead": n_ahead(case.batch_size, request.threads)}
 
     def batch(self, buffer: int) -> tuple[Array, ...]:
         """What goes to that buffer."""
@@ -274,6 +276,11 @@ class Feed:
         return (next(self._loader),)
 
 
+def n_ahead(batch_size: int, threads: int) -> int:
+    """Batches that ``batches`` makes before they are asked for: of small ones all threads' work."""
+    return max(BATCHES_AHEAD, -(-threads // batch_size))
+
+
 def batches(files: Files, batch_size: int, threads: int) -> Iterator[Array]:
     """Endless batches, decoded by threads while others are computed.
 
@@ -282,13 +289,12 @@ def batches(files: Files, batch_size: int, threads: int) -> Iterator[Array]:
     decoders = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     # By a thread of its own: to put a batch together takes as long as a GPU's step, which waits for it.
     stacker = ThreadPoolExecutor(1, thread_name_prefix="stack")
-    # Of small batches as many as keep every thread busy.
-    n_ahead = max(BATCHES_AHEAD, -(-threads // batch_size))
+    n_more = n_ahead(batch_size, threads)
     with decoders, stacker:
         ahead: list[Future[Array]] = []
         start = 0
         while True:
-            while len(ahead) <= n_ahead:
+            while len(ahead) <= n_more:
                 indices = range(start, start + batch_size)
                 samples = [decoders.submit(files.__getitem__, i) for i in indices]
                 ahead.append(stacker.submit(_stacked, samples))

@@ -28,10 +28,13 @@ def _quantised(
     converted: Any,  # noqa: ANN401
     exact: Path,
     batches: Sequence[Sequence[Any]],
+    others: Sequence[Sequence[Any]],
     settings: Mapping[str, Any],
     private: Path,
 ) -> tuple[Any, float | Absent, float | Absent]:
     """An ONNX file compiled for int8, how far that moves outputs, and the share quantised.
+
+    It is calibrated by ``batches``; outputs are those of ``others``.
 
     Raises:
         UnsupportedError: OpenVINO runs none of it in int8 here.
@@ -40,7 +43,11 @@ def _quantised(
     share = onnxruntime.quantise(exact, quantised, batches)
     models = (converted, core.read_model(quantised))
     both = [core.compile_model(model, "CPU", settings) for model in models]
-    drift = onnxruntime.rms_drift(*(compiled(list(batches[0]))[0] for compiled in both))
+
+    def answered(compiled: Any) -> Any:  # noqa: ANN401
+        return onnxruntime.answers(lambda given: compiled(list(given))[0], others)
+
+    drift = onnxruntime.rms_drift(*map(answered, both))
     if compute_dtype(both[1]) != "int8":
         raise UnsupportedError("OpenVINO runs no operation of this model in int8 here")
     return both[1], drift, share
@@ -238,9 +245,10 @@ def compiled_for(ov: Any, torch: Any, request: SubjectRequest, n_streams: int) -
                 for arrays in (_seeded.batch(spec, "inputs", buffer, whole),)
                 for i in range(0, whole, part.case.batch_size)
             ]
+            others = onnxruntime.unseen(spec, part.case.batch_size)
             with _own.derived(part, "quantised"):
                 compiled, drift, share = _quantised(
-                    ov, converted, exact, calibration, settings, Path(private)
+                    ov, converted, exact, calibration, others, settings, Path(private)
                 )
         else:
             model = _taking_bf16(ov, converted) if narrow else converted

@@ -19,6 +19,11 @@ def batches(tf: Any, files: _files.Files, batch_size: int, threads: int) -> Iter
     return iter(data.with_options(options))
 
 
+def loader_facts(batch_size: int, threads: int) -> dict[str, int]:
+    """What the sampler must know of ``batches``: those fetched ahead, and what its threads decode."""
+    return {"batches_ahead": _files.BATCHES_AHEAD + -(-threads // batch_size)}
+
+
 def _picture(tf: Any, path: Any, files: _files.Files) -> Any:  # noqa: ANN401
     """(H, W, 3): a random crop and flip in training, else the centre; normalised."""
     _, height, width = files.shape

@@ -183,6 +183,7 @@ class JaxSubject(_subject.Clockless):
             "tables_by_row": len(self._tables.positions) if self._tables else 0,
             "input_shape": _subject.shapes(self.inputs[0]),
             "device": str(self._device.device_kind),
+            **self._feed.facts,
             **prepared.facts,
         }
 

@@ -181,8 +181,9 @@ class OnnxSubject(_subject.Runtime):
                 quantised = Path(private) / "int8.onnx"
                 with _own.derived(request, "quantised"):
                     share = quantise(path, quantised, batches)
+                others = unseen(spec, case.batch_size)
                 drift = rms_drift(
-                    *(self._runner(ort, request, p)(batches[0]) for p in (path, quantised))
+                    *(answers(self._runner(ort, request, p), others) for p in (path, quantised))
                 )
                 path = quantised
             self._session = self._open(ort, request, path)
@@ -205,6 +206,7 @@ class OnnxSubject(_subject.Runtime):
             "nodes_on_cpu": self._nodes_on_cpu(),
             "int8_drift": drift,
             "int8_share": share,
+            **self._feed.facts,
             **found,
         }
 
@@ -369,6 +371,21 @@ class OnnxSubject(_subject.Runtime):
     def close(self) -> None:
         """The process ends next."""
         self.inputs, self._bindings = [], []
+
+
+def unseen(spec: Mapping[str, Any], batch_size: int) -> list[tuple[Any, ...]]:
+    """As many batches as calibrate, of other samples: what calibrated stays within its own range."""
+    from dlbench.frameworks import _seeded
+
+    n = _seeded.N_BUFFERS
+    return [_seeded.batch(spec, "inputs", n + i, batch_size) for i in range(n)]
+
+
+def answers(run: Callable[[Sequence[Any]], Any], batches: Sequence[Sequence[Any]]) -> Any:  # noqa: ANN401
+    """The first output of all batches, one after the other."""
+    import numpy as np
+
+    return np.concatenate([np.array(run(arrays)) for arrays in batches])
 
 
 def rms_drift(exact: Any, quantised: Any) -> float | Absent:  # noqa: ANN401

@@ -136,6 +136,7 @@ class OpenVinoSubject(_subject.Runtime):
             "device": "cpu",
             "int8_drift": program.drift,
             "int8_share": program.share,
+            **self._feed.facts,
             **program.facts,
         }
 

@@ -150,6 +150,7 @@ class TensorFlowSubject(_subject.Clockless):
             self._set_tf32(case.precision)
             self.inputs = [self._resident(request, "inputs", i) for i in range(self.n_buffers)]
             self.targets = [self._resident(request, "targets", i) for i in range(self.n_buffers)]
+            self._loading: dict[str, int] = {}
             self._prepare_refills(request)
             self._run_query, self._frozen = self._compiled(self._infer), False
             if case.policy is Policy.TUNED and case.mode is Mode.INFERENCE and not self._cuda:
@@ -176,6 +177,7 @@ class TensorFlowSubject(_subject.Clockless):
             "frozen_weights": self._frozen,
             "input_shape": _subject.shapes(self.inputs[0]),
             "device": self._place,
+            **self._loading,
             **prepared.facts,
         }
         if self._cuda:
@@ -239,6 +241,7 @@ class TensorFlowSubject(_subject.Clockless):
             )
             with self._tf.device("/CPU:0"):
                 self._loader = _tfdata.batches(self._tf, files, case.batch_size, request.threads)
+            self._loading = _tfdata.loader_facts(case.batch_size, request.threads)
             self.inputs.append(self.inputs[0])
             self.targets.append(self.targets[0])
 

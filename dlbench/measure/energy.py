@@ -172,8 +172,12 @@ def measure(
     meters: Sequence[Meter],
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    prepare: Callable[[], object] = lambda: None,
 ) -> EnergyRecord:
-    """Idle, then run the windows; all on ``clock``. A meter that fails takes nothing along."""
+    """Idle, then run the windows; all on ``clock``. A meter that fails takes nothing along.
+
+    ``prepare`` is called before each window, to use up what a loader has made while the device idled.
+    """
     watch = Counters(meters=meters, clock=clock, sleep=sleep)
     sleep(plan.settle_s)
     start_s = clock()
@@ -183,6 +187,7 @@ def measure(
     windows = [Window(name="idle", start_s=start_s, end_s=clock())]
     values = []
     for _ in range(plan.n_windows):
+        prepare()
         watch.await_tick()
         # A window ends with a whole step, however long that takes.
         with followed([watch]):

@@ -53,8 +53,8 @@ NULL_LEAST_S = 5e-3
 """Null values are taken until there are so many and they have lasted so long: one alone is a few us."""
 
 BATCHES_AHEAD, LOADER_PROCESSES = "batches_ahead", "loader_processes"
-"""Facts of a subject whose loader is many processes: how many batches it decodes before they are asked
-for, and how many processes decode a batch each."""
+"""Facts of a subject's loader: how many batches it decodes before they are asked for, and, where it is
+many processes, how many of them decode a batch each."""
 
 Progress = Callable[[str, int, float | None], None]
 """Called between values with the phase, the number of values and seconds a sample so far."""
@@ -253,6 +253,12 @@ class Stepper:
         """
         for _ in range(self.fact(BATCHES_AHEAD, 0)):
             self.subject.refill(self.subject.n_buffers)
+
+    def fall_into_step(self) -> None:
+        """Bring a loader that decoded while the device idled to the pace at which it is used."""
+        if self.fact(BATCHES_AHEAD, 0):
+            self.drop_batches_ahead()
+            self.value()
 
     def whole_rounds(self) -> int:
         """Steps of a steady value: as in warm-up, up to a multiple of the loader's processes.

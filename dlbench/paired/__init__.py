@@ -177,7 +177,7 @@ def reported_interval(d: Sequence[float], n_looks: int = len(LOOKS)) -> Interval
 def so_far_in_words(d: Sequence[float], n_looks: int) -> str:
     """The ratio of some pairs, with its interval once there is one."""
     ratio = math.exp(stats.hodges_lehmann(d))
-    return f"· B over A {ratio:.3f}{units.bracketed(reported_interval(d, n_looks), 3)}"
+    return f"· B over A {units.ratio(ratio, 3)}{units.bracketed(reported_interval(d, n_looks), 3)}"
 
 
 def resolution(d: Sequence[float], n_looks: int = len(LOOKS)) -> float | Absent:

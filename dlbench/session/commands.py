@@ -127,7 +127,7 @@ class CommandContest:
         refusal, said = self.refusal(), self.judgement
         if refusal:
             return f"no verdict on the two commands: {refusal}"
-        ratio = f"{said.ratio:.3f}{units.bracketed(said.interval, 3)}"
+        ratio = f"{units.ratio(said.ratio, 3)}{units.bracketed(said.interval, 3)}"
         pairs = units.counted(said.n, "pair")
         how = f"ratio of speeds {ratio} ({pairs}, p = {said.p:.2g})" if said.n else paired.NO_PAIR
         words = {

@@ -15,7 +15,7 @@ import pytest
 from dlbench.core import registry
 from dlbench.core.protocols import Subject
 from dlbench.core.types import DataMode, Mode
-from dlbench.frameworks import _keras
+from dlbench.frameworks import _files, _keras
 from tests import subjects
 from tests.subjects import request_for
 
@@ -49,6 +49,7 @@ def fed(framework: str, workload: str, folder: str) -> dict[str, Any]:
         piped.refill(n)
         found["fed"] += rows(piped, [n])
     found["beside"] = rows(piped, range(n))
+    found["ahead"] = piped.info["batches_ahead"]
     piped.close()
     if Mode.TRAINING in subjects.installed()[framework].modes:
         asked = {"mode": Mode.TRAINING, "scenario": None, "data_mode": DataMode.PIPELINE}
@@ -94,6 +95,7 @@ def test_a_pipeline_brings_new_batches_of_what_is_in_the_files(
     first, second, third = found["fed"]
     assert first != second != third
     assert first not in found["wanted"]
+    assert found["ahead"] >= _files.BATCHES_AHEAD
     if "losses" in found:
         assert len(set(found["losses"])) == 3
         assert all(0 < x < 1000 for x in found["losses"])

@@ -124,7 +124,10 @@ def test_too_few_queries_are_explained_where_there_were_some(
     case = builders.case(mode=mode)
     trials = tuple(builders.trial(case, i, queries_s=(0.01,) * 40) for i in range(3))
     show.run_table(builders.run([CaseResult(case=case, trials=trials, stop_reason="x")]))
-    assert ("n small: p99 needs 368" in capsys.readouterr().out) is said
+    assert (
+        "n small: p99 needs 368 queries a trial (--scenario single_stream)"
+        in capsys.readouterr().out
+    ) is said
 
 
 @pytest.mark.parametrize("versions", [{}, {"torch": "2.9"}])

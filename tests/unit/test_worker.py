@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from dlbench.core import tracks
 from dlbench.core.requests import TrialRequest
 from dlbench.core.types import Absent, Case, OutcomeKind, Policy, Reading, TelemetryLevel, Trial
 from dlbench.frameworks import fake
-from dlbench.measure import energy
-from tests import builders, sessions
+from dlbench.measure import energy, server
+from tests import builders, queries, sessions
 
 GONE = Absent(reason="GPU is lost")
 
@@ -144,7 +145,7 @@ def _hung_up(_: object) -> None:
     raise OSError("the driver hung up")
 
 
-def _measured_nan(*_: object) -> energy.EnergyRecord:
+def _measured_nan(*_: object, **__: object) -> energy.EnergyRecord:
     return replace(energy.NOTHING, readings=tuple(_readings(float("nan"))))
 
 
@@ -172,6 +173,29 @@ def test_an_error_in_the_energy_phase_takes_the_energy_alone(
     assert reason in trial.log
     assert [t["outcome"]["kind"] for t in sent] == ["ok", "ok"]
     assert [len(t["values"]) for t in sent] == [len(trial.values)] * 2
+
+
+def test_energy_windows_of_each_trial_of_a_server_have_arrivals_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same few arrivals in every trial would agree for the wrong reason, as would its search's."""
+    seeds: list[int] = []
+
+    def shift(*arguments: Any) -> Any:
+        seeds.append(arguments[-1])
+        return SimpleNamespace(work=None, held=[])
+
+    monkeypatch.setattr(server, "shift", shift)
+    monkeypatch.setattr(energy, "measure", lambda *_: energy.NOTHING)
+    found = energy.Found(meters=(), counted=True, averaging_s=None, first=())
+    monkeypatch.setattr(energy, "find_meters", lambda _: found)
+    profile = replace(sessions.PROFILE, energy_windows=1, energy_window_s=5.0)
+    subject: Any = SimpleNamespace(synchronize=lambda: None)
+    samples: Any = None
+    for position in (0, 1, 2):
+        request = _request(queries.case(), profile=profile, position=position)
+        worker._energy(subject, request, samples, lambda *_: None)
+    assert len(set(seeds)) == 3
 
 
 def test_a_subject_that_does_not_close_takes_nothing(

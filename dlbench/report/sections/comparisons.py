@@ -56,9 +56,9 @@ the shaded band (±2 %) says that they are equal. Across documents no verdict i
 {% set c = found.comparison %}
 <tr data-r="{{ found.row_numbers }}"><th scope="row">{{ c.what }}{% if found.origin %}<br><span class="doer origin">{{ found.origin }}</span>{% endif %}</th><td data-head="A">{{ c.a_name }}</td><td data-head="B">{{ c.b_name }}</td>
 <td class="chart-cell">{{ mark(c) }}</td>
-<td class="number" data-head="B over A"><span class="measured">{{ '%.3f' | format(c.estimate.ratio) }}</span></td>
+<td class="number" data-head="B over A"><span class="measured">{{ ratio(c.estimate.ratio, 3) }}</span></td>
 <td class="number" data-head="95 % interval">{% if c.estimate.interval %}
-<span class="interval">{{ '%.3f' | format(c.estimate.interval.low) }} – {{ '%.3f' | format(c.estimate.interval.high) }}</span>
+<span class="interval">{{ ratio(c.estimate.interval.low, 3) }} – {{ ratio(c.estimate.interval.high, 3) }}</span>
 {% else %}<span class="absent">too few trials</span>{% endif %}</td>
 <td class="number" data-head="Trials">{{ c.estimate.n }}</td><td class="verdict {{ css[c.verdict] }}" data-head="Verdict on B"><span aria-hidden="true">{{ sign[c.verdict] }}</span> {{ c.verdict }}</td></tr>
 {% endfor %}
@@ -97,6 +97,7 @@ def _ratios(content: Content) -> Markup:
         TEMPLATE,
         shown=shown,
         n_more=len(content.compared) - len(shown),
+        ratio=units.ratio,
         mark=lambda c: _mark(c, scale),
         axis=svg.axis_row(scale, lambda x: f"{x:g}"),
         figure=_figure(shown, scale).element,
@@ -136,8 +137,8 @@ def _figure(shown: tuple[Compared, ...], scale: svg.Scale) -> charts.Figure:
 def _dot(line: int, comparison: Comparison) -> row_charts.Mark:
     interval = comparison.estimate.interval
     bounds = (interval.low, interval.high) if interval else None
-    words = f" ({bounds[0]:.3f} – {bounds[1]:.3f})" if bounds else ""
-    says = f"B over A: {comparison.estimate.ratio:.3f}{words}, {comparison.verdict}"
+    ends = f" ({' – '.join(units.ratio(x, 3) for x in bounds)})" if bounds else ""
+    says = f"B over A: {units.ratio(comparison.estimate.ratio, 3)}{ends}, {comparison.verdict}"
     return row_charts.Mark(line=line, value=comparison.estimate.ratio, bounds=bounds, says=says)
 
 

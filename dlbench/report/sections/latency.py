@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from dlbench.analysis.rows import Row
 from dlbench.core import units
-from dlbench.core.metrics import LATENCY_NAMES
+from dlbench.core.metrics import LATENCY_NAMES, OF_ANYBODY
 from dlbench.core.types import Metric, Mode
 from dlbench.report import charts, svg
 from dlbench.report.content import Content, colours, doer, origins, task
@@ -78,11 +78,14 @@ def html(content: Content) -> Markup | None:
 def _named(content: Content) -> list[tuple[str, str]]:
     """Workloads whose latency has a name of its own, with the name."""
     told = {w.name: w.latency_is for run in content.runs for w in run.plan.workloads}
-    asked = {row.case.workload for row in content.rows if _asked(row)}
+    asked = [row for row in content.rows if _asked(row)]
     return [
         (name, LATENCY_NAMES[known])
         for name, known in sorted(told.items())
-        if known is not None and name in asked
+        if known is not None
+        and any(
+            row.case.workload == name and row.metrics[f"{known}_s"] != OF_ANYBODY for row in asked
+        )
     ]
 
 

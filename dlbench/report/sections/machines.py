@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from dlbench.analysis.rows import Row
+from dlbench.core import units
 from dlbench.core.types import Case
 from dlbench.report.content import Content, framework, setting, task, versions
 from dlbench.report.render import render
@@ -112,7 +113,7 @@ def _against(content: Content) -> dict[int, tuple[str, str]]:
             c = compared.comparison
             word = {"cannot tell": "cannot tell", "equivalent": "equal"}.get(c.verdict)
             found[second] = (
-                word or f"{c.estimate.ratio:.2f}×",
+                word or f"{units.ratio(c.estimate.ratio, 2)}×",
                 "open" if word else "clear",
             )
     return found

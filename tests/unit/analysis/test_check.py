@@ -364,3 +364,10 @@ def test_a_latency_limit_is_shown_by_enough_queries(
     """MLPerf's own numbers; a trial that says that it had too few is not accused of it."""
     failed = _failed(_server("10", n, n_late, flags=flags))
     assert ("latency_limits_hold" not in failed) is sound
+
+
+def test_a_servers_values_may_be_fewer_than_the_profile_wants() -> None:
+    """They are of a hundred queries each, however few that makes."""
+    values = FIRST.values[:2]
+    windows = (FIRST.windows[0], Window(name="steady", start_s=0.0, end_s=0.04))
+    assert "enough_values" not in _failed(_server("10", values=values, windows=windows))

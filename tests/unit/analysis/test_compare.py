@@ -10,6 +10,7 @@ import pytest
 
 from dlbench.analysis import compare, matrix, surroundings
 from dlbench.cli import compare as compare_command
+from dlbench.cli import show_compare
 from dlbench.core.errors import GateError
 from dlbench.core.types import Case, Environment, Policy, Precision, Run
 from dlbench.store import runs
@@ -281,6 +282,16 @@ def test_a_device_without_its_like_is_compared_with_another_one_and_both_are_nam
     )
     both = _on((CPU, 0.5), (GPU, 0.01))
     assert [(c.a, c.b) for c in compare.across(both, _on((GPU, 0.005))).comparisons] == [(GPU, GPU)]
+
+
+def test_a_processor_beside_a_gpu_has_a_ratio_that_is_not_none() -> None:
+    """A 300th of the throughput stood as 0.00 [0.00, 0.00] in matrix and Markdown."""
+    runs = [_on((GPU, 0.001)), _on((CPU, 0.3), environment=_elsewhere(), run_id="b")]
+    pairs = compare.all_pairs(runs)
+    (row,) = matrix.matrix(runs, pairs).rows
+    assert matrix.cell_words(row.cells[0]).startswith("0.0033 [0.0030, 0.0037] slower")
+    told = show_compare.markdown(pairs, pairs[0].comparisons, None)
+    assert "| 0.0033 | 0.0030 - 0.0037 | slower |" in told
 
 
 @pytest.mark.parametrize("reverse", [False, True])

@@ -12,7 +12,7 @@ from dlbench.analysis import compare, contests, fail_if
 from dlbench.core.errors import UsageError
 from dlbench.core.types import Absent, Run
 from dlbench.store import codec
-from tests import documents
+from tests import documents, queries
 
 A, B = documents.PAIR
 
@@ -71,6 +71,13 @@ def test_half_of_the_pairs_failed_is_a_sentence_and_no_number() -> None:
     assert plain["ratio"] is plain["interval"] is plain["p"] is None
     assert contests.resolution_sentence(found) == ""
     assert compare.within(run) == ()
+
+
+def test_a_limit_of_one_side_is_not_what_both_have_in_common() -> None:
+    """A server's latency limits compared: the sentence was of 50 ms, whichever the other side had."""
+    short, long = queries.case("50"), queries.case("100")
+    assert contests.in_common(short, long).startswith("fake inference, server, ")
+    assert contests.in_common(short, short).startswith("fake inference, server 50 ms, ")
 
 
 def test_without_a_whole_pair_no_ratio_is_told() -> None:

@@ -7,11 +7,14 @@ import random
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from dlbench.core import metrics
 from dlbench.core.types import (
+    DRIVER_OPTION,
+    LOADGEN,
     Absent,
     CaseResult,
     Environment,
@@ -20,9 +23,11 @@ from dlbench.core.types import (
     PeakMemory,
     Precision,
     Run,
+    Scenario,
     Trial,
     Window,
 )
+from dlbench.plan import PROFILES
 from tests import builders
 
 NOT_HERE = Absent(reason="not here")
@@ -146,6 +151,25 @@ def test_each_trial_needs_queries_enough_for_its_percentile(name: str, needs: in
     assert isinstance(_compute(name, *_answering([0.01] * 1000, [0.01] * needs)), Measured)
 
 
+def test_the_remedy_for_few_queries_is_one() -> None:
+    """Offline has fifty queries at most: a longer profile was advised, and has no p99 either."""
+    assert max(profile.max_values for profile in PROFILES.values()) <= 50
+
+    def remedy(name: str, **changes: Any) -> str:
+        case = builders.case(**changes)
+        trials = [builders.trial(case, i, queries_s=(0.01,) * 30) for i in range(3)]
+        value = _compute(name, *trials, **changes)
+        assert isinstance(value, Absent)
+        return value.remedy
+
+    driven = ((DRIVER_OPTION, LOADGEN),)
+    assert remedy("latency_p99_s") == "--scenario single_stream"
+    assert remedy("latency_p99_s", scenario=Scenario.SINGLE_STREAM) == metrics.LONGER
+    early = "latency_p99_early_stopping_s"
+    assert remedy(early) == "--scenario single_stream --loadgen"
+    assert remedy(early, scenario=Scenario.SINGLE_STREAM, options=driven) == metrics.LONGER
+
+
 def test_a_percentile_is_each_trials_own() -> None:
     """Three processes whose p99 are 10, 20 and 40 ms: their middle is 20, and they differ by that."""
     shape = [1.0] * 395 + [2.0] * 5
@@ -213,8 +237,8 @@ def test_early_stopping_does_not_mix_processes() -> None:
     assert few.reason.startswith("n too small: 661 queries in a trial")
 
 
-def _generation(name: str, latency_is: str | None) -> object:
-    case = builders.case()
+def _generation(name: str, latency_is: str | None, **changes: object) -> object:
+    case = builders.case(**changes)
     trials = [builders.trial(case, i, queries_s=(s,) * 20) for i, s in enumerate((0.2, 0.3, 0.25))]
     result = CaseResult(case=case, trials=tuple(trials), stop_reason="test")
     run = _run(result)
@@ -230,6 +254,14 @@ def test_latency_has_its_own_name_in_text_generation() -> None:
     assert first.value == pytest.approx(0.25, rel=0.02)
     each = _generation("time_per_output_token_s", "time_per_output_token")
     assert each == first
+
+
+def test_a_server_has_no_time_from_one_token_to_the_next() -> None:
+    """Waiting for others is part of the way to a first token, and no part of a step of decoding."""
+    names = ("time_to_first_token", "time_per_output_token")
+    first, each = (_generation(f"{n}_s", n, scenario=Scenario.SERVER) for n in names)
+    assert isinstance(first, Measured)
+    assert each == metrics.OF_ANYBODY
 
 
 def test_steps_of_decoding_that_are_too_short_are_timed_in_a_row() -> None:

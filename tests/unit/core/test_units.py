@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dlbench.core import units
+from dlbench.core.types import Interval
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,25 @@ def test_sentences_have_no_zeros_that_say_nothing() -> None:
     given = (31.25, 13200.0, 1.0, 0.5, 1e-5, 1.25e-7, 0.0, float("inf"))
     told = ["31.2", "13,200", "1", "0.5", "1e-5", "1.25e-7", "0", "unlimited"]
     assert [units.compact(x) for x in given] == told
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [
+        (1.0, 2, "1.00"),
+        (0.104, 2, "0.10"),
+        (0.0332, 2, "0.033"),
+        (0.0033, 2, "0.0033"),
+        (0.0332, 3, "0.033"),
+        (0.00042, 3, "0.00042"),
+        (1e-100, 2, "1.0e-100"),
+    ],
+)
+def test_a_small_ratio_is_not_shown_as_none(value: float, decimals: int, text: str) -> None:
+    """Processors against GPUs: 0.0033 was 0.00, and so were the ends of its interval."""
+    assert units.ratio(value, decimals) == text
+    shown = units.bracketed(Interval(low=value, high=2.0, level=0.95), decimals)
+    assert shown == f" [{text}, {2:.{decimals}f}]"
 
 
 def test_one_thing_is_singular() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,28 @@ def test_small_batches_keep_every_decoding_thread_busy() -> None:
         assert next(loader).tolist() == [[0, 0]]
     finally:
         together.abort()
+
+
+@pytest.mark.parametrize(("batch_size", "threads"), [(4, 2), (2, 8)])
+def test_so_many_batches_are_made_ahead_as_is_told(batch_size: int, threads: int) -> None:
+    """Those lie ready once a device has idled: what an energy window must not take for its own."""
+    begun: list[int] = []
+
+    class Counted:
+        """Remembers what was decoded."""
+
+        def __getitem__(self, i: int) -> np.ndarray[Any, Any]:
+            begun.append(i)
+            return np.full(2, i)
+
+    files: Any = Counted()
+    loader = _files.batches(files, batch_size, threads)
+    next(loader)
+    ahead = _files.n_ahead(batch_size, threads) * batch_size
+    deadline_s = time.monotonic() + 60.0
+    while len(begun) < batch_size + ahead and time.monotonic() < deadline_s:
+        time.sleep(0.001)
+    assert sorted(begun) == list(range(batch_size + ahead))
 
 
 @pytest.mark.parametrize(("kind", "shape"), [("wav", (1, 9, 12)), ("jpeg", (3, 6, 10))])

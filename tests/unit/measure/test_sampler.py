@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from dlbench.core.types import Case, DataMode, Mode, Profile, Scenario, Value
-from dlbench.frameworks import _files
-from dlbench.measure import sampler
+from dlbench.frameworks import _files, _tfdata
+from dlbench.measure import energy, sampler
 from tests import builders
 from tests.unit.measure.clockwork import Clock, Clockwork
 
@@ -166,6 +166,26 @@ def test_a_slow_loader_of_many_processes_shows_in_full(
     assert samples.steps_per_value % processes == 0
 
 
+@pytest.mark.parametrize("step_s", [0.001, 0.0075])
+def test_energy_windows_have_no_more_batches_than_the_loader_makes(
+    clock: Clock, step_s: float
+) -> None:
+    """What it decodes while the device idles is no sample of the next window: that was 18 % more."""
+    subject = Fed(clock, step_s=step_s, decode_s=0.008 * 64, processes=64)
+    case = builders.case(batch_size=4, data_mode=DataMode.PIPELINE)
+    stepper = sampler.Stepper(subject=subject, case=case, profile=PROFILE, n_steps=1)
+    stepper.steps_per_value = stepper.whole_rounds()
+
+    def sleep(seconds: float) -> None:
+        clock.now_s += seconds
+
+    plan = energy.EnergyPlan(window_s=5.0, n_windows=3, idle_s=1.0, settle_s=1.2)
+    record = energy.measure(plan, stepper.work, (), clock.monotonic, sleep, stepper.fall_into_step)
+    assert [4 * v.duration_s / v.n_samples for v in record.values] == pytest.approx(
+        [0.008] * 3, rel=0.02
+    )
+
+
 def test_a_fast_loader_of_many_processes_does_not_hold_the_device_up(clock: Clock) -> None:
     """It brings a batch every 2 ms, the device takes 5 ms a step."""
     subject = Fed(clock, step_s=0.005, decode_s=0.016, processes=8)
@@ -175,9 +195,10 @@ def test_a_fast_loader_of_many_processes_does_not_hold_the_device_up(clock: Cloc
     )
 
 
-def test_the_sampler_and_pytorchs_loader_mean_the_same_facts() -> None:
+def test_the_sampler_and_loaders_mean_the_same_facts() -> None:
     """Under the names that the sampler reads."""
     assert _files.loader_facts(8) == {sampler.LOADER_PROCESSES: 8, sampler.BATCHES_AHEAD: 16}
+    assert _tfdata.loader_facts(4, 8) == {sampler.BATCHES_AHEAD: 4}
 
 
 def test_single_stream_times_each_query_to_its_end(clock: Clock) -> None:

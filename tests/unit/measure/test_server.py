@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from dlbench.core import stats
 from dlbench.core.errors import UnsupportedError
-from dlbench.core.types import Case
+from dlbench.core.types import Case, Profile
 from dlbench.measure import loadgen, sampler, server
 from dlbench.measure.loadgen import Record
 from dlbench.measure.sampler import Samples
@@ -60,15 +62,29 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[Served]:
     return queries.kept_verdicts(monkeypatch)
 
 
-def _pretended(monkeypatch: pytest.MonkeyPatch, query_s: float, case: Case) -> Samples:
+def _pretended(
+    monkeypatch: pytest.MonkeyPatch,
+    query_s: float,
+    case: Case,
+    profile: Profile = queries.QUICK,
+) -> Samples:
     """A server of a subject and a LoadGen that share one clock, which is nobody else's."""
     clock = Clock()
     for module in (server, loadgen, sampler):
         monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(loadgen, "load", lambda: Pretended(clock))
-    return server.serve(
-        Clockwork(clock, lambda _: query_s), case, queries.QUICK, lambda *_: None, seed=7
-    )
+    return server.serve(Clockwork(clock, lambda _: query_s), case, profile, lambda *_: None, seed=7)
+
+
+def test_a_servers_values_are_long_however_many_the_profile_wants(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Fifty values of 480 queries had nine each, whose median is off by 3 %."""
+    strict = replace(queries.QUICK, min_values=50, max_values=50, max_steady_s=10.0)
+    samples = _pretended(monkeypatch, 0.02, queries.case("100"), strict)
+    assert loadgen.LEAST_QUERIES <= len(samples.queries_s) < 1000
+    assert sum(v.n_samples for v in samples.values) == len(samples.queries_s)
+    assert min(v.n_samples for v in samples.values) >= loadgen.QUERIES_A_VALUE
 
 
 def test_the_rate_that_is_found_is_that_of_queueing(

@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 
 from dlbench.cli import show
-from dlbench.core.types import Run
+from dlbench.core.types import Run, Scenario
 from dlbench.report import content
 from dlbench.report.sections import latency
 from tests import builders
 
 
-def _run(latency_is: str | None) -> Run:
-    case = builders.case()
+def _run(latency_is: str | None, **changes: object) -> Run:
+    case = builders.case(**changes)
     result = builders.result(case, [0.2, 0.3, 0.25])
     trials = tuple(replace(t, queries_s=(0.25,) * 20) for t in result.trials)
     named = replace(builders.WORKLOAD, latency_is=latency_is)
@@ -23,8 +23,8 @@ def _run(latency_is: str | None) -> Run:
     return builders.run([replace(result, trials=trials)], plan=plan)
 
 
-def _html(latency_is: str | None) -> str:
-    return str(latency.html(content.of([_run(latency_is)])))
+def _html(latency_is: str | None, **changes: object) -> str:
+    return str(latency.html(content.of([_run(latency_is, **changes)])))
 
 
 def test_the_p50_of_a_prompt_is_its_time_to_first_token() -> None:
@@ -35,6 +35,8 @@ def test_the_p50_of_a_prompt_is_its_time_to_first_token() -> None:
 def test_other_latencies_have_no_other_name() -> None:
     """An image's p50 is its p50."""
     assert "TTFT" not in _html(None)
+    assert "TPOT" in _html("time_per_output_token")
+    assert "TPOT" not in _html("time_per_output_token", scenario=Scenario.SERVER)
 
 
 def _of_batches(n: int) -> str:
