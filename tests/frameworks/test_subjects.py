@@ -132,6 +132,28 @@ def test_jax_compiles_a_training_step_once() -> None:
     assert subjects.ask("jax", compilations) == 1
 
 
+def given_away(framework: str) -> dict[str, int]:
+    """How many of the arrays that a training step replaces are left once it has run."""
+    request = request_for(framework, "resnet50", mode=Mode.TRAINING, scenario=None)
+    subject: Any = registry.framework(framework).open_subject(request)
+    before = {
+        "weights": subject._trained,
+        "statistics": subject._untrained,
+        "optimiser": subject._optimizer_state,
+    }
+    subject.step(0)
+    subject.synchronize()
+    assert all(before.values())
+    return {name: sum(not x.is_deleted() for x in arrays) for name, arrays in before.items()}
+
+
+def test_jax_donates_what_a_step_replaces() -> None:
+    """Weights, statistics and the optimiser's state are written in place: no model lies there twice."""
+    pytest.importorskip("jax")
+    found = subjects.ask("jax", given_away)
+    assert found == {"weights": 0, "statistics": 0, "optimiser": 0}
+
+
 def said_of_memory(framework: str, told: str) -> str:
     """The kind of error that a library's own becomes on a GPU."""
     adapter: Any = registry.framework(framework)
