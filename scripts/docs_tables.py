@@ -66,6 +66,12 @@ def short() -> str:
     return table(("workload", "task", "parameters", "a sample", "modes"), rows)
 
 
+def suites() -> str:
+    """What a name of several workloads stands for."""
+    rows = [(f"`{name}`", ", ".join(members)) for name, members in workloads.suites().items()]
+    return table(("suite", "workloads"), rows)
+
+
 def variants() -> str:
     """A line a variant, the tests' tiny ones left out."""
     rows = []
@@ -206,6 +212,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "short": short,
     "variants": variants,
     "sources": sources,
+    "suites": suites,
     "frameworks": frameworks,
     "policies": policies,
     "rules": rules,
