@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -152,6 +153,27 @@ def test_jax_donates_what_a_step_replaces() -> None:
     pytest.importorskip("jax")
     found = subjects.ask("jax", given_away)
     assert found == {"weights": 0, "statistics": 0, "optimiser": 0}
+
+
+def exported(framework: str, scratch: str, precision: str) -> list[Any]:
+    """Where a model comes from, and what its export left in the folder that it was made in."""
+    request = request_for(framework, "resnet50", precision=Precision(precision))
+    subject = registry.framework(framework).open_subject(replace(request, scratch=Path(scratch)))
+    subject.fetch(subject.query(0))
+    return [subject.info["derived_from"], [str(p) for p in Path(scratch).rglob("*")]]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("framework", sorted(INSTALLED.keys() & {"onnxruntime", "openvino"}))
+def test_what_is_derived_says_so_and_leaves_no_file(
+    framework: str, precision: str, tmp_path: Path
+) -> None:
+    """A document tells from which PyTorch the model was exported; its file was a private one."""
+    if precision not in INSTALLED[framework].precisions["cpu"]:
+        pytest.skip(f"the {framework} adapter does not run {precision} here")
+    told, left = subjects.ask(framework, exported, str(tmp_path), precision)
+    assert told.startswith("model_pytorch, PyTorch ")
+    assert left == []
 
 
 def said_of_memory(framework: str, told: str) -> str:
