@@ -126,6 +126,7 @@ def read(need: Need, runs: Sequence[Run]) -> Job:
                 source=f"the need; {over.source}"
                 if mib is not None
                 else "outputs of convolutions and products in timm's tables",
+                as_of=assumptions.READ,
             ),
             *work,
         ),
