@@ -170,7 +170,7 @@ def answers() -> tuple[Recommendation, ...]:
 
 
 def needs_answered() -> str:
-    """A line a need: its pick, what that costs and takes, and the pick if a price or the time were half."""
+    """A line a need: its pick, what that costs and takes, and the pick at half a price or time."""
     rows = []
     for answer in answers():
         name, pick = answer.need.name, answer.pick

@@ -10,7 +10,7 @@ import pytest
 from dlbench import workloads
 from dlbench.analysis.predict import models
 from dlbench.core import registry
-from dlbench.core.types import Absent, Case, Mode, Precision, Scenario, WorkloadInfo
+from dlbench.core.types import Absent, Case, DataMode, Mode, Precision, Scenario, WorkloadInfo
 from dlbench.frameworks import _own_torch, _seeded
 from dlbench.store import codec
 from scripts import make_references
@@ -217,6 +217,37 @@ def test_sizes_that_the_predictor_knows_are_counted(name: str) -> None:
     assert not isinstance(info.parameters, Absent)
     counted = (info.flops / 2e9 / units, counter.written / 2e6 / units, info.parameters / 1e6)
     assert counted == pytest.approx(models.SIZES[name], rel=1e-6)
+
+
+BESIDE_TOKENS = {"segments", "masked", "cache", "history"}
+"""Inputs that say something of tokens, or stand for some that another input has too."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tokens_of_a_sample_are_those_of_its_inputs(name: str) -> None:
+    """Every token of each sequence, of both where there is a pair."""
+    workload = _read(name)
+    for variant in workload.variants:
+        if (stated := workload.info(variant).tokens_per_sample) is not None:
+            inputs = workload.spec(variant)["inputs"]
+            counted = [x["shape"][0] for key, x in inputs.items() if key not in BESIDE_TOKENS]
+            assert stated == sum(counted), variant
+
+
+MOVING = [(n, v) for n, v in MODELS if _read(n).info(v).bytes_per_sample is not None]
+
+
+@pytest.mark.parametrize(("name", "variant"), MOVING)
+def test_bytes_of_a_sample_are_those_that_are_moved(name: str, variant: str) -> None:
+    """What is read and written where it lies; of what only comes from the host what is copied."""
+    torch = pytest.importorskip("torch")
+    workload = _read(name)
+    spec = workload.spec(variant)
+    with torch.device("meta"):
+        model = workloads.load_model(workload.folder, "model_pytorch").build(spec)
+        inputs = [_two_samples(torch, table) for table in spec["inputs"].values()]
+    moved = inputs if DataMode.SYNTHETIC not in workload.data_modes else [*inputs, model(*inputs)]
+    assert workload.info(variant).bytes_per_sample == sum(x.nbytes for x in moved) / 2
 
 
 def _two_samples(torch: Any, table: Any) -> Any:
