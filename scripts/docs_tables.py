@@ -66,6 +66,12 @@ def short() -> str:
     return table(("workload", "task", "parameters", "a sample", "modes"), rows)
 
 
+def suites() -> str:
+    """What a name of several workloads stands for."""
+    rows = [(f"`{name}`", ", ".join(members)) for name, members in workloads.suites().items()]
+    return table(("suite", "workloads"), rows)
+
+
 def variants() -> str:
     """A line a variant, the tests' tiny ones left out."""
     rows = []
@@ -164,14 +170,26 @@ def answers() -> tuple[Recommendation, ...]:
 
 
 def needs_answered() -> str:
-    """A line a need: its pick, with what that costs and takes."""
+    """A line a need: its pick, what that costs and takes, and the pick at half a price or time."""
     rows = []
     for answer in answers():
         name, pick = answer.need.name, answer.pick
         if pick is None:
             raise SystemExit(f"{name}: {answer.binding[0]}")
-        rows.append((name, pick.name, *_amounts(pick), pick.evidence))
-    return table(("need", "pick", "USD (nine of ten)", "hours (nine of ten)", "evidence"), rows)
+        halved = (_halved(answer, what) for what in HALVES)
+        rows.append((name, pick.name, *_amounts(pick), pick.evidence, *halved))
+    amounts = ("USD (nine of ten)", "hours (nine of ten)")
+    return table(("need", "pick", *amounts, "evidence", *HALVES), rows)
+
+
+HALVES = ("half the price of the nearest rival", "half the deadline")
+
+
+def _halved(answer: Recommendation, what: str) -> str:
+    """The pick then; ``-`` where there is no such rival, or no deadline."""
+    found = {flip.change: flip.new_pick for flip in answer.flips}
+    stays = answer.pick is not None and found.get(what) == answer.pick.name
+    return "the pick stays" if stays else found.get(what, "-")
 
 
 def _amounts(pick: Candidate) -> tuple[str, str]:
@@ -194,6 +212,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "short": short,
     "variants": variants,
     "sources": sources,
+    "suites": suites,
     "frameworks": frameworks,
     "policies": policies,
     "rules": rules,

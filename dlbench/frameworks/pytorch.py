@@ -590,7 +590,8 @@ class TorchSubject(OnTorch):
             )
         self._clip_norm: float | None = settings.get("clip_norm")
         # fp16 gradients underflow without it; for all else it is a no-op that is left out.
-        self._scaler = torch.amp.GradScaler("cuda") if precision is Precision.FP16 else None
+        scaled = precision is Precision.FP16
+        self._scaler = torch.amp.GradScaler(self._device.type) if scaled else None
 
     def _facts(self, request: SubjectRequest) -> dict[str, Fact]:
         torch = self._torch

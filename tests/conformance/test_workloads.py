@@ -10,7 +10,7 @@ import pytest
 from dlbench import workloads
 from dlbench.analysis.predict import models
 from dlbench.core import registry
-from dlbench.core.types import Absent, Case, Mode, Precision, Scenario, WorkloadInfo
+from dlbench.core.types import Absent, Case, DataMode, Mode, Precision, Scenario, WorkloadInfo
 from dlbench.frameworks import _own_torch, _seeded
 from dlbench.store import codec
 from scripts import make_references
@@ -143,8 +143,21 @@ EXACT = 1e-5
 """Of the outputs' spread: rounding, as libraries order their sums."""
 
 
+SUITES = {
+    "quick",
+    "vision",
+    "recurrent",
+    "language",
+    "recommendation",
+    "inference",
+    "micro",
+    "full",
+}
+
+
 def test_suites_name_workloads_that_exist() -> None:
-    """No suite has a member that discovery does not find."""
+    """Those that the docs and people's scripts call by name, and no member that is not found."""
+    assert set(workloads.suites()) >= SUITES
     for members in workloads.suites().values():
         assert members
         assert set(members) <= set(NAMES)
@@ -220,6 +233,37 @@ def test_activations_that_are_known_are_counted(name: str, variant: str) -> None
         with torch.inference_mode(), _own_torch.counting(torch) as counter:
             model(*inputs)
         assert counter.written / 2e6 == pytest.approx(known[name, variant], rel=1e-9)
+
+
+BESIDE_TOKENS = {"segments", "masked", "cache", "history"}
+"""Inputs that say something of tokens, or stand for some that another input has too."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tokens_of_a_sample_are_those_of_its_inputs(name: str) -> None:
+    """Every token of each sequence, of both where there is a pair."""
+    workload = _read(name)
+    for variant in workload.variants:
+        if (stated := workload.info(variant).tokens_per_sample) is not None:
+            inputs = workload.spec(variant)["inputs"]
+            counted = [x["shape"][0] for key, x in inputs.items() if key not in BESIDE_TOKENS]
+            assert stated == sum(counted), variant
+
+
+MOVING = [(n, v) for n, v in MODELS if _read(n).info(v).bytes_per_sample is not None]
+
+
+@pytest.mark.parametrize(("name", "variant"), MOVING)
+def test_bytes_of_a_sample_are_those_that_are_moved(name: str, variant: str) -> None:
+    """What is read and written where it lies; of what only comes from the host what is copied."""
+    torch = pytest.importorskip("torch")
+    workload = _read(name)
+    spec = workload.spec(variant)
+    with torch.device("meta"):
+        model = workloads.load_model(workload.folder, "model_pytorch").build(spec)
+        inputs = [_two_samples(torch, table) for table in spec["inputs"].values()]
+    moved = inputs if DataMode.SYNTHETIC not in workload.data_modes else [*inputs, model(*inputs)]
+    assert workload.info(variant).bytes_per_sample == sum(x.nbytes for x in moved) / 2
 
 
 def _two_samples(torch: Any, table: Any) -> Any:

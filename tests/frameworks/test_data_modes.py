@@ -115,3 +115,24 @@ def test_all_loaders_decode_the_same_files_to_the_same_inputs(framework: str, fo
     for a, b in zip(*pictures, strict=True):
         spread = max(b) - min(b)
         assert max(abs(x - y) for x, y in zip(a, b, strict=True)) < 0.25 * spread
+
+
+def of_one_file(framework: str, folder: str, training: str) -> bool:
+    """Runs beside: whether two samples that tf.data makes of the same picture are the same."""
+    import tensorflow as tf
+
+    from dlbench.frameworks import _files, _tfdata
+
+    os.environ["XDG_CACHE_HOME"] = folder
+    with patch.dict(_files.N_FILES, jpeg=1):
+        files = _files.Files("jpeg", (3, 24, 24), training=bool(training), seed=3)
+    first, second = next(_tfdata.batches(tf, files, 2, 1)).numpy()
+    return bool((first == second).all())
+
+
+def test_tf_data_crops_and_turns_a_picture_anew_in_training_alone(tmp_path: Path) -> None:
+    """As the loaders of the others do (tests/unit/frameworks/test_feed.py)."""
+    if "tensorflow" not in INSTALLED:
+        pytest.skip("tensorflow is not installed")
+    assert subjects.ask("tensorflow", of_one_file, str(tmp_path), "")
+    assert not subjects.ask("tensorflow", of_one_file, str(tmp_path), "training")

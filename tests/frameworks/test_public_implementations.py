@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from dlbench.core.types import Mode
+from dlbench.core.types import Case, Mode, Policy
 from tests.subjects import ask, installed
 
 pytestmark = pytest.mark.frameworks
@@ -78,3 +80,26 @@ def test_the_public_side_does_the_work_of_the_workloads_optimizer(
     if side.__name__ not in installed():
         pytest.skip(f"{side.__name__} is not installed")
     assert ask(side.__name__, side, workload) == pytest.approx([moved, -moved], rel=1e-5)
+
+
+@pytest.mark.parametrize("faster", Policy)
+def test_in_tuned_the_faster_of_the_public_sides_stands(
+    faster: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """XLA slows some of them down on a CPU: a ratio to those would flatter ours."""
+    script, base = _script_and_case("tensorflow", "resnet50")
+    built: dict[Policy, Any] = {}
+    now_s = [0.0]
+
+    def build(case: Case, _threads: int) -> Any:
+        def step() -> None:
+            now_s[0] += 1.0 if case.policy is faster else 2.0
+
+        built[case.policy] = step
+        return step
+
+    monkeypatch.setattr(script, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
+    monkeypatch.setitem(script.PUBLIC, ("tensorflow", "resnet50"), build)
+    assert script._public(base, 1) is built[Policy.BASE]
+    assert set(built) == {Policy.BASE}
+    assert script._public(replace(base, policy=Policy.TUNED), 1) is built[faster]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -131,6 +132,49 @@ def test_jax_compiles_a_training_step_once() -> None:
     """What the step returns goes into the next one as what it was given first."""
     pytest.importorskip("jax")
     assert subjects.ask("jax", compilations) == 1
+
+
+def given_away(framework: str) -> dict[str, int]:
+    """How many of the arrays that a training step replaces are left once it has run."""
+    request = request_for(framework, "resnet50", mode=Mode.TRAINING, scenario=None)
+    subject: Any = registry.framework(framework).open_subject(request)
+    before = {
+        "weights": subject._trained,
+        "statistics": subject._untrained,
+        "optimiser": subject._optimizer_state,
+    }
+    subject.step(0)
+    subject.synchronize()
+    assert all(before.values())
+    return {name: sum(not x.is_deleted() for x in arrays) for name, arrays in before.items()}
+
+
+def test_jax_donates_what_a_step_replaces() -> None:
+    """Weights, statistics and the optimiser's state are written in place: no model lies there twice."""
+    pytest.importorskip("jax")
+    found = subjects.ask("jax", given_away)
+    assert found == {"weights": 0, "statistics": 0, "optimiser": 0}
+
+
+def exported(framework: str, scratch: str, precision: str) -> list[Any]:
+    """Where a model comes from, and what its export left in the folder that it was made in."""
+    request = request_for(framework, "resnet50", precision=Precision(precision))
+    subject = registry.framework(framework).open_subject(replace(request, scratch=Path(scratch)))
+    subject.fetch(subject.query(0))
+    return [subject.info["derived_from"], [str(p) for p in Path(scratch).rglob("*")]]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("framework", sorted(INSTALLED.keys() & {"onnxruntime", "openvino"}))
+def test_what_is_derived_says_so_and_leaves_no_file(
+    framework: str, precision: str, tmp_path: Path
+) -> None:
+    """A document tells from which PyTorch the model was exported; its file was a private one."""
+    if precision not in INSTALLED[framework].precisions["cpu"]:
+        pytest.skip(f"the {framework} adapter does not run {precision} here")
+    told, left = subjects.ask(framework, exported, str(tmp_path), precision)
+    assert told.startswith("model_pytorch, PyTorch ")
+    assert left == []
 
 
 def said_of_memory(framework: str, told: str) -> str:

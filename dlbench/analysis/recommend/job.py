@@ -147,6 +147,7 @@ def _activations(
             value=f"{compact(kept / over.mid)} a sample",
             formula=f"{mib:g} MiB that training keeps / {FP32_BYTES:g} bytes / {over.mid:g}",
             source=f"the need; {over.source}",
+            as_of=assumptions.READ,
         )
     low, mid, high = (flops / 2 / macs for macs in reversed(MACS_PER_ACTIVATION))
     return (low, mid, high), Step(
@@ -155,6 +156,7 @@ def _activations(
         formula=f"{compact(flops / 2e9, 4)} GMAC / {MACS_PER_ACTIVATION[1]:g} "
         f"({MACS_PER_ACTIVATION[0]:g} to {MACS_PER_ACTIVATION[-1]:,g})",
         source="outputs of convolutions and products in timm's tables",
+        as_of=assumptions.READ,
     )
 
 

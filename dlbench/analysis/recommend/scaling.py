@@ -24,7 +24,7 @@ def together(offer: Offer, job: Job, found: Sequence[Seen], catalog: Catalog) ->
     n = 1.0 if isinstance(count, Absent) or offer.accelerator is None else count
     if n <= 1:
         one = Range(low=1.0, mid=1.0, high=1.0, source="one device")
-        return one, Step(name="scaling", value="1", formula="one device", source="")
+        return one, Step(name="scaling", value="1", formula="one device", source="the offer")
     measured = _measured_scaling(offer, n, found)
     if measured is not None:
         return measured

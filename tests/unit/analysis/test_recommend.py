@@ -1677,7 +1677,7 @@ def test_two_alternatives_on_other_hardware_come_with_every_pick() -> None:
 
 
 def test_every_number_has_its_way() -> None:
-    """Evidence, formula, source: from the model to the carbon."""
+    """Evidence, formula, source, date: from the model to the carbon."""
     pick = picked(r.ask(r.need(), r.of(r.offer())))
     names = [s.name for s in pick.trail]
     assert names == [
@@ -1698,7 +1698,12 @@ def test_every_number_has_its_way() -> None:
         "energy",
         "carbon",
     ]
-    assert all(s.formula for s in pick.trail)
+    assert all(s.formula and s.source for s in pick.trail)
+    # What follows from the need, the model and the lines above has no day of its own.
+    reckoned = {"model", "work", "memory", "scaling", "upload", "set-up", "computing"}
+    reckoned |= {"time", "rent", "cost"}
+    dated = {s.name for s in pick.trail if s.as_of}
+    assert dated == set(names) - reckoned
 
 
 def test_the_way_of_energy_and_carbon_has_its_numbers() -> None:

@@ -43,6 +43,10 @@ def find(loaded: Catalog, provider: str, kind: str) -> Offer:
 # --- what is shipped ------------------------------------------------------------------------
 
 
+def _known(amount: object) -> bool:
+    return not isinstance(amount, Absent)
+
+
 def test_every_shipped_row_has_a_source_and_a_date_that_can_be_read() -> None:
     """No fact without its origin."""
     shipped = catalog.shipped()
@@ -50,6 +54,10 @@ def test_every_shipped_row_has_a_source_and_a_date_that_can_be_read() -> None:
     assert len(shipped.offers) == 631
     origins = [(a.source, a.as_of) for a in shipped.accelerators]
     origins += [(o.source, o.as_of) for o in shipped.offers]
+    origins += [(r.source, r.as_of) for r in shipped.regions]
+    # What is another source's says so: a spot price, and what a building needs beside its machines.
+    origins += [(o.spot_source, o.spot_as_of) for o in shipped.offers if _known(o.spot_usd_per_h)]
+    origins += [(r.pue_source, r.as_of) for r in shipped.regions if _known(r.pue)]
     for source, as_of in origins:
         assert source
         day = oldest_date(as_of)

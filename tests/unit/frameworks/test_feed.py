@@ -104,3 +104,19 @@ def test_files_come_with_channels_last_for_those_who_need_it(
     assert canonical.dtype == last.dtype == np.float32
     assert canonical.std() > 0
     np.testing.assert_array_equal(last.transpose(2, 0, 1), canonical)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_picture_is_cropped_and_turned_anew_each_time_in_training_alone(
+    *, training: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two files: sample 3 is of sample 1's. What is drawn hangs on seed and number, so runs repeat."""
+    pytest.importorskip("PIL")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setitem(_files.N_FILES, "jpeg", 2)
+    files, same, other = (
+        _files.Files("jpeg", (3, 24, 24), training=training, seed=seed) for seed in (3, 3, 4)
+    )
+    np.testing.assert_array_equal(files[1], same[1])
+    for again in (files[3], other[1]):
+        assert (again != files[1]).any() == training
