@@ -418,7 +418,7 @@ def _simulated(choice: Choice, known: Known, room: Room, rate: Rate) -> Simulate
         found=known.found,
         room=room,
         rate=rate,
-        scale=scaling.together(choice.offer, known.job, known.found, known.catalog),
+        scale=scaling.together(choice.offer, known.job, known.need, known.found, known.catalog),
     )
     if known.need.serving:
         return serving.serving(choice, fitted)

@@ -60,6 +60,7 @@ from dlbench.core.types import (
 from dlbench.core.units import compact, percent
 from dlbench.frameworks import onnxruntime
 from dlbench.store import codec
+from tests import builders
 from tests import recommending as r
 
 
@@ -337,6 +338,28 @@ def test_of_repeated_measurements_the_middle_counts_and_not_the_luckiest() -> No
     assert way.source == f"document {runs[4].run_id}"
     fast = r.measured(500.0, policy=Policy.TUNED)
     assert picked(r.ask(r.need(**MINE), r.of(r.offer()), *runs, fast)).policy is Policy.TUNED
+
+
+def test_one_document_of_wild_trials_does_not_blur_what_others_agree_on() -> None:
+    """Trials of 100 to 900: their rate of 300 counts beside 500 and 510, not their wide interval.
+
+    "A CPU is not enough" had been said since one of three documents had a neighbour.
+    """
+    wild = r.measured(300.0)
+    spread = builders.result(wild.results[0].case, (1 / 100, 1 / 300, 1 / 900))
+    runs = [replace(wild, results=(spread,)), r.measured(500.0), r.measured(510.0)]
+    runs = [replace(x, run_id=f"2026010{i}T000000Z-test-2c-abcdef") for i, x in enumerate(runs, 1)]
+
+    def interval(*documents: Run) -> Interval:
+        found = picked(r.ask(r.need(**MINE), r.of(r.offer()), *documents)).throughput_samples_per_s
+        assert isinstance(found, Estimated)
+        return found.interval
+
+    alone, among = interval(runs[0]), interval(*runs)
+    assert alone.low < 100
+    assert alone.high > 900
+    assert among.low == pytest.approx(300 * 0.9, rel=0.02)
+    assert among.high == pytest.approx(510 * 1.1, rel=0.02)
 
 
 def test_a_predictor_comes_before_the_roofline_and_after_measurements() -> None:
@@ -913,7 +936,7 @@ def test_a_processors_meter_is_not_counted_beside_its_own_host() -> None:
                 models=memory.peak_models(work, asked, (), "cpu"), usable_mib=30_000.0, wanted=8
             ),
             rate=METERED,
-            scale=scaling.together(offered, work, (), catalog_),
+            scale=scaling.together(offered, work, asked, (), catalog_),
         )
         choice = estimate.Choice(offer=offered, spot=False, device=None, place=None)
         simulated = estimate.training(choice, fitted)
@@ -938,7 +961,7 @@ def test_metered_energy_is_of_work_that_is_done_again_too() -> None:
                 found=(),
                 room=memory.Room(models=models, usable_mib=30_000.0, wanted=8),
                 rate=replace(METERED, energy_j_per_sample=metered),
-                scale=scaling.together(offered, work, (), r.of(offered)),
+                scale=scaling.together(offered, work, asked, (), r.of(offered)),
             )
             choice = estimate.Choice(offer=offered, spot=spot, device=None, place=None)
             found = estimate.training(choice, fitted).joules
@@ -2645,6 +2668,28 @@ def test_steps_are_an_optimisers_whatever_the_number_of_devices() -> None:
         assert work.formula == "10,000 optimiser steps x batch 64 of all devices together"
         seconds = 640_000 / value(pick.throughput_samples_per_s)
         assert value(pick.time_s) == pytest.approx(seconds, rel=0.01)
+
+
+def test_a_step_that_is_shared_unevenly_is_as_slow_as_the_largest_share() -> None:
+    """9 samples over 8 devices are two at a time: as long as 16 take, not nine sixteenths of that."""
+    work = {"samples": None, "epochs": None, "steps": 1e6, "set_up_min": [0, 0]}
+    eight = r.of(r.offer(**{**r.A100, "accelerator_count": 8.0}))
+    uneven, even = (picked(r.ask(r.need(**work, batch_size=batch), eight)) for batch in (9, 16))
+    assert uneven.batch_size == even.batch_size == 2
+    assert value(uneven.time_s) == pytest.approx(value(even.time_s), rel=1e-6)
+    rates = [value(pick.throughput_samples_per_s) for pick in (uneven, even)]
+    assert rates[0] / rates[1] == pytest.approx(9 / 16)
+    told = next(s for s in uneven.trail if s.name == "scaling")
+    assert told.value == "3.86 (2.86 to 4.37) x one device"
+    assert told.formula == (
+        "0.562, a step's samples over those of equal shares, x 8 x 0.95^log2(8), not measured"
+    )
+    # Whoever measured three together did so at even shares: 22 each, of which a step of 64 has 64.
+    runs = [r.measured(500.0), r.measured(1320.0, n_devices=3)]
+    runs = [replace(x, run_id=f"2026010{i}T000000Z-test-2c-abcdef") for i, x in enumerate(runs, 1)]
+    three = r.of(r.offer(accelerator_count=3.0))
+    pick = picked(r.ask(r.need(**MINE, **work, batch_size=64), three, *runs))
+    assert step(pick, "scaling") == "2.56 (2.43 to 2.69) x one device"
 
 
 def test_a_device_of_steps_is_asked_for_its_share_of_a_batch() -> None:
