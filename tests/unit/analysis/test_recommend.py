@@ -386,6 +386,20 @@ def test_a_predictor_comes_before_the_roofline_and_after_measurements() -> None:
     assert known.evidence is Evidence.ACCELERATOR
 
 
+def test_what_is_predicted_of_a_whole_card_is_not_the_rate_of_a_slices_smaller_batch() -> None:
+    """An eighth of an L4 has 3 GB: it takes 2 where the card was asked for 32, and that is slower."""
+    answer = Estimated(value=300.0, interval=Interval(low=250.0, high=360.0, level=0.9), method="m")
+    offered = r.of(r.offer(accelerator_count=0.125))
+    fixed = Fixed(answer)
+    pick = picked(r.ask(r.need(), offered, predictor=fixed))
+    assert {q.batch_size for q in fixed.asked if q.accelerator.name == "L4"} == {32}
+    assert pick.batch_size < 32
+    by_hand = 300 / 8 * (pick.batch_size / 32) ** 0.2
+    assert value(pick.throughput_samples_per_s) == pytest.approx(by_hand, rel=0.02)
+    way = next(s for s in pick.trail if s.name == "throughput")
+    assert way.formula == f"0.125 of (m x (batch {pick.batch_size} / 32)^0.2)"
+
+
 def test_the_roofline_is_the_data_sheets_by_hand() -> None:
     """An L4: 30.3 TFLOPS and 300 GB/s, a quarter and three quarters of which are reached; 15 ms a step.
 
@@ -803,6 +817,29 @@ def test_a_model_that_fits_nowhere_is_refused_before_anyone_rents() -> None:
     assert {x.constraint for x in answer.rejected} == {Constraint.MEMORY}
     assert answer.binding[0].startswith("memory binds for 2 of 2 ways")
     assert "GiB are usable" in answer.binding[0]
+
+
+def test_several_devices_hold_what_they_exchange_gradients_in() -> None:
+    """1.3 billion parameters took 33 GiB at batch 32, and fit a card of 40; each of two has 5 more."""
+    fields = {**MINE, "parameters": 1.34e9, "batch_size": 32, "precision": "fp32"}
+    run = r.measured(500.0, peaks_mib=(34_000.0,))
+    card = {**r.A100, "accelerator": "A100-SXM4-40GB"}
+    one, two = r.of(r.offer(**card)), r.of(r.offer(**{**card, "accelerator_count": 2.0}))
+    assert picked(r.ask(r.need(**fields), one, run)).batch_size == 32
+    together = r.ask(r.need(**fields), two, run)
+    (out,) = together.rejected
+    assert out.constraint is Constraint.MEMORY
+    assert "+ 5112 MiB of gradients for the exchange" in out.reason
+    fitting = r.of(r.offer(**{**r.A100, "accelerator_count": 2.0}))
+    peak = picked(r.ask(r.need(**fields), fitting, run)).memory_mib
+    assert isinstance(peak, Estimated)
+    assert peak.value == pytest.approx(34_000 + 1.34e9 * 4 / 2**20)
+    assert peak.interval.low == pytest.approx(34_000 * 0.95)
+    # Replicas that infer exchange nothing.
+    table = {k: v for k, v in fields.items() if v} | {"task": "inference", "samples": 1e6}
+    peak = picked(r.ask(needs.build(table)[0], fitting, run)).memory_mib
+    assert isinstance(peak, Estimated)
+    assert "exchange" not in peak.method
 
 
 def test_what_is_needed_is_told_apart_from_what_is_there() -> None:
@@ -1668,6 +1705,9 @@ def test_more_runs_than_a_month_has_hours_for_are_told() -> None:
     assert any(
         w.endswith("machines all month: priced as that, and there is 1") for w in own.warnings
     )
+    once = picked(r.ask(r.need(samples=1e10), r.of(r.offer())))
+    months = compact(value(once.time_s) / 3600 / 730.5)
+    assert f"one run takes {months} months" in once.warnings
 
 
 def test_an_own_machine_can_be_the_pick() -> None:
