@@ -293,6 +293,10 @@ class Fit:
     times: float | None = None
 
 
+MAY_NEED = "may need up to"
+"""In the reason of a batch that may not fit, as far as anybody can say."""
+
+
 def gate(model: PeakModel, usable: float, wanted: int, *, fixed: bool) -> Fit:
     """The largest batch up to ``wanted`` of which even the high end fits; ``fixed`` allows no other."""
     batch = wanted
@@ -301,7 +305,7 @@ def gate(model: PeakModel, usable: float, wanted: int, *, fixed: bool) -> Fit:
     peak = model.at(batch)
     if peak.interval.high <= usable:
         return Fit(batch=batch, peak=peak, reason="")
-    certain = "needs" if peak.interval.low > usable else "may need up to"
+    certain = "needs" if peak.interval.low > usable else MAY_NEED
     amount = peak.interval.low if peak.interval.low > usable else peak.interval.high
     needed, there = (f"{mib / 1024:.1f}" for mib in (amount, usable))
     if needed == there:

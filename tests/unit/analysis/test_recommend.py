@@ -1364,6 +1364,15 @@ def test_flips_are_found_by_solving_again() -> None:
     assert picked(r.ask(r.need(), r.of(pick.offer, cheaper))).offer == cheaper
 
 
+def test_a_rival_that_costs_as_much_is_told_as_that() -> None:
+    """The same machine at the same price elsewhere: the pick's price may not rise by anything."""
+    answer = r.ask(r.need(), r.of(r.offer(), r.offer(region="us-west-2")))
+    rise = next(f for f in answer.flips if f.change == "price of the pick")
+    assert rise.sentence == (
+        "Above 0.8 USD/h for the pick: aws l4.small (us-west-2), which is as good now."
+    )
+
+
 def test_half_the_deadline_is_answered_as_it_would_be() -> None:
     """What the sentence says is what a need with half the deadline gets."""
     offered = r.of(r.offer(), r.offer(**{**r.A100, "ondemand_usd_per_h": 20.0}))
@@ -1872,6 +1881,16 @@ def test_a_model_larger_than_one_card_is_told_as_that() -> None:
     )
     (out,) = [x for x in answer.rejected if x.constraint is Constraint.MEMORY]
     assert out.reason.endswith(", on each device: sharding a model over several is not considered")
+    # 132 to 629 GiB: a card of 288 may well have them, which "lack the memory" had denied.
+    unsure = r.need(**{**large, "precision": "bf16"})
+    card = r.offer(instance_type="b300", accelerator="B300-SXM-288GB")
+    host = r.cpu(memory_gib=2048.0, cpu_model="Xeon-8488C")
+    assert r.ask(unsure, r.of(card, host)).cpu_verdict.startswith(
+        "Only CPUs are left: 1 of 1 accelerators lack, or may lack (activation_mib_per_sample or a "
+        "measurement would tell), the memory on each device"
+    )
+    known = replace(unsure, activation_mib_per_sample=8e3)
+    assert picked(r.ask(known, r.of(card, host))).offer.accelerator == "B300-SXM-288GB"
     assert (
         "Each device is taken to hold the whole model: sharding a model over several is not considered."
         in answer.notes
