@@ -52,7 +52,7 @@ from dlbench.core.recommendation import (
     Refusal,
     Rejection,
 )
-from dlbench.core.types import Absent, Policy, Run
+from dlbench.core.types import Absent, Mode, Policy, Run
 from dlbench.core.units import compact, counted
 
 __all__ = ["check", "predictor", "recommend"]
@@ -177,6 +177,9 @@ def _known(
     work = replace(work, defaults=(*defaults, *work.defaults))
     found = measured.seen(work, need, runs, catalog)
     models = {kind: memory.peak_models(work, need, runs, kind) for kind in ("cpu", "gpu")}
+    models["gpus"] = (
+        memory.beside_others(models["gpu"], work) if need.mode is Mode.TRAINING else models["gpu"]
+    )
     devices = {device.name: device for device in catalog.accelerators}
     findings = lint.check(catalog, today)
     return Known(
@@ -402,7 +405,8 @@ def _room(choice: Choice, known: Known) -> Room | Refusal:
     wanted = known.job.wanted_batch(need, kind, _spread_over(choice.devices, need))
     if isinstance(wanted, Refusal):
         return wanted
-    room = _space(known.models["gpu" if on_gpu else "cpu"], usable, wanted, need)
+    models = known.models["gpus" if choice.devices > 1 else "gpu" if on_gpu else "cpu"]
+    room = _space(models, usable, wanted, need)
     if not room.batches:
         fit = room.fit(Policy.BASE)
         each = f", on each device: {NO_SHARDING}" if choice.devices > 1 else ""
@@ -418,7 +422,7 @@ def _simulated(choice: Choice, known: Known, room: Room, rate: Rate) -> Simulate
         found=known.found,
         room=room,
         rate=rate,
-        scale=scaling.together(choice.offer, known.job, known.found, known.catalog),
+        scale=scaling.together(choice.offer, known.job, known.need, known.found, known.catalog),
     )
     if known.need.serving:
         return serving.serving(choice, fitted)
@@ -537,13 +541,15 @@ def _shared(simulated: Simulated, need: Need) -> str:
 
 
 def _at_once(simulated: Simulated, need: Need) -> str:
-    """That a month's runs do not fit into a month of one machine: rented or priced as several."""
+    """That a run is longer than a month, or a month's runs do not fit into one: priced as several."""
     machine, time_s = simulated.choice.owned, simulated.candidate.time_s
     if need.serving or isinstance(time_s, Absent):
         return ""
     months = need.runs_per_month * time_s.value / 3600 / estimate.HOURS_A_MONTH
     if months <= 1:
         return ""
+    if need.runs_per_month == 1:
+        return f"one run takes {compact(months)} months"
     told = f"{need.runs_per_month:g} runs a month are the work of {compact(months)} machines"
     if machine is None:
         return f"{told} all month"

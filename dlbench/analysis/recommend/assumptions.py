@@ -183,6 +183,13 @@ KEPT_COUNTED = {
         low=0.1, mid=0.35, high=0.8, source="the same of the four that answered: 0.13 to 0.79"
     ),
 }
+BUCKETS = Range(
+    low=0.0,
+    mid=1.0,
+    high=1.0,
+    source="copies of the gradients through which several devices exchange them: PyTorch's "
+    "DistributedDataParallel holds one, but where gradients are views of its buckets",
+)
 KEPT_AS_STATED = Range(
     low=1.0, mid=1.0, high=1.2, source="the same, where the need says how much training keeps"
 )
@@ -239,6 +246,7 @@ STATED = (
     (KEPT_COUNTED["training"], "activations kept, training, counted", "x outputs of a forward"),
     (KEPT_COUNTED["inference"], "activations kept, inference, counted", "x outputs of a forward"),
     (KEPT_AS_STATED, "activations kept, stated", "x activation_mib_per_sample"),
+    (BUCKETS, "gradients for the exchange, several devices", "x gradients in fp32"),
 )
 
 

@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from dlbench.analysis.predict.estimate import GAIN_EXPONENT, SD_OF_POLICY
 from dlbench.analysis.recommend import assumptions, roofline
@@ -81,7 +82,14 @@ class Rate:
     energy_j_per_sample: Metric = NEVER_MEASURED
 
 
-Told = Mapping[Policy, Estimated | Absent]
+class Said(NamedTuple):
+    """A predictor's answer, and the batch that it is of: what the whole of an accelerator holds."""
+
+    batch: int
+    answer: Estimated | Absent
+
+
+Told = Mapping[Policy, Said]
 """What the predictor said of an accelerator in each policy in which it was asked."""
 
 
@@ -120,9 +128,9 @@ def predictions(
         for policy, batch in room.batches.items():
             if policy in measured and _compiles(device, policy, need):
                 asked.append(replace(question, policy=policy, batch_size=batch))
-    told: dict[str, dict[Policy, Estimated | Absent]] = {}
+    told: dict[str, dict[Policy, Said]] = {}
     for one, answer in zip(asked, predictor.throughputs(asked), strict=True):
-        told.setdefault(one.accelerator.name, {})[one.policy] = answer
+        told.setdefault(one.accelerator.name, {})[one.policy] = Said(one.batch_size, answer)
     return told
 
 
@@ -184,14 +192,14 @@ def _elsewhere(
     need: Need,
     batch: int,
     found: Sequence[Seen],
-    told: tuple[Policy, Estimated | Absent | None],
+    told: tuple[Policy, Said | None],
 ) -> Rate | None:
     """As it is predicted, or measured on others; None where nobody knows, or the device cannot."""
-    policy, answer = told
+    policy, said = told
     if need.precision not in device.peak_tflops or not _compiles(device, policy, need):
         return None
-    if isinstance(answer, Estimated):
-        return _predicted(answer, policy, offer, batch)
+    if said is not None and isinstance(said.answer, Estimated):
+        return _predicted(said.answer, policy, offer, batch, said.batch)
     return _by_bandwidth(found, policy, device, offer, need, batch)
 
 
@@ -207,7 +215,7 @@ def _by_sheet(
     """By the data sheet alone: wider where the predictor refuses, and where it never learnt from."""
     if device is not None:
         bound = roofline.accelerator(device, job, need, batch)
-        refusals = [answer.reason for answer in told.values() if isinstance(answer, Absent)]
+        refusals = [said.answer.reason for said in told.values() if isinstance(said.answer, Absent)]
         wider = f"since the predictor refuses: {refusals[0]}" if refusals else ""
     else:
         n = cores(offer, catalog)
@@ -313,22 +321,28 @@ def _seen_step(found: Agreed, margin: float) -> Step:
     )
 
 
-def _predicted(answer: Estimated, policy: Policy, offer: Offer, batch: int) -> Rate:
+def _predicted(answer: Estimated, policy: Policy, offer: Offer, batch: int, asked: int) -> Rate:
+    """As it was predicted at a batch of ``asked``, of which less may fit here."""
+    times, ends = assumptions.batch_times(batch / asked), answer.interval
+    value, low, high = answer.value * times.mid, ends.low * times.low, ends.high * times.high
+    other = batch != asked
+    scaled = f" x (batch {batch} / {asked})^{assumptions.BATCH_GAIN.mid:g}" if other else ""
     return _sliced(
         Rate(
-            value=answer.value,
-            low=answer.interval.low,
-            high=answer.interval.high,
+            value=value,
+            low=low,
+            high=high,
             tier=Evidence.PREDICTED,
             batch=batch,
             policy=policy,
             steps=(
                 Step(
                     name="throughput",
-                    value=f"{compact(answer.value, 4)} ({compact(answer.interval.low, 4)} to "
-                    f"{compact(answer.interval.high, 4)}) samples/s",
-                    formula=answer.method + ("" if policy is Policy.BASE else f", {policy}"),
-                    source="; ".join(answer.from_) or "predictor",
+                    value=f"{compact(value, 4)} ({compact(low, 4)} to {compact(high, 4)}) samples/s",
+                    formula=answer.method
+                    + scaled
+                    + ("" if policy is Policy.BASE else f", {policy}"),
+                    source="; ".join([*(answer.from_ or ("predictor",)), *[times.source] * other]),
                 ),
             ),
         ),

@@ -70,6 +70,16 @@ class Job:
         share = math.ceil(together / devices)
         return share if need.batch_size is not None else min(share, usual)
 
+    def busy(self, need: Need, devices: float) -> float:
+        """How many of ``devices`` a step keeps busy: its samples over the whole ones that each takes.
+
+        9 over 8 devices are two at a time, as long as 16 would take.
+        """
+        if need.steps is None or devices <= 1:
+            return devices
+        together = need.batch_size or self.batch_sizes["nvidia"]
+        return together / math.ceil(together / devices)
+
     @property
     def flops(self) -> float:
         """Of one sample in this mode: a training step is three forwards."""

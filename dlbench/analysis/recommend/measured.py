@@ -91,7 +91,7 @@ def rented_as(found: Seen, offer: Offer) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreed:
-    """What documents of one piece of work on one device say: the middle one, and the ends of all."""
+    """What documents of one piece of work on one device say: the middle one, and the ends around it."""
 
     middle: Seen
     low: float
@@ -107,14 +107,16 @@ class Agreed:
 
 
 def agreed(repeats: Sequence[Seen], margin: float = 0.0) -> Agreed:
-    """The median of documents that measured alike, with the ends of all of them.
+    """The median of documents that measured alike, with its own ends, widened to the rates of all.
 
-    The fastest would be the luckiest. Of two in the middle the slower counts.
+    The fastest would be the luckiest. Of two in the middle the slower counts. How wide the others' own
+    intervals are does not count: trials may have had a neighbour, and what they add is a rate.
     """
     in_order = sorted(repeats, key=lambda s: (s.each_per_s, s.run.created_utc))
-    ends = [_ends(s, margin) for s in repeats]
+    middle = in_order[(len(in_order) - 1) // 2]
+    ends = [_ends(s, margin, its_own=s is middle) for s in repeats]
     return Agreed(
-        middle=in_order[(len(in_order) - 1) // 2],
+        middle=middle,
         low=min(low for low, _ in ends),
         high=max(high for _, high in ends),
         n=len(in_order),
@@ -141,10 +143,11 @@ def nearest(found: Sequence[Seen], batch: int) -> list[Seen]:
     return [s for s in offline if s.case.batch_size == size]
 
 
-def _ends(found: Seen, margin: float) -> tuple[float, float]:
-    """Of one device's rate; a noisy document is believed less."""
+def _ends(found: Seen, margin: float, *, its_own: bool) -> tuple[float, float]:
+    """Of one device's rate, of its interval or the rate alone; a noisy document is believed less."""
     if noisy(found):
         margin = max(margin, REPEAT_OF_NOISY)
     rate_, n = found.rate, found.case.n_devices
-    low, high = (rate_.interval.low, rate_.interval.high) if rate_.interval else (rate_.value,) * 2
+    known = rate_.interval if its_own else None
+    low, high = (known.low, known.high) if known else (rate_.value,) * 2
     return low * (1 - margin) / n, high * (1 + margin) / n

@@ -10,12 +10,12 @@ Policies differ in what they keep, so each has a model of its own where it was m
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from dlbench.analysis.recommend import assumptions
 from dlbench.analysis.recommend.assumptions import Range
-from dlbench.analysis.recommend.job import OPTIMIZER_BYTES, Job
+from dlbench.analysis.recommend.job import FP32_BYTES, OPTIMIZER_BYTES, Job
 from dlbench.core import metrics
 from dlbench.core.catalog import Amount, Catalog, Offer
 from dlbench.core.recommendation import Need
@@ -105,6 +105,27 @@ def _model(
     if len({batch for batch, _, _ in points}) < LEAST_BATCHES:
         return _through_points(points, bound, sources, least)
     return _fitted([(b, p) for b, p, _ in points], sources, least)
+
+
+def beside_others(models: Mapping[Policy, PeakModel], job: Job) -> dict[Policy, PeakModel]:
+    """The peaks on a device that trains together with others: with what they exchange gradients in."""
+    buckets, gradients = assumptions.BUCKETS, job.parameters * FP32_BYTES / MIB
+    return {
+        policy: replace(
+            model,
+            anchors=tuple(
+                (batch, _plus(peaks, [gradients * of for of in _ends(buckets)]))
+                for batch, peaks in model.anchors
+            ),
+            method=f"{model.method} + {gradients:.0f} MiB of gradients for the exchange",
+        )
+        for policy, model in models.items()
+    }
+
+
+def _plus(peaks: Three, more: Sequence[float]) -> Three:
+    low, mid, high = (peak + x for peak, x in zip(peaks, more, strict=True))
+    return low, mid, high
 
 
 def _points(
@@ -272,6 +293,10 @@ class Fit:
     times: float | None = None
 
 
+MAY_NEED = "may need up to"
+"""In the reason of a batch that may not fit, as far as anybody can say."""
+
+
 def gate(model: PeakModel, usable: float, wanted: int, *, fixed: bool) -> Fit:
     """The largest batch up to ``wanted`` of which even the high end fits; ``fixed`` allows no other."""
     batch = wanted
@@ -280,7 +305,7 @@ def gate(model: PeakModel, usable: float, wanted: int, *, fixed: bool) -> Fit:
     peak = model.at(batch)
     if peak.interval.high <= usable:
         return Fit(batch=batch, peak=peak, reason="")
-    certain = "needs" if peak.interval.low > usable else "may need up to"
+    certain = "needs" if peak.interval.low > usable else MAY_NEED
     amount = peak.interval.low if peak.interval.low > usable else peak.interval.high
     needed, there = (f"{mib / 1024:.1f}" for mib in (amount, usable))
     if needed == there:

@@ -4,30 +4,48 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dlbench.analysis.recommend import assumptions
 from dlbench.analysis.recommend.assumptions import Range
 from dlbench.analysis.recommend.job import Job
 from dlbench.analysis.recommend.measured import Seen
 from dlbench.core.catalog import Catalog, Offer
-from dlbench.core.recommendation import Step
+from dlbench.core.recommendation import Need, Step
 from dlbench.core.types import Absent, Mode
 from dlbench.core.units import compact
 
 
-def together(offer: Offer, job: Job, found: Sequence[Seen], catalog: Catalog) -> tuple[Range, Step]:
+def together(
+    offer: Offer, job: Job, need: Need, found: Sequence[Seen], catalog: Catalog
+) -> tuple[Range, Step]:
     """What all devices of an instance do, over what one does; measured where somebody did.
 
-    Never linear in silence: the efficiency is kept at each doubling, and stated.
+    Never linear in silence: the efficiency is kept at each doubling, and stated. A step whose samples
+    cannot be shared evenly takes as long as if each device had as many as the one that has most.
     """
     count = offer.accelerator_count
     n = 1.0 if isinstance(count, Absent) or offer.accelerator is None else count
     if n <= 1:
         one = Range(low=1.0, mid=1.0, high=1.0, source="one device")
         return one, Step(name="scaling", value="1", formula="one device", source="the offer")
-    measured = _measured_scaling(offer, n, found)
-    if measured is not None:
-        return measured
+    scale = _measured_scaling(offer, n, found) or _kept_at_doublings(offer, n, job, catalog)
+    busy = job.busy(need, n) / n
+    return scale if busy == 1 else _unevenly(*scale, busy)
+
+
+def _unevenly(scale: Range, step: Step, busy: float) -> tuple[Range, Step]:
+    """The same of a step that has only a part of the samples that all devices could take with it."""
+    low, mid, high = (busy * x for x in (scale.low, scale.mid, scale.high))
+    ends = "" if low == high else f" ({low:.3g} to {high:.3g})"
+    return Range(low=low, mid=mid, high=high, source=scale.source), replace(
+        step,
+        value=f"{mid:.3g}{ends} x one device",
+        formula=f"{busy:.3g}, a step's samples over those of equal shares, x {step.formula}",
+    )
+
+
+def _kept_at_doublings(offer: Offer, n: float, job: Job, catalog: Catalog) -> tuple[Range, Step]:
     assumed = _assumed_scaling(offer, job, catalog)
     doublings = math.log2(n)
     low, mid, high = (n * e**doublings for e in (assumed.low, assumed.mid, assumed.high))

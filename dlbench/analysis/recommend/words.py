@@ -11,6 +11,7 @@ from typing import Any
 from dlbench.analysis.recommend import solve
 from dlbench.analysis.recommend.assumptions import ESTIMATED, NOT_MEASURED
 from dlbench.analysis.recommend.estimate import HOURS_A_MONTH
+from dlbench.analysis.recommend.memory import MAY_NEED
 from dlbench.analysis.recommend.solve import Judged
 from dlbench.core import units
 from dlbench.core.recommendation import (
@@ -30,6 +31,9 @@ PRICE_STEPS = 40
 """Halvings of the interval: the factor is then exact to far more digits than a price has."""
 
 JUST_UNDER = 0.999
+
+AS_DEAR = 1e-6
+"""A rise of less is the halving's own error: two sizes of one type are priced in proportion."""
 
 ALLOWANCE = "spot"
 """The one wish that adds ways, where others take some out."""
@@ -298,10 +302,18 @@ def _no_accelerator(rejected: Sequence[Rejection]) -> str:
     share_ = f"{n} of {tried.total()}"
     if constraint is Constraint.MEMORY:
         return (
-            f"Only CPUs are left: {share_} accelerators lack the memory on each device, and sharding a "
-            "model over several is not considered."
+            f"Only CPUs are left: {share_} accelerators {_lack(rejected)} the memory on each device, "
+            "and sharding a model over several is not considered."
         )
     return f"A CPU is enough: no accelerator keeps every limit ({share_} fail on {constraint})."
+
+
+def _lack(rejected: Sequence[Rejection]) -> str:
+    """Whether it is sure that accelerators have too little memory, and who could say it otherwise."""
+    out = [r for r in rejected if r.constraint is Constraint.MEMORY and r.hardware != "CPU"]
+    if not any(MAY_NEED in r.reason for r in out):
+        return "lack"
+    return "lack, or may lack (activation_mib_per_sample or a measurement would tell),"
 
 
 def _no_cpu(rejected: Sequence[Rejection], need: Need) -> str:
@@ -383,13 +395,15 @@ def _price_rise(pick: Judged, judged: Sequence[Judged], need: Need) -> Flip | No
         return None
     _, high = _turn(still, 1.0, MOST_PRICE_FACTOR)
     other = at(high)
+    above = f"Above {compact(price * high, 4)} USD/h"
     return Flip(
         change="price of the pick",
         value=price * high,
         new_pick=_name(other),
         sentence=(
-            f"Above {compact(price * high, 4)} USD/h (+{percent(high - 1)}) for the pick: "
-            f"{_name(other)}."
+            f"{above} for the pick: {_name(other)}, which is as good now."
+            if high - 1 < AS_DEAR
+            else f"{above} (+{percent(high - 1)}) for the pick: {_name(other)}."
         ),
     )
 

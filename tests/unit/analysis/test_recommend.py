@@ -60,6 +60,7 @@ from dlbench.core.types import (
 from dlbench.core.units import compact, percent
 from dlbench.frameworks import onnxruntime
 from dlbench.store import codec
+from tests import builders
 from tests import recommending as r
 
 
@@ -339,6 +340,28 @@ def test_of_repeated_measurements_the_middle_counts_and_not_the_luckiest() -> No
     assert picked(r.ask(r.need(**MINE), r.of(r.offer()), *runs, fast)).policy is Policy.TUNED
 
 
+def test_one_document_of_wild_trials_does_not_blur_what_others_agree_on() -> None:
+    """Trials of 100 to 900: their rate of 300 counts beside 500 and 510, not their wide interval.
+
+    "A CPU is not enough" had been said since one of three documents had a neighbour.
+    """
+    wild = r.measured(300.0)
+    spread = builders.result(wild.results[0].case, (1 / 100, 1 / 300, 1 / 900))
+    runs = [replace(wild, results=(spread,)), r.measured(500.0), r.measured(510.0)]
+    runs = [replace(x, run_id=f"2026010{i}T000000Z-test-2c-abcdef") for i, x in enumerate(runs, 1)]
+
+    def interval(*documents: Run) -> Interval:
+        found = picked(r.ask(r.need(**MINE), r.of(r.offer()), *documents)).throughput_samples_per_s
+        assert isinstance(found, Estimated)
+        return found.interval
+
+    alone, among = interval(runs[0]), interval(*runs)
+    assert alone.low < 100
+    assert alone.high > 900
+    assert among.low == pytest.approx(300 * 0.9, rel=0.02)
+    assert among.high == pytest.approx(510 * 1.1, rel=0.02)
+
+
 def test_a_predictor_comes_before_the_roofline_and_after_measurements() -> None:
     """It is asked once for each accelerator; where it has no answer the roofline stands."""
     answer = Estimated(value=300.0, interval=Interval(low=250.0, high=360.0, level=0.9), method="m")
@@ -361,6 +384,20 @@ def test_a_predictor_comes_before_the_roofline_and_after_measurements() -> None:
     run = r.measured(500.0)
     known = picked(r.ask(r.need(**MINE), offered, run, predictor=Fixed(answer)))
     assert known.evidence is Evidence.ACCELERATOR
+
+
+def test_what_is_predicted_of_a_whole_card_is_not_the_rate_of_a_slices_smaller_batch() -> None:
+    """An eighth of an L4 has 3 GB: it takes 2 where the card was asked for 32, and that is slower."""
+    answer = Estimated(value=300.0, interval=Interval(low=250.0, high=360.0, level=0.9), method="m")
+    offered = r.of(r.offer(accelerator_count=0.125))
+    fixed = Fixed(answer)
+    pick = picked(r.ask(r.need(), offered, predictor=fixed))
+    assert {q.batch_size for q in fixed.asked if q.accelerator.name == "L4"} == {32}
+    assert pick.batch_size < 32
+    by_hand = 300 / 8 * (pick.batch_size / 32) ** 0.2
+    assert value(pick.throughput_samples_per_s) == pytest.approx(by_hand, rel=0.02)
+    way = next(s for s in pick.trail if s.name == "throughput")
+    assert way.formula == f"0.125 of (m x (batch {pick.batch_size} / 32)^0.2)"
 
 
 def test_the_roofline_is_the_data_sheets_by_hand() -> None:
@@ -782,6 +819,29 @@ def test_a_model_that_fits_nowhere_is_refused_before_anyone_rents() -> None:
     assert "GiB are usable" in answer.binding[0]
 
 
+def test_several_devices_hold_what_they_exchange_gradients_in() -> None:
+    """1.3 billion parameters took 33 GiB at batch 32, and fit a card of 40; each of two has 5 more."""
+    fields = {**MINE, "parameters": 1.34e9, "batch_size": 32, "precision": "fp32"}
+    run = r.measured(500.0, peaks_mib=(34_000.0,))
+    card = {**r.A100, "accelerator": "A100-SXM4-40GB"}
+    one, two = r.of(r.offer(**card)), r.of(r.offer(**{**card, "accelerator_count": 2.0}))
+    assert picked(r.ask(r.need(**fields), one, run)).batch_size == 32
+    together = r.ask(r.need(**fields), two, run)
+    (out,) = together.rejected
+    assert out.constraint is Constraint.MEMORY
+    assert "+ 5112 MiB of gradients for the exchange" in out.reason
+    fitting = r.of(r.offer(**{**r.A100, "accelerator_count": 2.0}))
+    peak = picked(r.ask(r.need(**fields), fitting, run)).memory_mib
+    assert isinstance(peak, Estimated)
+    assert peak.value == pytest.approx(34_000 + 1.34e9 * 4 / 2**20)
+    assert peak.interval.low == pytest.approx(34_000 * 0.95)
+    # Replicas that infer exchange nothing.
+    table = {k: v for k, v in fields.items() if v} | {"task": "inference", "samples": 1e6}
+    peak = picked(r.ask(needs.build(table)[0], fitting, run)).memory_mib
+    assert isinstance(peak, Estimated)
+    assert "exchange" not in peak.method
+
+
 def test_what_is_needed_is_told_apart_from_what_is_there() -> None:
     """Not "needs 2.6 GiB, 2.6 GiB are usable"."""
 
@@ -913,7 +973,7 @@ def test_a_processors_meter_is_not_counted_beside_its_own_host() -> None:
                 models=memory.peak_models(work, asked, (), "cpu"), usable_mib=30_000.0, wanted=8
             ),
             rate=METERED,
-            scale=scaling.together(offered, work, (), catalog_),
+            scale=scaling.together(offered, work, asked, (), catalog_),
         )
         choice = estimate.Choice(offer=offered, spot=False, device=None, place=None)
         simulated = estimate.training(choice, fitted)
@@ -938,7 +998,7 @@ def test_metered_energy_is_of_work_that_is_done_again_too() -> None:
                 found=(),
                 room=memory.Room(models=models, usable_mib=30_000.0, wanted=8),
                 rate=replace(METERED, energy_j_per_sample=metered),
-                scale=scaling.together(offered, work, (), r.of(offered)),
+                scale=scaling.together(offered, work, asked, (), r.of(offered)),
             )
             choice = estimate.Choice(offer=offered, spot=spot, device=None, place=None)
             found = estimate.training(choice, fitted).joules
@@ -1304,6 +1364,15 @@ def test_flips_are_found_by_solving_again() -> None:
     assert picked(r.ask(r.need(), r.of(pick.offer, cheaper))).offer == cheaper
 
 
+def test_a_rival_that_costs_as_much_is_told_as_that() -> None:
+    """The same machine at the same price elsewhere: the pick's price may not rise by anything."""
+    answer = r.ask(r.need(), r.of(r.offer(), r.offer(region="us-west-2")))
+    rise = next(f for f in answer.flips if f.change == "price of the pick")
+    assert rise.sentence == (
+        "Above 0.8 USD/h for the pick: aws l4.small (us-west-2), which is as good now."
+    )
+
+
 def test_half_the_deadline_is_answered_as_it_would_be() -> None:
     """What the sentence says is what a need with half the deadline gets."""
     offered = r.of(r.offer(), r.offer(**{**r.A100, "ondemand_usd_per_h": 20.0}))
@@ -1645,6 +1714,9 @@ def test_more_runs_than_a_month_has_hours_for_are_told() -> None:
     assert any(
         w.endswith("machines all month: priced as that, and there is 1") for w in own.warnings
     )
+    once = picked(r.ask(r.need(samples=1e10), r.of(r.offer())))
+    months = compact(value(once.time_s) / 3600 / 730.5)
+    assert f"one run takes {months} months" in once.warnings
 
 
 def test_an_own_machine_can_be_the_pick() -> None:
@@ -1814,6 +1886,16 @@ def test_a_model_larger_than_one_card_is_told_as_that() -> None:
     )
     (out,) = [x for x in answer.rejected if x.constraint is Constraint.MEMORY]
     assert out.reason.endswith(", on each device: sharding a model over several is not considered")
+    # 132 to 629 GiB: a card of 288 may well have them, which "lack the memory" had denied.
+    unsure = r.need(**{**large, "precision": "bf16"})
+    card = r.offer(instance_type="b300", accelerator="B300-SXM-288GB")
+    host = r.cpu(memory_gib=2048.0, cpu_model="Xeon-8488C")
+    assert r.ask(unsure, r.of(card, host)).cpu_verdict.startswith(
+        "Only CPUs are left: 1 of 1 accelerators lack, or may lack (activation_mib_per_sample or a "
+        "measurement would tell), the memory on each device"
+    )
+    known = replace(unsure, activation_mib_per_sample=8e3)
+    assert picked(r.ask(known, r.of(card, host))).offer.accelerator == "B300-SXM-288GB"
     assert (
         "Each device is taken to hold the whole model: sharding a model over several is not considered."
         in answer.notes
@@ -2650,6 +2732,28 @@ def test_steps_are_an_optimisers_whatever_the_number_of_devices() -> None:
         assert work.formula == "10,000 optimiser steps x batch 64 of all devices together"
         seconds = 640_000 / value(pick.throughput_samples_per_s)
         assert value(pick.time_s) == pytest.approx(seconds, rel=0.01)
+
+
+def test_a_step_that_is_shared_unevenly_is_as_slow_as_the_largest_share() -> None:
+    """9 samples over 8 devices are two at a time: as long as 16 take, not nine sixteenths of that."""
+    work = {"samples": None, "epochs": None, "steps": 1e6, "set_up_min": [0, 0]}
+    eight = r.of(r.offer(**{**r.A100, "accelerator_count": 8.0}))
+    uneven, even = (picked(r.ask(r.need(**work, batch_size=batch), eight)) for batch in (9, 16))
+    assert uneven.batch_size == even.batch_size == 2
+    assert value(uneven.time_s) == pytest.approx(value(even.time_s), rel=1e-6)
+    rates = [value(pick.throughput_samples_per_s) for pick in (uneven, even)]
+    assert rates[0] / rates[1] == pytest.approx(9 / 16)
+    told = next(s for s in uneven.trail if s.name == "scaling")
+    assert told.value == "3.86 (2.86 to 4.37) x one device"
+    assert told.formula == (
+        "0.562, a step's samples over those of equal shares, x 8 x 0.95^log2(8), not measured"
+    )
+    # Whoever measured three together did so at even shares: 22 each, of which a step of 64 has 64.
+    runs = [r.measured(500.0), r.measured(1320.0, n_devices=3)]
+    runs = [replace(x, run_id=f"2026010{i}T000000Z-test-2c-abcdef") for i, x in enumerate(runs, 1)]
+    three = r.of(r.offer(accelerator_count=3.0))
+    pick = picked(r.ask(r.need(**MINE, **work, batch_size=64), three, *runs))
+    assert step(pick, "scaling") == "2.56 (2.43 to 2.69) x one device"
 
 
 def test_a_device_of_steps_is_asked_for_its_share_of_a_batch() -> None:
