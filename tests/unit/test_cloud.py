@@ -211,7 +211,7 @@ def test_run_asks_the_network_only_with_the_flag(
     service = Service({"api/token": "t", "document": identity})
     seen: list[Environment] = []
 
-    def stopped(_plan: object, environment: Environment, *_: object) -> None:
+    def stopped(_plan: object, environment: Environment, *_: object, **__: object) -> None:
         seen.append(environment)
         raise UsageError("far enough", "")
 
