@@ -183,6 +183,12 @@ KEPT_COUNTED = {
         low=0.1, mid=0.35, high=0.8, source="the same of the four that answered: 0.13 to 0.79"
     ),
 }
+INPUTS_HELD = Range(
+    low=1.0,
+    mid=2.0,
+    high=4.0,
+    source="batches of inputs on a device: that at work and the next; dlbench has four in rotation",
+)
 BUCKETS = Range(
     low=0.0,
     mid=1.0,
@@ -246,6 +252,7 @@ STATED = (
     (KEPT_COUNTED["training"], "activations kept, training, counted", "x outputs of a forward"),
     (KEPT_COUNTED["inference"], "activations kept, inference, counted", "x outputs of a forward"),
     (KEPT_AS_STATED, "activations kept, stated", "x activation_mib_per_sample"),
+    (INPUTS_HELD, "inputs held, where they are large", "batches"),
     (BUCKETS, "gradients for the exchange, several devices", "x gradients in fp32"),
 )
 

@@ -32,9 +32,9 @@ class Job:
 
     ``activations`` are the low, middle and high number of values that a forward pass of one sample
     writes, all the same where they were ``counted``; ``kept`` how many training keeps of it, where the
-    need says so. ``batch_sizes`` are the
-    usual ones by kind of device, ``cpu`` or ``nvidia``. ``defaults`` are the fields that the need left
-    open, and what was taken.
+    need says so. ``input_bytes`` are of one sample's inputs, 0 where they are next to nothing beside
+    that, or nobody says them. ``batch_sizes`` are the usual ones by kind of device, ``cpu`` or
+    ``nvidia``. ``defaults`` are the fields that the need left open, and what was taken.
     """
 
     workload: str
@@ -46,6 +46,7 @@ class Job:
     activations: tuple[float, float, float]
     counted: bool
     kept: float | None
+    input_bytes: float
     optimizer: str
     batch_sizes: dict[str, int]
     samples: float | None
@@ -118,6 +119,7 @@ def read(need: Need, runs: Sequence[Run]) -> Job:
         activations=activations,
         counted=counted is not None,
         kept=kept,
+        input_bytes=_input_bytes(need, activations[1]),
         optimizer=optimizer,
         batch_sizes=sizes,
         samples=samples,
@@ -168,6 +170,21 @@ def _activations(
         source="outputs of convolutions and products in timm's tables",
         as_of=assumptions.READ,
     )
+
+
+LEAST_INPUTS = 0.1
+"""Of the bytes that a forward pass writes, from which on inputs count: less is within their error."""
+
+
+def _input_bytes(need: Need, activations: float) -> float:
+    """Of one sample: a decoder's cache of keys and values is an input, and most of what there is."""
+    folder = workloads.folders().get(need.workload) if need.workload else None
+    if folder is None:
+        return 0.0
+    total = 0.0
+    for tensor in workloads.read(folder).spec(need.variant)["inputs"].values():
+        total += math.prod(tensor["shape"]) * (8 if tensor["dtype"] == "int64" else FP32_BYTES)
+    return total if total >= LEAST_INPUTS * activations * FP32_BYTES else 0.0
 
 
 def _left_open(

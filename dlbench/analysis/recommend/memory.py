@@ -16,6 +16,7 @@ from functools import cache
 from dlbench.analysis.recommend import assumptions
 from dlbench.analysis.recommend.assumptions import Range
 from dlbench.analysis.recommend.job import FP32_BYTES, OPTIMIZER_BYTES, Job
+from dlbench.analysis.recommend.roofline import HALF
 from dlbench.core import metrics
 from dlbench.core.catalog import Amount, Catalog, Offer
 from dlbench.core.recommendation import Need
@@ -30,8 +31,6 @@ from dlbench.core.types import (
     Run,
 )
 from dlbench.core.units import MIB, compact
-
-HALF = (Precision.BF16, Precision.FP16)
 
 FIT_MARGIN = 0.05
 """Peaks of two trials differ by a few percent: caches, fragmentation."""
@@ -242,9 +241,16 @@ def _bound(job: Job, need: Need, kind: str) -> PeakModel:
     kept, numbers = known[job.mode], job.activations
     if training and job.kept is not None:
         kept, numbers = assumptions.KEPT_AS_STATED, (job.kept,) * 3
+    # In 16 bits a copy of half the size stands beside the inputs.
+    copied = 0.5 if half else 0.0
     low_each, each, high_each = (
-        a * number_bytes * k / MIB for a, k in zip(numbers, _ends(kept), strict=True)
+        (a * number_bytes * k + job.input_bytes * (n + copied)) / MIB
+        for a, k, n in zip(numbers, _ends(kept), _ends(assumptions.INPUTS_HELD), strict=True)
     )
+    each_words = f"{kept.mid:g} x {number_bytes:g} bytes of {compact(numbers[1])} activations"
+    if job.input_bytes:
+        batches, input_mib = assumptions.INPUTS_HELD.mid + copied, job.input_bytes / MIB
+        each_words = f"({each_words} + {batches:g} x {compact(input_mib)} MiB of inputs)"
     base = assumptions.CONTEXT_MIB if kind == "gpu" else assumptions.PROCESS_MIB
     held = assumptions.WEIGHTS_HELD
     low, mid, top = (b + weights * f for b, f in zip(_ends(base), _ends(held), strict=True))
@@ -253,8 +259,7 @@ def _bound(job: Job, need: Need, kind: str) -> PeakModel:
         each=(low_each, each, high_each),
         method=(
             f"analytical bound: {base.mid:g} MiB + {held.mid:g} x {weight_bytes:g} bytes a parameter"
-            f"{f' ({job.optimizer})' if training else ''} + batch x {kept.mid:g} x {number_bytes:g} "
-            f"bytes of {compact(numbers[1])} activations"
+            f"{f' ({job.optimizer})' if training else ''} + batch x {each_words}"
         ),
         sources=("parameters and FLOPs of the model",),
     )

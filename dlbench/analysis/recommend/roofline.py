@@ -1,6 +1,6 @@
 """What a data sheet alone says of a rate: arithmetic, traffic and the host, one after the other.
 
-    time of a batch = batch x (FLOPs / peak  +  activations' bytes / bandwidth)
+    time of a batch = batch x (FLOPs / peak  +  bytes of inputs and activations / bandwidth)
                       + parameters' bytes / bandwidth  +  host
 
 Each share of peak and bandwidth that a model reaches is a range, and so is the sum.
@@ -23,6 +23,8 @@ ACTIVATION_PASSES = {Mode.TRAINING: 6.0, Mode.INFERENCE: 2.0}
 
 NUMBER_BYTES = {Precision.BF16: 2.0, Precision.FP16: 2.0, Precision.INT8: 1.0}
 """Of an activation, and of a weight at inference; others have 4."""
+
+HALF = (Precision.BF16, Precision.FP16)
 
 ENDS = ("low", "mid", "high")
 
@@ -114,17 +116,23 @@ def _bound(
     numbers = dict(zip(ENDS, reversed(job.activations), strict=True))
     hosts = dict(zip(ENDS, (host.high, host.mid, host.low), strict=True))
 
+    def moved(activations: float) -> float:
+        """Bytes of a sample: inputs are read, and their copy in 16 bits is written and read."""
+        copied = 2.0 if need.precision in HALF else 1.0
+        written = activations * _number_bytes(need) * ACTIVATION_PASSES[job.mode]
+        return job.input_bytes * copied + written
+
     def parts(end: str) -> tuple[float, float, float]:
         """Seconds of a batch: arithmetic and activations of all samples; parameters; host."""
         flop_per_s = getattr(tflops, end) * 1e12 * getattr(share, end)
         byte_per_s = getattr(gb_per_s, end) * 1e9 * getattr(reached, end)
-        bytes_each = numbers[end] * _number_bytes(need) * ACTIVATION_PASSES[job.mode]
+        bytes_each = moved(numbers[end])
         samples_s = batch * (job.flops / flop_per_s + bytes_each / byte_per_s)
         return samples_s, _parameter_bytes(job, need, end) / byte_per_s, hosts[end]
 
     low, value, high = (batch / sum(parts(end)) for end in ENDS)
     _, step_s, _ = parts("mid")
-    each_mb = numbers["mid"] * _number_bytes(need) * ACTIVATION_PASSES[job.mode] / 1e6
+    each_mb = moved(numbers["mid"]) / 1e6
     host_words = f" + {host.mid * 1e3:g} ms" if host.mid else ""
     return Bound(
         value=value,
