@@ -231,7 +231,7 @@ def test_check_of_many_says_of_each_what_holds(document: Path) -> None:
     """A folder is its documents; one that is not there fails by itself and hides no other."""
     missing = document.with_name("missing.json")
     done = dlbench("check", str(document.parent), str(missing), "--json")
-    assert done.returncode == 5
+    assert done.returncode == 7
     rules = json.loads(done.stdout)
     assert list(rules) == [str(document), str(missing)]
     assert {r["passed"] for r in rules[str(document)]} == {True}
