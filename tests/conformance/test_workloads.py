@@ -175,11 +175,8 @@ def test_parameters_and_flops_are_as_stated(name: str, variant: str) -> None:
     """Counted on the built PyTorch model: parameters, and FLOPs of a forward in each mode, exactly."""
     torch = pytest.importorskip("torch")
     workload = _read(name)
-    spec, info = workload.spec(variant), workload.info(variant)
-    # Tensors without memory: everything is counted and nothing computed.
-    with torch.device("meta"):
-        model = workloads.load_model(workload.folder, "model_pytorch").build(spec)
-        inputs = [_two_samples(torch, table) for table in spec["inputs"].values()]
+    info = workload.info(variant)
+    model, inputs = _without_memory(torch, name, variant)
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == info.parameters
     for mode in workload.modes:
         model.train(mode is Mode.TRAINING)
@@ -220,11 +217,7 @@ def test_sizes_that_the_predictor_knows_are_as_stated(name: str) -> None:
 def test_activations_that_are_known_are_counted(name: str, variant: str) -> None:
     """What products and convolutions of the built PyTorch model write in each mode, a sample."""
     torch = pytest.importorskip("torch")
-    workload = _read(name)
-    spec = workload.spec(variant)
-    with torch.device("meta"):
-        model = workloads.load_model(workload.folder, "model_pytorch").build(spec)
-        inputs = [_two_samples(torch, table) for table in spec["inputs"].values()]
+    model, inputs = _without_memory(torch, name, variant)
     for training, known in (
         (True, models.ACTIVATIONS_TRAINED_M),
         (False, models.ACTIVATIONS_M),
@@ -258,12 +251,18 @@ def test_bytes_of_a_sample_are_those_that_are_moved(name: str, variant: str) -> 
     """What is read and written where it lies; of what only comes from the host what is copied."""
     torch = pytest.importorskip("torch")
     workload = _read(name)
+    model, inputs = _without_memory(torch, name, variant)
+    moved = inputs if DataMode.SYNTHETIC not in workload.data_modes else [*inputs, model(*inputs)]
+    assert workload.info(variant).bytes_per_sample == sum(x.nbytes for x in moved) / 2
+
+
+def _without_memory(torch: Any, name: str, variant: str) -> tuple[Any, list[Any]]:
+    """The PyTorch model and two samples: everything is counted and nothing computed."""
+    workload = _read(name)
     spec = workload.spec(variant)
     with torch.device("meta"):
         model = workloads.load_model(workload.folder, "model_pytorch").build(spec)
-        inputs = [_two_samples(torch, table) for table in spec["inputs"].values()]
-    moved = inputs if DataMode.SYNTHETIC not in workload.data_modes else [*inputs, model(*inputs)]
-    assert workload.info(variant).bytes_per_sample == sum(x.nbytes for x in moved) / 2
+        return model, [_two_samples(torch, table) for table in spec["inputs"].values()]
 
 
 def _two_samples(torch: Any, table: Any) -> Any:

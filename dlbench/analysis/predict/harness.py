@@ -16,7 +16,7 @@ import numpy as np
 from dlbench.analysis.predict import calibration, shipped
 from dlbench.analysis.predict.devices import DeviceTable
 from dlbench.analysis.predict.models import SIZES
-from dlbench.analysis.predict.types import Observation, Workload
+from dlbench.analysis.predict.types import Observation
 
 STRANGER = "a model of none of the tables"
 
@@ -72,9 +72,6 @@ def _missed(
     rows = zip(pairs, known, said.ln_rate, said.sd, calibration.tiers(said, asked), strict=True)
     for (_, workload), rate, ln_rate, sd, tier in rows:
         if tier == calibration.FOREIGN_SIZED:
-            found[_name(workload)].append(abs(math.log(rate) - float(ln_rate)) / float(sd))
+            name = calibration.panel_name(workload, tier)
+            found[name].append(abs(math.log(rate) - float(ln_rate)) / float(sd))
     return found
-
-
-def _name(workload: Workload) -> str:
-    return calibration.panel_name(workload, calibration.FOREIGN_SIZED)

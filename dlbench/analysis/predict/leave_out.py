@@ -123,13 +123,14 @@ def by_mode(cells: Cells, most: int) -> list[tuple[Flags, Flags]]:
     """Of one of ``most`` parts of the models: their training hidden and asked, then their inference."""
     part = cells.codes["counted"] % most == 0
     task = np.array([w.task for w in cells.workloads])
-    modes = ((Task.TRAIN, Task.INFER), (Task.INFER, Task.TRAIN))
-    folds_ = []
-    for asked, kept in modes:
-        known = np.isin(cells.codes["counted"], cells.codes["counted"][task == kept])
-        flags = part & known & (task == asked)
-        folds_.append((flags, flags))
-    return folds_
+
+    def told_by(other: Task) -> Flags:
+        known = np.isin(cells.codes["counted"], cells.codes["counted"][task == other])
+        return np.asarray(part & known)
+
+    trained = told_by(Task.INFER) & (task == Task.TRAIN)
+    answered = told_by(Task.TRAIN) & (task == Task.INFER)
+    return [(trained, trained), (answered, answered)]
 
 
 MOST_SOURCES = 1000
