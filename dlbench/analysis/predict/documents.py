@@ -13,7 +13,7 @@ from dlbench.analysis.predict.models import (
     family,
     unit_of,
 )
-from dlbench.analysis.predict.types import Arithmetic, Observation, Task, Workload
+from dlbench.analysis.predict.types import OWN_PANEL, Arithmetic, Observation, Task, Workload
 from dlbench.analysis.sessions import SHOWN_DIGITS
 from dlbench.core import metrics
 from dlbench.core.types import (
@@ -30,7 +30,6 @@ from dlbench.core.types import (
     WorkloadInfo,
 )
 
-OWN_PANEL = "dlbench"
 _ARITHMETIC = {
     Precision.FP32: Arithmetic.FP32,
     Precision.TF32: Arithmetic.TF32,
@@ -76,7 +75,7 @@ def workload_of_case(case: Case, info: WorkloadInfo) -> Workload:
         phase=" ".join(phase),
         setup=f"v{info.version}",
         unit=unit_of(model),
-        batch=float(case.batch_size),
+        batch=case.batch_size * per_sample,
         n_devices=case.n_devices,
         params_m=_scaled(info.parameters, PARAMETERS_PER_M),
         gmacs=gmacs and gmacs / per_sample,

@@ -9,14 +9,21 @@ from statistics import NormalDist
 
 import numpy as np
 
-from dlbench.analysis.predict import calibration, leave_out, predictor
+from dlbench.analysis.predict import calibration, host, leave_out, predictor
 from dlbench.analysis.predict.calibration import Calibration
 from dlbench.analysis.predict.cells import NEUTRAL_TDP_W, Encoder, Floats, usable
 from dlbench.analysis.predict.devices import DeviceTable, is_slice, peak_tflops
 from dlbench.analysis.predict.kernel import Scales
 from dlbench.analysis.predict.models import unit_of
 from dlbench.analysis.predict.predictor import Predictor
-from dlbench.analysis.predict.types import Arithmetic, DeviceSpec, Observation, Task, Workload
+from dlbench.analysis.predict.types import (
+    OWN_PANEL,
+    Arithmetic,
+    DeviceSpec,
+    Observation,
+    Task,
+    Workload,
+)
 from dlbench.core.stats import NORMAL_90
 from dlbench.core.types import TRAINING_FLOPS_FACTOR, Absent, Estimated, Interval, Policy
 from dlbench.core.units import percent
@@ -112,8 +119,18 @@ class Estimator:
                 (float(ln_rate[k]), corrected, spent[k]),
                 (half, float(floors[k])),
                 evidence,
+                self._paces(workload),
             )
         return answers
+
+    def _paces(self, workload: Workload) -> tuple[float, float, float] | None:
+        """Rates that the host allows at a batch smaller than all that were tried of this model.
+
+        Of one's own harness only: how others drive their devices is in their tables.
+        """
+        if self.tried is None or workload.panel != OWN_PANEL or workload.unit.startswith("J/"):
+            return None
+        return host.paces(workload, (w for _, w in self.tried))
 
     def _floors(self, pairs: Sequence[tuple[DeviceSpec, Workload]], tiers: Sequence[str]) -> Floats:
         """Ln of what is told of training, for inference known of it alone: a step contains it."""
@@ -239,12 +256,13 @@ def _answer(
     said: tuple[float, float, str],
     width: tuple[float, float],
     evidence: tuple[calibration.Tier, int, float],
+    paces: tuple[float, float, float] | None,
 ) -> Estimated | Absent:
     """The rate and its ends; ``said`` is its ln, what of that kriging adds, and the roofline's time.
 
     ``width`` is the half-width in ln, and ln of a rate which it is not below. What lies below that, or
     above what the data sheet's peak allows, is cut off, and the rest is told; where next to nothing is
-    left, the rate is refused.
+    left, the rate is refused. ``paces`` are rates of one device that its host may not go beyond.
     """
     (ln_rate, corrected, spent), (tier, n_device, octaves) = said, evidence
     half, floor = width
@@ -257,10 +275,9 @@ def _answer(
             reason=f"what is told of {workload.model} on {device.name} is {what}", remedy=MEASURE
         )
     tails = (1 - calibration.LEVEL) / 2
-    low, value, high = (
-        math.exp(bell.inv_cdf(below + share * possible)) * workload.n_devices
-        for share in (tails, 0.5, 1 - tails)
-    )
+    told = [math.exp(bell.inv_cdf(below + share * possible)) for share in (tails, 0.5, 1 - tails)]
+    held = told if paces is None else list(map(min, told, paces))
+    low, value, high = (rate * workload.n_devices for rate in held)
     from_ = [tier]
     from_.append(
         f"{n_device} measurements on {device.name}" if n_device else f"{device.name} by data sheet"
@@ -272,6 +289,8 @@ def _answer(
         from_.append(f"cut off where its peak ends ({percent(above)} of what was told)")
     if below > 1 - NEARLY_ALL:
         from_.append(f"not below what its training is told ({percent(below)} of what was told)")
+    if held != told:
+        from_.append("held to what the host can launch at this batch, smaller than all measured")
     if octaves:
         from_.append(f"extrapolated {octaves:.1f} octaves beyond the devices learnt from")
     if workload.unit.startswith("J/"):

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dlbench.analysis.predict import calibration, shipped
+from dlbench.analysis.predict import calibration, host, shipped
 from dlbench.analysis.predict.devices import DeviceTable
 from dlbench.analysis.predict.models import SIZES
 from dlbench.analysis.predict.types import Observation
@@ -73,5 +73,7 @@ def _missed(
     for (_, workload), rate, ln_rate, sd, tier in rows:
         if tier == calibration.FOREIGN_SIZED:
             name = calibration.panel_name(workload, tier)
-            found[name].append(abs(math.log(rate) - float(ln_rate)) / float(sd))
+            _, pace, _ = host.paces(workload, ()) or (0.0, math.inf, 0.0)
+            told = min(float(ln_rate), math.log(pace))
+            found[name].append(abs(math.log(rate) - told) / float(sd))
     return found

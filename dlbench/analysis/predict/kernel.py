@@ -11,7 +11,7 @@ correction cannot turn the order of the roofline.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class Scales:
     size: float = 0.25
     family_size: float = 0.2
     batch: float = 2.0
-    batch_model: float = 0.14
+    batch_sized: float = 0.5
     device: float = 0.05
     device_task: float = 0.03
     device_precision: float = 0.03
@@ -71,8 +71,6 @@ class Scales:
 YEARS = 4.0
 SIZE_LENGTH = 0.7
 BATCH_LENGTH = 2.5
-SIZED_BATCH_SHARE = 0.25
-"""Of a model with known sizes the level's regression tells what a batch does; little is left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +81,8 @@ class Sample:
     amplitude: Floats
     size: Floats
     has_size: Floats
-    has_batch: Floats
-    batch: Floats = field(default_factory=lambda: np.zeros(0))
+    of_batch: Floats
+    batch: Floats
 
 
 def model_variance(cells: Cells, scales: Scales) -> Floats:
@@ -113,7 +111,8 @@ def sample(cells: Cells, scales: Scales) -> Sample:
         amplitude=amplitude,
         size=np.nan_to_num(cells.size, nan=0.0),
         has_size=has_params.astype(float) + 2 * has_gmacs,
-        has_batch=np.isfinite(cells.batch) * np.where(has_gmacs, SIZED_BATCH_SHARE, 1.0),
+        # A batch of a model whose size is not known tells of the size: the largest that fits is listed.
+        of_batch=np.isfinite(cells.batch) * np.where(has_gmacs, scales.batch_sized, scales.batch),
         batch=np.nan_to_num(cells.batch, nan=0.0),
     )
 
@@ -151,9 +150,8 @@ def _of_work(a: Sample, b: Sample, s: Scales, same: _Same) -> Matrix:
     distance = sum((a.size[:, None, k] - b.size[None, :, k]) ** 2 for k in range(a.size.shape[1]))
     near = np.exp(-distance / (2 * SIZE_LENGTH**2)) * both_sized * task
     total += near * (s.size**2 + s.family_size**2 * same("family"))
-    both_batched = np.outer(a.has_batch, b.has_batch)
     near_batch = np.exp(-((a.batch[:, None] - b.batch[None, :]) ** 2) / (2 * BATCH_LENGTH**2))
-    total += both_batched * near_batch * (s.batch**2 * level + s.batch_model**2 * model * task)
+    total += near_batch * np.outer(a.of_batch, b.of_batch) * level
     return total
 
 

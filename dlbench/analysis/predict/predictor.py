@@ -217,6 +217,7 @@ def gather(
     devices: DeviceTable,
     encoder: Encoder,
     sizes: Sizes | None = None,
+    batched: frozenset[str] | None = None,
 ) -> tuple[Cells, frozenset[str]]:
     """The cells of all observations whose device has a usable data sheet.
 
@@ -225,6 +226,7 @@ def gather(
         devices: data sheets.
         encoder: shared with all that will be compared.
         sizes: of what is known already; they win over the observations' own, ``models.SIZES`` over all.
+        batched: panels in which a batch is a key; by default those that list several of one device.
     """
     seen, pairs = [], []
     rows = list(observations)
@@ -235,7 +237,7 @@ def gather(
         if spec is not None and usable(spec, one.workload):
             seen.append(one)
             pairs.append((spec, one.workload))
-    batched = batched_panels(seen)
+    batched = batched_panels(seen) if batched is None else batched
     return encode(pairs, [(o.rate, o.n) for o in seen], encoder, batched), batched
 
 

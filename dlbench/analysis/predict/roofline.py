@@ -12,7 +12,7 @@ as its rows pay for it. Only ratios of devices bear on them; the level is somebo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -76,6 +76,10 @@ class Roofline:
             words = [f"{NAMES[p]} {percent(x)}" for p, x in largest_first if x >= LEAST_TOLD]
             told.append(", ".join(words))
         return told
+
+    def with_usual(self, cells: Cells) -> Roofline:
+        """The same shares, and the usual batches of other cells' panels too."""
+        return replace(self, usual={**self.usual, **usual_batches(cells)})
 
     def relative_batch(self, cells: Cells) -> Floats:
         """Octaves from the usual batch; an unknown one follows the device's memory."""

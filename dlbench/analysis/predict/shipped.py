@@ -53,7 +53,7 @@ LARGEST_SD_OF_DEVICE = 0.95
 LARGEST_SHARE_OF_PRIOR = 0.9
 """A model known less surely than this counts as known so far; what it says is next to nothing."""
 BATCH_SD = 0.5
-"""Public panels list batches from 1 to 1024 under one name; a user asks near the usual one."""
+"""Of models without sizes too: corrections of theirs are shipped without the batches they ran at."""
 PANEL = "public tables"
 DIGITS = 4
 ARITHMETIC = {"half": Arithmetic.HALF, "single": Arithmetic.SINGLE, "low": Arithmetic.FP8}
@@ -297,8 +297,11 @@ def estimator(
     encoder = Encoder()
     learnt = _learnt(known, encoder)
     pseudo, residual, variance = _effects(known, learnt)
-    own, batched = predictor.gather(observations, devices or DeviceTable([]), encoder, learnt.sizes)
-    learnt = replace(learnt, batched=batched)
+    # The kernel knows how far batches lie apart: a rate at one batch tells of the others too.
+    own, _ = predictor.gather(
+        observations, devices or DeviceTable([]), encoder, learnt.sizes, batched=frozenset()
+    )
+    learnt = replace(learnt, roofline=learnt.roofline.with_usual(own))
     own_residual = own.y - learnt.mean(own) if len(own) else np.zeros(0)
     noise = [noise_of(learnt.noise, w, learnt.scales) for w in own.workloads]
     cells = join(pseudo, own) if len(own) else pseudo

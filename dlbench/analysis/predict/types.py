@@ -53,6 +53,9 @@ class DeviceSpec:
     tdp_w: float | None = None
 
 
+OWN_PANEL = "dlbench"
+"""Where dlbench's own rates come from."""
+
 OTHER = "other"
 """The family of a model whose name tells of none."""
 
@@ -64,8 +67,9 @@ class Workload:
     ``panel`` is where such numbers come from (one harness, one way to count), ``phase`` what is
     counted of the model (pre-training, a data set, a sequence length), and ``setup`` the rest of
     what makes two of its rows comparable: versions, layout, resolution. ``unit`` is the unit of the
-    rate; joules a sample are asked for as ``J/...``. ``batch`` is one device's. ``gmacs`` are
-    forward multiply-accumulates a sample in units of 1e9, ``macts_m`` activations in millions.
+    rate; joules a sample are asked for as ``J/...``. ``batch`` is one device's, in units where it is
+    dlbench's own. ``gmacs`` are forward multiply-accumulates a sample in units of 1e9, ``macts_m``
+    activations in millions.
     """
 
     model: str

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dlbench.analysis.predict import host
+from dlbench.analysis.predict.types import Task
 from dlbench.analysis.recommend import billing
 from dlbench.core.recommendation import Step
 from dlbench.core.units import percent
@@ -51,8 +53,11 @@ BANDWIDTH_SHARE = Range(
 )
 
 HOST_STEP_S = {
-    "training": Range(low=0.004, mid=0.015, high=0.06, source="launching a model's kernels"),
-    "inference": Range(low=0.001, mid=0.004, high=0.02, source="launching a model's kernels"),
+    mode: Range(low=low, mid=mid, high=high, source="launching a model's kernels")
+    for mode, (low, mid, high) in (
+        ("training", host.STEP_S[Task.TRAIN]),
+        ("inference", host.STEP_S[Task.INFER]),
+    )
 }
 """Seconds a step or a batch costs on an accelerator however small it is."""
 

@@ -554,7 +554,7 @@ def test_what_the_peak_does_not_allow_is_cut_off(fitted: Estimator) -> None:
         3 * told.value
     )
     half = math.log(told.interval.high / told.value)
-    answer = functools.partial(estimate._answer, device=spec, width=(half, -math.inf))
+    answer = functools.partial(estimate._answer, device=spec, width=(half, -math.inf), paces=None)
     said = (math.log(told.value), 0.0, "")
     cut = _estimated(answer(work, said=said, evidence=(calibration.MODEL_KNOWN, 0, 0.0)))
     # A quarter of the bell lies below its lower quartile, 0.6745 standard deviations down.
@@ -571,7 +571,7 @@ def test_what_the_peak_does_not_allow_is_cut_off(fitted: Estimator) -> None:
     )
     assert free.value == pytest.approx(told.value)
     assert not any("cut off" in words for words in free.from_)
-    floor = functools.partial(estimate._answer, device=spec, width=(half, said[0]))
+    floor = functools.partial(estimate._answer, device=spec, width=(half, said[0]), paces=None)
     known = _estimated(
         floor(
             with_most(told.value * 1e3), said=said, evidence=(calibration.OTHER_MODE_SIZED, 0, 0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def test_coefficients_alone_tell_what_the_fit_tells(
 ) -> None:
     """Without the tables the same question gets nearly the same answer, with a wider interval."""
     alone = shipped.estimator(coefficients=coefficients)
-    asked = replace(synthetic.workload(model), panel="dlbench")
+    asked = replace(synthetic.workload(model), panel="somebody")
     for name in ("Old-S", "Mid-M", "New-L"):
         whole = _estimated(fitted.estimate(_device(name), synthetic.workload(model)))
         found = _estimated(alone.estimate(_device(name), asked))
@@ -93,7 +94,7 @@ def test_a_fresh_clone_tells_what_the_fit_tells_a_source_that_nobody_knows(
     fitted: Estimator, coefficients: Coefficients, model: str
 ) -> None:
     """One mechanism: the shipped correction of a model is the fit's answer without a source."""
-    asked = replace(synthetic.workload(model), panel="dlbench")
+    asked = replace(synthetic.workload(model), panel="somebody")
     alone = shipped.estimator(coefficients=coefficients)
     for name in ("Old-S", "Mid-M", "New-L"):
         whole, found = (_estimated(e.estimate(_device(name), asked)) for e in (fitted, alone))
@@ -241,8 +242,8 @@ def test_rates_that_are_shipped_are_those_of_the_repositorys_documents(tmp_path:
 def test_one_measured_card_tells_another() -> None:
     """ResNet-50's training in bf16 on an H100, measured apart from everything that was learnt from.
 
-    With the shipped rates of an H200 the plain and the tuned rate are told within 10 % and inside their
-    intervals; the coefficients alone, which know no policy, tell both alike.
+    With the shipped rates the plain and the tuned rate are told within 20 % and inside their intervals,
+    of another batch than was learnt from; the coefficients alone, knowing no policy, tell both alike.
     """
     table = device_table(catalog.shipped())
     h100 = table.find("NVIDIA H100 80GB HBM3")
@@ -263,29 +264,58 @@ def test_one_measured_card_tells_another() -> None:
         asked = documents.workload_of_case(replace(case, policy=policy), info)
         told = ready.estimate(h100, asked)
         assert not isinstance(told, Absent)
-        assert told.value == pytest.approx(rate, rel=0.1)
+        assert told.value == pytest.approx(rate, rel=0.2)
         assert told.interval.low < rate < told.interval.high
-        assert told.interval.high / told.interval.low < 2
+        assert told.interval.high / told.interval.low < 2.5
         alone = bare.estimate(h100, asked)
         assert not isinstance(alone, Absent)
         assert alone.interval.high / alone.interval.low > 3
+
+
+def test_an_h200s_rates_tell_an_h100s_suite() -> None:
+    """Every model in both modes, told before anything of the H100 was learnt, and then measured.
+
+    Nine of ten are to lie inside; what both cards ran alike is told within a seventh, in the median.
+    """
+    table = device_table(catalog.shipped())
+    there = [o for o in shipped.measured() if o.device == "H200-SXM-141GB"]
+    here = [
+        o
+        for o in shipped.measured()
+        if o.device == "H100-SXM5-80GB" and o.workload.model in models.SIZES
+    ]
+    ready = shipped.estimator(there, table)
+    told = [_estimated(ready.estimate(_device(o.device, table), o.workload)) for o in here]
+    inside = [t.interval.low < o.rate < t.interval.high for t, o in zip(told, here, strict=True)]
+    assert len(here) == 34
+    assert sum(inside) >= 0.9 * len(here)
+    alike = [
+        abs(math.log(t.value / o.rate))
+        for t, o in zip(told, here, strict=True)
+        if t.from_[0] == calibration.MEASURED_ELSEWHERE
+    ]
+    assert len(alike) > 15
+    assert statistics.median(alike) < math.log(8 / 7)
 
 
 def test_what_an_experts_settings_gain_is_less_sure_on_another_architecture() -> None:
     """Measured on a Hopper: as narrow on another Hopper as the plain rate, wider on a Turing."""
     table = device_table(catalog.shipped())
     ready = shipped.estimator(shipped.measured(), table)
-    rates = [o for o in shipped.measured() if o.workload.model == "resnet50"]
-    assert {o.workload.policy for o in rates} == {"base", "tuned"}
+    asked_in = {
+        o.workload.policy: o.workload
+        for o in shipped.measured()
+        if (o.device, o.workload.model, o.workload.task)
+        == ("H100-SXM5-80GB", "resnet50", Task.TRAIN)
+    }
+    assert asked_in.keys() == {"base", "tuned"}
 
     def width(name: str, policy: str) -> float:
-        (asked,) = [o.workload for o in rates if o.workload.policy == policy]
+        asked = asked_in[policy]
         found = _estimated(ready.estimate(_device(name, table), asked))
         return math.log(found.interval.high / found.interval.low)
 
-    assert width("H100-SXM5-80GB", "tuned") == pytest.approx(
-        width("H100-SXM5-80GB", "base"), rel=0.05
-    )
+    assert width("H100-PCIE-80GB", "tuned") < 1.2 * width("H100-PCIE-80GB", "base")
     assert width("RTX-2080Ti", "tuned") > 1.2 * width("RTX-2080Ti", "base")
 
 
