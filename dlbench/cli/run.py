@@ -548,4 +548,6 @@ def _latency_limit(text: str | None) -> tuple[tuple[str, str], ...]:
         limit_ms = math.nan
     if not 0 < limit_ms < math.inf:
         raise UsageError(f"--latency-limit {text!r} is not a time", "Write 50ms or 2s.")
+    if number == text:
+        raise UsageError(f"--latency-limit {text!r} has no unit", f"Write {text}ms or {text}s.")
     return ((LATENCY_LIMIT_OPTION, f"{limit_ms:g}"),)

@@ -101,6 +101,7 @@ BAD = {
     "no thread again": (["replicate", "x", "--threads", "0"], 2, "0 is not in the range x>=1"),
     "an unknown data mode": (["run", "--data", "disk"], 2, "--data 'disk' is not known"),
     "a limit of words": (["run", "--latency-limit", "soon"], 2, "'soon' is not a time"),
+    "a limit without a unit": (["run", "--latency-limit", "50"], 2, "'50' has no unit"),
     "a negative limit": (["run", "--latency-limit", "-5ms"], 2, "'-5ms' is not a time"),
     "an option without value": (["run", "-o", "x"], 2, "'x' has no value"),
     "a model that is not there": (["run", "--model", "n.py:f", "--input", "3"], 2, "no file n.py"),
