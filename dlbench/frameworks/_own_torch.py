@@ -246,6 +246,7 @@ def _formulas(torch: Any) -> dict[Any, Callable[..., int]]:  # noqa: ANN401
         "_addmm_activation": added_matrices,
         "_cdist_forward": distances,
         "_euclidean_dist": distances,
+        "_pdist_forward": distances,
         "_trilinear": trilinear,
     }
     return {getattr(torch.ops.aten, name): formula for name, formula in found.items()}

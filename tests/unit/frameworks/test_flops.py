@@ -35,6 +35,7 @@ PRODUCTS: dict[str, tuple[Callable[[Any], Any], int]] = {
         lambda t: t.cdist(t.ones(3, 1, 2, 3), t.ones(4, 5, 3), p=1.0),
         2 * 3 * 4 * 2 * 5 * 3,
     ),
+    "pdist": (lambda t: t.pdist(t.ones(5, 3)), 2 * 10 * 3),
     "bilinear": (lambda t: _bilinear(t, 2), 2 * 2 * 5 * 3 * 4),
     "bilinear of a sequence": (lambda t: _bilinear(t, 2, 7), 2 * 2 * 7 * 5 * 3 * 4),
 }
