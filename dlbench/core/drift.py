@@ -7,7 +7,8 @@
       +------------------ position
 
 How far the highest lies above the lowest would say nothing: it grows with their number on a machine
-that only scatters.
+that only scatters. Where the sentinel failed and another case took its place, each has its line, and
+both rise alike.
 """
 
 from __future__ import annotations
@@ -27,19 +28,22 @@ LIMIT = 0.03
 
 
 def drift(trials: Sequence[Trial]) -> Estimated | Absent:
-    """Relative change of the sentinel's (or an only case's) time over all trials of a session."""
+    """Relative change of the sentinels' (or an only case's) time over all trials of a session."""
     ran = [t for t in trials if t.outcome.ok]
-    watched = {t.case_id for t in ran if t.role == "sentinel"} or {t.case_id for t in ran}
-    if len(watched) > 1:
+    sentinels = {t.case_id for t in ran if t.role == "sentinel"}
+    watched = sentinels or {t.case_id for t in ran}
+    if len(watched) > 1 and not sentinels:
         return Absent(reason="no case was run as the sentinel")
-    own = [t for t in ran if t.case_id in watched]
-    positions = [float(t.position) for t in own]
-    interval = None
-    if len(set(positions)) >= stats.LEAST_TRIALS_FOR_INTERVAL:
-        times_ln = [math.log(trial_seconds_per_sample(t)) for t in own]
-        change, interval = stats.linear_change(positions, times_ln, stats.LEVEL)
-    if interval is None:
-        return Absent(reason=f"{len(own)} trials of one case do not show a drift")
+    points: dict[str, list[tuple[float, float]]] = {}
+    for t in ran:
+        if t.case_id in watched:
+            at = (float(t.position), math.log(trial_seconds_per_sample(t)))
+            points.setdefault(t.case_id, []).append(at)
+    found = stats.linear_change(list(points.values()), stats.LEVEL)
+    if found is None:
+        n = sum(map(len, points.values()))
+        return Absent(reason=f"{n} trials of one case do not show a drift")
+    change, interval = found
     return Estimated(
         value=math.expm1(change),
         interval=Interval(

@@ -168,21 +168,25 @@ def median_seconds_per_sample(values: Sequence[Value]) -> float:
 
 
 def linear_change(
-    xs: Sequence[float], ys: Sequence[float], level: float
-) -> tuple[float, Interval | None]:
-    """By how much the straight line through points rises from the first x to the last.
+    groups: Sequence[Sequence[tuple[float, float]]], level: float
+) -> tuple[float, Interval] | None:
+    """By how much parallel straight lines, one through each group of (x, y), rise from first x to last.
 
-    With Student's t interval of its slope; None for two points. The xs must not all be the same.
+    With Student's t interval of their one slope; None of too few points for that.
     """
-    slope, intercept = statistics.linear_regression(xs, ys)
-    span, n = max(xs) - min(xs), len(xs)
-    if n < LEAST_TRIALS_FOR_INTERVAL:
-        return slope * span, None
-    centre = statistics.fmean(xs)
-    spread_x = sum((x - centre) ** 2 for x in xs)
-    residual = sum((y - intercept - slope * x) ** 2 for x, y in zip(xs, ys, strict=True))
-    error = math.sqrt(residual / (n - 2) / spread_x)
-    half = student_t_quantile((1 + level) / 2, n - 2) * error * span
+    xs = [x for group in groups for x, _ in group]
+    free = len(xs) - len(groups) - 1
+    around: list[tuple[float, float]] = []
+    for group in groups:
+        centre_x, centre_y = (statistics.fmean(of) for of in zip(*group, strict=True))
+        around += [(x - centre_x, y - centre_y) for x, y in group]
+    spread_x = sum(x**2 for x, _ in around)
+    if free < 1 or not spread_x:
+        return None
+    slope = sum(x * y for x, y in around) / spread_x
+    residual = sum((y - slope * x) ** 2 for x, y in around)
+    span = max(xs) - min(xs)
+    half = student_t_quantile((1 + level) / 2, free) * math.sqrt(residual / free / spread_x) * span
     change = slope * span
     return change, Interval(low=change - half, high=change + half, level=level)
 

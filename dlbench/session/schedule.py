@@ -153,9 +153,8 @@ def _measured_so_far(case: Case, trials: Sequence[Trial]) -> list[Trial]:
 def _sentinel(plan: Plan, trials: Sequence[Trial], lost_devices: frozenset[str]) -> Case | None:
     """The case that watches the machine now; one that failed, or whose device is gone, does no more.
 
-    In place of one that never ran, the case with the shortest step does from the second round on, if
-    there are several: an only one watches itself. No line can be drawn through two cases' times, so
-    one that did run is not replaced.
+    The case with the shortest step takes its place, from the next round on. An only one watches itself,
+    unless another has watched before: its trials as the sentinel say that it went on from there.
     """
     if plan.sentinel is None:
         return None
@@ -163,13 +162,13 @@ def _sentinel(plan: Plan, trials: Sequence[Trial], lost_devices: frozenset[str])
     usable = [c for c in plan.cases if c.case_id not in failed and c.device not in lost_devices]
     ran = {t.case_id for t in trials if t.role == "sentinel" and t.outcome.ok}
     found = next((c for c in usable if c.case_id in (ran or {plan.sentinel})), None)
-    if found or ran:
+    if found:
         return found
     per_sample_s = {t.case_id: trial_seconds_per_sample(t) for t in trials if t.outcome.ok}
     measured = [c for c in usable if c.case_id in per_sample_s]
-    if len(measured) < 2:  # noqa: PLR2004 - several
+    if len(measured) < 2 and not ran:  # noqa: PLR2004 - several
         return None
-    return min(measured, key=lambda c: per_sample_s[c.case_id] * c.batch_size)
+    return min(measured, key=lambda c: per_sample_s[c.case_id] * c.batch_size, default=None)
 
 
 def _shuffled(plan: Plan, cases: Sequence[Case], round_: int) -> list[Case]:

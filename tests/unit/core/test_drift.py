@@ -83,6 +83,51 @@ def test_the_interval_is_students_of_the_slope() -> None:
     assert math.log1p(found.interval.high) == pytest.approx(0.06 + half)
 
 
+def _replaced(moved: float) -> list[Trial]:
+    """A watches for three rounds and fails; B, five times as long, runs throughout and watches then.
+
+    The machine changes by ``moved`` after that.
+    """
+    roles = [(A, "sentinel"), (B, "measure")] * 3 + [(B, "sentinel"), (B, "measure")] * 3
+    trials = [
+        builders.trial(
+            of,
+            i // 2,
+            0.01 * (5 if of == B else 1) * (1 + moved if i > 5 else 1),
+            role=role,
+            position=i + (i > 5),
+        )
+        for i, (of, role) in enumerate(roles)
+    ]
+    return [*trials[:6], replace(builders.failed(A, 3), role="sentinel", position=6), *trials[6:]]
+
+
+def test_a_drift_after_another_case_has_taken_the_sentinels_place_is_seen() -> None:
+    """Each case has its own level, and the slope is one; nothing was told of two cases."""
+    still = drift.drift(_replaced(0.0))
+    assert isinstance(still, Estimated)
+    assert still.value == pytest.approx(0.0)
+    moved = drift.drift(_replaced(0.20))
+    assert isinstance(moved, Estimated)
+    assert drift.drifted(moved)
+
+
+def test_parallel_lines_have_students_interval_of_their_one_slope() -> None:
+    """By hand: slope 0.1 / 4, each line's residual 0.005 / 3 - 2 slope^2, 6 - 3 degrees of freedom."""
+    ys = {A: (0.0, 0.05, 0.05), B: (1.0, 1.05, 1.05)}
+    trials = [
+        builders.trial(of, i, math.exp(y), role="sentinel", position=i)
+        for of, heights in ys.items()
+        for i, y in enumerate(heights)
+    ]
+    found = drift.drift(trials)
+    assert isinstance(found, Estimated)
+    slope, residual = 0.1 / 4, 2 * (0.005 / 3 - 2 * 0.025**2)
+    half = 3.182446 * math.sqrt(residual / 3 / 4) * 2
+    assert math.log1p(found.value) == pytest.approx(2 * slope)
+    assert math.log1p(found.interval.high) == pytest.approx(2 * slope + half)
+
+
 def test_what_tells_no_drift_is_absent_and_no_drift_of_zero() -> None:
     """Two trials, cases without a sentinel, or nothing at all; failures do not count."""
     first, last = builders.trial(A, 0, position=0), builders.trial(A, 1, position=2)

@@ -121,6 +121,25 @@ def test_a_sentinel_that_never_ran_has_its_place_taken() -> None:
     assert not isinstance(drift.drift(trials), Absent)
 
 
+@pytest.mark.parametrize("others", [(B, C), (B,)])
+def test_a_sentinel_that_fails_later_has_its_place_taken(others: tuple[Case, ...]) -> None:
+    """Nobody watched the machine from there on, and the start of the session passed for the whole."""
+    plan = builders.plan([A, *others])
+    quiet = _quiet(A, *others)
+    trials: list[Trial] = []
+    while (upcoming := schedule.next_trial(plan, trials)) is not None:
+        case, round_ = upcoming.case, upcoming.round
+        made = (
+            builders.failed(case, round_)
+            if (case, round_) == (A, 1)
+            else builders.trial(case, round_, quiet[case.case_id][round_ % 3])
+        )
+        trials.append(replace(made, role=upcoming.role, position=upcoming.position))
+    watched = [(t.case_id, t.round) for t in trials if t.role == "sentinel" and t.outcome.ok]
+    assert watched == [(A.case_id, 0), (B.case_id, 2), (B.case_id, 3)]
+    assert (trials[-1].case_id, trials[-1].role) == (B.case_id, "sentinel")
+
+
 def test_of_two_cases_the_one_that_runs_watches_itself() -> None:
     """It needs no trials as a sentinel beside its own."""
     plan = builders.plan([A, B])
