@@ -183,10 +183,10 @@ def test_the_answer_in_the_readme_is_what_is_answered() -> None:
 
 
 RATES = {
-    "hobbyist's CNN": "780 pictures/s",
-    "clinic's U-Net": "36.3 slices/s",
-    "start-up's GPT-2": "58.4 sequences/s",
-    "BERT service": "350 sequences/s",
+    "hobbyist's CNN": "706 pictures/s",
+    "clinic's U-Net": "36.6 slices/s",
+    "start-up's GPT-2": "121 sequences/s",
+    "BERT service": "4,223 requests/s",
     "nightly forecasts": "704 windows/s",
 }
 
@@ -200,4 +200,4 @@ def test_what_is_worked_out_by_hand_begins_with_the_rates_of_the_answers() -> No
         assert not isinstance(rate, Absent)
         told = RATES[found.need.name]
         assert told in page
-        assert_alike(told.split()[0], f"{rate.value:.6g}")
+        assert_alike(told.split()[0].replace(",", ""), f"{rate.value:.6g}")
