@@ -126,9 +126,9 @@ def test_a_machine_that_slows_down_after_the_search_is_served_at_a_lower_rate(
     tried = str(samples.facts["rates_tried"]).split()
     found_per_s = max(float(t.removesuffix(":held")) for t in tried if t.endswith(":held"))
     assert samples.facts["offered_queries_per_s"] == pytest.approx(0.35 * found_per_s, rel=0.002)
-    assert [t.split(":")[1] for t in tried[-4:]] == ["late"] * 4
-    assert [float(t.split(":")[0]) for t in tried[-4:]] == [
-        pytest.approx(share * found_per_s, rel=0.002) for share in (1.0, 0.93, 0.8, 0.6)
+    assert [t.split(":")[1] for t in tried[-6:]] == ["late"] * 6
+    assert [float(t.split(":")[0]) for t in tried[-6:]] == [
+        pytest.approx(share * found_per_s, rel=0.002) for share in (1.0, 0.93, 0.86, 0.8, 0.7, 0.6)
     ]
     assert np.percentile(samples.queries_s, 99) < 0.020
 
