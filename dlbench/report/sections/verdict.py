@@ -77,7 +77,7 @@ Which of two cases is faster on one machine is said by <code>dlbench compare</co
 <p>Nothing was measured: {{ n_cases }} case{{ 's' if n_cases != 1 }} failed or {{ 'were' if n_cases != 1 else 'was' }} skipped.
 Each stands with its reason under <a href="#problems">Not measured</a>.</p>
 {% elif n_cases %}
-<p>{{ n_measured }} of {{ n_cases }} case{{ 's' if n_cases != 1 }} {{ 'were' if n_measured != 1 else 'was' }} measured. No two of them differ in one thing only, so
+<p>{{ n_measured }} of {{ n_cases }} case{{ 's' if n_cases != 1 }} {{ 'were' if n_measured != 1 else 'was' }} measured. No two of one run differ in one thing only, so
 there is nothing to compare. The numbers stand below.</p>
 {% endif %}
 """
