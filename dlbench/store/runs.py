@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import itertools
 import os
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -123,7 +124,20 @@ def load_runs(paths: Sequence[Path]) -> tuple[Run, ...]:
         StoreError: nothing is there.
         DocumentError: one of them cannot be trusted.
     """
-    return distinct(map(read_run, document_files(paths)))
+    with _nothing_collected():
+        return distinct(map(read_run, document_files(paths)))
+
+
+@contextlib.contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Documents hold no cycles, and the collector would walk through all again at each that is read."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def distinct(runs: Iterable[Run]) -> tuple[Run, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import re
 import subprocess
@@ -133,6 +134,22 @@ def test_folders_are_searched_and_bad_files_named(results: Path) -> None:
     (results / "bad.json").write_text("{}")
     with pytest.raises(DocumentError, match=r"bad\.json"):
         runs.load_runs([results])
+
+
+@pytest.mark.parametrize("was_on", [True, False])
+def test_the_collector_is_left_as_it_was(results: Path, was_on: bool) -> None:
+    """It pauses while documents are read, also where one of them is refused."""
+    runs.seal(RUN, results)
+    (gc.enable if was_on else gc.disable)()
+    try:
+        runs.load_runs([results])
+        assert gc.isenabled() is was_on
+        (results / "torn.json").write_text("{", encoding="utf-8")
+        with pytest.raises(DocumentError):
+            runs.load_runs([results])
+        assert gc.isenabled() is was_on
+    finally:
+        gc.enable()
 
 
 def test_nothing_to_load_is_said(results: Path) -> None:
