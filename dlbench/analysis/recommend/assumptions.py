@@ -182,10 +182,14 @@ KEPT_COUNTED = {
         mid=2.1,
         high=3.5,
         source="numbers kept over the counted outputs of convolutions and products: 1.2 to 3.5, "
-        "median 2.1, of twelve models that dlbench trained on an H200 (2026-11-26)",
+        "median 2.1, of thirteen models that dlbench trained on an H200 and an H100 (2026-11-27)",
     ),
     "inference": Range(
-        low=0.1, mid=0.35, high=0.8, source="the same of the four that answered: 0.13 to 0.79"
+        low=0.05,
+        mid=0.45,
+        high=1.1,
+        source="the same of thirteen models that answered on an H100 (2026-11-27): 0.04 to 1.15, "
+        "median 0.47",
     ),
 }
 INPUTS_HELD = Range(
