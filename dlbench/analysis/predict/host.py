@@ -28,14 +28,15 @@ NEARBY = 1.5
 def paces(workload: Workload, known: Iterable[Workload]) -> tuple[float, float, float] | None:
     """Rates that the host allows at the workload's batch (low, middle, high), in its units a second.
 
-    None where a rate of the same model, in either mode, was ``known`` at that batch or a smaller one,
-    since the host is in that rate, and where the batch or the task says nothing.
+    None where a rate of the same model and phase, in either mode, was ``known`` at that batch or a
+    smaller one, since the host is in that rate, and where the batch or the task says nothing. Another
+    variant is another phase: what a tiny one reached does not show how the full one fares.
     """
     step_s = STEP_S.get(workload.task)
     if step_s is None or workload.batch is None:
         return None
-    work = (workload.model, workload.panel)
-    batches = [w.batch for w in known if (w.model, w.panel) == work and w.batch]
+    work = (workload.model, workload.panel, workload.phase)
+    batches = [w.batch for w in known if (w.model, w.panel, w.phase) == work and w.batch]
     if min(batches, default=math.inf) <= NEARBY * workload.batch:
         return None
     low, middle, high = (workload.batch / s for s in reversed(step_s))

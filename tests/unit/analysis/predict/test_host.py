@@ -34,7 +34,7 @@ def test_a_batch_over_the_seconds_that_the_host_takes() -> None:
 
 
 def test_a_rate_at_that_batch_or_a_smaller_one_has_the_host_in_it() -> None:
-    """Of the same model in either mode; larger batches, other models and other panels say nothing."""
+    """Of the same model in either mode; larger batches, other models, variants, panels do not count."""
     for known in (
         replace(ASKED, batch=1.0),
         replace(ASKED, batch=12.0),
@@ -44,6 +44,7 @@ def test_a_rate_at_that_batch_or_a_smaller_one_has_the_host_in_it() -> None:
     silent = (
         replace(ASKED, batch=13.0),
         replace(ASKED, model="another"),
+        replace(ASKED, phase="tiny", batch=1.0),
         replace(ASKED, panel="lambda"),
         replace(ASKED, batch=None),
     )
