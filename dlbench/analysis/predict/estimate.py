@@ -298,11 +298,12 @@ def _answer(
         watts = (device.tdp_w or 0.0) * workload.n_devices
         low, value, high, corrected = watts / high, watts / value, watts / low, -corrected
     beyond = ", extrapolated" if octaves else ""
+    paced = "" if held == told else ", held to the pace of a host"
     return Estimated(
         value=value,
         interval=Interval(low=low, high=high, level=calibration.LEVEL),
         method=f"roofline and level x {math.exp(corrected):.3g} by kriging{beyond}, within a factor of "
-        f"{math.exp(half):.3g}",
+        f"{math.exp(half):.3g}{paced}",
         from_=tuple(from_),
     )
 

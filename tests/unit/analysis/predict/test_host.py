@@ -84,6 +84,7 @@ def test_one_image_at_a_time_is_not_told_at_the_pace_of_128() -> None:
     assert alone.interval.low == pytest.approx(1 / host.STEP_S[Task.INFER][2])
     held = "held to what the host can launch at this batch, smaller than all measured"
     assert held in alone.from_
+    assert alone.method.endswith(", held to the pace of a host")
     assert held not in many.from_
 
 
