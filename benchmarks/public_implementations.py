@@ -1,14 +1,18 @@
 """dlbench's models against public implementations of the same ones, interleaved in one process.
 
-    pip install transformers
+    pip install 'transformers<5' optimum-benchmark
     python benchmarks/public_implementations.py [--only pytorch,resnet50] [--processes 4]
 
-| framework | model | the public side |
-| --- | --- | --- |
-| pytorch | resnet50 | transformers' ResNetForImageClassification (v1.5, as ours) |
-| pytorch | lstm_lm | nn.Embedding, nn.LSTM, nn.Linear, as in PyTorch's word language model example |
-| tensorflow | resnet50 | keras.applications.ResNet50 (v1: 7.7 GFLOP a sample for our 8.2) |
-| tensorflow | lstm_lm | keras.Sequential of Embedding, LSTM, LSTM, Dense |
+| framework | model | name | the public side |
+| --- | --- | --- | --- |
+| pytorch | resnet50 | transformers | ResNetForImageClassification (v1.5, as ours) |
+| pytorch | resnet50 | optimum_benchmark | the same, as optimum-benchmark loads, calls and times it |
+| pytorch | lstm_lm | example | nn.Embedding, nn.LSTM, nn.Linear, as in PyTorch's word language model |
+| tensorflow | resnet50 | applications | keras.applications.ResNet50 (v1: 7.7 GFLOP for our 8.2) |
+| tensorflow | lstm_lm | sequential | keras.Sequential of Embedding, LSTM, LSTM, Dense |
+
+optimum-benchmark is compared in inference: it trains by transformers' Trainer, which has no SGD with
+momentum, so that both sides could not do the same work.
 
 Each side is stepped as its documentation does: eager; ``tf.function`` around the model and
 ``train_on_batch``. In ``tuned`` the public side is compiled too (``torch.compile``, ``jit_compile``)
@@ -42,9 +46,9 @@ from dlbench.measure import sampler
 from dlbench.plan import PROFILES
 
 Step = Callable[[], object]
+Build = Callable[[Case, int], Step]
+"""Makes one side of a case, for so many threads."""
 
-FRAMEWORKS = ("pytorch", "tensorflow")
-WORKLOADS = ("resnet50", "lstm_lm")
 BATCHES = {Mode.TRAINING: 4, Mode.INFERENCE: 8}
 VALUES = 10
 WARM_UP_STEPS = 3
@@ -57,10 +61,12 @@ def main() -> None:
     """Run the processes of each pair and print its ratio."""
     options = _options()
     if options.child is not None:
-        print(json.dumps(_one_process(_case(options.only), options.child)))
+        framework, workload, side, mode, policy = options.only
+        case = _case(framework, workload, Mode(mode), Policy(policy))
+        print(json.dumps(_one_process(case, PUBLIC[framework, workload, side], options.child)))
         return
-    for names in itertools.product(FRAMEWORKS, WORKLOADS, Mode, Policy):
-        if set(options.only) <= set(names):
+    for names in ((*key, mode, policy) for key in PUBLIC for mode in Mode for policy in Policy):
+        if set(options.only) <= set(names) and (names[2], names[3]) not in LEFT_OUT:
             _compare(names, options.processes)
 
 
@@ -72,17 +78,16 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _case(names: list[str]) -> Case:
-    framework, workload, mode, policy = names
+def _case(framework: str, workload: str, mode: Mode, policy: Policy) -> Case:
     return Case(
         workload=workload,
         framework=framework,
         device="cpu",
         precision=Precision.FP32,
-        mode=Mode(mode),
+        mode=mode,
         scenario=Scenario.OFFLINE if mode == Mode.INFERENCE else None,
-        policy=Policy(policy),
-        batch_size=BATCHES[Mode(mode)],
+        policy=policy,
+        batch_size=BATCHES[mode],
     )
 
 
@@ -108,13 +113,13 @@ def _compare(names: tuple[str, ...], processes: int) -> None:
     print(line + "; ms a step {:.1f}, public {:.1f}".format(*medians), flush=True)
 
 
-def _one_process(case: Case, seed: int) -> dict[str, float]:
+def _one_process(case: Case, build: Build, seed: int) -> dict[str, float]:
     """Median seconds a step of both sides."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
     threads = environment.usable_threads(None)
     sides: dict[str, Callable[[], Step]] = {
         "ours": lambda: _ours(case, threads),
-        "public": lambda: _public(case, threads),
+        "public": lambda: _public(case, build, threads),
     }
     # The framework is set up by dlbench's adapter; it stands first, and is then built anew.
     sides["ours"]()
@@ -132,9 +137,8 @@ def _one_process(case: Case, seed: int) -> dict[str, float]:
     return {name: statistics.median(found) for name, found in taken.items()}
 
 
-def _public(case: Case, threads: int) -> Step:
+def _public(case: Case, build: Build, threads: int) -> Step:
     """The public side; in ``tuned`` compiled or not, whichever is faster: XLA slows some down."""
-    build = PUBLIC[case.framework, case.workload]
     policies = tuple(Policy) if case.policy is Policy.TUNED else (case.policy,)
     return min((build(replace(case, policy=p), threads) for p in policies), key=_fastest_s)
 
@@ -189,6 +193,38 @@ def _transformers_resnet(case: Case, threads: int) -> Step:
     inputs = [torch.randn(case.batch_size, 3, 224, 224) for _ in range(4)]
     targets = [torch.randint(1000, (case.batch_size,)) for _ in range(4)]
     return _torch_steps(case, threads, model, lambda y: y.logits, inputs, targets)
+
+
+def _optimum_benchmark_resnet(case: Case, threads: int) -> Step:
+    import torch
+    import transformers
+    from optimum_benchmark.backends.pytorch.backend import PyTorchBackend
+    from optimum_benchmark.backends.pytorch.config import PyTorchConfig
+    from optimum_benchmark.trackers.latency import LatencySessionTracker
+
+    torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as folder:
+        config = transformers.ResNetConfig(num_labels=1000)
+        transformers.ResNetForImageClassification(config).save_pretrained(folder)
+        backend = PyTorchBackend(
+            PyTorchConfig(
+                model=folder,
+                library="transformers",
+                task="image-classification",
+                model_type="resnet",
+                device="cpu",
+                torch_compile=case.policy is Policy.TUNED,
+            )
+        )
+        backend.load()
+    inputs = backend.prepare_inputs({"pixel_values": torch.randn(case.batch_size, 3, 224, 224)})
+    tracker = LatencySessionTracker(device="cpu", backend="pytorch")
+
+    def infer() -> object:
+        with tracker.track():
+            return backend.forward(inputs, {})
+
+    return infer
 
 
 def _torch_lstm(case: Case, threads: int) -> Step:
@@ -305,12 +341,15 @@ def _keras_steps(case: Case, model: Any, inputs: Any, targets: Any) -> Step:
     return train
 
 
-PUBLIC: dict[tuple[str, str], Callable[[Case, int], Step]] = {
-    ("pytorch", "resnet50"): _transformers_resnet,
-    ("pytorch", "lstm_lm"): _torch_lstm,
-    ("tensorflow", "resnet50"): _keras_resnet,
-    ("tensorflow", "lstm_lm"): _keras_lstm,
+PUBLIC: dict[tuple[str, str, str], Build] = {
+    ("pytorch", "resnet50", "transformers"): _transformers_resnet,
+    ("pytorch", "resnet50", "optimum_benchmark"): _optimum_benchmark_resnet,
+    ("pytorch", "lstm_lm", "example"): _torch_lstm,
+    ("tensorflow", "resnet50", "applications"): _keras_resnet,
+    ("tensorflow", "lstm_lm", "sequential"): _keras_lstm,
 }
+
+LEFT_OUT = {("optimum_benchmark", Mode.TRAINING)}
 
 
 if __name__ == "__main__":

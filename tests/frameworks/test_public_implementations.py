@@ -60,7 +60,7 @@ def _script_and_case(framework: str, workload: str) -> tuple[Any, Any]:
     assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    return script, script._case([framework, workload, Mode.TRAINING, "base"])
+    return script, script._case(framework, workload, Mode.TRAINING, Policy.BASE)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,6 @@ def test_in_tuned_the_faster_of_the_public_sides_stands(
         return step
 
     monkeypatch.setattr(script, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
-    monkeypatch.setitem(script.PUBLIC, ("tensorflow", "resnet50"), build)
-    assert script._public(base, 1) is built[Policy.BASE]
+    assert script._public(base, build, 1) is built[Policy.BASE]
     assert set(built) == {Policy.BASE}
-    assert script._public(replace(base, policy=Policy.TUNED), 1) is built[faster]
+    assert script._public(replace(base, policy=Policy.TUNED), build, 1) is built[faster]
