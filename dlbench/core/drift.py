@@ -42,7 +42,8 @@ def drift(trials: Sequence[Trial]) -> Estimated | Absent:
     found = stats.linear_change(list(points.values()), stats.LEVEL)
     if found is None:
         n = sum(map(len, points.values()))
-        return Absent(reason=f"{n} trials of one case do not show a drift")
+        of = "one case" if len(points) == 1 else f"{len(points)} cases"
+        return Absent(reason=f"{n} trials of {of} do not show a drift")
     change, interval = found
     return Estimated(
         value=math.expm1(change),

@@ -142,6 +142,13 @@ def test_what_tells_no_drift_is_absent_and_no_drift_of_zero() -> None:
     assert drift.drift(both) == Absent(reason="no case was run as the sentinel")
 
 
+def test_too_few_trials_are_told_with_how_many_cases_they_are_of() -> None:
+    """Three trials, two lines: no degree of freedom is left."""
+    trials = [builders.trial(of, i, role="sentinel", position=i) for i, of in enumerate((A, A, B))]
+    assert drift.drift(trials) == Absent(reason="3 trials of 2 cases do not show a drift")
+    assert drift.drift(trials[:2]) == Absent(reason="2 trials of one case do not show a drift")
+
+
 def test_a_document_is_flagged_by_the_rule_of_today() -> None:
     """Older ones bear the flag where the sentinel only scattered."""
     for moved, expected in ((0.0, ("other",)), (0.10, ("other", "drift"))):
