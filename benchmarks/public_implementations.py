@@ -116,6 +116,7 @@ def _compare(names: tuple[str, ...], processes: int) -> None:
 def _one_process(case: Case, build: Build, seed: int) -> dict[str, float]:
     """Median seconds a step of both sides."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ["USE_TF"] = "0"  # or transformers looks for the Keras of before
     threads = environment.usable_threads(None)
     sides: dict[str, Callable[[], Step]] = {
         "ours": lambda: _ours(case, threads),
