@@ -45,9 +45,9 @@ SPREAD = "throughput_samples_per_s"
 class Group:
     """Results of the same work on the same device model.
 
-    ``row`` holds the medians over them, and how many trials they have together. ``low`` and ``high`` are
-    the 5 % and 95 % quantiles of their throughputs: a spread between machines and days, not a confidence
-    interval.
+    ``row`` holds the medians over them, and how many trials they have together. ``low`` and ``high``
+    are the 5 % and 95 % quantiles of their throughputs: a spread between machines and days, not a
+    confidence interval.
     """
 
     row: Row
