@@ -114,8 +114,9 @@ def test_a_strangers_speeds_make_a_page_whatever_they_are(
     monkeypatch.setattr(content, "MOST_ROWS", 5)
     name = "throughput_samples_per_s"
     number = math.nan if kind == "absent" else 5.0
-    speeds = {name: number, f"{name}_low": number, f"{name}_high": number, f"{name}_kind": kind}
-    packed.write(frame.results([RUN]).assign(**speeds), tmp_path / "x.parquet")
+    table = frame.results([RUN]).assign(**{f"{name}_kind": kind})
+    table[[name, f"{name}_low", f"{name}_high"]] = number
+    packed.write(table, tmp_path / "x.parquet")
     found = content.of([], [packed.read(tmp_path / "x.parquet")])
     assert '<section id="data"' in build.page(found)
     assert found.collection is not None
