@@ -555,7 +555,8 @@ class Value:
 class Window:
     """A named span of a trial on the host's monotonic clock.
 
-    Phases of the worker: ``load``, ``first_step``, ``warm_up``, ``steady``, ``gate``, ``idle``, ``energy``.
+    Phases of the worker: ``load``, ``first_step``, ``warm_up``, ``steady``, ``gate``, ``idle`` and
+    ``energy``.
     """
 
     name: str
@@ -631,8 +632,8 @@ class Trial:
     ``digest`` holds outputs at fixed positions (inference) or first and last loss (training).
     ``energy`` are the energy windows; ``readings`` the reads of energy counters around them;
     ``tracks`` all that the sampler read meanwhile. ``queries_s`` are the seconds of each query, where
-    they were timed one by one; ``subject`` is what the model and its process said of themselves, ``log``
-    what they wrote last where something failed.
+    they were timed one by one; ``subject`` is what the model and its process said of themselves,
+    ``log`` what they wrote last where something failed.
     """
 
     case_id: str
