@@ -12,11 +12,12 @@ from typing import Any, Literal
 
 from dlbench.analysis import compare
 from dlbench.analysis.compare import Comparison
+from dlbench.core.stats import Verdict
 from dlbench.core.types import Case, DataMode, Run
 
 Name = Literal["data", "host-to-device", "compute", "cannot tell"]
 
-FLIPPED = {"faster": "slower", "slower": "faster"}
+FLIPPED: dict[Verdict, Verdict] = {"faster": "slower", "slower": "faster"}
 
 COSTS = {
     "data": "reading, decoding and augmenting",
@@ -62,31 +63,48 @@ def _nearest(task: Case, pairs: Sequence[Comparison]) -> bool:
     return any(task in (c.a, c.b) for c in pairs)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cost:
+    """What one way of feeding costs over another: a share of its step, and the most that it may be."""
+
+    verdict: Verdict
+    share: float
+    most: float
+
+
 def _of(task: Case, pairs: Sequence[Comparison]) -> Bottleneck:
+    """The step that costs most of the time; none where one that is not clear may cost more."""
     host, pipeline = (replace(task, data_mode=mode) for mode in (DataMode.HOST, DataMode.PIPELINE))
-    steps: tuple[tuple[Name, Case, Case], ...] = (
-        ("data", pipeline, host),
-        ("host-to-device", host, task),
-    )
-    unsure = False
-    for name, far, near in steps:
-        found = _against(far, near, pairs)
+    found: dict[Name, _Cost | None] = {
         # Without the copy's own case, what a pipeline costs over resident inputs is mostly the data.
-        found = found or (_against(far, task, pairs) if far == pipeline else None)
-        if found is None:
-            continue
-        verdict, ratio = found
-        if verdict == "slower":
-            return Bottleneck(case=task, name=name, share=1 - ratio)
-        unsure = unsure or verdict == "cannot tell"
-    return Bottleneck(case=task, name="cannot tell" if unsure else "compute", share=None)
+        "data": _cost(pipeline, host, pairs) or _cost(pipeline, task, pairs),
+        "host-to-device": _cost(host, task, pairs),
+    }
+    known = {n: c for n, c in found.items() if c and c.verdict in ("slower", "cannot tell")}
+    if not known:
+        return Bottleneck(case=task, name="compute", share=None)
+    costs: dict[Name, float] = {}
+    left = 1.0  # of the longest step, which holds the others
+    for name, cost in known.items():
+        share = cost.share if cost.verdict == "slower" else cost.most
+        costs[name] = left * share
+        left -= costs[name]
+    largest = max(costs, key=lambda name: costs[name])
+    if known[largest].verdict != "slower":
+        return Bottleneck(case=task, name="cannot tell", share=None)
+    return Bottleneck(case=task, name=largest, share=known[largest].share)
 
 
-def _against(far: Case, near: Case, pairs: Sequence[Comparison]) -> tuple[str, float] | None:
-    """Verdict on ``far`` against ``near``, and its throughput over the other's."""
+def _cost(far: Case, near: Case, pairs: Sequence[Comparison]) -> _Cost | None:
+    """Of ``far`` over ``near``; None where they were not compared."""
     for c in pairs:
+        ratio, bounds = c.estimate.ratio, c.estimate.interval
         if (c.a, c.b) == (near, far):
-            return c.verdict, c.estimate.ratio
+            return _Cost(verdict=c.verdict, share=1 - ratio, most=1 - bounds.low if bounds else 1.0)
         if (c.a, c.b) == (far, near):
-            return FLIPPED.get(c.verdict, c.verdict), 1 / c.estimate.ratio
+            return _Cost(
+                verdict=FLIPPED.get(c.verdict, c.verdict),
+                share=1 - 1 / ratio,
+                most=1 - 1 / bounds.high if bounds else 1.0,
+            )
     return None

@@ -121,6 +121,7 @@ rule("every case has batches of one sample or more")(sound.batches_positive)
 rule("when each monitored program ran is known")(sound.programs_timed)
 rule("the profile says at how many trials a case may stop")(sound.looks_stated)
 rule("no case has more trials than can be judged")(sound.trials_countable)
+rule("no case has two trials of one round that count")(sound.rounds_distinct)
 rule("both sides of every pair are cases of the run")(sound.pairings_stand)
 rule("every number is of a size that something can have")(sound.sizes_possible)
 

@@ -43,10 +43,11 @@ SPREAD = "throughput_samples_per_s"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Results of the same work on the same device model; ``row`` holds the medians over them.
+    """Results of the same work on the same device model.
 
-    ``low`` and ``high`` are the 5 % and 95 % quantiles of their throughputs: a spread between
-    machines and days, not a confidence interval.
+    ``row`` holds the medians over them, and how many trials they have together. ``low`` and ``high``
+    are the 5 % and 95 % quantiles of their throughputs: a spread between machines and days, not a
+    confidence interval.
     """
 
     row: Row
@@ -116,6 +117,7 @@ def _groups(
     known = alike[names].count().reindex(kept).fillna(0)
     reasons = everything[[f"{n}_reason" for n in names]].first().loc[kept]
     n_measured = alike.size().reindex(kept).fillna(0)
+    n_trials = alike["n_trials"].sum().reindex(kept).fillna(0)
     kinds = measured[[f"{n}_kind" for n in names]] == "estimated"
     doubts = kinds.groupby([measured[key] for key in keys], observed=True).sum()
     doubted = doubts.reindex(kept).fillna(0).to_numpy(dtype=int)
@@ -125,6 +127,7 @@ def _groups(
     high = alike[SPREAD].quantile(HIGH).reindex(kept)
     found = []
     values, counted = medians.to_numpy(dtype=float), known.to_numpy(dtype=int)
+    n_speeds = counted[:, names.index(SPREAD)]
     for i, key in enumerate(kept):
         cell = dict(zip(keys, key, strict=True)) | first.iloc[i].to_dict()
         n = int(n_measured.iloc[i])
@@ -140,12 +143,12 @@ def _groups(
         }
         found.append(
             Group(
-                row=_row(cell, median, n),
+                row=_row(cell, median, int(n_trials.iloc[i])),
                 n_results=int(counts.iloc[i, 0]),
                 n_measured=n,
                 n_machines=int(counts.iloc[i, 1]),
-                low=float(low.iloc[i]) if n else None,
-                high=float(high.iloc[i]) if n else None,
+                low=float(low.iloc[i]) if n_speeds[i] else None,
+                high=float(high.iloc[i]) if n_speeds[i] else None,
             )
         )
     return tuple(sorted(found, key=lambda g: (g.row.case.label, g.row.version, g.row.threads)))
@@ -165,8 +168,8 @@ def _median(value: float, n: int, reason: str, bounds: tuple[float, float] | Non
     return Measured(value=value, n=n, source="median over results")
 
 
-def _row(cell: dict[str, Any], values: dict[str, Metric], n_measured: int) -> Row:
-    kind = OutcomeKind.OK if n_measured else OutcomeKind(cell["outcome"])
+def _row(cell: dict[str, Any], values: dict[str, Metric], n_trials: int) -> Row:
+    kind = OutcomeKind.OK if n_trials else OutcomeKind(cell["outcome"])
     return Row(
         run_id="",
         machine="",
@@ -175,10 +178,10 @@ def _row(cell: dict[str, Any], values: dict[str, Metric], n_measured: int) -> Ro
         case=frame.case_of(cell),
         outcome=Outcome(
             kind=kind,
-            message="" if n_measured else cell["message"],
-            advice="" if n_measured else cell["advice"],
+            message="" if n_trials else cell["message"],
+            advice="" if n_trials else cell["advice"],
         ),
-        n_trials=n_measured,
+        n_trials=n_trials,
         flags=(),
         metrics=values,
         version=cell["version"],

@@ -30,12 +30,11 @@ class Matrix:
 
 
 def matrix(runs: Sequence[Run], pairs: Sequence[Across]) -> Matrix:
-    """The comparisons of every later document with the first, by case."""
+    """The comparisons of every later document with the first, by case; ``pairs`` are in their order."""
     first = runs[0]
-    by_run = {pair.b_run.run_id: pair for pair in pairs}
     rows = []
     for result in first.results:
-        cells = tuple(_cell(by_run.get(run.run_id), result.case) for run in runs[1:])
+        cells = tuple(_cell(pair, result.case) for pair in pairs)
         if any(cells):
             baseline = metrics.compute("throughput_samples_per_s", result, first)
             rows.append(Row(case=result.case, baseline=baseline, cells=cells))
@@ -46,9 +45,9 @@ def matrix(runs: Sequence[Run], pairs: Sequence[Across]) -> Matrix:
     )
 
 
-def _cell(pair: Across | None, case: Case) -> Comparison | None:
+def _cell(pair: Across, case: Case) -> Comparison | None:
     """Of the comparisons of one case: the same device first, then the least that was let pass."""
-    of_case = [c for c in pair.comparisons if c.a == case] if pair else []
+    of_case = [c for c in pair.comparisons if c.a == case]
     return min(
         of_case,
         key=lambda c: (c.b.device != case.device, len(c.allowed), c.b.label),

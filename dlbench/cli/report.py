@@ -86,7 +86,7 @@ def report(  # noqa: PLR0913, PLR0917 - a command line is its options
     if out is not None:
         store.check_spared(out, paths)
     runs, tables = _read(paths)
-    content = _content(runs, tables, compare=compare, given=given)
+    content = replace(_content(runs, tables, compare=compare, given=given), sealed=_sealed(paths))
     if need is not None:
         content = _with_answer(content, runs, need, catalog_files or [])
     path = out or Path("reports") / f"{_name(content)}.{kind}"
@@ -112,6 +112,14 @@ def _read(paths: Sequence[Path]) -> tuple[Sequence[Run], list[pd.DataFrame]]:
     tables = [packed.read(path) for path in paths if path.suffix == packed.SUFFIX]
     documents = (store.read_run(path) for path in paths if path.suffix != packed.SUFFIX)
     return store.distinct(documents), tables
+
+
+def _sealed(paths: Sequence[Path]) -> tuple[str, ...]:
+    """The documents as they lie there, as far as the page holds them."""
+    from dlbench.analysis import packed
+    from dlbench.report.sections import data
+
+    return data.sealed([path for path in paths if path.suffix != packed.SUFFIX])
 
 
 def _content(

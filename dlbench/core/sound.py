@@ -7,6 +7,7 @@ reads a document for any other purpose is refused it at the first.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ def problems(run: Run) -> Iterator[str]:
         batches_positive,
         looks_stated,
         trials_countable,
+        rounds_distinct,
         pairings_stand,
         programs_timed,
         durations_positive,
@@ -87,6 +89,15 @@ def trials_countable(run: Run) -> Iterator[str]:
     for result in run.results:
         if len(result.trials) > MOST_TRIALS:
             yield f"{result.case.label} has {len(result.trials):,} trials, over {MOST_TRIALS}"
+
+
+def rounds_distinct(run: Run) -> Iterator[str]:
+    """A case has one trial a round that counts; another would be left out of what is paired by it."""
+    for result in run.results:
+        rounds = Counter(trial.round for trial in result.measured)
+        twice = [n for n, count in rounds.items() if count > 1]
+        if twice:
+            yield f"{result.case.label} has {rounds[twice[0]]} trials of round {twice[0]}"
 
 
 def pairings_stand(run: Run) -> Iterator[str]:

@@ -553,7 +553,11 @@ class Value:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """A named span of a trial on the host's monotonic clock (phases of the worker)."""
+    """A named span of a trial on the host's monotonic clock.
+
+    Phases of the worker: ``load``, ``first_step``, ``warm_up``, ``steady``, ``gate``, ``idle`` and
+    ``energy``.
+    """
 
     name: str
     start_s: float
@@ -627,7 +631,9 @@ class Trial:
     are the steady ones; ``warm_up`` is kept so that a reader can judge where steady began.
     ``digest`` holds outputs at fixed positions (inference) or first and last loss (training).
     ``energy`` are the energy windows; ``readings`` the reads of energy counters around them;
-    ``tracks`` all that the sampler read meanwhile.
+    ``tracks`` all that the sampler read meanwhile. ``queries_s`` are the seconds of each query, where
+    they were timed one by one; ``subject`` is what the model and its process said of themselves,
+    ``log`` what they wrote last where something failed.
     """
 
     case_id: str

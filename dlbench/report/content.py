@@ -86,7 +86,8 @@ class Content:
     ``runs`` lacks those that were packed. Of more results than can be read one by one, ``rows`` are
     the medians of the groups of ``collection``. ``sites`` says of each run where its machine stands;
     of rows without their document ``elsewhere`` does. ``others`` are ways that break a limit of the need
-    of ``recommendation``, for whoever looks at other limits in the page.
+    of ``recommendation``, for whoever looks at other limits in the page. ``sealed`` are the documents as
+    they lie in their files, None where nobody read them from any.
     """
 
     runs: tuple[Run, ...]
@@ -100,6 +101,7 @@ class Content:
     elsewhere: Site = NOWHERE
     recommendation: Recommendation | None = None
     others: tuple[Candidate, ...] = ()
+    sealed: tuple[str, ...] | None = field(default=None, repr=False)
 
     @property
     def machines(self) -> tuple[str, ...]:
@@ -176,11 +178,12 @@ def _label(row: Row) -> str:
 
 
 def _unpacked(runs: Sequence[Run], packed: Sequence[pd.DataFrame]) -> tuple[Row, ...]:
-    """Rows of packed files that are few enough, without those whose document is there too."""
+    """Rows of packed files that are few enough, each once, and none whose document is there too."""
     if sum(len(table) for table in packed) > MOST_ROWS:
         return ()
     there = {run.run_id for run in runs}
-    return tuple(row for table in packed for row in frame.rows_of(table) if row.run_id not in there)
+    found = (row for table in packed for row in frame.rows_of(table) if row.run_id not in there)
+    return tuple({(row.run_id, row.case.case_id): row for row in found}.values())
 
 
 def _grouped(of_runs: Sequence[Row], packed: Sequence[pd.DataFrame]) -> Content:

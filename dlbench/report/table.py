@@ -15,6 +15,7 @@ CASE = (
     "workload", "variant", "mode", "scenario", "framework", "device", "precision", "policy",
     "data_mode", "batch_size", "n_devices",
 )  # fmt: skip
+"""Fields of a case, but for its options: what two cases of one run may differ in alone."""
 
 FOOTPRINT = ("carbon_g", "energy_cost_usd")
 """Of how many samples, and by which name, is as ``dlbench energy --json`` has it."""
@@ -30,7 +31,7 @@ FIELDS = ("n_results", "n_measured", "n_machines", "low", "high")
 def of(content: Content) -> Table:
     """``columns`` and ``rows``: a list of names, and a list of values for each case or group."""
     names = [
-        "run_id", "machine", "created_utc", "device_name", *CASE, "version", "content_hash", "threads",
+        "run_id", "machine", "created_utc", "device_name", *CASE, "options", "version", "content_hash", "threads",
         "outcome", "message", "n_trials", "flags",
     ]  # fmt: skip
     for name in metrics.REGISTRY:
@@ -55,8 +56,9 @@ def _values(content: Content, row: Row) -> list[Any]:
     case = [getattr(row.case, name) for name in CASE]
     plain = [x if x is None or isinstance(x, int) else str(x) for x in case]
     values = [
-        row.run_id, row.machine, row.created_utc, row.device_name, *plain, row.version,
-        row.content_hash, row.threads, str(row.outcome.kind), row.outcome.message, row.n_trials,
+        row.run_id, row.machine, row.created_utc, row.device_name, *plain,
+        ", ".join(f"{name}={x}" for name, x in sorted(row.case.options)), row.version, row.content_hash,
+        row.threads, str(row.outcome.kind), row.outcome.message, row.n_trials,
         ", ".join(row.flags),
     ]  # fmt: skip
     for name in metrics.REGISTRY:

@@ -25,8 +25,8 @@ One JSON object in UTF-8:
 document shows. Reading is strict: unknown or duplicate keys, missing keys, wrong types, NaN, Infinity,
 integers over 30 digits, nesting over 32 levels, lone surrogates, files over 256 MiB and newer schema
 versions are refused in one sentence. So is a document of which nothing can be computed: a value of no
-duration or no samples, a trial that counts and has none, over 256 trials of a case, more readings than
-times, a number that nothing can be, a workload that is not described.
+duration or no samples, a trial that counts and has none, over 256 trials of a case or two of one
+round, more readings than times, a number that nothing can be, a workload that is not described.
 `dlbench check FILE-OR-FOLDER` reads these too and names each rule.
 
 Older versions are read for ever: `tests/golden/documents/` keeps documents of each. A change that an

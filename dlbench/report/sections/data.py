@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
 from markupsafe import Markup
 
 from dlbench.core.recommendation import plain
@@ -51,10 +54,26 @@ def html(content: Content) -> Markup | None:
 def _documents(content: Content) -> list[tuple[str, Markup]]:
     """Each document's file name and text, if all of them are small enough."""
     total, found = 0, []
-    for n, run in enumerate(content.runs):
-        text = codec.encode_run(run).decode()
+    for n, text in enumerate(_texts(content)):
         total += len(text)
         if total > MOST_BYTES:
             return []
         found.append((f"dlbench-document-{n + 1}.json", text_for_script(text)))
     return found
+
+
+def _texts(content: Content) -> Iterable[str]:
+    if content.sealed is not None:
+        return content.sealed
+    return (codec.encode_run(run).decode() for run in content.runs)
+
+
+def sealed(documents: Sequence[Path]) -> tuple[str, ...]:
+    """The texts of files, each once; none where the page has no room for them together.
+
+    Written anew, a document would be sealed anew: of an older version it would have another hash than
+    its file, and one that was edited would pass for what was measured.
+    """
+    if sum(path.stat().st_size for path in documents) > MOST_BYTES:
+        return ()
+    return tuple(dict.fromkeys(codec.read_bytes(path).decode() for path in documents))

@@ -154,6 +154,14 @@ VIOLATIONS: dict[str, Run] = {
     "trials_countable": replace(
         RUN, results=(replace(RUN.results[0], trials=MANY), *RUN.results[1:])
     ),
+    "rounds_distinct": replace(
+        RUN,
+        results=(
+            RUN.results[0],
+            replace(RUN.results[1], trials=(LAST[0], replace(LAST[1], round=2), LAST[2])),
+            RUN.results[2],
+        ),
+    ),
     "pairings_stand": replace(
         RUN,
         plan=replace(

@@ -178,6 +178,40 @@ def test_environment_differences_come_first_and_name_both_values() -> None:
     assert surroundings.differences(a, b) == (("governor", "absent (not shown)", "performance"),)
 
 
+def _card(**facts: Any) -> Run:
+    device = replace(builders.CPU, facts=facts)
+    return _run(builders.result(A, NOISE), environment=_elsewhere(devices=(device,)))
+
+
+def test_a_card_that_is_held_down_is_a_difference_that_moves_results() -> None:
+    """Half the power was 'the environments are the same', a new driver 'nothing recorded changed'."""
+    a = _card(power_limit_w=700.0, ecc=True, driver="580", pcie_generation=5)
+    b = _card(power_limit_w=350.0, ecc=True, driver="581", pcie_generation=1)
+    found = surroundings.differences(a, b)
+    assert found == (("fake power_limit_w", "700.0", "350.0"), ("fake driver", "580", "581"))
+    assert surroundings.matter(found, a, b) == 1
+    absent = _elsewhere(devices=(), facts=a.environment.facts)
+    found = surroundings.differences(a, replace(b, environment=absent))
+    assert found == (("device fake", "Fake device", "not recorded"),)
+
+
+def test_what_machine_and_device_both_say_is_said_once() -> None:
+    """A processor's governor; its clock is told by the device alone."""
+    a, b = _card(governor="powersave", max_clock_mhz=2000.0), _card(max_clock_mhz=3000.0)
+    assert surroundings.differences(a, b) == (("fake max_clock_mhz", "2000.0", "3000.0"),)
+
+
+@pytest.mark.parametrize(("other", "told"), [(24105.55, False), (16000.0, True)])
+def test_some_kibibytes_of_memory_are_no_difference(other: float, told: bool) -> None:
+    """Two boots of one machine: published documents differ by eight, which 'moved results'."""
+    a, b = (
+        _run(builders.result(A, NOISE), environment=_elsewhere(facts={"memory_mib": mib}))
+        for mib in (24105.56, other)
+    )
+    found = (("memory_mib", "23.5 GiB", "15.6 GiB"),)
+    assert surroundings.differences(a, b) == (found if told else ())
+
+
 @pytest.mark.parametrize(
     ("change", "word"),
     [
@@ -379,6 +413,17 @@ def test_what_matters_is_listed_first() -> None:
     assert [name for name, _, _ in found][:3] == ["device fake", "torch", "cpu"]
     heavy = surroundings.matter(found, a, b)
     assert {name for name, _, _ in found[heavy:]} == {"python", "kernel"}
+
+
+def test_documents_of_one_name_have_a_column_each() -> None:
+    """One was edited: the ratio of the last stood in the columns of both."""
+    runs_ = [
+        _run(builders.result(A, [0.01 * slower] * 5), run_id=name)
+        for slower, name in ((1, "a"), (2, "b"), (4, "b"))
+    ]
+    (row,) = matrix.matrix(runs_, compare.all_pairs(runs_)).rows
+    ratios = [cell.estimate.ratio for cell in row.cells if cell]
+    assert ratios == pytest.approx([0.5, 0.25])
 
 
 def test_a_matrix_has_a_row_a_case_and_a_column_a_document() -> None:

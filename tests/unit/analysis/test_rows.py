@@ -14,7 +14,7 @@ import pytest
 from dlbench.analysis import frame, groups, packed, rows
 from dlbench.core.errors import DlbenchError, DocumentError, StoreError
 from dlbench.core.types import Absent, Estimated, Measured
-from dlbench.report import content
+from dlbench.report import build, content
 from tests import documents
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra parquet)")
@@ -104,6 +104,25 @@ def test_what_is_no_collection_is_refused(
     packed.write(change(frame.results([RUN])), tmp_path / "x.parquet")
     with pytest.raises(DocumentError, match=says):
         packed.read(tmp_path / "x.parquet")
+
+
+@pytest.mark.parametrize("kind", ["estimated", "absent"])
+def test_a_strangers_speeds_make_a_page_whatever_they_are(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of ours each trial has a speed that was measured; others ended in a traceback."""
+    monkeypatch.setattr(content, "MOST_ROWS", 5)
+    name = "throughput_samples_per_s"
+    number = math.nan if kind == "absent" else 5.0
+    table = frame.results([RUN]).assign(**{f"{name}_kind": kind})
+    table[[name, f"{name}_low", f"{name}_high"]] = number
+    packed.write(table, tmp_path / "x.parquet")
+    found = content.of([], [packed.read(tmp_path / "x.parquet")])
+    assert '<section id="data"' in build.page(found)
+    assert found.collection is not None
+    assert {g.low for g in found.collection.groups if g.n_measured} == {
+        None if kind == "absent" else 5.0
+    }
 
 
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"PAR1" + b"\x00" * 100 + b"PAR1", b"{}"])

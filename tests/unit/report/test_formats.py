@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,8 +15,10 @@ import pytest
 from dlbench.analysis import frame, recommend, rows
 from dlbench.cli import report
 from dlbench.core.errors import MissingError, StoreError
+from dlbench.core.types import LATENCY_LIMIT_OPTION
 from dlbench.report import browser, build, content, formats, pdf, table
-from tests import documents
+from dlbench.store import codec
+from tests import builders, documents
 
 RUN = documents.rich_run()
 
@@ -83,6 +86,9 @@ def test_too_many_results_are_shown_as_groups(monkeypatch: pytest.MonkeyPatch) -
     made = table.of(found)
     assert {"n_results", "throughput_p5"} <= set(made["columns"])
     assert len(made["rows"]) == len(found.collection.groups) == 15
+    at = made["columns"].index("n_trials")
+    n_trials = sum(row.n_trials for row in rows.of([RUN, documents.other_machine()]))
+    assert sum(row[at] for row in made["rows"]) == n_trials
 
 
 def test_packed_rows_join_documents_without_doubling() -> None:
@@ -92,6 +98,16 @@ def test_packed_rows_join_documents_without_doubling() -> None:
     assert len(found.rows) == 30
     assert found.n_documents == 2
     assert "Machine against machine" in build.page(found)
+
+
+def test_rows_of_two_packed_files_count_once() -> None:
+    """Of files that share a document: all its cases and trials were told twice."""
+    packed = frame.results([RUN])
+    alone = content.of([], [packed])
+    both = content.of([], [packed, frame.results([RUN, documents.other_machine()])])
+    assert len(alone.rows) == 15
+    assert len(both.rows) == 30
+    assert build.facts(content.of([], [packed, packed])) == build.facts(alone)
 
 
 def test_a_packed_collection_alone_has_a_page() -> None:
@@ -109,6 +125,44 @@ def test_a_collection_of_strange_strings_is_escaped(monkeypatch: pytest.MonkeyPa
     page = build.page(content.of([documents.hostile_run(), replace(RUN, run_id="b")]))
     assert "<script>document" not in page
     assert "<img" not in page
+
+
+def test_cases_that_differ_in_an_option_alone_are_told_apart_in_the_data() -> None:
+    """Two limits of a server were two rows of one case with two speeds."""
+    cases = [
+        builders.case(scenario="server", options=((LATENCY_LIMIT_OPTION, ms), ("driver", "x")))
+        for ms in ("10", "100")
+    ]
+    run = builders.run([builders.result(case, [0.01] * 3) for case in cases])
+    made = table.of(content.of([run]))
+    at = made["columns"].index("options")
+    assert {row[at] for row in made["rows"]} == {
+        "driver=x, latency_limit_ms=10",
+        "driver=x, latency_limit_ms=100",
+    }
+    assert {len(row) for row in made["rows"]} == {len(made["columns"])}
+
+
+def _saved(page: str) -> list[bytes]:
+    """The documents that a page holds, as its buttons save them."""
+    return [
+        x.encode() for x in re.findall(r'id="data-document-\d+">(.*?)</script>', page, re.DOTALL)
+    ]
+
+
+def test_documents_are_saved_from_a_report_with_the_seal_that_they_had(tmp_path: Path) -> None:
+    """Of an older version the hash was another; one that was edited was sealed anew, and held."""
+    sealed = codec.encode_run(documents.other_machine())
+    edited = tmp_path / "edited.json"
+    edited.write_bytes(sealed.replace(b'"machine": "', b'"machine": "x'))
+    older = Path("tests/golden/documents/v1-before-energy-windows.json")
+    out = tmp_path / "out.html"
+    report.report([older, edited], out=out)
+    saved = _saved(out.read_text(encoding="utf-8"))
+    hashes = [codec.stated_and_actual_sha256(text) for text in saved]
+    assert hashes == [codec.stated_and_actual_sha256(p.read_bytes()) for p in (older, edited)]
+    assert [stated == actual for stated, actual in hashes] == [True, False]
+    assert _saved(build.build([RUN])) == [codec.encode_run(RUN)]
 
 
 def test_a_report_of_several_documents_has_not_the_name_of_one() -> None:
