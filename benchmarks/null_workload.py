@@ -106,6 +106,7 @@ def _trial(options: argparse.Namespace) -> tuple[float, float]:
             role="measure",
             position=0,
             parent_pid=0,
+            content_hash=workloads.read(folder).content_hash,
         ),
         lambda _: None,
     )

@@ -66,6 +66,8 @@ def main() -> None:
         os._exit(BAD_INPUT_EXIT)
     faulthandler.enable()
     descriptor = int(sys.argv[sys.argv.index("--events") + 1])
+    # A file of the user's may read arguments, and these are none of its own.
+    del sys.argv[1:]
     measured = os.getpid()
     with os.fdopen(descriptor, "w", encoding="utf-8", buffering=1) as pipe:
 
@@ -173,6 +175,11 @@ def _measure(
         if request.model
         else workloads.read(Path(request.workload_folder))
     )
+    if workload.content_hash != request.content_hash:
+        raise ModelError(
+            f"the files of {workload.name} were changed after the run was begun",
+            "A document is of one model: start a new run.",
+        )
     emit({"event": "phase", "phase": "load", "pid": os.getpid()})
     # Before any framework binds this thread to a core of its own.
     watch = _Watch(emit)

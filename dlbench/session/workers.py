@@ -102,6 +102,7 @@ class Workers:
             role=upcoming.role,
             position=upcoming.position,
             parent_pid=os.getpid(),
+            content_hash=next(w.content_hash for w in self.plan.workloads if w.name == name),
             telemetry=self.plan.telemetry,
         )
 

@@ -145,6 +145,7 @@ def _trial(folder: Path, subject: type[honest.Subject], case: Case, patch: Any) 
         role="measure",
         position=0,
         parent_pid=0,
+        content_hash=workloads.read(folder).content_hash,
     )
     return worker.run_trial(request, lambda _: None)
 

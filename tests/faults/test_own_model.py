@@ -231,6 +231,24 @@ def test_models_of_a_comparisons_sides_are_named_again_too(net: Path, results: P
     assert _resume(path, None, others).run.results[0].outcome.kind is OutcomeKind.OK
 
 
+def test_a_file_that_changes_during_a_run_is_measured_no_more(net: Path, results: Path) -> None:
+    """An editor is open beside it: trials of two models would stand under the hash of the first."""
+    net.write_text(SOURCE + "\nopen(__file__, 'a').write('# edited\\n')\n")
+    model = _own(net, "Model")
+    cases = [builders.case(workload=model.name, options=(("step_ms", ms),)) for ms in "12"]
+    planned = sessions.plan(cases, workloads=(own_models.read(model).info("full"),))
+    run = sessions.run(planned, results, model=model).run
+    ended = sorted((str(r.outcome), r.outcome.message) for r in run.results)
+    assert [kind for kind, _ in ended] == ["error(model)", "ok"]
+    assert ended[0][1] == "the files of net.Model were changed after the run was begun"
+
+
+def test_a_file_that_reads_its_arguments_has_none(net: Path, results: Path) -> None:
+    """Those of the worker are not its: it left with argparse's exit code."""
+    net.write_text(SOURCE + "\nimport argparse\nargparse.ArgumentParser().parse_args()\n")
+    assert _run(_own(net, "Model"), results).run.results[0].outcome.ok
+
+
 def test_a_changed_file_is_not_resumed(net: Path, results: Path) -> None:
     """By its content's hash: trials of two models cannot stand in one document."""
     path = _unfinished(net, results)

@@ -67,6 +67,7 @@ def _request(case: Case, **changes: Any) -> TrialRequest:
         "role": "measure",
         "position": 0,
         "parent_pid": 0,
+        "content_hash": workloads.read(workloads.folders()["fake"]).content_hash,
     }
     return TrialRequest(**{**base, **changes})
 
