@@ -87,12 +87,21 @@ def parse(
     derived = f"{path.stem}.{function}" if function else path.name
     return OwnModel(
         name=_name(name or re.sub(r"[^\w.-]", "_", derived)),
-        path=str(path.resolve()),
+        path=str(_followed(path)),
         function=function,
         inputs=tuple(_input(text) for text in inputs),
         loss=loss,
         stems=(ONNX_STEM,) if not function else _stems(path, given=frameworks_given),
     )
+
+
+def _followed(path: Path) -> Path:
+    """The file itself, links followed; the link where only that says what kind of file it is.
+
+    Hugging Face's cache keeps files under their hashes, and links to them under their names.
+    """
+    file = path.resolve()
+    return file if file.suffix == path.suffix else path.parent.resolve() / path.name
 
 
 def _split(model: str) -> tuple[Path, str]:
@@ -140,12 +149,10 @@ def _input(text: str) -> OwnInput:
 
 
 def _below(text: str, dtype: str, below: str) -> int | None:
-    if dtype == "bool" and not below:
-        return 2
-    if dtype.startswith("float"):
+    if not dtype.startswith("int"):
         if below:
             raise UsageError(f"--input {text!r}: only whole numbers have a range", INPUT_HOW)
-        return None
+        return 2 if dtype == "bool" else None
     if not below.isdecimal() or not 1 <= int(below) <= MAX_BELOW:
         raise UsageError(f"--input {text!r} must say below what its numbers are", INPUT_HOW)
     return int(below)
@@ -173,6 +180,8 @@ def _imports(path: Path) -> set[str]:
     """Top-level names of the packages that a file imports, without running it."""
     try:
         tree = ast.parse(path.read_bytes(), filename=str(path))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", HOW) from None
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UsageError(f"{path} is not Python: {error}", HOW) from None
     found = set()

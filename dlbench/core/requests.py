@@ -12,8 +12,8 @@ from dlbench.core.types import Case, DeviceInfo, OwnModel, Profile, TelemetryLev
 class TrialRequest:
     """One trial, complete: the worker needs nothing but this and the workload's folder.
 
-    ``model`` is the user's own, which then stands for the folder's files. ``content_hash`` is of what the
-    run was begun with: trials of other files do not belong to it.
+    ``model`` is the user's own, which then stands for the folder's files. ``content_hash`` is of what
+    the run was begun with: trials of other files do not belong to it.
     """
 
     case: Case

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -150,8 +151,8 @@ def facts(request: SubjectRequest, declared: Sequence[Declared], path: Path) -> 
     with opened(request, "onnx"):
         # Sizes stand in the file itself, wherever the weights lie.
         model = onnx.load(os.fspath(path), load_external_data=False)
-    _check_weights(onnx, request, model.graph)
-    weights = _weights(onnx, model.graph)
+    _check_weights(onnx, request, model)
+    weights = _weights(onnx, model)
     tables = request.spec["inputs"].values()
     sizes = {
         d.name: [request.case.batch_size, *t["shape"]]
@@ -173,24 +174,25 @@ def _floating(onnx: Any) -> tuple[int, ...]:  # noqa: ANN401
     return (kinds.FLOAT, kinds.FLOAT16, kinds.BFLOAT16, kinds.DOUBLE)
 
 
-def _weights(onnx: Any, graph: Any) -> list[Any]:  # noqa: ANN401
-    """What the graph holds of floating-point numbers: initializers, and tensors of constant nodes."""
-    constants = [
+def _weights(onnx: Any, model: Any) -> list[Any]:  # noqa: ANN401
+    """What all graphs hold of floating-point numbers: initializers, and tensors of constant nodes."""
+    held = [t for graph, _ in _graphs(model) for t in getattr(graph, "initializer", ())]
+    held += [
         attribute.t
-        for node in graph.node
+        for node, _ in _nodes(model)
         if node.op_type == "Constant"
         for attribute in node.attribute
         if attribute.name == "value" and math.prod(attribute.t.dims) > 1
     ]
-    return [t for t in (*graph.initializer, *constants) if t.data_type in _floating(onnx)]
+    return [t for t in held if t.data_type in _floating(onnx)]
 
 
-def _check_weights(onnx: Any, request: SubjectRequest, graph: Any) -> None:  # noqa: ANN401
+def _check_weights(onnx: Any, request: SubjectRequest, model: Any) -> None:  # noqa: ANN401
     """A file of 16-bit or quantised weights is never measured under the name of fp32."""
     asked = request.case.precision
     stored = {
         onnx.TensorProto.DataType.Name(t.data_type).lower()
-        for t in _weights(onnx, graph)
+        for t in _weights(onnx, model)
         if math.prod(t.dims) > 1
     }
     other = sorted(stored - {"float"})
@@ -199,7 +201,7 @@ def _check_weights(onnx: Any, request: SubjectRequest, graph: Any) -> None:  # n
             f"{_own.label(request)} holds weights in {other[0]}: it does not compute in {asked}",
             "Export it in float32.",
         )
-    quantised = [n.op_type for n in graph.node if n.op_type in QUANTISED]
+    quantised = [n.op_type for n, _ in _nodes(model) if QUANTISED.search(n.op_type)]
     if quantised:
         raise UnsupportedError(
             f"{_own.label(request)} is quantised ({quantised[0]}): it does not compute in {asked}",
@@ -209,16 +211,10 @@ def _check_weights(onnx: Any, request: SubjectRequest, graph: Any) -> None:  # n
         )
 
 
-QUANTISED = frozenset(
-    {
-        "ConvInteger",
-        "DynamicQuantizeLinear",
-        "MatMulInteger",
-        "QLinearConv",
-        "QLinearMatMul",
-        "QuantizeLinear",
-    }
+QUANTISED = re.compile(
+    r"[Qq]uant|Integer|NBits|Bnb4|FpQ4|BFP|^Q(Linear|Attention|Gemm|Embed|MoE|Ordered)"
 )
+"""Names of operators on narrow numbers: ONNX's, and those that ONNX Runtime adds (``MatMulNBits``)."""
 
 UNKNOWN = frozenset({"Attention", "DFT", "DeformConv", "Einsum", "If", "Loop", "STFT", "Scan"})
 """Operators with products that are not counted here."""
@@ -269,18 +265,22 @@ def _check_products(onnx: Any, request: SubjectRequest, model: Any) -> None:  # 
             )
 
 
-def _nodes(model: Any) -> Iterator[tuple[Any, Mapping[str, int]]]:  # noqa: ANN401
-    """Every node of all graphs and functions, with what is known of the types of its tensors."""
+def _graphs(model: Any) -> Iterator[tuple[Any, Mapping[str, int]]]:  # noqa: ANN401
+    """Every graph and function of a file, with what is known of the types of its tensors."""
     pending: list[tuple[Any, Mapping[str, int]]] = [(model.graph, {})]
     pending += [(function, {}) for function in model.functions]
     while pending:
         graph, outer = pending.pop()
         types = {**outer, **_types(graph)} if hasattr(graph, "initializer") else outer
-        for node in graph.node:
-            yield node, types
-            for attribute in node.attribute:
-                inner = [attribute.g] if attribute.HasField("g") else attribute.graphs
-                pending += [(body, types) for body in inner]
+        yield graph, types
+        for attribute in (a for node in graph.node for a in node.attribute):
+            inner = [attribute.g] if attribute.HasField("g") else attribute.graphs
+            pending += [(body, types) for body in inner]
+
+
+def _nodes(model: Any) -> Iterator[tuple[Any, Mapping[str, int]]]:  # noqa: ANN401
+    """Every node of all of them, with the same."""
+    return ((node, types) for graph, types in _graphs(model) for node in graph.node)
 
 
 def _types(graph: Any) -> dict[str, int]:  # noqa: ANN401

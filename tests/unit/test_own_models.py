@@ -65,6 +65,7 @@ def test_an_input_is_read_and_written_alike(net: Path, text: str, expected: OwnI
         ("3:int64:0", "must say below what its numbers are"),
         ("3:int64:9999999999", "must say below what its numbers are"),
         ("3:float32:5", "only whole numbers have a range"),
+        ("3:bool:1", "only whole numbers have a range"),
     ],
 )
 def test_a_wrong_input_is_a_sentence(net: Path, text: str, sentence: str) -> None:
@@ -137,6 +138,33 @@ def test_nothing_of_the_file_runs_before_the_worker(tmp_path: Path) -> None:
     assert own_models.read(model).content_hash
     with pytest.raises(ModelError, match=r"net\.py raised SystemExit when it was imported: it ran"):
         own_models.load(model)
+
+
+def test_a_link_to_a_file_without_a_kind_keeps_its_name(tmp_path: Path) -> None:
+    """As in Hugging Face's cache: the hash of a file was recorded as its name, and was no Python."""
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots"
+    blobs.mkdir()
+    snapshot.mkdir()
+    files = {
+        "odd_net.py": "from odd_layers import WIDTH\n\ndef build():\n    return WIDTH\n",
+        "odd_layers.py": "WIDTH = 3\n",
+        "model.onnx": "anything",
+    }
+    for i, (name, text) in enumerate(files.items()):
+        (blobs / f"3f{i}").write_text(text)
+        (snapshot / name).symlink_to(f"../blobs/3f{i}")
+    net = _parse(f"{snapshot}/odd_net.py:build", "4", frameworks_given=True)
+    assert own_models.options(net).startswith("--model odd_net.py:build ")
+    assert own_models.load(net).build({}) == 3
+    assert own_models.options(_parse(f"{snapshot}/model.onnx")).startswith("--model model.onnx ")
+
+
+def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
+    """Not a traceback; reading where no memory lies fails for whoever asks."""
+    path = tmp_path / "net.py"
+    path.symlink_to("/proc/self/mem")
+    with pytest.raises(UsageError, match=r"net\.py cannot be read: Input/output error"):
+        _parse(f"{path}:build", "4")
 
 
 def test_it_is_a_workload_like_any_other(net: Path) -> None:
