@@ -153,6 +153,11 @@ def facts(request: SubjectRequest, declared: Sequence[Declared], path: Path) -> 
         model = onnx.load(os.fspath(path), load_external_data=False)
     _check_weights(onnx, request, model)
     weights = _weights(onnx, model)
+    for tensor in weights:
+        # Shapes follow without them, and each pass to and from ONNX would hold them once more: that
+        # would be told as the model's memory.
+        if math.prod(tensor.dims) > SHAPING:
+            tensor.ClearField("raw_data")
     tables = request.spec["inputs"].values()
     sizes = {
         d.name: [request.case.batch_size, *t["shape"]]
@@ -167,6 +172,10 @@ def facts(request: SubjectRequest, declared: Sequence[Declared], path: Path) -> 
         "flops_per_sample": flops if isinstance(flops, Absent) else flops / request.case.batch_size,
         "flops_counted_by": COUNTER,
     }
+
+
+SHAPING = 64
+"""So few floating-point numbers may decide shapes, as the scales of Resize do."""
 
 
 def _floating(onnx: Any) -> tuple[int, ...]:  # noqa: ANN401

@@ -6,11 +6,13 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from dlbench.core.errors import ModelError, SubjectError
 from dlbench.core.protocols import SubjectRequest
 from dlbench.core.types import Fact
+
+Seen = TypeVar("Seen")
 
 LOG = "The traceback is in the trial's log."
 
@@ -124,6 +126,24 @@ def describe(table: Mapping[str, Any]) -> str:
     """An input for people: ``3x224x224 float32``."""
     size = "x".join(map(str, table["shape"])) or "scalar"
     return f"{size} {table['dtype']} a sample"
+
+
+def looked(request: SubjectRequest, look: Callable[[int], Seen]) -> tuple[int, Seen]:
+    """At how many samples the model was looked at, and what was seen: at a few, or at the whole batch.
+
+    A model may take one size of batch alone, that of its recurrent state or of its export.
+
+    Raises:
+        ModelError: ``look`` raises it for both.
+    """
+    whole = request.case.batch_size
+    few = min(CHECKED_SAMPLES, whole)
+    try:
+        return few, look(few)
+    except ModelError:
+        if few == whole:
+            raise
+    return whole, look(whole)
 
 
 def check_output(request: SubjectRequest, shape: Sequence[int], n_samples: int) -> None:

@@ -16,7 +16,7 @@ LAYERS = "products and convolutions of Keras's own layers"
 
 
 def prepare(keras: Any, request: SubjectRequest) -> _own.Prepared:  # noqa: ANN401
-    """Build the user's model from a fixed seed and run it once on two samples.
+    """Build the user's model from a fixed seed and run it once on a few samples.
 
     Raises:
         ModelError: the file, the function, the model or its outputs are not what they must be.
@@ -29,12 +29,15 @@ def prepare(keras: Any, request: SubjectRequest) -> _own.Prepared:  # noqa: ANN4
     model = _own.made(request)
     if not isinstance(model, keras.Model):
         raise _own.no_model(request, model, "a keras.Model")
-    n_samples = min(_own.CHECKED_SAMPLES, request.case.batch_size)
-    arrays = _seeded.batch(request.spec, "inputs", 0, n_samples)
-    tensors = [keras.ops.convert_to_tensor(_whole(a)) for a in arrays]
-    given = tensors[0] if len(tensors) == 1 else tensors
-    with _own.blamed(_own.refused(request)):
-        output, flops, counter = _look(keras, model, given, cuda=request.device.kind == "nvidia")
+
+    def look(n: int) -> tuple[Any, Any, float | Absent, str]:
+        arrays = _seeded.batch(request.spec, "inputs", 0, n)
+        tensors = [keras.ops.convert_to_tensor(_whole(a)) for a in arrays]
+        given = tensors[0] if len(tensors) == 1 else tensors
+        with _own.blamed(_own.refused(request)):
+            return given, *_look(keras, model, given, cuda=request.device.kind == "nvidia")
+
+    n_samples, (given, output, flops, counter) = _own.looked(request, look)
     first = _first(keras, output)
     if first is None:
         raise _own.no_output(request, output, "a tensor")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import random
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ COUNTER = "PyTorch's FlopCounterMode: products, convolutions and attention"
 
 
 def prepare(torch: Any, request: SubjectRequest, device: Any = None) -> _own.Prepared:  # noqa: ANN401
-    """Build the user's model from a fixed seed and run it once on two samples.
+    """Build the user's model from a fixed seed and run it once on a few samples.
 
     Args:
         torch: the module.
@@ -33,9 +34,11 @@ def prepare(torch: Any, request: SubjectRequest, device: Any = None) -> _own.Pre
     if not isinstance(model, torch.nn.Module):
         raise _own.no_model(request, model, "a torch.nn.Module")
     model.eval()
-    n_samples = min(_own.CHECKED_SAMPLES, request.case.batch_size)
-    arrays = _seeded.batch(request.spec, "inputs", 0, n_samples)
-    output, flops, computed = _look(torch, request, model, arrays, device)
+    _set_back(torch)
+    n_samples, (output, flops, computed) = _own.looked(
+        request,
+        lambda n: _look(torch, request, model, _seeded.batch(request.spec, "inputs", 0, n), device),
+    )
     first = _first(torch, output)
     if first is None:
         raise _own.no_output(request, output, "a tensor")
@@ -132,6 +135,20 @@ def _seed(torch: Any, seed: int) -> None:  # noqa: ANN401
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - the user's code may draw from it
     torch.manual_seed(seed)
+
+
+def _set_back(torch: Any) -> None:  # noqa: ANN401
+    """What the user's file may have turned on to find its faults, or off to train nothing.
+
+    What it compiles itself runs uncompiled too, until a policy compiles; PyTorch's compiler is not
+    imported for that.
+    """
+    torch.set_grad_enabled(mode=True)
+    torch.autograd.set_detect_anomaly(mode=False)
+    if torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(mode=False)
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.set_stance("force_eager")
 
 
 def _look(

@@ -236,6 +236,7 @@ def set_numerics(torch: Any, case: Case, threads: int) -> None:  # noqa: ANN401
     """Threads, float32 products in TF32 or not at all, cudnn's search: whatever was set before."""
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = case.policy is Policy.TUNED
+    torch.backends.cudnn.deterministic = False
     wanted = case.precision is Precision.TF32
     # The older switches first: what they set, the newer ones set too, and PyTorch wants both to agree.
     torch.set_float32_matmul_precision("high" if wanted else "highest")
@@ -368,9 +369,13 @@ class TorchSubject(OnTorch):
         ]
         if in_place:
             self._to_place(narrow)
+        own = bool(request.spec.get("own"))
+        self._layout = torch.contiguous_format
         if self._tuned:
-            self._to_channels_last()
-            if not request.spec.get("own"):
+            self._lay_out(torch.channels_last)
+            if own and not self._takes_layout():
+                self._lay_out(torch.contiguous_format)
+            if not own:
                 self._to_narrow(case)
         self._loading: dict[str, int] = {}
         self._prepare_refills(request)
@@ -380,7 +385,6 @@ class TorchSubject(OnTorch):
             self._prepare_training(request.spec["optimizer"], case.precision)
         else:
             self.model.eval()
-        own = bool(request.spec.get("own"))
         compiler = self._compile(case, own=own) if self._tuned else {}
         self._told = {**self._facts(request), **self._loading, **compiler, **prepared.facts}
         self._graphs_before = _n_graphs(torch) if self._tuned else 0
@@ -440,6 +444,7 @@ class TorchSubject(OnTorch):
                 "onednn_gain": gain if isinstance(gain, Absent) else round(gain, 2),
                 "products_by_onednn": packs or passes,
             }
+        torch.compiler.set_stance("default")
         self._forward = torch.compile(self.model, **how)
         return facts
 
@@ -499,8 +504,7 @@ class TorchSubject(OnTorch):
         torch, case = self._torch, request.case
         # Channels last on the device is made there: hosts hold what loaders give.
         self._layouts = [
-            torch.channels_last if self._tuned and _is_image(x) else torch.contiguous_format
-            for x in self.inputs[0]
+            self._layout if _is_image(x) else torch.contiguous_format for x in self.inputs[0]
         ]
         pin = pins(case)
         if case.data_mode is DataMode.HOST:
@@ -529,14 +533,31 @@ class TorchSubject(OnTorch):
                 for x, layout in zip(given, self._layouts, strict=True)
             )
 
-    def _to_channels_last(self) -> None:
+    def _has_images(self) -> bool:
+        return any(_is_image(x) for x in self.inputs[0])
+
+    def _lay_out(self, layout: torch.memory_format) -> None:
         """Images only: convolutions of every library are fastest with channels innermost."""
-        layout = self._torch.channels_last
-        if any(_is_image(x) for x in self.inputs[0]):
+        self._layout = layout
+        if self._has_images():
             self.model.to(memory_format=layout)
             self._replace_inputs(
                 lambda x: x.contiguous(memory_format=layout) if _is_image(x) else x
             )
+
+    def _takes_layout(self) -> bool:
+        """Whether the model runs with channels innermost: ``view`` flattens no image that lies so.
+
+        Not in inference mode: nothing that the model keeps from this call could be trained on.
+        """
+        if not self._has_images():
+            return True
+        try:
+            with self._torch.no_grad(), self._autocast():
+                self.model(*self.inputs[0])
+        except RuntimeError as error:
+            return "view" not in str(error)
+        return True
 
     def _to_place(self, dtype: torch.dtype | None) -> None:
         """Everything as a query computes with it, and memory for what it writes (decision 66)."""
@@ -605,6 +626,7 @@ class TorchSubject(OnTorch):
             "compute_dtype": str(self._product_dtype(held)).removeprefix("torch."),
             "compiled": False,
             "frozen_weights": self._freezes(request.case),
+            "channels_last": self._layout is torch.channels_last and self._has_images(),
             "compile_mode": compile_mode(request.case)
             if self._tuned
             else Absent(reason="nothing is compiled in base"),

@@ -340,7 +340,7 @@ def inputs_as_seeded(evidence: Evidence) -> Answer:
             return False, f"a tensor of {found.shape}, {(size, *one.shape[1:])} stated"
         limit = INPUT_TOLERANCE * float(abs(one).max())
         if not float(abs(found[0].astype("float64") - one[0]).max()) <= limit:
-            return False, "sample 0 is not what the seed makes"
+            return False, "sample 0 is not what the seed makes, or the model wrote over it"
     return True, f"sample 0 of buffer {evidence.timed} read back, {size} samples in the batch"
 
 

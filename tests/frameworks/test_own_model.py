@@ -117,6 +117,14 @@ class Untraceable(nn.Linear):
             raise TypeError("not to be traced")
         return super().forward(x)
 
+class State(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.state = nn.LSTM(4, 4, batch_first=True), torch.zeros(1, 8, 4)
+
+    def forward(self, x):
+        return self.lstm(x, (self.state, self.state))[0]
+
 class Heads(nn.Module):
     def __init__(self):
         super().__init__()
@@ -426,6 +434,16 @@ def test_whole_numbers_are_not_trained(tmp_path: Path) -> None:
     assert caught.value.advice == "--mode inference"
 
 
+def test_a_model_of_one_batch_alone_runs_at_it(tmp_path: Path) -> None:
+    """Its state is of eight samples: it was looked at with two, and refused."""
+    model = _own(tmp_path, TORCH, "State", "5x4")
+    subject = _open("pytorch", model, batch_size=8)
+    assert subject.info["flops_per_sample"] == 5 * 2 * (2 * 4 * 16)
+    assert subject.fetch(subject.query(0)).shape == (8, 5, 4)
+    with pytest.raises(ModelError, match="does not take 5x4 float32 a sample: it raised Runtime"):
+        _open("pytorch", model, batch_size=4)
+
+
 @pytest.mark.parametrize(("function", "shape"), [("lazy", "5"), ("Auxiliary", "5")])
 def test_what_differs_in_training_is_trained(function: str, shape: str, tmp_path: Path) -> None:
     """Weights that the first call makes, and more outputs than in inference."""
@@ -515,6 +533,32 @@ def test_tuned_leaves_the_weights_of_an_own_model_as_they_are(
     assert subject.info["compute_dtype"] == "bfloat16"
 
 
+def test_tuned_leaves_images_as_they_are_where_a_model_flattens_them_by_view(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many do before their first dense layer: with channels innermost that raised."""
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch, "compile", lambda model, **_: model)
+    source = (
+        "from torch import nn\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.convolution, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4 * 36, 2)\n"
+        "    def forward(self, x):\n"
+        "        x = self.convolution(x)\n"
+        "        return self.head(x.view(len(x), -1))\n"
+    )
+    changes: dict[str, Any] = {"precision": Precision.BF16, "policy": Policy.TUNED}
+    subject: Any = _open("pytorch", _own(tmp_path, source, "Net", "3x8x8"), **changes)
+    assert subject.fetch(subject.query(0)).shape == (4, 2)
+    assert subject.inputs[0][0].is_contiguous()
+    assert subject.info["channels_last"] is False
+    subject = _open("pytorch", _own(tmp_path, TORCH, "image", "3x16x16"), **changes)
+    assert subject.inputs[0][0].is_contiguous(memory_format=torch.channels_last)
+    assert subject.info["channels_last"] is True
+
+
 SWITCHES = (
     "torch.backends",
     "torch.backends.cuda.matmul",
@@ -557,6 +601,46 @@ def test_settings_of_the_file_do_not_change_what_was_asked_for(
     assert torch.backends.cudnn.benchmark is False
     assert subject.info["tf32"] is False
     assert subject.info["threads"] == torch.get_num_threads() == 1
+
+
+SEARCHING = """
+import torch
+
+torch.set_grad_enabled(False)
+torch.autograd.set_detect_anomaly(True)
+torch.use_deterministic_algorithms(True)
+torch.backends.cudnn.deterministic = True
+compiled = []
+
+def backend(graph, _):
+    compiled.append(graph)
+    return graph.forward
+
+def build():
+    return torch.compile(torch.nn.Linear(5, 3), backend=backend)
+"""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_a_file_turned_on_to_find_its_faults_is_not_measured(tmp_path: Path) -> None:
+    """Nor what it compiles itself, in base; what it turned off is on again to train."""
+    torch = pytest.importorskip("torch")
+    try:
+        subject = _train(_own(tmp_path, SEARCHING, "build", "5"))
+        losses = [float(subject.fetch(subject.step(0))) for _ in range(3)]
+        turned_on = (
+            torch.is_anomaly_enabled(),
+            torch.are_deterministic_algorithms_enabled(),
+            torch.backends.cudnn.deterministic,
+        )
+    finally:
+        torch.compiler.set_stance("default")
+        torch.set_grad_enabled(mode=True)
+    assert losses[2] < losses[0]
+    assert not any(turned_on)
+    assert sys.modules["dlbench_own_net"].compiled == []
+    assert subject.info["compiled"] is False
+    assert subject.info["flops_per_sample"] == 2 * 5 * 3
 
 
 def test_what_pytorch_computes_in_is_read_back(

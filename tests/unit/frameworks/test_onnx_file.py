@@ -95,3 +95,33 @@ def test_weights_of_branches_are_counted(*, in_a_branch: bool, tmp_path: Path) -
     node = {"op_type": "MatMul", "inputs": ["x", "w"]}
     found = _facts(tmp_path / "net.onnx", node, in_a_branch=in_a_branch)
     assert found["parameters"] == 640 * (1 + in_a_branch)
+
+
+def test_weights_are_not_copied_to_be_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four times they lay in memory, which was told as the model's; only shapes are asked for."""
+    onnx, numpy = pytest.importorskip("onnx"), pytest.importorskip("numpy")
+    helper = onnx.helper
+    weights = onnx.numpy_helper.from_array(numpy.ones((64, 100), dtype="float32"), "w")
+    ends = [
+        [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", size])]
+        for name, size in (("x", 64), ("y", 100))
+    ]
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    path = tmp_path / "net.onnx"
+    onnx.save(helper.make_model(helper.make_graph(nodes, "net", *ends, [weights])), path)
+    passed, infer = [], onnx.shape_inference.infer_shapes
+
+    def watched(model: Any, **how: Any) -> Any:
+        passed.append(model.ByteSize())
+        return infer(model, **how)
+
+    monkeypatch.setattr(onnx.shape_inference, "infer_shapes", watched)
+    inputs = {"input0": {"shape": [64], "dtype": "float32", "std": 1.0}}
+    spec = {"own": {"label": path.name}, "inputs": inputs}
+    request = replace(request_for("fake", "null", batch_size=4), spec=spec)
+    declared = [_onnx_file.Declared(name="x", shape=(None, 64), dtype="float32")]
+    found = _onnx_file.facts(request, declared, path)
+    assert (found["parameters"], found["flops_per_sample"]) == (6400, 2 * 6400)
+    assert passed[0] < 1000 < path.stat().st_size
