@@ -124,8 +124,13 @@ def canonical(layer: Any) -> str:  # noqa: ANN401
 
 
 def n_parameters(model: Any) -> int:  # noqa: ANN401
-    """Trainable parameters."""
-    return sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+    """Parameters, frozen ones too: they take their room; a normalisation's means are none."""
+    found = {
+        id(variable): math.prod(variable.shape)
+        for layer in model._flatten_layers()  # noqa: SLF001 - Keras has no public way to all of them
+        for variable in layer._trainable_variables  # noqa: SLF001 - nor to those of a frozen layer
+    }
+    return sum(found.values())
 
 
 def parameter_dtype(model: Any) -> str:  # noqa: ANN401

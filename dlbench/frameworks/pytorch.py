@@ -228,8 +228,8 @@ def _compiled_before(torch: Any) -> bool:  # noqa: ANN401 - the module
 
 
 def n_parameters(model: Any) -> int:  # noqa: ANN401
-    """Trainable parameters."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+    """Parameters, frozen ones too: they take their room."""
+    return sum(p.numel() for p in model.parameters())
 
 
 def set_numerics(torch: Any, case: Case, threads: int) -> None:  # noqa: ANN401

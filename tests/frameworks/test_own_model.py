@@ -51,6 +51,9 @@ def image():
         nn.Linear(8, 10),
     )
 
+def frozen():
+    return image().requires_grad_(False)
+
 class Tokens(nn.Module):
     def __init__(self):
         super().__init__()
@@ -211,6 +214,15 @@ def saved():
     with tempfile.TemporaryDirectory() as folder:
         built.save(folder + "/net.keras")
         return keras.models.load_model(folder + "/net.keras")
+
+def normalised():
+    return keras.Sequential([keras.Input((16, 16, 3)), layers.Conv2D(4, 3), layers.BatchNormalization(),
+                             layers.GlobalAveragePooling2D(), layers.Dense(5)])
+
+def frozen():
+    model = normalised()
+    model.trainable = False
+    return model
 
 def turned():
     return keras.Sequential([keras.Input((8, 8, 3)), layers.RandomRotation(0.1), layers.Flatten(),
@@ -399,6 +411,35 @@ def test_a_model_without_parameters_runs(tmp_path: Path) -> None:
     subject = _open("pytorch", _own(tmp_path, TORCH, "bare", "5"))
     assert subject.info["parameters"] == 0
     assert (subject.fetch(subject.query(0)) >= 0).all()
+
+
+def test_frozen_parameters_count(tmp_path: Path) -> None:
+    """They take their room on any device, and an optimiser has nothing for them."""
+    subject = _open("pytorch", _own(tmp_path, TORCH, "frozen", "3x16x16"))
+    assert subject.info["parameters"] == 8 * 27 + 8 + 16 + 8 * 10 + 10
+
+
+@pytest.mark.parametrize("framework", ["keras", "tensorflow", "jax"])
+def test_frozen_layers_of_keras_count(framework: str, tmp_path: Path) -> None:
+    """Their normalisation's means are no parameters, frozen or not."""
+    _need(framework)
+    counted = [
+        subjects.ask(framework, _keras_parameters, str(_folder(tmp_path, name)), name)
+        for name in ("normalised", "frozen")
+    ]
+    assert counted == [3 * 4 * 9 + 4 + 2 * 4 + 4 * 5 + 5] * 2
+
+
+def _keras_parameters(framework: str, folder: str, function: str) -> int:
+    """Runs beside: a backend of Keras's is chosen once in a process."""
+    subject = _open(framework, _own(Path(folder), KERAS, function, "16x16x3"))
+    return int(subject.info["parameters"])
+
+
+def _folder(tmp_path: Path, name: str) -> Path:
+    folder = tmp_path / name
+    folder.mkdir()
+    return folder
 
 
 @pytest.mark.parametrize(
