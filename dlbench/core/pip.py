@@ -2,8 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+from dlbench.core.errors import MissingDependencyError
+
+
+@contextlib.contextmanager
+def importing(what: str, install: str, distributions: Sequence[str] = ()) -> Iterator[None]:
+    """Around the import of a package: whatever it raises becomes one error, with what to type.
+
+    Args:
+        what: what does not import, for people.
+        install: the line that installs it.
+        distributions: what of it a broken install replaces; none where ``install`` is all there is.
+
+    Raises:
+        MissingDependencyError: it does not import.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise MissingDependencyError(
+            f"{what} does not import: {type(error).__name__}: {error}",
+            anew(install, distributions) if distributions else install,
+        ) from error
 
 
 def anew(install: str, distributions: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlbench.core.errors import MissingDependencyError
+from dlbench.core import pip
 from dlbench.core.protocols import SubjectRequest
 from dlbench.core.types import DataMode, Mode
 
@@ -118,12 +118,8 @@ def _make_sound(path: Path, generator: Any) -> None:  # noqa: ANN401
 
 
 def _pillow() -> Any:  # noqa: ANN401 - the module
-    try:
+    with pip.importing("Pillow", INSTALL):
         from PIL import Image
-    except Exception as error:
-        raise MissingDependencyError(
-            f"Pillow does not import: {type(error).__name__}: {error}", INSTALL
-        ) from error
     return Image
 
 

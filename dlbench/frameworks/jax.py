@@ -17,10 +17,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dlbench.core import pip
-from dlbench.core.errors import (
-    MissingDependencyError,
-    UnsupportedError,
-)
+from dlbench.core.errors import UnsupportedError
 from dlbench.core.protocols import Capability, SubjectRequest
 from dlbench.core.types import Absent, Case, DataMode, Fact, Mode, PeakMemory, Policy, Precision
 from dlbench.core.units import MIB
@@ -102,14 +99,9 @@ def open_subject(request: SubjectRequest) -> JaxSubject:
     # XLA takes its number of CPU threads from here, and all the GPU's memory unless told not to.
     os.environ["NPROC"] = str(request.threads)
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    try:
+    with pip.importing("JAX is installed but", INSTALL, DISTRIBUTIONS):
         import jax
         import keras
-    except Exception as error:
-        raise MissingDependencyError(
-            f"JAX is installed but does not import: {type(error).__name__}: {error}",
-            pip.anew(INSTALL, DISTRIBUTIONS),
-        ) from error
     with translated(jax, cuda=request.device.kind == "nvidia"):
         return JaxSubject(jax, keras, request)
 

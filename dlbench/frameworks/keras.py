@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dlbench.core import pip
-from dlbench.core.errors import MissingDependencyError, UnsupportedError
+from dlbench.core.errors import UnsupportedError
 from dlbench.core.protocols import Capability, SubjectRequest
 from dlbench.core.types import Absent, DataMode, Fact, Mode, Policy
 from dlbench.frameworks import _subject, pytorch
@@ -67,14 +67,9 @@ def open_subject(request: SubjectRequest) -> KerasSubject:
         SubjectError: of the kind that says what failed.
     """
     os.environ["KERAS_BACKEND"] = "torch"
-    try:
+    with pip.importing("Keras or PyTorch", INSTALL, DISTRIBUTIONS):
         import keras
         import torch
-    except Exception as error:
-        raise MissingDependencyError(
-            f"Keras or PyTorch does not import: {type(error).__name__}: {error}",
-            pip.anew(INSTALL, DISTRIBUTIONS),
-        ) from error
     with pytorch.translated(torch):
         return KerasSubject(torch, keras, request)
 

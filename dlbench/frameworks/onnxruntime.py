@@ -17,10 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlbench.core import pip, units
-from dlbench.core.errors import (
-    MissingDependencyError,
-    UnsupportedError,
-)
+from dlbench.core.errors import UnsupportedError
 from dlbench.core.protocols import Capability, SubjectRequest
 from dlbench.core.types import Absent, DataMode, Fact, Mode, Policy, Precision
 from dlbench.frameworks import _subject, pytorch
@@ -107,14 +104,9 @@ def open_subject(request: SubjectRequest) -> OnnxSubject:
     Raises:
         SubjectError: of the kind that says what failed.
     """
-    try:
+    with pip.importing("ONNX Runtime or PyTorch", INSTALL, DISTRIBUTIONS):
         import onnxruntime
         import torch
-    except Exception as error:
-        raise MissingDependencyError(
-            f"ONNX Runtime or PyTorch does not import: {type(error).__name__}: {error}",
-            pip.anew(INSTALL, DISTRIBUTIONS),
-        ) from error
     cuda = request.device.kind == "nvidia"
     if cuda:
         # Its provider looks for CUDA's libraries where the system has them. Those of PyTorch's that are

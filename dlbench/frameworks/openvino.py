@@ -17,7 +17,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dlbench.core import pip
-from dlbench.core.errors import MissingDependencyError
 from dlbench.core.protocols import Capability, SubjectRequest
 from dlbench.core.types import Absent, DataMode, Fact, Mode, Policy, Precision
 from dlbench.frameworks import _openvino_program, _subject
@@ -76,14 +75,9 @@ def open_subject(request: SubjectRequest) -> OpenVinoSubject:
     # A benchmark tells nobody but its user; the converter tells its makers, except where it believes
     # itself in continuous integration (openvino_telemetry/utils/opt_in_checker.py).
     os.environ["CI"] = "true"
-    try:
+    with pip.importing("OpenVINO or PyTorch", INSTALL, DISTRIBUTIONS):
         import openvino
         import torch
-    except Exception as error:
-        raise MissingDependencyError(
-            f"OpenVINO or PyTorch does not import: {type(error).__name__}: {error}",
-            pip.anew(INSTALL, DISTRIBUTIONS),
-        ) from error
     with translated():
         return OpenVinoSubject(openvino, torch, request)
 

@@ -103,13 +103,8 @@ def open_subject(request: SubjectRequest) -> TorchSubject:
     Raises:
         SubjectError: of the kind that says what failed.
     """
-    try:
+    with pip.importing("PyTorch is installed but", INSTALL, DISTRIBUTIONS):
         import torch
-    except Exception as error:
-        raise MissingDependencyError(
-            f"PyTorch is installed but does not import: {type(error).__name__}: {error}",
-            pip.anew(INSTALL, DISTRIBUTIONS),
-        ) from error
     with translated(torch):
         return TorchSubject(torch, request)
 

@@ -18,10 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlbench.core import pip
-from dlbench.core.errors import (
-    MissingDependencyError,
-    UnsupportedError,
-)
+from dlbench.core.errors import UnsupportedError
 from dlbench.core.protocols import Capability, SubjectRequest
 from dlbench.core.types import Absent, DataMode, Fact, Mode, PeakMemory, Policy, Precision
 from dlbench.core.units import MIB
@@ -89,14 +86,9 @@ def open_subject(request: SubjectRequest) -> TensorFlowSubject:
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    try:
+    with pip.importing("TensorFlow is installed but", INSTALL, DISTRIBUTIONS):
         import keras
         import tensorflow as tf
-    except Exception as error:
-        raise MissingDependencyError(
-            f"TensorFlow is installed but does not import: {type(error).__name__}: {error}",
-            pip.anew(INSTALL, DISTRIBUTIONS),
-        ) from error
     with translated(tf, cuda=request.device.kind == "nvidia"):
         return TensorFlowSubject(tf, keras, request)
 

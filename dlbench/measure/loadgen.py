@@ -21,8 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dlbench.core import stats
-from dlbench.core.errors import MissingDependencyError
+from dlbench.core import pip, stats
 from dlbench.core.protocols import Subject
 from dlbench.core.types import Case, Profile, Scenario, Value, Window
 from dlbench.measure.sampler import PROGRESS_EVERY_S, Progress, Samples, Stepper
@@ -85,12 +84,8 @@ def load() -> Any:  # noqa: ANN401 - the module
     Raises:
         MissingDependencyError: it is not installed, or does not import.
     """
-    try:
+    with pip.importing("MLCommons LoadGen", INSTALL):
         import mlperf_loadgen
-    except Exception as error:
-        raise MissingDependencyError(
-            f"MLCommons LoadGen does not import: {type(error).__name__}: {error}", INSTALL
-        ) from error
     return mlperf_loadgen
 
 
