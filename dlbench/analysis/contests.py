@@ -10,7 +10,7 @@ from typing import Any
 
 from dlbench import paired
 from dlbench.core.types import Absent, Case, Interval, Pairing, Policy, Run, Trial, Value
-from dlbench.core.units import bracketed, counted, percent, significant
+from dlbench.core.units import bracketed, counted, significant
 from dlbench.core.units import ratio as as_ratio
 from dlbench.paired import Judgement
 from dlbench.paired.standing import standings
@@ -145,20 +145,9 @@ def sentence(contest: Contest) -> str:
 
 def resolution_sentence(contest: Contest) -> str:
     """What this machine resolves with these pairs, and what would be needed for more."""
-    said = contest.judgement
     if contest.refusal:
         return ""
-    if isinstance(said.resolves, Absent):
-        return f"what this machine resolves is not known: {said.resolves.reason}"
-    words = f"this machine resolves {percent(said.resolves)} with {said.n} pairs"
-    most = paired.LOOKS[-1]
-    if said.n < most:
-        words += f", {percent(paired.resolution_at(said.resolves, said.n, most))} with {most}"
-    if said.verdict == "cannot tell":
-        zone = contest.pairing.zone
-        needed = paired.pairs_needed(said.resolves, said.n, zone)
-        words += f"; about {max(needed, said.n + 1):,} pairs would be needed for {100 * zone:g} %"
-    return words
+    return paired.resolution_in_words(contest.judgement, contest.pairing.zone, paired.LOOKS[-1])
 
 
 def plain(contest: Contest) -> dict[str, Any]:

@@ -216,3 +216,16 @@ def resolution_at(resolves: float, n: int, n_then: int) -> float:
 def pairs_needed(resolves: float, n: int, difference: float) -> int:
     """About how many pairs find that relative difference, where ``n`` find ``resolves``."""
     return math.ceil(n * (math.log1p(resolves) / math.log1p(difference)) ** 2)
+
+
+def resolution_in_words(said: Judgement, zone: float, most: int = 0) -> str:
+    """What this machine resolves with these pairs, what with ``most``, and how many ``zone`` needs."""
+    if isinstance(said.resolves, Absent):
+        return f"what this machine resolves is not known: {said.resolves.reason}"
+    words = f"this machine resolves {units.percent(said.resolves)} with {said.n} pairs"
+    if said.n < most:
+        words += f", {units.percent(resolution_at(said.resolves, said.n, most))} with {most}"
+    if said.verdict == "cannot tell":
+        needed = max(pairs_needed(said.resolves, said.n, zone), said.n + 1)
+        words += f"; about {needed:,} pairs would be needed for {100 * zone:g} %"
+    return words

@@ -33,7 +33,12 @@ class Standing:
     @property
     def unreliable(self) -> bool:
         """Whether so many pairs were lost that nothing may be said."""
-        return self.n_lost >= LOST_PAIRS and self.n_lost > LOST_SHARE * self.n_begun
+        return too_many_lost(self.n_lost, self.n_begun)
+
+
+def too_many_lost(n_lost: int, n_begun: int) -> bool:
+    """Whether so many of the pairs that were begun are lost that nothing may be said."""
+    return n_lost >= LOST_PAIRS and n_lost > LOST_SHARE * n_begun
 
 
 def standings(plan: Plan, trials: Sequence[Trial], *, ended: bool = False) -> tuple[Standing, ...]:

@@ -28,7 +28,7 @@ from dlbench.core.errors import UsageError
 from dlbench.core.types import Absent, Interval
 from dlbench.measure import family
 from dlbench.paired import Judgement
-from dlbench.paired.standing import LOST_PAIRS, LOST_SHARE
+from dlbench.paired.standing import too_many_lost
 from dlbench.session.outcomes import signal_name
 from dlbench.session.signals import StopSignal, stop_on_signals
 
@@ -103,7 +103,7 @@ class CommandContest:
     def refusal(self) -> str:
         """Why there can be no verdict; empty where there can."""
         begun, lost = len(self.pairs), self.n_lost
-        if lost < LOST_PAIRS or lost <= LOST_SHARE * begun:
+        if not too_many_lost(lost, begun):
             return ""
         first = next(t for t in self.timed if t.failure)
         return f"{lost} of {begun} pairs failed ({first.label} {first.failure})"
@@ -140,17 +140,7 @@ class CommandContest:
 
     def resolution_sentence(self) -> str:
         """What this machine resolves with such commands."""
-        said = self.judgement
-        if isinstance(said.resolves, Absent):
-            return f"what this machine resolves is not known: {said.resolves.reason}"
-        words = f"this machine resolves {units.percent(said.resolves)} with {said.n} pairs"
-        if said.verdict == "cannot tell":
-            needed = paired.pairs_needed(said.resolves, said.n, self.request.zone)
-            words += (
-                f"; about {max(needed, said.n + 1):,} pairs would be needed for "
-                f"{100 * self.request.zone:g} %"
-            )
-        return words
+        return paired.resolution_in_words(self.judgement, self.request.zone)
 
 
 def request(
