@@ -35,15 +35,15 @@ from dlbench.core.types import (
 )
 from dlbench.plan import Machine
 
-FIELDS = {
-    "framework": "framework",
-    "device": "device",
-    "precision": "precision",
-    "policy": "policy",
-    "data": "data_mode",
-    "batch": "batch_size",
+FIELDS: dict[str, tuple[str, str, type]] = {
+    "framework": ("framework", "frameworks", str),
+    "device": ("device", "devices", str),
+    "precision": ("precision", "precisions", Precision),
+    "policy": ("policy", "policies", Policy),
+    "data": ("data_mode", "data_modes", DataMode),
+    "batch": ("batch_size", "batch_sizes", int),
 }
-"""What a side may set, and the field of a case that it decides."""
+"""What a side may set: the field of a case that it decides, that of a selection, and its type."""
 
 OPTION = "option."
 ARM = "arm"
@@ -114,7 +114,7 @@ def selected(arm: Arm, common: Selection) -> Selection:
     wanted: dict[str, Any] = {"options": (*common.options, *arm.options)}
     if arm.own is not None:
         wanted |= {"model": arm.own, "workloads": ()}
-    for key, (field, kind) in SELECTED.items():
+    for key, (_, field, kind) in FIELDS.items():
         if key not in given:
             continue
         if getattr(common, field):
@@ -124,16 +124,6 @@ def selected(arm: Arm, common: Selection) -> Selection:
         except ValueError:
             raise UsageError(f"{key}={given[key]} is not known", _known(kind)) from None
     return replace(common, **wanted)
-
-
-SELECTED: dict[str, tuple[str, type]] = {
-    "framework": ("frameworks", str),
-    "device": ("devices", str),
-    "precision": ("precisions", Precision),
-    "policy": ("policies", Policy),
-    "data": ("data_modes", DataMode),
-    "batch": ("batch_sizes", int),
-}
 
 
 def _known(kind: type) -> str:
@@ -234,7 +224,7 @@ def pythons(plan: Plan, a: Arm, b: Arm) -> dict[str, str]:
 
 def _matched(a: Plan, b: Plan, varied: set[str]) -> Iterator[tuple[Case, Case]]:
     """Each case of A with the case of B that is the same but for what the sides say."""
-    free = {FIELDS[name] for name in varied if name in FIELDS} | {"options"}
+    free = {FIELDS[name][0] for name in varied if name in FIELDS} | {"options"}
     free |= {"batch_size"} if "device" in varied else set()
     free |= {"workload"} if "model" in varied else set()
     for left in sorted(a.cases, key=lambda c: c.label):
