@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -29,22 +29,36 @@ def choose_anchors(cells: Cells, most: int) -> Codes:
         ],
         dtype=bool,
     )
+    return share_out(cells, np.flatnonzero(fits), most)
+
+
+def comparable(cells: Cells, most: int) -> Codes:
+    """Cells that bear on the roofline: the same work on several devices, or on several numbers."""
+    place = cells.codes["device"] * 64 + cells.spread.astype(np.int64)
+    _, setup = np.unique(cells.codes["setup"], return_inverse=True)
+    places = np.unique(np.stack([setup, place]), axis=1)
+    several = np.bincount(places[0], minlength=int(setup.max(initial=-1)) + 1) > 1
+    return share_out(cells, np.flatnonzero(several[setup]), most)
+
+
+def by_panel(cells: Cells, index: Codes) -> list[dict[int, list[int]]]:
+    """Some of the cells by panel, of each by model, in the order in which they are met."""
     panels: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for i in np.flatnonzero(fits):
+    for i in index:
         panels[int(cells.codes["panel"][i])][int(cells.codes["model"][i])].append(int(i))
-    return np.array(share_out(list(panels.values()), most), dtype=np.int64)
+    return list(panels.values())
 
 
-def share_out(panels: Sequence[Mapping[int, list[int]]], most: int) -> list[int]:
+def share_out(cells: Cells, index: Codes, most: int) -> Codes:
     """Cells of whole models from every panel, at most so many: small panels are kept whole."""
-    ordered = sorted(panels, key=lambda models: sum(map(len, models.values())))
+    ordered = sorted(by_panel(cells, index), key=lambda models: sum(map(len, models.values())))
     room = most
     chosen: list[int] = []
     for k, models in enumerate(ordered):
         taken = spread_out(models, room // (len(ordered) - k))
         room -= len(taken)
         chosen += taken
-    return sorted(chosen)
+    return np.array(sorted(chosen), dtype=np.int64)
 
 
 def spread_out(models: Mapping[int, list[int]], budget: int) -> list[int]:
@@ -60,15 +74,3 @@ def spread_out(models: Mapping[int, list[int]], budget: int) -> list[int]:
             break
         taken += group
     return taken
-
-
-def comparable(cells: Cells, most: int) -> Codes:
-    """Cells that bear on the roofline: the same work on several devices, or on several numbers."""
-    place = cells.codes["device"] * 64 + cells.spread.astype(np.int64)
-    _, setup = np.unique(cells.codes["setup"], return_inverse=True)
-    places = np.unique(np.stack([setup, place]), axis=1)
-    several = np.bincount(places[0], minlength=int(setup.max(initial=-1)) + 1) > 1
-    panels: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for i in np.flatnonzero(several[setup]):
-        panels[int(cells.codes["panel"][i])][int(cells.codes["model"][i])].append(int(i))
-    return np.array(share_out(list(panels.values()), most), dtype=np.int64)

@@ -90,11 +90,11 @@ class Estimator:
         ]
         if not fit_for:
             return answers
-        said = self.predictor.forecast([pairs[i] for i in fit_for])
-        asked = self.predictor.encoded([pairs[i] for i in fit_for])
-        ln_rate = self._ln_rate([pairs[i] for i in fit_for], said.ln_rate)
+        kept = [pairs[i] for i in fit_for]
+        said, asked = self.predictor.forecast(kept), self.predictor.encoded(kept)
+        ln_rate = self._ln_rate(kept, said.ln_rate)
         tiers = calibration.tiers(said, asked)
-        floors = self._floors([pairs[i] for i in fit_for], tiers)
+        floors = self._floors(kept, tiers)
         spent = self.predictor.learnt.roofline.in_words(asked)
         widths = self.calibration.half_width(asked, tiers)
         for k, i in enumerate(fit_for):
@@ -180,24 +180,9 @@ class Estimator:
         return [(d, w) for d, w in self.tried or () if (w.model, w.task, w.policy) == asked]
 
     def _octaves(self, device: DeviceSpec, workload: Workload) -> float:
-        rates = self._rates(device, workload)
-        return max(
-            (
-                self.ranges[name].octaves_outside(x)
-                for name, x in rates.items()
-                if name in self.ranges
-            ),
-            default=0.0,
-        )
-
-    @staticmethod
-    def _rates(device: DeviceSpec, workload: Workload) -> dict[str, float]:
-        peak = peak_tflops(device, workload.arithmetic)
-        return {
-            f"{device.kind} {name}": x
-            for name, x in (("peak", peak), ("bandwidth", device.mem_bw_gb_s))
-            if x is not None
-        }
+        rates = _rates(device, workload).items()
+        outside = (self.ranges[n].octaves_outside(x) for n, x in rates if n in self.ranges)
+        return max(outside, default=0.0)
 
     def _refusal(self, device: DeviceSpec, workload: Workload) -> Absent | None:
         if is_slice(device.name):
@@ -346,6 +331,16 @@ def ranges_of(
     """The span of each data-sheet rate, by kind of device."""
     found: dict[str, list[float]] = {}
     for device, workload in zip(*seen, strict=True):
-        for name, x in Estimator._rates(device, workload).items():  # noqa: SLF001
+        for name, x in _rates(device, workload).items():
             found.setdefault(name, []).append(math.log2(x))
     return {name: Range(low=min(xs), high=max(xs)) for name, xs in found.items()}
+
+
+def _rates(device: DeviceSpec, workload: Workload) -> dict[str, float]:
+    """What the data sheet says of the device for this work, by kind of device and of rate."""
+    peak = peak_tflops(device, workload.arithmetic)
+    return {
+        f"{device.kind} {name}": x
+        for name, x in (("peak", peak), ("bandwidth", device.mem_bw_gb_s))
+        if x is not None
+    }

@@ -21,11 +21,7 @@ from dlbench.analysis.predict.types import Observation
 STRANGER = "a model of none of the tables"
 
 
-def half_widths(
-    rates: Sequence[Observation],
-    devices: DeviceTable,
-    coefficients: shipped.Coefficients | None = None,
-) -> dict[str, float]:
+def half_widths(rates: Sequence[Observation], devices: DeviceTable) -> dict[str, float]:
     """Half-widths in standard deviations, by task and precision, of models that were never measured.
 
     Each model counts once, by its median. Of n models the ceil(0.9 (n + 1))th smallest miss is what
@@ -34,13 +30,12 @@ def half_widths(
     Args:
         rates: of dlbench's own documents.
         devices: data sheets of the devices they name.
-        coefficients: others than the shipped ones.
     """
     missed: dict[str, list[float]] = defaultdict(list)
     for model in sorted({o.workload.model for o in rates} & SIZES.keys()):
         rest = [o for o in rates if o.workload.model != model]
         left = [o for o in rates if o.workload.model == model]
-        for name, found in _missed(left, rest, devices, coefficients).items():
+        for name, found in _missed(left, rest, devices).items():
             missed[name].append(float(np.median(found)))
     widths = {}
     for name, found in sorted(missed.items()):
@@ -51,13 +46,10 @@ def half_widths(
 
 
 def _missed(
-    left: Sequence[Observation],
-    rest: Sequence[Observation],
-    devices: DeviceTable,
-    coefficients: shipped.Coefficients | None,
+    left: Sequence[Observation], rest: Sequence[Observation], devices: DeviceTable
 ) -> dict[str, list[float]]:
     """Misses of one model's rates in standard deviations, by the name of their width."""
-    fitted = shipped.estimator(rest, devices, coefficients).predictor
+    fitted = shipped.estimator(rest, devices).predictor
     specs = [devices.find(o.device) for o in left]
     pairs = [
         (spec, replace(o.workload, model=STRANGER))

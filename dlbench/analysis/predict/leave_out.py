@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dlbench.analysis.predict import predictor
-from dlbench.analysis.predict.anchors import spread_out
+from dlbench.analysis.predict.anchors import by_panel, spread_out
 from dlbench.analysis.predict.cells import Cells, Codes, Encoder, Floats, precision_group
 from dlbench.analysis.predict.kernel import Scales
 from dlbench.analysis.predict.types import Task, Workload
@@ -167,13 +166,8 @@ def by_source(cells: Cells, asked: Flags, most: int = MOST_SOURCES) -> list[tupl
 
 def thin(cells: Cells, large: int) -> Cells:
     """Panels of more than so many cells cut to half of that, by whole models: folds need no more."""
-    panels: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for i, (panel, model) in enumerate(
-        zip(cells.codes["panel"], cells.codes["model"], strict=True)
-    ):
-        panels[int(panel)][int(model)].append(i)
     kept: list[int] = []
-    for models in panels.values():
+    for models in by_panel(cells, np.arange(len(cells))):
         size = sum(map(len, models.values()))
         kept += spread_out(models, large // 2 if size > large else size)
     return cells.take(np.array(sorted(kept), dtype=np.int64))

@@ -14,6 +14,8 @@ from dlbench.analysis.predict.types import Workload
 OUTLIER = 4.0
 SURPRISING = 2.0
 """Standard deviations from what all other rows tell; farther rows are believed less, not dropped."""
+IN_COMMON = 0.3
+"""Of a row's variance, with all rows of its cell."""
 LEAST_COMPARED = 3
 SHRINKAGE = 12.0
 LEAST, MOST = 0.5, 4.0
@@ -22,9 +24,14 @@ UNPROVEN = 2.0
 rows, so what is left of them looks smaller than it is. By the likelihood of devices left out."""
 
 
-def noise_of(noise: Mapping[str, float], workload: Workload, scales: Scales) -> float:
-    """Variance of one row: some models repeat worse than others."""
-    return scales.row**2 * noise.get(_key(workload), noise.get("", 1.0))
+def noise_of(noise: Mapping[str, float], cells: Cells, scales: Scales) -> Floats:
+    """Variance of each cell, the mean of its rows: some models repeat worse than others.
+
+    What rows of one cell have in common does not average out.
+    """
+    usual = noise.get("", 1.0)
+    one = np.array([scales.row**2 * noise.get(_key(w), usual) for w in cells.workloads])
+    return np.asarray(one * (IN_COMMON + (1 - IN_COMMON) / cells.n))
 
 
 def _key(workload: Workload) -> str:

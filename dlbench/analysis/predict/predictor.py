@@ -93,7 +93,7 @@ class Predictor:
         asked = self.encoded(pairs)
         mean = self.learnt.mean(asked)
         correction, variance = self.correction(asked)
-        variance = variance + self._noise(asked)
+        variance = variance + noise_of(self.learnt.noise, asked, self.learnt.scales)
         known = self.cells.codes
         return Forecast(
             ln_rate=mean + correction,
@@ -190,10 +190,6 @@ class Predictor:
         correction[index] = mean_t + gain.T @ (self.residual[near] - mean_n)
         variance[index] = own - (cov_tn * gain.T).sum(axis=1)
 
-    def _noise(self, asked: Cells) -> Floats:
-        learnt = self.learnt
-        return np.array([noise_of(learnt.noise, w, learnt.scales) for w in asked.workloads])
-
 
 def mean_of(
     cells: Cells, shape: roofline.Roofline, size: level.Level, efficiency: Mapping[str, float]
@@ -256,8 +252,7 @@ def learn(
     size = level.fit(cells, ln_relative, scales)
     residual = cells.y - mean_of(cells, shape, size, efficiency)
     noise, outlier = row_noise(cells, residual)
-    own = np.array([noise_of(noise, w, scales) for w in cells.workloads])
-    row_variance = own * (0.3 + 0.7 / cells.n) + outlier
+    row_variance = noise_of(noise, cells, scales) + outlier
     covariance = _covariance(cells.take(anchors), scales, row_variance[anchors])
     row_variance[anchors] += surprise(covariance, residual[anchors])
     learnt = Learnt(

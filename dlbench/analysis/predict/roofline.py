@@ -16,7 +16,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from dlbench.analysis.predict.cells import Cells, Codes, Floats, precision_group
+from dlbench.analysis.predict.cells import (
+    NEUTRAL_L2_MIB,
+    NEUTRAL_TDP_W,
+    Cells,
+    Codes,
+    Floats,
+    precision_group,
+)
 from dlbench.core.units import percent
 
 PARTS = ("compute", "vector", "memory", "host", "host_step", "memory_step", "exchange", "power")
@@ -32,8 +39,7 @@ NAMES = {
 LEAST_TOLD = 0.01
 START = np.log(np.array([0.30, 0.10, 0.50, 0.05, 0.05, 0.05, 0.05, 0.10]))
 """Shares at the reference device before any row was seen: half memory, a third compute."""
-REFERENCE_TFLOPS, REFERENCE_VECTOR, REFERENCE_GB_S, REFERENCE_L2 = 100.0, 20.0, 900.0, 20.0
-REFERENCE_W = 300.0
+REFERENCE_TFLOPS, REFERENCE_VECTOR, REFERENCE_GB_S = 100.0, 20.0, 900.0
 CACHE_EXPONENT = 0.07
 """Larger last caches save traffic: best of 0 to 0.3 by devices and architectures left out."""
 BATCH_RANGE = 2.5
@@ -146,7 +152,7 @@ def _intensity(cells: Cells) -> Floats:
 
 def _costs(cells: Cells, octaves: Floats) -> Floats:
     """Time of each part at this device over the reference device's, one column each of PARTS."""
-    cached = (cells.l2 / REFERENCE_L2) ** -CACHE_EXPONENT
+    cached = (cells.l2 / NEUTRAL_L2_MIB) ** -CACHE_EXPONENT
     memory = REFERENCE_GB_S / cells.bandwidth * cached
     one, per_sample = np.ones(len(cells)), 2.0**-octaves
     return np.stack(
@@ -158,7 +164,7 @@ def _costs(cells: Cells, octaves: Floats) -> Floats:
             per_sample,
             memory * per_sample,
             _exchange(cells) * per_sample,
-            REFERENCE_W / cells.power,
+            NEUTRAL_TDP_W / cells.power,
         ],
         axis=1,
     )

@@ -38,12 +38,16 @@ from dlbench.analysis.predict.level import Level
 from dlbench.analysis.predict.models import unit_of
 from dlbench.analysis.predict.noise import noise_of
 from dlbench.analysis.predict.predictor import Learnt
-from dlbench.analysis.predict.roofline import Roofline
+from dlbench.analysis.predict.roofline import (
+    REFERENCE_GB_S,
+    REFERENCE_TFLOPS,
+    REFERENCE_VECTOR,
+    Roofline,
+)
 from dlbench.analysis.predict.types import Arithmetic, DeviceSpec, Observation, Task, Workload
 from dlbench.core.errors import UsageError
 
 FORMAT = 3
-"""2 had the scatter of set-ups in the spread of a model; 1 had roofline nodes of seven parts."""
 LARGEST_BYTES = 4_000_000
 LEAST_DEVICES = 5
 """A model's shares and level are shipped where so many devices ran it: coefficients, not rows."""
@@ -123,25 +127,21 @@ def _device_effects(estimator: Estimator) -> list[dict[str, Any]]:
         precision = precision_group(w.arithmetic)
         if w.task is not Task.UNKNOWN:
             keys[device.name, w.task, precision, w.family] = (device, w)
-    effects = []
     corrections = _corrections(estimator, list(keys.values()), (0.0, 1.0))
-    for (name, task, precision, family), (pair, found) in zip(
-        keys, zip(keys.values(), corrections, strict=True), strict=True
-    ):
-        value, sd, prior_sd = found
-        if sd < LARGEST_SD_OF_DEVICE * prior_sd:
-            effects.append(
-                {
-                    "device": _plain(pair[0]),
-                    "task": task,
-                    "precision": precision,
-                    "family": family,
-                    "ln_correction": round(value, DIGITS),
-                    "sd": round(max(sd, LEAST_SD), DIGITS),
-                }
-            )
-        del name
-    return effects
+    return [
+        {
+            "device": _plain(device),
+            "task": task,
+            "precision": precision,
+            "family": family,
+            "ln_correction": round(value, DIGITS),
+            "sd": round(max(sd, LEAST_SD), DIGITS),
+        }
+        for ((_, task, precision, family), (device, _w)), (value, sd, prior_sd) in zip(
+            keys.items(), corrections, strict=True
+        )
+        if sd < LARGEST_SD_OF_DEVICE * prior_sd
+    ]
 
 
 def _model_effects(estimator: Estimator, common: frozenset[str]) -> list[dict[str, Any]]:
@@ -303,7 +303,6 @@ def estimator(
     )
     learnt = replace(learnt, roofline=learnt.roofline.with_usual(own))
     own_residual = own.y - learnt.mean(own) if len(own) else np.zeros(0)
-    noise = [noise_of(learnt.noise, w, learnt.scales) for w in own.workloads]
     cells = join(pseudo, own) if len(own) else pseudo
     room = max(predictor.MOST_ANCHORS - len(pseudo), 0)
     anchors = np.arange(len(pseudo) + min(len(own), room))
@@ -312,7 +311,7 @@ def estimator(
         cells,
         anchors,
         np.concatenate([residual, own_residual]),
-        np.concatenate([variance, np.asarray(noise) * (0.3 + 0.7 / own.n)]),
+        np.concatenate([variance, noise_of(learnt.noise, own, learnt.scales)]),
     )
     return Estimator(
         predictor=fitted,
@@ -358,7 +357,12 @@ def _effects(known: Coefficients, learnt: Learnt) -> tuple[Cells, Floats, Floats
         )
         for e in known.device_effects
     ]
-    reference = DeviceSpec(name="reference", fp32_tflops=20.0, fp16_tflops=100.0, mem_bw_gb_s=900.0)
+    reference = DeviceSpec(
+        name="reference",
+        fp32_tflops=REFERENCE_VECTOR,
+        fp16_tflops=REFERENCE_TFLOPS,
+        mem_bw_gb_s=REFERENCE_GB_S,
+    )
     models = [
         (
             reference,
