@@ -497,11 +497,10 @@ def _place_refused(choice: Choice, need: Need) -> Refusal | None:
 def _warned(simulated: Simulated, known: Known) -> Simulated:
     """The candidate with what a careful person should know of it."""
     choice, candidate = simulated.choice, simulated.candidate
-    found = []
+    found: list[str] = []
     if choice.owned is None:
-        found += [s for s in [ages.stale(choice.offer, known.today, spot=choice.spot)] if s]
-        found += [s for s in [known.suspicious.get(choice.offer.name, "")] if s]
-        found += [choice.offer.note] if choice.offer.note else []
+        found.append(ages.stale(choice.offer, known.today, spot=choice.spot))
+        found += [known.suspicious.get(choice.offer.name, ""), choice.offer.note]
     if choice.owned is not None and not choice.country and known.need.regions:
         where = ", ".join(known.need.regions)
         found.append(f"its country is not stated: that it stands in {where} is on your word")
@@ -509,7 +508,7 @@ def _warned(simulated: Simulated, known: Known) -> Simulated:
         found.append(
             f"a run works on one of the {choice.owned.count}: what several do together was not measured"
         )
-    found += [s for s in [_shared(simulated, known.need), _at_once(simulated, known.need)] if s]
+    found += [_shared(simulated, known.need), _at_once(simulated, known.need)]
     if choice.device and choice.device.kind == "gpu" and _old(choice.device):
         found.append(
             f"{choice.device.name} has compute capability {choice.device.compute_capability}: newest "
@@ -522,7 +521,7 @@ def _warned(simulated: Simulated, known: Known) -> Simulated:
         )
     if choice.device and known.need.precision in choice.device.not_confirmed:
         found.append(f"its {known.need.precision} peak has one source only")
-    return replace(simulated, candidate=replace(candidate, warnings=tuple(found)))
+    return replace(simulated, candidate=replace(candidate, warnings=tuple(filter(None, found))))
 
 
 def _shared(simulated: Simulated, need: Need) -> str:

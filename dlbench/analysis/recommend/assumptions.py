@@ -36,6 +36,20 @@ class Range:
         value = f"{self.mid:g} ({self.low:g} to {self.high:g}) {unit}".strip()
         return Step(name=name, value=value, formula="assumed", source=self.source, as_of=READ)
 
+    def times(self, other: Range) -> Range:
+        """The product, end by end: as wide as if both were at the same end at once."""
+        return Range(
+            low=self.low * other.low,
+            mid=self.mid * other.mid,
+            high=self.high * other.high,
+            source="; ".join(filter(None, (self.source, other.source))),
+        )
+
+
+def exactly(value: float, source: str = "") -> Range:
+    """A number that has no range."""
+    return Range(low=value, mid=value, high=value, source=source)
+
 
 ROOFLINE_SHARE = Range(
     low=0.05,

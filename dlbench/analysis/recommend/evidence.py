@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from dlbench.analysis.predict.estimate import GAIN_EXPONENT, SD_OF_POLICY
 from dlbench.analysis.recommend import assumptions, roofline
-from dlbench.analysis.recommend.assumptions import Range
+from dlbench.analysis.recommend.assumptions import Range, exactly
 from dlbench.analysis.recommend.job import Job
 from dlbench.analysis.recommend.measured import (
     REPEAT_OF_NOISY,
@@ -97,7 +97,7 @@ def predictions(
     job: Job,
     need: Need,
     rooms: Sequence[tuple[Accelerator, Room]],
-    predictor: Predictor | None,
+    predictor: Predictor,
     found: Sequence[Seen],
 ) -> Mapping[str, Told]:
     """What the predictor says of each accelerator by name, asked once for all of them.
@@ -106,8 +106,6 @@ def predictions(
     from: one that was measured ``tuned`` is not compared with one that is told in ``base``. What an
     accelerator cannot do, or does not hold, is not asked.
     """
-    if predictor is None:
-        return {}
     measured = {s.case.policy for s in found if s.accelerator and s.accelerator.kind == "gpu"}
     asked: list[Question] = []
     for device, room in rooms:
@@ -227,15 +225,10 @@ def _by_sheet(
         return bound
     times = REFUSAL_WIDENS if wider else 1.0
     found = _estimated(
-        bound.value,
-        Range(
-            low=bound.low / bound.value / times,
-            mid=1.0,
-            high=bound.high / bound.value * times,
-            source=bound.source,
-        ),
+        (bound.low / times, bound.value, bound.high * times),
         Evidence.ROOFLINE,
         batch,
+        Policy.BASE,
         formula=bound.formula
         + (f"; {REFUSAL_WIDENS:g} times as wide to either side, {wider}" if wider else ""),
         source=bound.source,
@@ -324,27 +317,16 @@ def _seen_step(found: Agreed, margin: float) -> Step:
 def _predicted(answer: Estimated, policy: Policy, offer: Offer, batch: int, asked: int) -> Rate:
     """As it was predicted at a batch of ``asked``, of which less may fit here."""
     times, ends = assumptions.batch_times(batch / asked), answer.interval
-    value, low, high = answer.value * times.mid, ends.low * times.low, ends.high * times.high
     other = batch != asked
     scaled = f" x (batch {batch} / {asked})^{assumptions.BATCH_GAIN.mid:g}" if other else ""
     return _sliced(
-        Rate(
-            value=value,
-            low=low,
-            high=high,
-            tier=Evidence.PREDICTED,
-            batch=batch,
-            policy=policy,
-            steps=(
-                Step(
-                    name="throughput",
-                    value=f"{compact(value, 4)} ({compact(low, 4)} to {compact(high, 4)}) samples/s",
-                    formula=answer.method
-                    + scaled
-                    + ("" if policy is Policy.BASE else f", {policy}"),
-                    source="; ".join([*(answer.from_ or ("predictor",)), *[times.source] * other]),
-                ),
-            ),
+        _estimated(
+            (ends.low * times.low, answer.value * times.mid, ends.high * times.high),
+            Evidence.PREDICTED,
+            batch,
+            policy,
+            formula=answer.method + scaled + ("" if policy is Policy.BASE else f", {policy}"),
+            source="; ".join([*(answer.from_ or ("predictor",)), *[times.source] * other]),
         ),
         offer,
     )
@@ -379,12 +361,7 @@ def _by_bandwidth(
     return _sliced(
         _scaled(
             alike,
-            Range(
-                low=spread.low * ratios[closest] * gain.low,
-                mid=spread.mid * ratios[closest] * gain.mid,
-                high=spread.high * ratios[closest] * gain.high,
-                source="; ".join(filter(None, (spread.source, gain.source))),
-            ),
+            spread.times(exactly(ratios[closest])).times(gain),
             batch,
             formula=f"{closest}{alike.of_several} x {ratios[closest]:.3g}, the ratio of bandwidths"
             + (f", x {gain.mid:.3g}" if gain.mid != 1 else ""),
@@ -402,7 +379,7 @@ def _carried(
     of the rate may be the policy's gain, and the low end says so.
     """
     if alike.middle.case.policy is Policy.BASE:
-        return Range(low=1.0, mid=1.0, high=1.0, source="")
+        return exactly(1.0)
     peaks = [device.peak_tflops.get(need.precision, 0.0) for device in (here, there)]
     kept = (min(peaks) / max(peaks)) ** GAIN_EXPONENT if min(peaks) > 0 else 0.0
     strange = here.compute_capability != there.compute_capability
@@ -429,15 +406,12 @@ def _scaled(alike: Agreed, times: Range, batch: int, *, formula: str) -> Rate:
     best = alike.middle
     there = best.case.batch_size
     larger = assumptions.batch_times(batch / there)
-    value = best.each_per_s * times.mid * larger.mid
     other = "" if batch == there else f" x (batch {batch} / {there})^{assumptions.BATCH_GAIN.mid:g}"
     return _estimated(
-        value,
-        Range(
-            low=alike.low * times.low * larger.low / value,
-            mid=1.0,
-            high=alike.high * times.high * larger.high / value,
-            source=times.source,
+        (
+            alike.low * times.low * larger.low,
+            best.each_per_s * times.mid * larger.mid,
+            alike.high * times.high * larger.high,
         ),
         Evidence.PREDICTED,
         batch,
@@ -450,18 +424,17 @@ def _scaled(alike: Agreed, times: Range, batch: int, *, formula: str) -> Rate:
     )
 
 
-def _estimated(  # noqa: PLR0913 - the parts of one rate
-    value: float,
-    spread: Range,
+def _estimated(
+    ends: tuple[float, float, float],
     tier: Evidence,
     batch: int,
-    policy: Policy = Policy.BASE,
+    policy: Policy,
     *,
     formula: str,
     source: str,
-    as_of: str,
+    as_of: str = "",
 ) -> Rate:
-    low, high = value * spread.low / spread.mid, value * spread.high / spread.mid
+    low, value, high = ends
     return Rate(
         value=value,
         low=low,
@@ -487,13 +460,7 @@ def _sliced(rate_: Rate, offer: Offer) -> Rate:
         return rate_
     spread = assumptions.SLICE_SHARE
     part = _estimated(
-        rate_.value * count,
-        Range(
-            low=spread.low * rate_.low / rate_.value,
-            mid=1.0,
-            high=spread.high * rate_.high / rate_.value,
-            source=spread.source,
-        ),
+        (rate_.low * count * spread.low, rate_.value * count, rate_.high * count * spread.high),
         rate_.tier,
         rate_.batch,
         rate_.policy,
@@ -552,12 +519,7 @@ def _of_processor(
     times, ratio = assumptions.core_times(n / there), assumptions.CPU_CORE_RATIO
     return _scaled(
         alike,
-        Range(
-            low=ratio.low * times.low,
-            mid=ratio.mid * times.mid,
-            high=ratio.high * times.high,
-            source=f"{ratio.source}; {times.source}",
-        ),
+        ratio.times(times),
         batch,
         formula=f"{there} cores of {name}{alike.of_several} x "
         f"({n:g} / {there} cores)^{assumptions.CPU_SCALING.mid:g}",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dlbench.analysis.recommend import assumptions
-from dlbench.analysis.recommend.assumptions import Range
+from dlbench.analysis.recommend.assumptions import Range, exactly
 from dlbench.analysis.recommend.job import OPTIMIZER_BYTES, Job
 from dlbench.core.catalog import Accelerator, Catalog, Offer
 from dlbench.core.recommendation import Constraint, Need, Refusal
@@ -27,8 +27,6 @@ NUMBER_BYTES = {Precision.BF16: 2.0, Precision.FP16: 2.0, Precision.INT8: 1.0}
 HALF = (Precision.BF16, Precision.FP16)
 
 ENDS = ("low", "mid", "high")
-
-NOTHING = Range(low=0.0, mid=0.0, high=0.0, source="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +56,8 @@ def accelerator(device: Accelerator, job: Job, need: Need, batch: int) -> Bound 
         job,
         need,
         batch,
-        tflops=Range(low=peak, mid=peak, high=peak, source=sheet),
-        gb_per_s=Range(low=bandwidth, mid=bandwidth, high=bandwidth, source=sheet),
+        tflops=exactly(peak, sheet),
+        gb_per_s=exactly(bandwidth, sheet),
         host=assumptions.HOST_STEP_S[job.mode],
         as_of=device.as_of,
     )
@@ -75,11 +73,9 @@ def processor(
     peak = model.peak_tflops.get(need.precision) if model else None
     if model is not None and peak is not None and not isinstance(model.cores, Absent):
         sheet, as_of = f"data sheet of {model.name}", model.as_of
-        one = peak * 1e3 / model.cores
-        core = Range(low=one, mid=one, high=one, source=sheet)
+        core = exactly(peak * 1e3 / model.cores, sheet)
         if not isinstance(model.memory_bandwidth_gb_per_s, Absent):
-            share = model.memory_bandwidth_gb_per_s / model.cores
-            stream = Range(low=share, mid=share, high=share, source=sheet)
+            stream = exactly(model.memory_bandwidth_gb_per_s / model.cores, sheet)
     elif need.precision is not Precision.FP32:
         reason = f"nobody says that this processor computes in {need.precision}"
         return Refusal(Constraint.PRECISION, reason)
@@ -94,10 +90,8 @@ def processor(
             high=core.high * times.high / 1e3,
             source=f"{n:g} cores of {core.mid:.0f} GFLOPS ({core.source}), {times.source}",
         ),
-        gb_per_s=Range(
-            low=n * stream.low, mid=n * stream.mid, high=n * stream.high, source=stream.source
-        ),
-        host=NOTHING,
+        gb_per_s=stream.times(exactly(n)),
+        host=exactly(0.0),
         as_of=as_of,
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dlbench.analysis.recommend import assumptions
-from dlbench.analysis.recommend.assumptions import Range
+from dlbench.analysis.recommend.assumptions import Range, exactly
 from dlbench.analysis.recommend.job import Job
 from dlbench.analysis.recommend.measured import Seen
 from dlbench.core.catalog import Catalog, Offer
@@ -27,8 +27,9 @@ def together(
     count = offer.accelerator_count
     n = 1.0 if isinstance(count, Absent) or offer.accelerator is None else count
     if n <= 1:
-        one = Range(low=1.0, mid=1.0, high=1.0, source="one device")
-        return one, Step(name="scaling", value="1", formula="one device", source="the offer")
+        return exactly(1.0, "one device"), Step(
+            name="scaling", value="1", formula="one device", source="the offer"
+        )
     scale = _measured_scaling(offer, n, found) or _kept_at_doublings(offer, n, job, catalog)
     busy = job.busy(need, n) / n
     return scale if busy == 1 else _unevenly(*scale, busy)
@@ -36,11 +37,11 @@ def together(
 
 def _unevenly(scale: Range, step: Step, busy: float) -> tuple[Range, Step]:
     """The same of a step that has only a part of the samples that all devices could take with it."""
-    low, mid, high = (busy * x for x in (scale.low, scale.mid, scale.high))
-    ends = "" if low == high else f" ({low:.3g} to {high:.3g})"
-    return Range(low=low, mid=mid, high=high, source=scale.source), replace(
+    fewer = scale.times(exactly(busy))
+    ends = "" if fewer.low == fewer.high else f" ({fewer.low:.3g} to {fewer.high:.3g})"
+    return fewer, replace(
         step,
-        value=f"{mid:.3g}{ends} x one device",
+        value=f"{fewer.mid:.3g}{ends} x one device",
         formula=f"{busy:.3g}, a step's samples over those of equal shares, x {step.formula}",
     )
 
@@ -73,7 +74,7 @@ def _measured_scaling(offer: Offer, n: float, found: Sequence[Seen]) -> tuple[Ra
             source=source,
             as_of=many[-1].run.created_utc[:10],
         )
-        return Range(low=n, mid=n, high=n, source=source), step
+        return exactly(n, source), step
     for several in reversed(many):
         policy = several.case.policy
         alike = (s for (of, _), s in single.items() if of is policy)
