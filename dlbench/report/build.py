@@ -162,7 +162,7 @@ def _recommended(answer: Recommendation) -> str:
         candidates.middle(pick.cost_usd),
         candidates.middle(candidates.time_of(answer, pick)),
     )
-    month = " a month" if candidates.serves(answer) else ""
+    month = " a month" if answer.need.serving else ""
     parts = [f"about {candidates.usd(cost)}{month}"] if cost is not None else []
     word = "p99 of about" if month else "about"
     parts += [f"{word} {units.duration(time)}"] if time is not None else []

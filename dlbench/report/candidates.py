@@ -60,14 +60,9 @@ def _role(answer: Recommendation, candidate: Candidate) -> str:
     return "alternative" if candidate in answer.alternatives else ""
 
 
-def serves(answer: Recommendation) -> bool:
-    """Whether time is a query's latency rather than a run's length."""
-    return answer.need.serving
-
-
 def time_of(answer: Recommendation, candidate: Candidate) -> Metric:
     """What there is to be short: the run, or a query's p99."""
-    return candidate.latency_p99_s if serves(answer) else candidate.time_s
+    return candidate.latency_p99_s if answer.need.serving else candidate.time_s
 
 
 def middle(value: Metric) -> float | None:
@@ -85,7 +80,7 @@ def highest(value: Metric) -> float | None:
 def limits(answer: Recommendation) -> tuple[float | None, float | None]:
     """The need's own limits of time (seconds) and cost (USD, of a run or a month)."""
     need, budget = answer.need, solve.budget_usd(answer.need)
-    if serves(answer):
+    if answer.need.serving:
         return (need.p99_ms / 1000 if need.p99_ms else None), budget
     return (need.deadline_h * S_PER_H if need.deadline_h else None), budget
 

@@ -39,7 +39,7 @@ def figure(answer: Recommendation, found: Sequence[Way], spans: tuple[Span, Span
     marks = _front(answer, ways, x, y) + _limits(answer, x, y)
     marks += Markup().join(_dot(answer, w, x, y, max(carbon, default=1.0)) for w in ways)
     words = "; ".join(_words(answer, w) for w in ways)
-    title = "p99" if candidates.serves(answer) else "time"
+    title = "p99" if answer.need.serving else "time"
     across = svg.Axis(scale=x, title=title, form=svg.time, times=True)
     upright = svg.Axis(scale=y, title="cost", form=lambda v: f"${svg.short(v)}")
     series = [*_joined(answer, ways), _dots(answer, ways, max(carbon, default=1.0))]

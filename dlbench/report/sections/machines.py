@@ -22,7 +22,7 @@ MOST_COLUMNS = 8
 TEMPLATE = """
 <p>Samples a second of the same case on each machine. Days and machines differ in more than hardware, so a
 difference below 10 % is not called one.{% if n_more > 0 %} {{ n_more }} further document{{ 's have' if n_more > 1 else ' has' }} no column here.{% endif %}</p>
-<div class="scroll" tabindex="0" role="region" aria-label="Table: machines"><table class="machines">
+<div class="scroll" tabindex="0" role="region" aria-label="Table: machines"><table>
 <thead><tr><th scope="col">Case</th>{% for column in columns %}<th scope="col" class="number">{{ column }}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for case, version, cells in lines %}

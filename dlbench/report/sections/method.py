@@ -16,7 +16,7 @@ TITLE = "Method and caveats"
 MOST = 20
 
 TEMPLATE = """
-<p class="kinds"><span class="measured">Measured</span> numbers are bold with their 95 % interval beside them; <span class="estimated">≈ estimated</span>
+<p><span class="measured">Measured</span> numbers are bold with their 95 % interval beside them; <span class="estimated">≈ estimated</span>
 ones are slanted, hatched in charts, and derived through a model or a bound; <span class="absent">absent</span> ones are words, with the
 reason under the table, and never zero.</p>
 <ul>

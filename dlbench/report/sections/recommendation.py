@@ -96,7 +96,7 @@ def html(content: Content) -> Markup | None:
         answer=answer,
         ways=ways,
         beyond=any(not way.kept for way in ways),
-        serves=candidates.serves(answer),
+        serves=answer.need.serving,
         steps=STEPS,
         figure=pareto.figure(answer, ways, scales),
         at_time=_position(limits[0], scales[0]),

@@ -59,7 +59,9 @@ def command(run: Run) -> str:
     ):
         if values:
             words += [option, ",".join(sorted(values))]
-    words += _if_unusual("--data", {str(c.data_mode) for c in cases}, "synthetic")
+    data = sorted({str(c.data_mode) for c in cases})
+    if data != ["synthetic"]:
+        words += ["--data", ",".join(data)]
     words += _limits(cases) + _options(cases) + _batches(run)
     variants = sorted({c.variant for c in cases} - {"full"})
     if variants:
@@ -75,10 +77,6 @@ def _words(options: str) -> list[str]:
         return shlex.split(options)
     except ValueError:
         return [options]
-
-
-def _if_unusual(option: str, values: set[str], usual: str) -> list[str]:
-    return [option, ",".join(sorted(values))] if values - {usual} else []
 
 
 def _limits(cases: Sequence[Case]) -> list[str]:

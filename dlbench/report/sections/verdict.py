@@ -60,7 +60,7 @@ Price of {{ answer.pick.price_as_of or 'no date' }}.</p>
 <span>{{ few }}. Their ratios stand under <a href="#comparisons">Comparisons</a>; three trials of each case decide more.</span></li>{% endif %}
 </ul>
 {% if n_more %}<p>{{ n_more }} more stand{{ 's' if n_more == 1 }} under <a href="#comparisons">Comparisons</a>.</p>{% endif %}
-{% if slower_tuned %}<ul class="slower-tuned">
+{% if slower_tuned %}<ul>
 {% for line in slower_tuned %}<li>{{ line }}.</li>{% endfor %}
 </ul>{% endif %}
 <p class="note">{{ basis }}. Intervals have 95 % confidence and include the spread between processes.</p>
@@ -127,7 +127,7 @@ def html(content: Content) -> Markup | None:
         TEMPLATE,
         answer=answer,
         cell=candidates.cells(answer, answer.pick) if answer and answer.pick else {},
-        serves=answer is not None and candidates.serves(answer),
+        serves=answer is not None and answer.need.serving,
         kept=_kept(answer.pick) if answer and answer.pick else [],
         shown=shown[:most],
         n_more=max(0, len(shown) - most),
