@@ -15,6 +15,7 @@ from dlbench.core import stats, units
 from dlbench.core.errors import EXIT_INTERRUPTED
 from dlbench.core.metrics import trial_seconds_per_sample
 from dlbench.core.types import Absent, BatchProbe, Case, Plan, Trial
+from dlbench.session import Observer
 from dlbench.session.schedule import Next, stop_reason
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ MOST_ROWS = 24
 """More cases than this scroll off a usual terminal; the finished ones are then left out."""
 
 
-class Progress:
+class Progress(Observer):
     """An observer that shows a session while it runs."""
 
     def __init__(self, out: Console) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import dlbench
 from dlbench import environment as environments
@@ -48,7 +48,6 @@ __all__ = [
     "Finished",
     "Observer",
     "Settings",
-    "Silent",
     "resume",
     "run_plan",
     "search_batches",
@@ -59,51 +58,25 @@ ASKED = "frameworks_asked"
 """The note of a run whose frameworks were asked for by name."""
 
 
-class Observer(Protocol):
-    """Whoever wants to know how far it is; the terminal, or nobody."""
+class Observer:
+    """Whoever wants to know how far it is, such as the terminal; by itself it does not look."""
 
     def probed(self, case: Case, batch_size: int, found: BatchProbe) -> None:
         """The search for a case's batch size has tried one."""
-        ...
 
     def begin(
         self, plan: Plan, run_id: str, trials: Sequence[Trial], problems: Sequence[str]
     ) -> None:
         """The session starts, with the trials that a resumed one has, and what its journal has lost."""
-        ...
 
     def trial_begins(self, upcoming: Next) -> None:
         """A worker is about to start."""
-        ...
 
     def event(self, upcoming: Next, event: Mapping[str, Any]) -> None:
         """The worker spoke: a phase or progress."""
-        ...
 
     def trial_ended(self, trial: Trial, trials: Sequence[Trial], elapsed_s: float) -> None:
         """A trial is finished and on disk."""
-        ...
-
-
-class Silent:
-    """An observer that does not look."""
-
-    def probed(self, case: Case, batch_size: int, found: BatchProbe) -> None:
-        """Not looked at."""
-
-    def begin(
-        self, plan: Plan, run_id: str, trials: Sequence[Trial], problems: Sequence[str]
-    ) -> None:
-        """Not looked at."""
-
-    def trial_begins(self, upcoming: Next) -> None:
-        """Not looked at."""
-
-    def event(self, upcoming: Next, event: Mapping[str, Any]) -> None:
-        """Not looked at."""
-
-    def trial_ended(self, trial: Trial, trials: Sequence[Trial], elapsed_s: float) -> None:
-        """Not looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +135,7 @@ def run_plan(
         before = _Before(notes={ASKED: ", ".join(asked)} if asked else {})
         for name, value in before.notes.items():
             book.append_note(name, value)
-        return _conduct(header, book, before, devices, settings, observer or Silent())
+        return _conduct(header, book, before, devices, settings, observer or Observer())
 
 
 def search_batches(
@@ -180,7 +153,7 @@ def search_batches(
         UsageError: a device is in use by another session.
         InterruptedSearchError: a stop was asked for before the search had ended.
     """
-    observer = observer or Silent()
+    observer = observer or Observer()
     workers = _workers(plan, devices, settings)
     budget_s, found = plan.time_budget_s, []
     with _locks(plan, devices, settings), stop_on_signals() as stop:
@@ -224,7 +197,7 @@ def resume(
         book, contents = journal.Journal.resume(path)
         resumed = ("resumed_utc", datetime.now(UTC).strftime(UTC_FORMAT))
         before = _before(book, contents, resumed)
-        return _conduct(header, book, before, devices, settings, observer or Silent())
+        return _conduct(header, book, before, devices, settings, observer or Observer())
 
 
 def seal(path: Path) -> Finished:
@@ -246,7 +219,7 @@ def seal(path: Path) -> Finished:
         header=header,
         book=book,
         workers=_workers(header.plan, (), Settings(folder=path.parent)),
-        observer=Silent(),
+        observer=Observer(),
         trials=list(before.trials),
         notes={**before.notes, **sealed},
     )

@@ -52,7 +52,7 @@ def test_sigkill_at_random_moments_loses_nothing(results: Path) -> None:
     assert MOST_KILLS - 1 <= kill_and_resume(results, delays_s) < N_TRIALS
 
 
-class _Listener(session.Silent):
+class _Listener(session.Observer):
     """Keeps what a session says at its start."""
 
     def __init__(self) -> None:
