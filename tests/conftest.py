@@ -1,7 +1,8 @@
-"""Every test starts from the same state: nobody else's locks, no settings of the caller's."""
+"""Every test starts from the same state: nobody else's locks, no prices or settings of the caller's."""
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,9 @@ def _locks(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(autouse=True)
 def _own_state(_locks: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Locks in a folder of the module's own; no variable of ours or CUDA's from outside."""
+    """Locks of the module's own, prices of the test's own; no variable of the caller's, nor CUDA's."""
     monkeypatch.setenv("DLBENCH_LOCK_DIR", _locks)
+    monkeypatch.setenv("DLBENCH_CATALOG_DIR", f"{_locks}/{uuid.uuid4()}")
     for name in (
         "DLBENCH_POWERCAP_ROOT",
         "DLBENCH_CPUS_ROOT",

@@ -10,20 +10,11 @@ from typing import Any
 import pytest
 
 from dlbench.__main__ import main
-from dlbench.catalog import stored
 from dlbench.core.types import CaseResult, Monitored, MonitoredDevice
 from dlbench.store import codec
 from tests import builders
 from tests.energy.scripted import World
 from tests.energy.traces import parse
-
-POWER_W = 250.0
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A catalog folder of the test's own."""
-    monkeypatch.setenv(stored.FOLDER_VARIABLE, str(tmp_path / "mine"))
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from dlbench.__main__ import main
-from dlbench.catalog import stored
 from dlbench.cli import markdown_recommend, show_recommend
 from dlbench.cli import recommend as recommend_command
 from dlbench.core.recommendation import Need
@@ -25,8 +24,7 @@ FLAGS = ("--workload", "resnet50", "--samples", "50000", "--epochs", "20")
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A working directory and a catalog folder of the test's own."""
-    monkeypatch.setenv(stored.FOLDER_VARIABLE, str(tmp_path / "mine"))
+    """A working directory of the test's own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
 

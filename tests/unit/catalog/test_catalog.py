@@ -21,12 +21,6 @@ TODAY = date(2026, 11, 25)
 HEADER = "provider,instance_type,region,accelerator,accelerator_count,ondemand_usd_h,as_of\n"
 
 
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A catalog folder of the test's own."""
-    monkeypatch.setenv(stored.FOLDER_VARIABLE, str(tmp_path / "mine"))
-
-
 def prices(tmp_path: Path, rows: str, name: str = "prices.csv", header: str = HEADER) -> Path:
     """A user's price file."""
     path = tmp_path / name

@@ -16,12 +16,6 @@ from dlbench.catalog import stored
 HEADER = "provider,instance_type,region,accelerator,accelerator_count,ondemand_usd_h,as_of\n"
 
 
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A catalog folder of the test's own."""
-    monkeypatch.setenv(stored.FOLDER_VARIABLE, str(tmp_path / "mine"))
-
-
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """The exit code of one command."""
     monkeypatch.setattr("sys.argv", ["dlbench", "catalog", *arguments])

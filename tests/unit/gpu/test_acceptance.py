@@ -44,10 +44,6 @@ ROOT = Path(__file__).parents[3]
 UNKNOWN = Absent(reason="not told")
 
 
-def _points(*pairs: tuple[float, float]) -> list[Point]:
-    return list(pairs)
-
-
 # --- the counter, its calls, its tail ----------------------------------------------------------
 
 

@@ -12,7 +12,6 @@ import pytest
 
 from dlbench.__main__ import main
 from dlbench.analysis.footprint import Given
-from dlbench.catalog import stored
 from dlbench.core import units
 from dlbench.core.footprint import Bounds
 from dlbench.core.types import Estimated, Measured
@@ -129,9 +128,8 @@ def test_the_chart_of_cost_against_time_says_carbon_in_words() -> None:
 
 
 @pytest.fixture
-def document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A document, and a catalog folder of the test's own."""
-    monkeypatch.setenv(stored.FOLDER_VARIABLE, str(tmp_path / "mine"))
+def document(tmp_path: Path) -> Path:
+    """A document."""
     path = tmp_path / "run.json"
     path.write_bytes(codec.encode_run(RUN))
     return path
