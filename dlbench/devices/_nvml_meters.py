@@ -60,33 +60,25 @@ class GpuProcess:
     memory_mib: float | Absent
 
 
-def meters(device: DeviceInfo) -> tuple[NvmlMeter | SilentMeter, ...]:
+Meters = tuple["NvmlMeter | SilentMeter"]
+
+
+def meters(device: DeviceInfo) -> Meters:
     """One meter that reads all that this GPU answers, or one that says why there is none."""
-    gpu = _open(device)
-    if isinstance(gpu, Absent):
-        return (SilentMeter(device.id, gpu),)
-    return (NvmlMeter(gpu, device.id),)
+    return _opened(device, lambda gpu: NvmlMeter(gpu, device.id))
 
 
-def energy_meters(device: DeviceInfo) -> tuple[NvmlMeter | SilentMeter, ...]:
+def energy_meters(device: DeviceInfo) -> Meters:
     """The energy counter alone, to be read a thousand times a second."""
-    gpu = _open(device)
-    if isinstance(gpu, Absent):
-        return (SilentMeter(device.id, gpu),)
-    return (NvmlMeter(gpu, device.id, only=(COUNTER,)),)
+    return _opened(device, lambda gpu: NvmlMeter(gpu, device.id, only=(COUNTER,)))
 
 
-def power_meters(device: DeviceInfo) -> tuple[NvmlMeter | SilentMeter, ...]:
+def power_meters(device: DeviceInfo) -> Meters:
     """Power alone, for a card whose integral is all there is."""
-    gpu = _open(device)
-    if isinstance(gpu, Absent):
-        return (SilentMeter(device.id, gpu),)
-    return (NvmlMeter(gpu, device.id, only=("power_w",), prefix="power"),)
+    return _opened(device, lambda gpu: NvmlMeter(gpu, device.id, only=("power_w",), prefix="power"))
 
 
-def sampler_meters(
-    device: DeviceInfo, pids: Callable[[], frozenset[int]], *, full: bool
-) -> tuple[NvmlMeter | SilentMeter, ...]:
+def sampler_meters(device: DeviceInfo, pids: Callable[[], frozenset[int]], *, full: bool) -> Meters:
     """All of ``meters`` and who else computes on the GPU; ``full`` adds what moves over PCIe.
 
     Args:
@@ -94,10 +86,13 @@ def sampler_meters(
         pids: the processes that are measured: all others are foreign.
         full: ask also what is slow to answer (20 ms a call for PCIe traffic).
     """
+    return _opened(device, lambda gpu: NvmlMeter(gpu, device.id, pids=pids, full=full))
+
+
+def _opened(device: DeviceInfo, made: Callable[[Gpu], NvmlMeter]) -> Meters:
+    """A meter of this GPU, or one that says why there is none."""
     gpu = _open(device)
-    if isinstance(gpu, Absent):
-        return (SilentMeter(device.id, gpu),)
-    return (NvmlMeter(gpu, device.id, pids=pids, full=full),)
+    return (SilentMeter(device.id, gpu) if isinstance(gpu, Absent) else made(gpu),)
 
 
 def processes(device: DeviceInfo) -> tuple[GpuProcess, ...] | Absent:

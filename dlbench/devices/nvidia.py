@@ -174,7 +174,7 @@ def _peak_flops(board: Gpu, major: int) -> dict[str, float]:
     A slice is given its board's: too much for it, and still a bound.
     """
     cores = board.ask("nvmlDeviceGetNumGpuCores")
-    clock_mhz = _ask_with(board, "nvmlDeviceGetMaxClockInfo", "NVML_CLOCK_SM")
+    clock_mhz = _max_clock_mhz(board, "NVML_CLOCK_SM")
     if isinstance(cores, Absent) or isinstance(clock_mhz, Absent):
         return {}
     fp32 = 2.0 * cores * clock_mhz * 1e6
@@ -193,8 +193,8 @@ def _facts(gpu: Gpu) -> dict[str, Fact]:
     """What else can change a result; each entry may be unknown."""
     ask = gpu.board.ask
     return {
-        "sm_clock_max_mhz": _ask_with(gpu.board, "nvmlDeviceGetMaxClockInfo", "NVML_CLOCK_SM"),
-        "memory_clock_max_mhz": _ask_with(gpu.board, "nvmlDeviceGetMaxClockInfo", "NVML_CLOCK_MEM"),
+        "sm_clock_max_mhz": _max_clock_mhz(gpu.board, "NVML_CLOCK_SM"),
+        "memory_clock_max_mhz": _max_clock_mhz(gpu.board, "NVML_CLOCK_MEM"),
         "architecture": _architecture(gpu.board),
         "power_limit_w": known(ask("nvmlDeviceGetEnforcedPowerLimit"), lambda mw: mw / 1000),
         "power_limit_default_w": known(
@@ -222,9 +222,9 @@ def _architecture(board: Gpu) -> str | Absent:
     return ARCHITECTURES.get(number, f"architecture {number}")
 
 
-def _ask_with(gpu: Gpu, name: str, constant: str) -> Any:  # noqa: ANN401
-    value = gpu.constant(constant)
-    return value if isinstance(value, Absent) else gpu.ask(name, value)
+def _max_clock_mhz(board: Gpu, constant: str) -> Any:  # noqa: ANN401
+    clock = board.constant(constant)
+    return clock if isinstance(clock, Absent) else board.ask("nvmlDeviceGetMaxClockInfo", clock)
 
 
 def _system_facts(nvml: Any) -> dict[str, str | Absent]:  # noqa: ANN401

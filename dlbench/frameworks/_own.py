@@ -108,10 +108,10 @@ def tensors(output: Any, is_tensor: Callable[[Any], bool]) -> list[Any]:  # noqa
     return [x for part in output for x in tensors(part, is_tensor)]
 
 
-def no_output(request: SubjectRequest, found: object, wanted: str) -> ModelError:
+def no_tensor(request: SubjectRequest, found: object) -> ModelError:
     """The error of a model whose output is something else."""
     return ModelError(
-        f"{label(request)} answers with an object of type {type(found).__name__}, not with {wanted}",
+        f"{label(request)} answers with an object of type {type(found).__name__}, not with a tensor",
         "Return one tensor, or several of which the first is meant.",
     )
 

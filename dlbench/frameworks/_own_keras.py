@@ -40,7 +40,7 @@ def prepare(keras: Any, request: SubjectRequest) -> _own.Prepared:  # noqa: ANN4
     n_samples, (given, output, flops, counter) = _own.looked(request, look)
     first = _first(keras, output)
     if first is None:
-        raise _own.no_output(request, output, "a tensor")
+        raise _own.no_tensor(request, output)
     _own.check_output(request, first.shape, n_samples)
     _check_precision(request, _keras.compute_dtype(keras, model), asked)
     per_sample = flops / n_samples if isinstance(flops, float) else flops

@@ -41,7 +41,7 @@ def prepare(torch: Any, request: SubjectRequest, device: Any = None) -> _own.Pre
     )
     first = _first(torch, output)
     if first is None:
-        raise _own.no_output(request, output, "a tensor")
+        raise _own.no_tensor(request, output)
     _own.check_output(request, first.shape, n_samples)
     several = first is not output
     if several:
