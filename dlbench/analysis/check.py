@@ -18,6 +18,7 @@ from dlbench.core.types import (
     DRIVER_OPTION,
     LATENCY_LIMIT_OPTION,
     LOADGEN,
+    PROMISED_SHARE,
     Absent,
     CaseResult,
     Check,
@@ -314,10 +315,6 @@ def latency_limits_hold(run: Run) -> Iterator[str]:
         if "few_queries" in trial.flags or stats.early_stopping_holds(n, late, PROMISED_SHARE):
             continue
         yield f"{result.case.label} has {late} late of {n} queries, which shows nothing of 99 in 100"
-
-
-PROMISED_SHARE = 0.99
-"""Of queries that a server answers within its limit."""
 
 
 @rule("failures say what happened")

@@ -13,14 +13,11 @@ from datetime import date
 from typing import Literal
 
 from dlbench.catalog import ages
-from dlbench.core.catalog import Catalog, Offer, oldest_date
+from dlbench.core.catalog import PLACEHOLDER_USD_PER_H, Catalog, Offer, oldest_date
 from dlbench.core.types import Absent
 from dlbench.core.units import counted
 
 Severity = Literal["error", "warning"]
-
-PLACEHOLDER_USD_PER_H = 700.0
-"""What a large cloud's table says of accelerators that it does not sell in a region."""
 
 MOST_USD_PER_ACCELERATOR_H = 100.0
 """No single accelerator was for rent above a fifth of this in any table read."""

@@ -12,7 +12,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from dlbench.core import catalog_rows
@@ -70,7 +70,7 @@ def readable(fetched: Fetched) -> Fetched:
 def write_fetched(name: str, offers: Sequence[Offer], receipt: Receipt) -> Path:
     """Replace what is stored of one source; the others stay as they are."""
     path = folder() / "fetched" / f"{name}.csv"
-    _write(path.with_suffix(".json"), json.dumps(_plain(receipt), indent=1) + "\n")
+    _write(path.with_suffix(".json"), json.dumps(asdict(receipt), indent=1) + "\n")
     _write(path, catalog_rows.offers_csv(offers))
     return path
 
@@ -84,16 +84,6 @@ def receipt_of(offers: Sequence[Offer], *, source: str, fetched_on: str, raw: by
         sha256=hashlib.sha256(catalog_rows.offers_csv(offers).encode()).hexdigest(),
         raw_sha256=hashlib.sha256(raw).hexdigest(),
     )
-
-
-def _plain(receipt: Receipt) -> dict[str, str | int]:
-    return {
-        "source": receipt.source,
-        "fetched_on": receipt.fetched_on,
-        "rows": receipt.rows,
-        "sha256": receipt.sha256,
-        "raw_sha256": receipt.raw_sha256,
-    }
 
 
 def verify(path: Path, data: bytes) -> None:

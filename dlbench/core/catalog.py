@@ -48,6 +48,8 @@ class Accelerator:
 OWNED = "owned"
 """The provider of a machine that is not rented."""
 
+PLACEHOLDER_USD_PER_H = 700.0
+"""What GCP's table says of accelerators that it does not sell in a region."""
 
 ANYWHERE = "any"
 """The region of a price that its source has for all regions at once, without saying which."""

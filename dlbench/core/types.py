@@ -169,6 +169,8 @@ class TelemetryLevel(StrEnum):
 
 LATENCY_LIMIT_OPTION = "latency_limit_ms"
 """The option of a case that says within how many milliseconds 99 of 100 queries are answered."""
+PROMISED_SHARE = 0.99
+"""Of a server's queries, that are answered within its limit."""
 
 DRIVER_OPTION = "driver"
 LOADGEN = "loadgen"

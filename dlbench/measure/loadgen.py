@@ -139,8 +139,6 @@ def drive(subject: Subject, case: Case, profile: Profile, progress: Progress, se
         windows=(*begun.windows, steady_window(start_s, values)),
         steps_per_value=1,
         steady=begun.steady,
-        first_loss=None,
-        last_loss=None,
         last_output=station.last_output,
         last_buffer=station.last_buffer,
         flags=() if enough else ("few_queries",),

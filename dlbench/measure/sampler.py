@@ -71,8 +71,8 @@ class Samples:
     windows: tuple[Window, ...]
     steps_per_value: int
     steady: bool
-    first_loss: object
-    last_loss: object
+    first_loss: object = None
+    last_loss: object = None
     last_output: object
     last_buffer: int
     flags: tuple[str, ...] = ()

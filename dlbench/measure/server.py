@@ -18,12 +18,10 @@ from typing import Any
 
 from dlbench.core.errors import UnsupportedError
 from dlbench.core.protocols import Subject
-from dlbench.core.types import LATENCY_LIMIT_OPTION, Case, Profile, Value
+from dlbench.core.types import LATENCY_LIMIT_OPTION, PROMISED_SHARE, Case, Profile, Value
 from dlbench.measure import loadgen
 from dlbench.measure.loadgen import LEAST_QUERIES, MOST_QUERIES, Begun, Record, Station
 from dlbench.measure.sampler import Progress, Samples, Stepper
-
-PERCENTILE = 0.99
 
 SEARCH_SHARE = 0.25
 """Of the steady part's time that one rate of the search gets."""
@@ -112,8 +110,6 @@ def _samples(
         windows=(*begun.windows, loadgen.steady_window(start_s, values)),
         steps_per_value=1,
         steady=begun.steady,
-        first_loss=None,
-        last_loss=None,
         last_output=station.last_output,
         last_buffer=station.last_buffer,
         flags=_flags(served, probes),
@@ -265,7 +261,7 @@ def _settings(station: Station, rate_per_s: float, limit_s: float, seed: int) ->
     settings = loadgen.new_settings(station.loadgen, "Server", seed)
     settings.server_target_qps = rate_per_s
     settings.server_target_latency_ns = int(limit_s * 1e9)
-    settings.server_target_latency_percentile = PERCENTILE
+    settings.server_target_latency_percentile = PROMISED_SHARE
     settings.server_coalesce_queries = station.case.batch_size > 1
     return settings
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dlbench.core import catalog_rows
-from dlbench.core.catalog import SKYPILOT_RUNPOD, Amount, Catalog, Offer
+from dlbench.core.catalog import PLACEHOLDER_USD_PER_H, SKYPILOT_RUNPOD, Amount, Catalog, Offer
 from dlbench.core.catalog_rows import Row
 from dlbench.core.errors import UsageError
 from dlbench.core.fetching import Fetched
@@ -28,9 +28,6 @@ MAX_BYTES = 64 * 1024 * 1024
 DEFAULT = (
     "https://raw.githubusercontent.com/skypilot-org/skypilot-catalog/master/catalogs/v8/{}/vms.csv"
 )
-
-PLACEHOLDER_USD_PER_H = 700.0
-"""GCP's table has it for accelerators that are not sold in a region."""
 
 REQUIRED = ("InstanceType", "Price", "SpotPrice", "Region")
 

@@ -9,6 +9,7 @@ differs between the halves. The steps are hashes of a fixed block: about a milli
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -85,7 +86,8 @@ def _take_turns(pid: int) -> Notes:
         gone = Absent(reason="the sampler ended meanwhile", code=Reason.SAMPLER_KILLED)
         return {"telemetry_overhead_median": gone, "telemetry_overhead_p99": gone}
     finally:
-        _continue(pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
     used_s = core_s(pid)
     return {
         "telemetry_overhead_median": _change(steps_s, 0.5),
@@ -96,13 +98,6 @@ def _take_turns(pid: int) -> Notes:
         if isinstance(before_s, Absent)
         else (used_s - before_s) / running_s,
     }
-
-
-def _continue(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGCONT)
-    except ProcessLookupError:
-        return
 
 
 def _steps(seconds: float) -> list[float]:
