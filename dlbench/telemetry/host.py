@@ -107,7 +107,7 @@ def _own_groups(root: Path, pid: int) -> dict[str, str]:
         lines = (root / f"proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return {}
-    found = {}
+    found: dict[str, str] = {}
     for line in lines:
         _, _, rest = line.partition(":")
         controllers, _, group = rest.partition(":")

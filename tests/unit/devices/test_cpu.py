@@ -118,7 +118,7 @@ def test_a_worker_on_the_cpu_sees_no_accelerator() -> None:
 
 def test_cores_whose_numbers_begin_anew_in_each_cluster_are_all_counted(tmp_path: Path) -> None:
     """Three clusters of four, of one thread each, as a Jetson Orin has: twelve cores."""
-    files = {}
+    files: dict[str, str] = {}
     for i in range(12):
         folder = f"sys/devices/system/cpu/cpu{i}/topology"
         files |= {f"{folder}/physical_package_id": "0\n", f"{folder}/core_id": f"{i % 4}\n"}
