@@ -13,6 +13,7 @@ import platform
 import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from dlbench.cloud import text_of
 from dlbench.core import pip, registry
 from dlbench.core.types import Absent, DeviceInfo, Environment, Fact
 from dlbench.core.units import MIB, in_utf8
+from dlbench.devices import cpu
 from dlbench.measure import sampler
 
 SLUG_WORDS = {
@@ -35,7 +37,8 @@ SLUG_WORDS = {
     "apple",
     "arm",
     "neoverse",
-    "graviton",
+    "cortex",
+    "ampere",
 }
 
 FINGERPRINT_FACTS = ("cpu", "logical_cores", "memory_mib", "cpu_quota", "kernel")
@@ -46,7 +49,7 @@ LIMITS = ("affinity_cores", "memory_limit_mib", "governor", "turbo", "smt", "pow
 
 UUID_DIGITS = 16
 
-HYPERVISORS = ("virtual", "kvm", "vmware", "qemu", "xen")
+HYPERVISORS = ("virtual", "kvm", "vmware", "qemu", "xen", "vserver", "openstack")
 """Words by which a virtual machine's firmware names itself."""
 
 CLOCKED_BY_LOAD = ("intel_pstate", "amd-pstate-epp")
@@ -98,7 +101,30 @@ def find_devices() -> tuple[tuple[DeviceInfo, ...], dict[str, Absent]]:
             absent[kind] = devices
         else:
             found += devices
+    known = registry.names("devices")
+    absent |= {kind: why for kind, why in unmeasurable_gpus().items() if kind not in known}
     return tuple(found), absent
+
+
+DISPLAY, ACCELERATOR = "0x03", "0x1200"
+"""Beginnings of PCI classes: what draws, and what computes only."""
+
+UNMEASURED = {"0x1002": ("amd", "an AMD GPU"), "0x8086": ("intel", "an Intel GPU")}
+"""By PCI's number of the maker: no device kind of ours, and a word for it."""
+
+
+def unmeasurable_gpus(root: Path = Path("/")) -> dict[str, Absent]:
+    """GPUs of this machine for which there is no device kind, each maker once."""
+    found = {}
+    for device in sorted((root / "sys/bus/pci/devices").glob("*")):
+        maker = UNMEASURED.get(text_of(device / "vendor").strip())
+        if maker and text_of(device / "class").startswith((DISPLAY, ACCELERATOR)):
+            kind, what = maker
+            found[kind] = Absent(
+                reason=f"{what} is here, and dlbench has no way to measure on it yet",
+                remedy="docs/extend/add-a-device.md says how to add one.",
+            )
+    return found
 
 
 def gather(
@@ -200,7 +226,8 @@ def machine_facts(root: Path = Path("/"), rented: cloud.Cloud | None = None) -> 
     """
     cpuinfo = text_of(root / "proc/cpuinfo")
     return {
-        "cpu": _cpu_name(cpuinfo),
+        "cpu": cpu.processor_name(cpuinfo)
+        or Absent(reason="/proc/cpuinfo does not name the processor"),
         "logical_cores": os.cpu_count() or Absent(reason="the kernel does not say"),
         "affinity_cores": len(os.sched_getaffinity(0)),
         "cpu_quota": cpu_quota(root),
@@ -247,14 +274,16 @@ def virtualisation(root: Path, cpuinfo: str) -> bool | Absent:
     """Whether a hypervisor is underneath."""
     if not cpuinfo:
         return Absent(reason="/proc/cpuinfo cannot be read")
-    if "hypervisor" in cpuinfo:
-        return True
     firmware = root / "sys/class/dmi/id"
     product = f"{text_of(firmware / 'sys_vendor')} {text_of(firmware / 'product_name')}".lower()
-    if any(word in product for word in HYPERVISORS):
+    if "hypervisor" in cpuinfo or any(word in product for word in HYPERVISORS):
         return True
     # x86 processors say it by a flag; others have none to miss.
-    if "flags" in cpuinfo or product.strip():
+    if "flags" in cpuinfo:
+        return False
+    if "amazon ec2" in product:
+        return ".metal" not in product
+    if product.strip() and "google compute engine" not in product:
         return False
     return Absent(reason="neither the processor nor the firmware says")
 
@@ -265,6 +294,8 @@ def container(root: Path) -> str | Absent:
         return "docker"
     if (root / "run/.containerenv").exists():
         return "podman"
+    if (root / ".singularity.d").exists():
+        return "apptainer"
     pod = root / "var/run/secrets/kubernetes.io"
     if pod.exists() or "kubepods" in text_of(root / "proc/1/cgroup"):
         return "kubernetes"
@@ -336,14 +367,19 @@ def software_versions(frameworks: Sequence[str]) -> dict[str, str | Absent]:
 def machine_name(facts: Mapping[str, Fact], devices: Sequence[DeviceInfo]) -> str:
     """A readable name without a host name in it: ``amd-epyc-2c``, ``h200-16c``."""
     cores = f"{facts['affinity_cores']}c"
-    gpus = [d for d in devices if d.kind == "nvidia"]
+    gpus = Counter(_gpu_slug(device.name) for device in devices if device.kind == "nvidia")
     if gpus:
-        words = [w for w in gpus[0].name.lower().split() if w not in {"nvidia", "geforce", "tesla"}]
-        count = f"{len(gpus)}x-" if len(gpus) > 1 else ""
-        return f"{count}{'-'.join(words[:2])}-{cores}"
+        kinds = [f"{n}x-{slug}" if n > 1 else slug for slug, n in gpus.items()]
+        return f"{'-'.join(kinds)}-{cores}"
     name = str(facts["cpu"]).lower() if isinstance(facts["cpu"], str) else "cpu"
-    words = [w for w in name.replace("(r)", "").replace("(tm)", "").split() if w in SLUG_WORDS]
-    return f"{'-'.join(words[:3]) or 'cpu'}-{cores}"
+    words = name.replace("(r)", "").replace("(tm)", "").split()
+    known = [w for w in dict.fromkeys(words) if w.partition("-")[0] in SLUG_WORDS]
+    return f"{'-'.join(known[:3]) or 'cpu'}-{cores}"
+
+
+def _gpu_slug(name: str) -> str:
+    words = [w for w in name.lower().split() if w not in {"nvidia", "geforce", "tesla"}]
+    return "-".join(words[:2])
 
 
 def _without_identity(device: DeviceInfo) -> DeviceInfo:
@@ -385,14 +421,6 @@ def _chosen(path: Path) -> str | Absent:
     if "[" not in text:
         return Absent(reason=f"{path.parent.name} is not shown by this kernel")
     return text[text.index("[") + 1 : text.index("]")]
-
-
-def _cpu_name(cpuinfo: str) -> str | Absent:
-    for line in cpuinfo.splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() in {"model name", "Processor", "Hardware"}:
-            return value.strip()
-    return Absent(reason="/proc/cpuinfo does not name the processor")
 
 
 def _meminfo_mib(root: Path, field: str) -> float | Absent:

@@ -306,7 +306,7 @@ class _Matrix:
         for asked in self.selection.devices:
             kind, _, index = asked.partition(":")
             kind = DEVICE_ALIASES.get(kind, kind)
-            if kind not in registry.names("devices"):
+            if kind not in {*registry.names("devices"), *self.machine.absent_devices}:
                 known = ", ".join(registry.names("devices"))
                 raise UsageError(f"there is no device kind named {asked!r}", f"Known: {known}.")
             name = f"{kind}:{index}" if index else kind

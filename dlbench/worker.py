@@ -249,7 +249,11 @@ def _sent_with_energy(
     _sent(_without_energy(done, why), watch.emit)
 
     def with_energy() -> Trial:
+        before = watch.look()
         record, facts = _energy(subject, request, samples, watch.progress)
+        if conditions.suspended(before, watch.look()):
+            # A counter goes on meanwhile, and the windows' clock does not.
+            return _sent(_without_energy(done, SLEPT), watch.emit)
         lost = ("telemetry_lost",) if tracks.telemetry_lost(record.readings) else ()
         whole = replace(
             done,
@@ -266,6 +270,9 @@ def _sent_with_energy(
         return _sent(replace(_without_energy(done, raised), log=_traceback(error)), watch.emit)
 
     return _attempt(with_energy, without)
+
+
+SLEPT = "the machine was suspended while its energy was measured"
 
 
 def _without_energy(done: Trial, why: str) -> Trial:
@@ -374,12 +381,16 @@ class _Watch:
         self.emit({"event": "phase", "phase": phase})
         if phase == "steady":
             # A steady part that did not hold is run again; only the last one counts.
-            self._before = conditions.snapshot(self._cpus)
+            self._before = self.look()
             self._clocks[0] = conditions.clock_pair(sampler.now_s)
 
     def end(self) -> None:
         self._clocks[1] = conditions.clock_pair(sampler.now_s)
-        self._after = conditions.snapshot(self._cpus)
+        self._after = self.look()
+
+    def look(self) -> conditions.Snapshot:
+        """The machine now."""
+        return conditions.snapshot(self._cpus)
 
     @property
     def edges(self) -> tuple[conditions.Snapshot, conditions.Snapshot]:

@@ -113,9 +113,13 @@ def measured(
     device: DeviceInfo = GPU,
     instance: str = "",
     flags: tuple[str, ...] = (),
+    threads: int | None = None,
     **case: Any,
 ) -> Run:
-    """A document that measured the workload ``mine`` in training at these batches."""
+    """A document that measured the workload ``mine`` in training at these batches.
+
+    On a processor with as many threads as it has cores, unless others are given.
+    """
     info = replace(builders.WORKLOAD, name="mine", parameters=25_000_000, flops=8e9)
     results = []
     for batch, peak in zip(batches, peaks_mib, strict=True):
@@ -141,5 +145,6 @@ def measured(
         results.append(replace(result, trials=trials))
     facts = {**builders.ENVIRONMENT.facts, **({"cloud_instance": instance} if instance else {})}
     environment = replace(builders.ENVIRONMENT, devices=(device,), facts=facts)
-    plan = builders.plan([r.case for r in results], workloads=(info,))
+    n_threads = threads or device.facts.get("physical_cores", 1)
+    plan = builders.plan([r.case for r in results], workloads=(info,), threads=n_threads)
     return builders.run(results, environment=environment, plan=plan)

@@ -37,22 +37,39 @@ class Receipt:
 
 
 def folder() -> Path:
-    """Where the user's catalog lies; it need not exist."""
+    """Where the user's catalog lies; it need not exist.
+
+    Raises:
+        StoreError: whoever has no home has none, as a container's number without a name.
+    """
     given = os.environ.get(FOLDER_VARIABLE)
     if given:
         return Path(given)
-    data = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    try:
+        data = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    except RuntimeError as error:
+        raise StoreError(
+            "there is no home folder to keep a catalog in", f"Set {FOLDER_VARIABLE}."
+        ) from error
     return Path(data) / "dlbench" / "catalog"
 
 
 def fetched_files() -> tuple[Path, ...]:
     """What ``catalog update`` stored, in the order of names."""
-    return tuple(sorted((folder() / "fetched").glob("*.csv")))
+    return _stored("fetched")
 
 
 def user_files() -> tuple[Path, ...]:
     """What ``catalog add`` stored, in the order of names."""
-    return tuple(sorted((folder() / "user").glob("*.csv")))
+    return _stored("user")
+
+
+def _stored(part: str) -> tuple[Path, ...]:
+    """Nothing where there is no folder, nor could be one."""
+    try:
+        return tuple(sorted((folder() / part).glob("*.csv")))
+    except StoreError:
+        return ()
 
 
 def readable(fetched: Fetched) -> Fetched:

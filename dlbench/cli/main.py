@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 
 import dlbench
 from dlbench.core.errors import EXIT_OK, EXIT_STORE, DlbenchError
+from dlbench.core.linux import require_linux
 
 COMMANDS = {
     "run": "Measure workloads on this machine and write a result document.",
@@ -36,6 +37,12 @@ COMMANDS = {
 """Each command and the first paragraph of its help: a list of commands imports none of them."""
 
 
+ON_LINUX = frozenset({"run", "ab", "replicate", "monitor", "devices", "doctor"})
+"""What looks at the machine that it runs on; all others read documents and tables, anywhere."""
+
+ASKS_FOR_HELP = frozenset({"-h", "--help"})
+
+
 class Commands(TyperGroup):
     """Imports the module of the command that is asked for and no other, so that it starts fast."""
 
@@ -46,6 +53,8 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:  # noqa: ANN401
         """The command itself, for the one that stands in for it in lists of commands."""
         name, command, rest = super().resolve_command(ctx, args)
+        if name in ON_LINUX and not ctx.resilient_parsing and not ASKS_FOR_HELP.intersection(rest):
+            require_linux(f"dlbench {name}")
         return name, load(name) if name is not None else command, rest
 
 

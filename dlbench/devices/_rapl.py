@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,10 @@ POWERCAP_VARIABLE = "DLBENCH_POWERCAP_ROOT"
 
 MOST_PACKAGE_W = 2000.0
 """No package draws more: a counter that would have needed more did not wrap, it was reset."""
+
+
+X86 = ("x86_64", "amd64", "i386", "i586", "i686")
+"""What machines with RAPL are called by their kernels."""
 
 
 def powercap_root() -> Path:
@@ -38,17 +43,20 @@ def package_zones(root: Path) -> list[Path] | Absent:
     Sub-zones (core, uncore) are parts of their package, ``intel-rapl-mmio`` shows the same packages
     a second time, and ``psys`` holds them all: only packages are read.
     """
-    if not root.is_dir():
-        return Absent(
-            reason="no RAPL interface (a virtual machine, or no powercap driver)",
-            remedy="On real hardware: sudo modprobe intel_rapl_msr.",
-            code=Reason.NO_RAPL,
-        )
     zones = [
         zone for zone in sorted(root.glob("intel-rapl:*")) if zone_name(zone).startswith("package")
     ]
-    return zones or Absent(
-        reason="no RAPL package in the powercap interface (a virtual machine, or no driver)",
+    if zones:
+        return zones
+    if platform.machine().lower() not in X86:
+        return Absent(
+            reason=f"RAPL is of Intel's and AMD's processors, and this is one of {platform.machine()}",
+            code=Reason.NO_RAPL,
+        )
+    return Absent(
+        reason="no RAPL package in the powercap interface (a virtual machine, or no driver)"
+        if root.is_dir()
+        else "no RAPL interface (a virtual machine, or no powercap driver)",
         remedy="On real hardware: sudo modprobe intel_rapl_msr.",
         code=Reason.NO_RAPL,
     )

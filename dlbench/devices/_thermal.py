@@ -1,7 +1,7 @@
 """How long heat held the processors back, by the kernel's own account, and how fast they run.
 
 Linux adds up the time in which each core and each package was over its temperature limit (since 5.5,
-on processors of Intel; AMD's are not counted). Like a GPU's cumulative counters these miss no short
+on processors of Intel; others' are not counted). Like a GPU's cumulative counters these miss no short
 event. The clock is kept beside them and judges nothing: with all cores at work it is always lower than
 the highest (docs/decisions/0018).
 """
@@ -30,8 +30,8 @@ PACKAGE_FILE = "thermal_throttle/package_throttle_total_time_ms"
 CLOCK_FILE = "cpufreq/scaling_cur_freq"
 
 UNCOUNTED = Absent(
-    reason="the kernel does not count how long heat held the processor back (a virtual machine, an AMD "
-    "processor, or Linux before 5.5)",
+    reason="the kernel does not count how long heat held the processor back (a virtual machine, a "
+    "processor that is not Intel's, or Linux before 5.5)",
     code=Reason.NO_SENSOR,
 )
 

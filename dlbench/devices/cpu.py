@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from dlbench.core.telemetry import HOST_ENERGY
-from dlbench.core.types import Absent, DeviceInfo, Precision
+from dlbench.core.types import Absent, DeviceInfo, Precision, all_known
 from dlbench.devices._rapl import RaplMeter, powercap_root
 from dlbench.devices._thermal import ThermalMeter, cpus_root
 
@@ -49,6 +50,34 @@ NOTABLE_FLAGS = (
 
 CPUS = "sys/devices/system/cpu"
 
+NAME_KEYS = ("model name", "Processor", "Hardware")
+
+NAMELESS = re.compile(r"ARMv|AArch64")
+"""What the kernel calls any Arm processor where it has no better name."""
+
+ARM_CORES = {
+    ("0x41", "0xd03"): "Arm Cortex-A53",
+    ("0x41", "0xd05"): "Arm Cortex-A55",
+    ("0x41", "0xd07"): "Arm Cortex-A57",
+    ("0x41", "0xd08"): "Arm Cortex-A72",
+    ("0x41", "0xd0b"): "Arm Cortex-A76",
+    ("0x41", "0xd0c"): "Arm Neoverse-N1",
+    ("0x41", "0xd40"): "Arm Neoverse-V1",
+    ("0x41", "0xd41"): "Arm Cortex-A78",
+    ("0x41", "0xd42"): "Arm Cortex-A78AE",
+    ("0x41", "0xd49"): "Arm Neoverse-N2",
+    ("0x41", "0xd4f"): "Arm Neoverse-V2",
+    ("0x41", "0xd83"): "Arm Neoverse-V3AE",
+    ("0x41", "0xd84"): "Arm Neoverse-V3",
+    ("0x41", "0xd85"): "Arm Cortex-X925",
+    ("0x41", "0xd87"): "Arm Cortex-A725",
+    ("0x4e", "0x004"): "NVIDIA Carmel",
+    ("0xc0", "0xac3"): "Ampere-1",
+    ("0xc0", "0xac4"): "Ampere-1a",
+}
+"""Implementer and part of cores that learning runs on, and their names (Linux,
+arch/arm64/include/asm/cputype.h); of others the numbers are the name."""
+
 
 def find() -> tuple[DeviceInfo, ...] | Absent:
     """There is always exactly one."""
@@ -67,7 +96,7 @@ def describe(root: Path = Path("/")) -> DeviceInfo:
     return DeviceInfo(
         id="cpu",
         kind="cpu",
-        name=info.get("model name") or info.get("Processor") or platform.machine() or "CPU",
+        name=_name(root) or platform.machine() or "CPU",
         uuid=Absent(reason="processors have no identity that may be published"),
         memory_mib=_memory_mib(root),
         precisions=tuple(precisions),
@@ -78,7 +107,7 @@ def describe(root: Path = Path("/")) -> DeviceInfo:
             "numa_nodes": _numa_nodes(root),
             "flags": " ".join(flag for flag in NOTABLE_FLAGS if flag in flags),
             "governor": _read(root / CPUS / "cpu0/cpufreq/scaling_governor"),
-            "max_clock_mhz": _clock_mhz(root, "cpuinfo_max_freq"),
+            "max_clock_mhz": _max_clock_mhz(root),
             "smt": _read(root / CPUS / "smt/active"),
         },
     )
@@ -114,6 +143,30 @@ def child_environment(device: DeviceInfo) -> Mapping[str, str]:  # noqa: ARG001
     return {"CUDA_VISIBLE_DEVICES": ""}
 
 
+def _name(root: Path) -> str | None:
+    text = _read(root / "proc/cpuinfo")
+    return None if isinstance(text, Absent) else processor_name(text)
+
+
+def processor_name(cpuinfo: str) -> str | None:
+    """What /proc/cpuinfo calls the processor; None where it has no word for it.
+
+    Arm's have no name there, and one of 64 cores would pass for any other: they are called by their
+    cores, each kind once.
+    """
+    pairs = [(k.strip(), v.strip()) for k, _, v in (x.partition(":") for x in cpuinfo.splitlines())]
+    name = next((value for key, value in pairs if key in NAME_KEYS), None)
+    if name is not None and not NAMELESS.match(name):
+        return name
+    makers = [value for key, value in pairs if key == "CPU implementer"]
+    parts = [value for key, value in pairs if key == "CPU part"]
+    cores = [
+        ARM_CORES.get(core, f"Arm core {core[0]}:{core[1]}")
+        for core in dict.fromkeys(zip(makers, parts, strict=False))
+    ]
+    return " + ".join(cores) or name
+
+
 def _peak_flops(root: Path, flags: set[str]) -> dict[str, float]:
     """Upper bounds by precision; none for an instruction set that is not known."""
     per_cycle = {
@@ -134,7 +187,7 @@ def _bound_cores(root: Path, flags: set[str]) -> int:
 
 
 def _bound_hz(root: Path) -> float:
-    mhz = _clock_mhz(root, "cpuinfo_max_freq")
+    mhz = _max_clock_mhz(root)
     driver = _read(root / CPUS / "cpu0/cpufreq/scaling_driver")
     if isinstance(mhz, Absent) or driver not in DRIVERS_WITH_BOOST:
         return CLOCK_BOUND_HZ
@@ -168,14 +221,12 @@ def _memory_mib(root: Path) -> float | Absent:
 
 
 def _physical_cores(root: Path) -> int | Absent:
-    cores = set()
-    for folder in (root / CPUS).glob("cpu[0-9]*/topology"):
-        package = _read(folder / "physical_package_id")
-        core = _read(folder / "core_id")
-        if isinstance(package, Absent) or isinstance(core, Absent):
-            return Absent(reason="the kernel does not describe the cores' topology")
-        cores.add((package, core))
-    return len(cores) or Absent(reason="the kernel does not describe the cores' topology")
+    # Not by core_id: it begins anew in each cluster of Arm's packages, in each die of some of Intel's.
+    folders = (root / CPUS).glob("cpu[0-9]*/topology")
+    cores = all_known(_read(folder / "thread_siblings_list") for folder in folders)
+    if isinstance(cores, Absent) or not cores:
+        return Absent(reason="the kernel does not describe the cores' topology")
+    return len(set(cores))
 
 
 def _numa_nodes(root: Path) -> int | Absent:
@@ -183,14 +234,16 @@ def _numa_nodes(root: Path) -> int | Absent:
     return len(nodes) or Absent(reason="the kernel does not describe memory's nodes")
 
 
-def _clock_mhz(root: Path, file: str) -> float | Absent:
-    khz = _read(root / CPUS / "cpu0/cpufreq" / file)
-    if isinstance(khz, Absent) or not khz.isdigit():
+def _max_clock_mhz(root: Path) -> float | Absent:
+    """The highest of any core: of a hybrid processor the first may be one of the slow ones."""
+    found = [_read(file) for file in (root / CPUS).glob("cpu[0-9]*/cpufreq/cpuinfo_max_freq")]
+    khz = [int(text) for text in found if not isinstance(text, Absent) and text.isdigit()]
+    if not khz:
         return Absent(
             reason="no cpufreq interface: a virtual machine, or no driver for it",
             remedy="On real hardware, load the processor's cpufreq driver.",
         )
-    return int(khz) / 1000
+    return max(khz) / 1000
 
 
 def _read(path: Path) -> str | Absent:

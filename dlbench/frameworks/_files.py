@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlbench.core import pip
+from dlbench.core.errors import UnsupportedError
 from dlbench.core.protocols import SubjectRequest
 from dlbench.core.types import DataMode, Mode
 
@@ -54,9 +55,8 @@ def paths(kind: str) -> list[Path]:
     """The files of a kind, made if they are not there."""
     folder = _cache() / f"{kind}-{VERSION}"
     if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
         # Made beside and renamed: another process may be making them too.
-        made = Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=folder.parent))
+        made = _room_beside(folder, kind)
         for i in range(N_FILES[kind]):
             _make(kind, made / f"{i:04}.{kind}", i)
         try:
@@ -68,8 +68,23 @@ def paths(kind: str) -> list[Path]:
 
 
 def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as error:
+        raise UnsupportedError("there is no home folder to keep files in", CACHE_HOME) from error
     return Path(base) / "dlbench"
+
+
+def _room_beside(folder: Path, kind: str) -> Path:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=folder.parent))
+    except OSError as error:
+        reason = f"{folder.parent} cannot be written: {error.strerror}"
+        raise UnsupportedError(reason, CACHE_HOME) from error
+
+
+CACHE_HOME = "Set XDG_CACHE_HOME to a folder that can be written."
 
 
 def _make(kind: str, path: Path, i: int) -> None:

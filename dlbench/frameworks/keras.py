@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dlbench.core import pip
-from dlbench.core.errors import UnsupportedError
 from dlbench.core.protocols import Capability, SubjectRequest
 from dlbench.core.types import Absent, DataMode, Fact, Mode, Policy
 from dlbench.frameworks import _subject, pytorch
@@ -84,11 +83,8 @@ class KerasSubject(pytorch.OnTorch):
         self._torch, self._keras = torch, keras
         self._cuda = request.device.kind == "nvidia"
         self.n_buffers = _seeded.N_BUFFERS
-        if self._cuda and not torch.cuda.is_available():
-            raise UnsupportedError(
-                f"PyTorch {torch.__version__} sees no CUDA device, though the driver does",
-                pytorch.INSTALL_CUDA,
-            )
+        if self._cuda:
+            pytorch.require_cuda(torch)
         pytorch.set_numerics(torch, case, request.threads)
         self._place = "gpu:0" if self._cuda else "cpu"
         with keras.device(self._place):

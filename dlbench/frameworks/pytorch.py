@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from dlbench.core import pip
 from dlbench.core.errors import (
     DeviceLostError,
+    HostOutOfMemoryError,
     MissingDependencyError,
     UnsupportedError,
 )
@@ -35,6 +37,7 @@ MODEL_FILES = ("model_pytorch",)
 DISTRIBUTIONS = ("torch",)
 
 INSTALL = "pip install 'dlbench[torch]'"
+OLD_DRIVER = "Update the NVIDIA driver, or install a PyTorch that was built for an older CUDA."
 INSTALL_CUDA = "install PyTorch's CUDA build: pip install --force-reinstall torch"
 
 CPU_PRECISIONS = (Precision.FP32, Precision.BF16)
@@ -120,6 +123,12 @@ def translated(torch: Any) -> Iterator[None]:  # noqa: ANN401 - the module
         text = str(error)
         if "can't allocate memory" in text or "not enough memory" in text:
             raise _subject.out_of_memory(_first_line(error), cuda=False) from error
+        # Of a loader's process that was ended, the error says that it is gone, and its cause why.
+        if "out of shared memory" in f"{text} {error.__cause__}":
+            raise HostOutOfMemoryError(
+                f"a loader's process is out of shared memory: {_first_line(error)}",
+                "In a container, give it more: --shm-size=8g; or use a smaller --batch-size.",
+            ) from error
         if any(word in text for word in FULL_WORDS):
             raise _subject.out_of_memory(_first_line(error), cuda=True) from error
         if any(word in text for word in NO_COMPILER_WORDS):
@@ -130,6 +139,26 @@ def translated(torch: Any) -> Iterator[None]:  # noqa: ANN401 - the module
         if any(word in text for word in LOST_WORDS):
             raise DeviceLostError(_first_line(error), "See dmesg; reset or reboot.") from error
         raise
+
+
+def require_cuda(torch: Any) -> None:  # noqa: ANN401 - the module
+    """Return where PyTorch can use a GPU.
+
+    Raises:
+        UnsupportedError: it cannot, in the words of its own warning if it has any: of a driver that is
+            too old for the build it says so there, and nowhere else.
+    """
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        found = torch.cuda.is_available()
+    if found:
+        return
+    words = [str(warning.message) for warning in told if "CUDA" in str(warning.message)]
+    why = f": {_subject.first_line(words[0])}" if words else ""
+    raise UnsupportedError(
+        f"PyTorch {torch.__version__} sees no CUDA device, though the driver does{why}",
+        OLD_DRIVER if "too old" in why else INSTALL_CUDA,
+    )
 
 
 def _first_line(error: Exception) -> str:
@@ -465,11 +494,7 @@ class TorchSubject(OnTorch):
         torch = self._torch
         if not self._cuda:
             return torch.device("cpu")
-        if not torch.cuda.is_available():
-            raise UnsupportedError(
-                f"PyTorch {torch.__version__} sees no CUDA device, though the driver does",
-                INSTALL_CUDA,
-            )
+        require_cuda(torch)
         seen = str(getattr(torch.cuda.get_device_properties(0), "uuid", ""))
         asked = request.device.uuid
         # CUDA may name a MIG slice by its board's; it shows a process one slice and no other.

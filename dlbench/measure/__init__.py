@@ -11,12 +11,15 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from dlbench.core.linux import require_linux
+
 
 class _Callable(ModuleType):
     """A module that stands for the function of its name."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
         """``dlbench.session.measuring.measure``, which lies in a higher layer than this."""
+        require_linux("dlbench.measure()")
         home = importlib.import_module("dlbench.session.measuring")
         return home.measure(*arguments, **options)
 

@@ -90,7 +90,8 @@ def _cores_cpu_s(cpus: Collection[int], root: Path) -> tuple[float | None, float
     ticks = [
         [int(word) for word in words[1:9]] for words in lines if words[:1] and words[0] in names
     ]
-    if len(ticks) < len(names):
+    if len(ticks) < len(names) or not any(map(any, ticks)):
+        # Never idle nor busy since the machine was started: a sandbox (gVisor) that writes noughts.
         return None, None
     user, nice, system, _idle, _iowait, irq, softirq, steal = map(sum, zip(*ticks, strict=True))
     tick_s = 1 / os.sysconf("SC_CLK_TCK")

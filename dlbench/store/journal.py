@@ -10,7 +10,6 @@ dropped and said. A line that is corrupt in the middle is refused and said, neve
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import zlib
@@ -267,6 +266,9 @@ def translated(path: Path, n_bytes: int | None = None, advice: str = RESUMABLE) 
 
 
 def _lock(path: Path, descriptor: int) -> None:
+    # Windows has none, and reads documents all the same.
+    import fcntl
+
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

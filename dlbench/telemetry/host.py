@@ -53,51 +53,66 @@ class HostMeter:
 
 
 V2 = {
-    "cgroup_memory_mib": ("memory.current", "", 1 / MIB),
-    "cgroup_cpu_s": ("cpu.stat", "usage_usec", 1e-6),
-    "cgroup_throttled_s": ("cpu.stat", "throttled_usec", 1e-6),
+    "cgroup_memory_mib": ("", "memory.current", "", 1 / MIB),
+    "cgroup_cpu_s": ("", "cpu.stat", "usage_usec", 1e-6),
+    "cgroup_throttled_s": ("", "cpu.stat", "throttled_usec", 1e-6),
 }
 V1 = {
-    "cgroup_memory_mib": ("memory/memory.usage_in_bytes", "", 1 / MIB),
-    "cgroup_cpu_s": ("cpuacct/cpuacct.usage", "", 1e-9),
-    "cgroup_throttled_s": ("cpu/cpu.stat", "throttled_time", 1e-9),
+    "cgroup_memory_mib": ("memory", "memory.usage_in_bytes", "", 1 / MIB),
+    "cgroup_cpu_s": ("cpuacct", "cpuacct.usage", "", 1e-9),
+    "cgroup_throttled_s": ("cpu", "cpu.stat", "throttled_time", 1e-9),
 }
-"""Quantity: file, key in it, and its unit in ours (cgroups(7))."""
+"""Quantity: controller (version 2 has one tree for all), file, key in it, and its unit in ours
+(cgroups(7))."""
 
 
 class CgroupMeter:
     """CPU time, time without CPU for want of quota, and memory of a process's control group."""
 
     def __init__(self, pid: int, root: Path = Path("/")) -> None:
-        self._folder = root / "sys/fs/cgroup"
-        self._files = V1
-        if (self._folder / "cgroup.controllers").exists():
-            self._files = V2
-            self._folder /= _own_group(root, pid).lstrip("/")
+        top = root / "sys/fs/cgroup"
+        files = V2 if (top / "cgroup.controllers").exists() else V1
+        groups = _own_groups(root, pid)
+        self._where = {
+            quantity: (_folder(top / controller, groups.get(controller, "/")) / file, key, unit)
+            for quantity, (controller, file, key, unit) in files.items()
+        }
 
     def read(self) -> Sequence[Reading]:
         """Each quantity, or why the group does not say."""
         now_s = time.monotonic()
         return tuple(
             Reading(t_s=now_s, source="cgroup", quantity=quantity, value=self._value(*where))
-            for quantity, where in self._files.items()
+            for quantity, where in self._where.items()
         )
 
-    def _value(self, file: str, key: str, unit: float) -> float | Absent:
+    def _value(self, file: Path, key: str, unit: float) -> float | Absent:
         try:
-            text = (self._folder / file).read_text(encoding="ascii")
+            text = file.read_text(encoding="ascii")
             lines = dict(line.partition(" ")[::2] for line in text.splitlines())
             return int(lines[key] if key else text) * unit
         except (OSError, ValueError, KeyError):
-            return Absent(reason=f"the control group has no {file}", code=Reason.NO_CGROUP)
+            return Absent(reason=f"the control group has no {file.name}", code=Reason.NO_CGROUP)
 
 
-def _own_group(root: Path, pid: int) -> str:
+def _folder(top: Path, group: str) -> Path:
+    """A group's folder; a container that sees its own as the root is told its host's path."""
+    own = top / group.lstrip("/")
+    return own if own.is_dir() else top
+
+
+def _own_groups(root: Path, pid: int) -> dict[str, str]:
+    """The group of a process by controller, of version 2 by no name."""
     try:
         lines = (root / f"proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return "/"
-    return next((line[3:] for line in lines if line.startswith("0::")), "/")
+        return {}
+    found: dict[str, str] = {}
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, group = rest.partition(":")
+        found |= dict.fromkeys(controllers.split(","), group)
+    return found
 
 
 def core_s(pid: int) -> float | Absent:

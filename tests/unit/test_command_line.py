@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.core import TyperCommand
 
 from dlbench import workloads
 from dlbench.cli import ab, catalog, completing, main, pack, parsing, report
 from dlbench.cli import replicate as replicate_command
 from dlbench.cli import run as run_command
-from dlbench.core.errors import StoreError, UsageError
+from dlbench.core.errors import MissingError, StoreError, UsageError
 from dlbench.session import Finished
 from dlbench.store import journal, runs
 from tests import builders
@@ -326,3 +327,41 @@ def test_a_full_disk_behind_the_output_is_a_sentence() -> None:
         7,
         "error: the output cannot be written: No space left on device\n",
     )
+
+
+@pytest.mark.parametrize("name", sorted(main.ON_LINUX))
+@pytest.mark.parametrize("system", ["darwin", "win32"])
+def test_what_looks_at_the_machine_needs_linux(
+    monkeypatch: pytest.MonkeyPatch, name: str, system: str
+) -> None:
+    """A sentence, where there was a traceback; their help is shown anywhere."""
+    monkeypatch.setattr(sys, "platform", system)
+    with pytest.raises(MissingError, match=f"dlbench {name} needs Linux") as caught:
+        main.app([name], standalone_mode=False)
+    assert "WSL 2" in caught.value.advice
+    monkeypatch.setattr(main, "load", lambda _: TyperCommand(name, callback=lambda: None))
+    main.app([name, "--help"], standalone_mode=False)
+
+
+NOT_OF_WINDOWS = """
+import os, sys
+for name in ("fcntl", "resource", "pwd", "grp", "termios"):
+    sys.modules[name] = None
+for name in ("sched_getaffinity", "pipe2", "killpg", "getuid", "sysconf", "O_DIRECTORY", "O_NOFOLLOW"):
+    delattr(os, name)
+from dlbench.__main__ import main
+main()
+"""
+
+
+def test_documents_are_read_where_there_is_no_linux() -> None:
+    """Without all that Python lacks on Windows."""
+    document = ROOT / "tests/golden/documents/v1-two-frameworks.json"
+    done = subprocess.run(
+        [sys.executable, "-c", NOT_OF_WINDOWS, "compare", str(document), "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)

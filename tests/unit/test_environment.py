@@ -125,6 +125,11 @@ def test_a_quota_of_one_and_a_half_cpus_is_one_thread(
     assert environment.usable_threads(4, tree) == 4
 
 
+def _firmware(vendor: str, product: str) -> dict[str, str]:
+    folder = "sys/class/dmi/id"
+    return {f"{folder}/sys_vendor": f"{vendor}\n", f"{folder}/product_name": f"{product}\n"}
+
+
 @pytest.mark.parametrize(
     ("files", "flags", "expected"),
     [
@@ -132,6 +137,12 @@ def test_a_quota_of_one_and_a_half_cpus_is_one_thread(
         ({"sys/class/dmi/id/product_name": "Standard PC\n"}, "flags\t: fpu\n", False),
         ({"sys/class/dmi/id/sys_vendor": "QEMU\n"}, "Features\t: asimd\n", True),
         ({}, "Features\t: asimd\n", None),
+        (_firmware("Amazon EC2", "m7g.large"), "Features\t: asimd\n", True),
+        (_firmware("Amazon EC2", "m7g.metal"), "Features\t: asimd\n", False),
+        (_firmware("Amazon EC2", "m5.metal"), "flags\t: fpu\n", False),
+        (_firmware("Hetzner", "vServer"), "Features\t: asimd\n", True),
+        (_firmware("Google", "Google Compute Engine"), "Features\t: asimd\n", None),
+        (_firmware("Ampere(R)", "Mt. Jade"), "Features\t: asimd\n", False),
     ],
 )
 def test_virtual_machines_are_told(
@@ -147,6 +158,7 @@ def test_virtual_machines_are_told(
     [
         (".dockerenv", "docker"),
         ("run/.containerenv", "podman"),
+        (".singularity.d/runscript", "apptainer"),
         ("var/run/secrets/kubernetes.io/x", "kubernetes"),
         ("etc/hostname", None),
     ],
@@ -237,6 +249,13 @@ def test_a_machines_name_is_readable_and_no_hosts() -> None:
     assert environment.machine_name(intel, []) == "intel-xeon-4c"
     gpu = replace(builders.CPU, kind="nvidia", name="NVIDIA H200 SXM")
     assert environment.machine_name(facts, [gpu, gpu]) == "2x-h200-sxm-8c"
+    small = replace(gpu, name="NVIDIA GeForce RTX 3060")
+    assert environment.machine_name(facts, [gpu, small]) == "h200-sxm-rtx-3060-8c"
+    assert environment.machine_name(facts, [gpu, gpu, small]) == "2x-h200-sxm-rtx-3060-8c"
+    graviton: dict[str, Fact] = {"cpu": "Arm Neoverse-V1", "affinity_cores": 64}
+    assert environment.machine_name(graviton, []) == "arm-neoverse-v1-64c"
+    hybrid: dict[str, Fact] = {"cpu": "Arm Cortex-A725 + Arm Cortex-X925", "affinity_cores": 20}
+    assert environment.machine_name(hybrid, []) == "arm-cortex-a725-cortex-x925-20c"
     unknown: dict[str, Fact] = {"cpu": Absent(reason="?"), "affinity_cores": 2}
     assert environment.machine_name(unknown, []) == "cpu-2c"
 
@@ -377,3 +396,48 @@ def test_gathered_facts_have_the_variables_of_what_is_measured(
     own = environment.gather([], [], inherited={"NVIDIA_TF32_OVERRIDE": "1"}).facts
     assert own["variable NVIDIA_TF32_OVERRIDE"] == "1"
     assert "variable XLA_FLAGS" not in own
+
+
+PCI = "sys/bus/pci/devices"
+
+
+def _on_the_bus(n: int, vendor: str, class_: str) -> dict[str, str]:
+    folder = f"{PCI}/0000:0{n}:00.0"
+    return {f"{folder}/vendor": f"{vendor}\n", f"{folder}/class": f"{class_}\n"}
+
+
+@pytest.mark.parametrize(
+    ("files", "kinds"),
+    [
+        ({}, []),
+        (_on_the_bus(1, "0x10de", "0x030200"), []),
+        (_on_the_bus(1, "0x8086", "0x020000"), []),
+        (_on_the_bus(1, "0x1002", "0x120000") | _on_the_bus(2, "0x1002", "0x120000"), ["amd"]),
+        (
+            _on_the_bus(0, "0x8086", "0x030000") | _on_the_bus(1, "0x1002", "0x038000"),
+            ["amd", "intel"],
+        ),
+    ],
+)
+def test_gpus_that_cannot_be_measured_are_told(
+    tmp_path: Path, files: dict[str, str], kinds: list[str]
+) -> None:
+    """By what they are on the bus: drawing or computing, and whose; a network card is none."""
+    found = environment.unmeasurable_gpus(builders.tree(tmp_path, files))
+    assert sorted(found) == kinds
+    assert all("no way to measure" in why.reason for why in found.values())
+
+
+def test_machines_of_other_arm_cores_are_other_machines(tmp_path: Path) -> None:
+    """Graviton 2 and 3 alike in all else: the processor is a part of what a machine is."""
+    assert "cpu" in environment.FINGERPRINT_FACTS
+    n1, v1 = (
+        environment.machine_facts(
+            builders.tree(
+                tmp_path / part,
+                {"proc/cpuinfo": f"CPU implementer\t: 0x41\nCPU part\t: {part}\n"},
+            )
+        )["cpu"]
+        for part in ("0xd0c", "0xd40")
+    )
+    assert (n1, v1) == ("Arm Neoverse-N1", "Arm Neoverse-V1")

@@ -503,3 +503,13 @@ def test_a_device_without_a_sensor_takes_no_time_for_energy(
     """A virtual machine's processor: the worker skips the windows, and so does the estimate."""
     monkeypatch.setenv("DLBENCH_POWERCAP_ROOT", str(tmp_path / "none"))
     assert phase_s(plan.PROFILES["strict"], CPU) == 0.0
+
+
+def test_a_gpu_that_is_here_and_cannot_be_measured_says_so() -> None:
+    """Asked for by its maker, it is absent with its reason; what is not here is no kind of device."""
+    why = Absent(reason="an AMD GPU is here, and dlbench has no way to measure on it yet")
+    machine = replace(_machine((CPU,)), absent_devices={**NO_GPU, "amd": why})
+    with pytest.raises(MissingError, match="an AMD GPU is here"):
+        plan.make_plan(Selection(devices=("amd",)), machine)
+    with pytest.raises(UsageError, match="no device kind named 'amd'"):
+        _plan(devices=("amd",))

@@ -16,7 +16,7 @@ from dlbench.core import tracks
 from dlbench.core.requests import TrialRequest
 from dlbench.core.types import Absent, Case, OutcomeKind, Policy, Reading, TelemetryLevel, Trial
 from dlbench.frameworks import fake
-from dlbench.measure import energy, server
+from dlbench.measure import conditions, energy, server
 from tests import builders, queries, sessions
 
 GONE = Absent(reason="GPU is lost")
@@ -174,6 +174,24 @@ def test_an_error_in_the_energy_phase_takes_the_energy_alone(
     assert reason in trial.log
     assert [t["outcome"]["kind"] for t in sent] == ["ok", "ok"]
     assert [len(t["values"]) for t in sent] == [len(trial.values)] * 2
+
+
+def test_a_machine_that_slept_in_its_energy_windows_has_no_energy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A counter goes on through a night of which the windows' clock knows nothing."""
+    slept = iter((False, True))
+    monkeypatch.setattr(conditions, "suspended", lambda *_: next(slept))
+    profile = replace(sessions.PROFILE, energy_windows=1, energy_window_s=0.1)
+    request = _request(sessions.fake_case(), profile=profile, telemetry=TelemetryLevel.BASIC)
+    trial, sent = _tried(request)
+    assert trial.outcome.ok
+    assert trial.energy == ()
+    (reading,) = trial.readings
+    assert isinstance(reading.value, Absent)
+    assert reading.value.reason == "the machine was suspended while its energy was measured"
+    assert "telemetry_lost" in trial.flags
+    assert [t["energy"] for t in sent] == [[], []]
 
 
 def test_energy_windows_of_each_trial_of_a_server_have_arrivals_of_their_own(

@@ -505,7 +505,7 @@ def _of_processor(
 ) -> Rate | None:
     """In the documents' policy: measured there, or scaled by cores; else None."""
     on_cpu = [s for s in found if s.device.kind == "cpu"]
-    same_type = [s for s in on_cpu if rented_as(s, offer)]
+    same_type = [s for s in on_cpu if rented_as(s, offer) and _had_all_cores(s)]
     fitting = [s for s in same_type if room.holds(s.case.policy, s.case.batch_size)]
     if fitting:
         return _measured(offer, fitting, batch)
@@ -527,6 +527,15 @@ def _of_processor(
 
 
 def _cores_of(found: Seen) -> int:
-    """Physical cores that a document's machine had; 0 where it does not say."""
+    """Physical cores that a document's workers used; 0 where it does not say how many there were.
+
+    A container sees all cores of its machine, and may use as many as it has threads.
+    """
     there = found.device.facts.get("physical_cores")
-    return there if isinstance(there, int) else 0
+    return min(there, found.run.plan.threads) if isinstance(there, int) else 0
+
+
+def _had_all_cores(found: Seen) -> bool:
+    """Whether the rate is the whole machine's, as far as the document says."""
+    there = found.device.facts.get("physical_cores")
+    return not isinstance(there, int) or there <= found.run.plan.threads

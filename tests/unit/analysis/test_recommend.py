@@ -491,6 +491,22 @@ def test_a_processor_is_scaled_by_cores_never_linearly_in_silence() -> None:
     assert "(8 / 2 cores)^0.85" in formula
 
 
+def test_a_containers_share_of_a_machine_is_not_the_machine() -> None:
+    """Two threads on 96 cores did 10: eight cores do 4^0.85 times that, and no 12th of it.
+
+    Nor is it what the rented type does, though the type was seen from within the container.
+    """
+    device = replace(r.GPU, id="cpu", kind="cpu", name="AMD EPYC", facts={"physical_cores": 96})
+    run = r.measured(10.0, device=device, batches=(8,), instance="cpu.16", threads=2)
+    pick = picked(r.ask(r.need(**MINE), r.of(r.cpu()), run))
+    assert pick.evidence is Evidence.PREDICTED
+    assert value(pick.throughput_samples_per_s) == pytest.approx(10 * 4**0.85, rel=0.05)
+    whole = r.measured(10.0, device=device, batches=(8,), instance="cpu.16", threads=192)
+    there = picked(r.ask(r.need(**MINE), r.of(r.cpu()), whole))
+    assert there.evidence is Evidence.INSTANCE
+    assert value(there.throughput_samples_per_s) == pytest.approx(10, rel=0.02)
+
+
 def test_several_devices_scale_by_a_stated_efficiency() -> None:
     """Eight A100 with NVLink: 8 x 0.95^3, said to be not measured."""
     one, eight = r.offer(**r.A100), r.offer(**{**r.A100, "accelerator_count": 8.0})

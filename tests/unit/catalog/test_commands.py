@@ -12,6 +12,7 @@ import pytest
 
 from dlbench.__main__ import main
 from dlbench.catalog import stored
+from dlbench.core.errors import EXIT_STORE
 
 HEADER = "provider,instance_type,region,accelerator,accelerator_count,ondemand_usd_h,as_of\n"
 
@@ -322,3 +323,24 @@ def test_a_file_of_prices_needs_its_day_and_its_own_date_is_none(
     assert call(monkeypatch, "list", "--provider", "vast", "--cpu", "--json") == 0
     (offer,) = json.loads(capsys.readouterr().out)
     assert offer["as_of"] == "2026"
+
+
+def test_without_a_home_there_is_the_shipped_catalog_and_no_room_for_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A container may run as a number that has no name, no home and no HOME."""
+    for name in (stored.FOLDER_VARIABLE, "XDG_DATA_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", _nobody)
+    assert call(monkeypatch, "list", "--accelerator", "A100-80GB", "--json") == 0
+    assert json.loads(capsys.readouterr().out)
+    file = tmp_path / "mine.csv"
+    file.write_text(HEADER + "aws,own.large,us-east-1,L4,1,0.8,2026-11-01\n")
+    assert call(monkeypatch, "add", str(file)) == EXIT_STORE
+    said = capsys.readouterr().err
+    assert "there is no home folder" in said
+    assert stored.FOLDER_VARIABLE in said
+
+
+def _nobody(number: int) -> object:
+    raise KeyError(f"getpwuid(): uid not found: {number}")

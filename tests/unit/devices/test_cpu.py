@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 import pytest
 
 from dlbench.core.types import Absent, Precision
 from dlbench.devices import cpu
+from tests import builders
 
 GHZ = 1e9
 
@@ -23,7 +25,8 @@ def _machine(
     tree = {"proc/cpuinfo": cpuinfo, "proc/meminfo": "MemFree: 5 kB\nMemTotal:  2097152 kB\n"}
     for i in range(n_threads):
         folder = f"sys/devices/system/cpu/cpu{i}/topology"
-        tree |= {f"{folder}/physical_package_id": "0\n", f"{folder}/core_id": f"{i // 2}\n"}
+        first = i // 2 * 2
+        tree |= {f"{folder}/thread_siblings_list": f"{first}-{first + 1}\n"}
     for name, text in (tree | (files or {})).items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,3 +114,55 @@ def test_memorys_nodes_are_counted(tmp_path: Path) -> None:
 def test_a_worker_on_the_cpu_sees_no_accelerator() -> None:
     """An empty list hides all; a missing one would hide none."""
     assert cpu.child_environment(cpu.describe()) == {"CUDA_VISIBLE_DEVICES": ""}
+
+
+def test_cores_whose_numbers_begin_anew_in_each_cluster_are_all_counted(tmp_path: Path) -> None:
+    """Three clusters of four, of one thread each, as a Jetson Orin has: twelve cores."""
+    files: dict[str, str] = {}
+    for i in range(12):
+        folder = f"sys/devices/system/cpu/cpu{i}/topology"
+        files |= {f"{folder}/physical_package_id": "0\n", f"{folder}/core_id": f"{i % 4}\n"}
+        files |= {f"{folder}/thread_siblings_list": f"{i}\n"}
+    assert cpu.describe(builders.tree(tmp_path, files)).facts["physical_cores"] == 12
+
+
+def test_the_highest_clock_of_a_hybrid_processor_is_its_fastest_cores(tmp_path: Path) -> None:
+    """The first is a slow one."""
+    files = {
+        f"sys/devices/system/cpu/cpu{i}/cpufreq/cpuinfo_max_freq": f"{khz}\n"
+        for i, khz in enumerate((2_500_000, 5_100_000, 3_800_000))
+    }
+    assert cpu.describe(builders.tree(tmp_path, files)).facts["max_clock_mhz"] == 5100.0
+
+
+def _arm(*cores: tuple[str, str], more: str = "") -> str:
+    return more + "\n".join(
+        f"processor\t: {i}\nFeatures\t: fp asimd\nCPU implementer\t: {maker}\n"
+        f"CPU architecture: 8\nCPU part\t: {part}\nCPU revision\t: 1\n"
+        for i, (maker, part) in enumerate(cores)
+    )
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "name"),
+    [
+        (_arm(*[("0x41", "0xd0c")] * 4), "Arm Neoverse-N1"),
+        (_arm(*[("0x41", "0xd40")] * 4), "Arm Neoverse-V1"),
+        (_arm(("0x41", "0xd87"), ("0x41", "0xd85")), "Arm Cortex-A725 + Arm Cortex-X925"),
+        (_arm(("0x7f", "0x001")), "Arm core 0x7f:0x001"),
+        (
+            _arm(("0x41", "0xd42"), more="model name\t: ARMv8 Processor rev 1 (v8l)\n"),
+            "Arm Cortex-A78AE",
+        ),
+        ("model name\t: ARMv7 Processor rev 4 (v7l)\n", "ARMv7 Processor rev 4 (v7l)"),
+        (_arm(("0x48", "0xd01"), more="model name\t: Kunpeng-920\n"), "Kunpeng-920"),
+        ("processor\t: 0\n", None),
+    ],
+)
+def test_an_arm_processor_is_called_by_its_cores(
+    tmp_path: Path, cpuinfo: str, name: str | None
+) -> None:
+    """It has no name of its own; one that somebody gave it is kept."""
+    assert cpu.processor_name(cpuinfo) == name
+    device = cpu.describe(builders.tree(tmp_path, {"proc/cpuinfo": cpuinfo}))
+    assert device.name == (name or platform.machine())

@@ -158,3 +158,16 @@ def test_the_root_comes_from_the_environment(
     assert [(r.source, r.quantity, r.value) for r in meter.read()] == [
         ("rapl:package-0", "energy_counter_j", 3.0)
     ]
+
+
+@pytest.mark.parametrize("folder", ["none", "."])
+def test_no_remedy_is_told_where_there_is_no_rapl_to_enable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    """On Arm no driver brings it, powercap or not."""
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    (nothing,) = _rapl.RaplMeter(tmp_path / folder).read()
+    assert isinstance(nothing.value, Absent)
+    assert nothing.value.code == Reason.NO_RAPL
+    assert nothing.value.reason.endswith("this is one of aarch64")
+    assert not nothing.value.remedy

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dlbench.core.errors import UnsupportedError
 from dlbench.core.types import DataMode
 from dlbench.frameworks import _files, _seeded
 from tests.subjects import request_for
@@ -120,3 +121,20 @@ def test_a_picture_is_cropped_and_turned_anew_each_time_in_training_alone(
     np.testing.assert_array_equal(files[1], same[1])
     for again in (files[3], other[1]):
         assert (again != files[1]).any() == training
+
+
+def test_without_room_for_files_the_remedy_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that is none, as of a read-only container; and no home at all."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(UnsupportedError, match="cannot be written") as caught:
+        _files.paths("wav")
+    assert "XDG_CACHE_HOME" in caught.value.advice
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    with pytest.raises(UnsupportedError, match="no home folder") as caught:
+        _files.paths("wav")
+    assert "XDG_CACHE_HOME" in caught.value.advice

@@ -74,6 +74,14 @@ def test_without_the_cores_lines_contention_is_unknown_and_not_none(
     assert conditions.foreign_share(before, after) is None
 
 
+def test_a_sandbox_that_writes_noughts_says_nothing_of_others(tmp_path: Path) -> None:
+    """The lines are there (gVisor), and no times in them: not even idle, which cannot be."""
+    root = _proc_stat(tmp_path, *(f"{name} 0 0 0 0 0 0 0 0 0 0" for name in ("cpu ", "cpu0")))
+    before = conditions.snapshot({0}, root)
+    after = replace(before, monotonic_s=before.monotonic_s + 2.0)
+    assert conditions.foreign_share(before, after) is None
+
+
 def test_proc_stat_is_read_of_the_cores_that_we_may_use(tmp_path: Path) -> None:
     """User nice system idle iowait irq softirq steal, in clock ticks; of core 10 and no other."""
     lines = ("cpu  999 999 999 999 999 999 999 999 0 0", "cpu1 500 0 0 0 0 0 0 0 0 0")
@@ -87,9 +95,9 @@ def test_proc_stat_is_read_of_the_cores_that_we_may_use(tmp_path: Path) -> None:
 
 def test_a_neighbour_on_our_only_core_is_contention_however_many_there_are(tmp_path: Path) -> None:
     """Half of core 3, which is ours, in two seconds; 63 others are idle."""
-    idle = [f"cpu{n} 0 0 0 0 0 0 0 0 0 0" for n in range(64)]
+    idle = [f"cpu{n} 0 0 0 900 0 0 0 0 0 0" for n in range(64)]
     before = conditions.snapshot({3}, _proc_stat(tmp_path, "cpu  0 0 0 0 0 0 0 0 0 0", *idle))
-    idle[3] = "cpu3 100 0 0 100 0 0 0 0 0 0"
+    idle[3] = "cpu3 100 0 0 1000 0 0 0 0 0 0"
     later = conditions.snapshot({3}, _proc_stat(tmp_path, "cpu  100 0 0 0 0 0 0 0 0 0", *idle))
     after = replace(later, monotonic_s=before.monotonic_s + 2.0, own_cpu_s=before.own_cpu_s)
     assert conditions.foreign_share(before, after) == pytest.approx(0.5)

@@ -10,8 +10,10 @@ from typing import Any
 import psutil
 import pytest
 
+from dlbench.core.types import Absent
 from dlbench.measure import family
-from dlbench.telemetry.host import HostMeter
+from dlbench.telemetry.host import CgroupMeter, HostMeter
+from tests import builders
 
 USED_S = {(1, 0): 10.0, (2, 0): 100.0, (2, 50): 3.0}
 """By process number and start."""
@@ -73,3 +75,48 @@ def test_a_name_that_is_cut_within_a_letter_hides_no_process(tmp_path: Path) -> 
         (14 + 15 + 16 + 17) / os.sysconf("SC_CLK_TCK")
     )
     assert family.began_ticks(42, tmp_path) == 22
+
+
+TOP = "sys/fs/cgroup"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (
+            {
+                "proc/7/cgroup": "4:memory:/job/a\n2:cpu,cpuacct:/job\n0::/\n",
+                f"{TOP}/memory/memory.usage_in_bytes": "99999999999\n",
+                f"{TOP}/memory/job/a/memory.usage_in_bytes": "1048576\n",
+                f"{TOP}/cpuacct/cpuacct.usage": "9000000000000\n",
+                f"{TOP}/cpuacct/job/cpuacct.usage": "2000000000\n",
+                f"{TOP}/cpu/job/cpu.stat": "nr_periods 3\nthrottled_time 500000000\n",
+            },
+            [1.0, 2.0, 0.5],
+        ),
+        (
+            {
+                "proc/7/cgroup": "4:memory:/docker/4711\n",
+                f"{TOP}/memory/memory.usage_in_bytes": "1048576\n",
+            },
+            [1.0, None, None],
+        ),
+        (
+            {
+                "proc/7/cgroup": "0::/unit\n",
+                f"{TOP}/cgroup.controllers": "cpu memory\n",
+                f"{TOP}/cpu.stat": "usage_usec 9000000\n",
+                f"{TOP}/unit/memory.current": "1048576\n",
+                f"{TOP}/unit/cpu.stat": "usage_usec 2000000\nthrottled_usec 500000\n",
+            },
+            [1.0, 2.0, 0.5],
+        ),
+    ],
+)
+def test_a_control_groups_figures_are_its_own(
+    tmp_path: Path, files: dict[str, str], expected: list[float | None]
+) -> None:
+    """Not the whole machine's, of either version; in a container the root that is seen is its own."""
+    readings = CgroupMeter(7, builders.tree(tmp_path, files)).read()
+    values = [None if isinstance(r.value, Absent) else r.value for r in readings]
+    assert values == expected
