@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import ROUND_CEILING, Decimal
 
 from dlbench.core.types import Absent, Interval
 
@@ -42,6 +43,15 @@ def compact(value: float, digits: int = 3) -> str:
         return UNLIMITED
     number, e, exponent = few_zeros(value, digits).partition("e")
     return (number.rstrip("0").rstrip(".") if "." in number else number) + e + exponent
+
+
+def at_least(value: float, digits: int = 3) -> str:
+    """As ``compact``, rounded up: whoever is told that so much is needed, and gives it, has enough."""
+    if value == 0 or not math.isfinite(value):
+        return compact(value, digits)
+    exact = Decimal(f"{value:.12g}")  # a product of 2,400.0000000000005 is no cent more
+    last = Decimal(1).scaleb(min(0, exact.adjusted() + 1 - digits))
+    return compact(float(exact.quantize(last, rounding=ROUND_CEILING)), digits)
 
 
 def dollars(value: float) -> str:

@@ -18,7 +18,7 @@ from dlbench.core.recommendation import (
     Refusal,
 )
 from dlbench.core.types import Absent, Objective
-from dlbench.core.units import compact, percent
+from dlbench.core.units import at_least, compact, percent
 
 RANK = {tier: i for i, tier in enumerate(Evidence)}
 
@@ -139,9 +139,10 @@ def _over_budget(judged: Judged, need: Need, sure: str) -> Refusal | None:
     budget = budget_usd(need)
     if budget is None or judged.sure_usd <= budget:
         return None
+    cost = at_least(judged.sure_usd, 4)
     return Refusal(
         Constraint.BUDGET,
-        f"{sure} cost up to {compact(judged.sure_usd, 4)} USD, the budget is {compact(budget, 4)}",
+        f"{sure} cost up to {cost} USD, {budget_field(need)} is {compact(budget, 4)}",
         judged.sure_usd / budget,
     )
 
@@ -152,7 +153,7 @@ def broken(judged: Judged, need: Need) -> Refusal | None:
     if need.deadline_h is not None and judged.sure_h > need.deadline_h:
         return Refusal(
             Constraint.DEADLINE,
-            f"{sure} take up to {compact(judged.sure_h)} h, deadline_h is {need.deadline_h:g}",
+            f"{sure} take up to {at_least(judged.sure_h)} h, deadline_h is {need.deadline_h:g}",
             judged.sure_h / need.deadline_h,
         )
     if (unpaid := _over_budget(judged, need, sure) or purchase(judged, need)) is not None:
@@ -163,7 +164,7 @@ def broken(judged: Judged, need: Need) -> Refusal | None:
                 Constraint.CARBON, "its carbon is not known, and carbon_limit_kg is given"
             )
         if judged.sure_kg > need.carbon_limit_kg:
-            reason = f"{sure} emit up to {compact(judged.sure_kg)} kg, carbon_limit_kg is "
+            reason = f"{sure} emit up to {at_least(judged.sure_kg)} kg, carbon_limit_kg is "
             times = judged.sure_kg / need.carbon_limit_kg
             return Refusal(Constraint.CARBON, f"{reason}{need.carbon_limit_kg:g}", times)
     if judged.value == float("inf"):

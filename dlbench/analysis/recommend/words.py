@@ -24,7 +24,7 @@ from dlbench.core.recommendation import (
     Step,
 )
 from dlbench.core.types import Absent, Metric, Objective, Policy
-from dlbench.core.units import compact, percent
+from dlbench.core.units import at_least, compact, percent
 
 MOST_PRICE_FACTOR = 100.0
 PRICE_STEPS = 40
@@ -499,14 +499,22 @@ def _looser(pick: Judged, judged: Sequence[Judged], need: Need) -> Flip | None:
         change="deadline",
         value=soonest.sure_h,
         new_pick=_name(found),
-        sentence=f"With {compact(soonest.sure_h)} h or more: {_describe(found)}.",
+        sentence=f"With {at_least(soonest.sure_h)} h or more: {_describe(found)}.",
     )
 
 
 def _budget(pick: Judged, judged: Sequence[Judged], need: Need) -> list[Flip | None]:
-    """Under which budget the pick falls; with cost as the objective that is the least there is."""
-    field = "budget_usd_per_month" if need.serving else "budget_usd"
-    needed_usd = solve.needed_usd(pick, field, need)
+    """Under which budget the pick falls; with cost as the objective that is the least there is.
+
+    In the field that the need has, of a month's runs together; none where the pick costs nothing.
+    """
+    months = need.budget_usd is None and need.budget_usd_per_month is not None
+    month = need.serving or months
+    field = "budget_usd_per_month" if month else "budget_usd"
+    runs = need.runs_per_month if month and not need.serving else 1.0
+    needed_usd = solve.needed_usd(pick, field, need) * runs
+    if needed_usd == 0:
+        return []
     limit: dict[str, Any] = {field: needed_usd * JUST_UNDER}
     tighter = replace(need, **limit)
     other = solve.best(judged, tighter)
@@ -515,7 +523,7 @@ def _budget(pick: Judged, judged: Sequence[Judged], need: Need) -> list[Flip | N
             change="budget",
             value=needed_usd,
             new_pick=_name(other),
-            sentence=f"With a budget under {usd(needed_usd)}{' a month' * need.serving}: "
+            sentence=f"With a budget under {usd(needed_usd)}{' a month' * month}: "
             f"{_describe(other)}.",
         )
     ]
@@ -569,9 +577,9 @@ def binding(
             least = min(kept, key=of)
             found.append(
                 f"{name} binds: it is {compact(limit, 4)} {unit}, and "
-                f"{compact(of(least), 4)} {unit} would be needed (by {least.candidate.name}, "
+                f"{at_least(of(least), 4)} {unit} would be needed (by {least.candidate.name}, "
                 f"{least.candidate.hardware}): "
-                f"{compact(of(least) / limit)} times as much."
+                f"{at_least(of(least) / limit)} times as much."
             )
     found += [
         f"{name} binds: {'with' if name == ALLOWANCE else 'without'} it, {_describe(best)}."

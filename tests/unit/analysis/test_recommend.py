@@ -1181,6 +1181,54 @@ def test_nothing_feasible_names_the_limit_and_by_how_much() -> None:
     assert both.binding[0].startswith("More than one limit stands in the way")
 
 
+@pytest.mark.parametrize("samples", [2e6, 3e6, 5e6, 7e6, 11e6])
+def test_what_is_told_as_needed_is_enough(samples: float) -> None:
+    """A limit of 11.838 h that is told as 11.84 is kept by 11.84 h; 11.8366 told as 11.84 was too."""
+    offered = r.of(r.offer(), r.offer(**r.A10G))
+    for name, small in (("deadline_h", 0.5), ("budget_usd", 0.5), ("carbon_limit_kg", 0.01)):
+        refused = r.ask(r.need(samples=samples, **{name: small}), offered)
+        told = re.search(r", and ([0-9,.]+) \w+ would be needed", refused.binding[0])
+        assert told is not None
+        needed = float(told[1].replace(",", ""))
+        assert picked(r.ask(r.need(samples=samples, **{name: needed}), offered))
+        assert r.ask(r.need(samples=samples, **{name: 0.998 * needed}), offered).pick is None
+        least = min(x.times or math.inf for x in refused.rejected)
+        (nearest,) = [x for x in refused.rejected if x.times == least]
+        up_to = re.search(r"up to ([0-9,.]+)", nearest.reason)
+        assert up_to is not None
+        assert float(up_to[1].replace(",", "")) >= least * small
+
+
+def test_a_later_deadline_that_is_told_is_late_enough() -> None:
+    """With so many hours or more: with just so many too."""
+    offered = r.of(r.offer(), r.offer(**r.A10G))
+    for samples in (1e6, 2e6, 3e6, 5e6):
+        fast, slow = r.ask(r.need(samples=samples, deadline_h=0.01), offered).rejected[::-1]
+        hours = 0.01 * ((fast.times or 0) + (slow.times or 0)) / 2
+        flips = r.ask(r.need(samples=samples, deadline_h=hours), offered).flips
+        (later,) = [f for f in flips if "or more" in f.sentence]
+        told = float(later.sentence.split()[1].replace(",", ""))
+        again = r.ask(r.need(samples=samples, deadline_h=told), offered)
+        assert picked(again).name == later.new_pick
+
+
+def test_a_months_budget_is_told_as_a_months_where_it_would_flip() -> None:
+    """Of eight runs together, as the need has it; and below it the answer changes."""
+    offered = r.of(r.offer(), r.offer(**r.A10G))
+    fields = {"runs_per_month": 8, "samples": 1e7}
+    answer = r.ask(r.need(budget_usd_per_month=900.0, **fields), offered)
+    (flip,) = [f for f in answer.flips if f.change == "budget"]
+    assert flip.sentence.startswith(
+        f"With a budget under {words.usd(flip.value)} a month: aws a10g"
+    )
+    for times, name in ((1.001, picked(answer).name), (0.998, flip.new_pick)):
+        month = times * flip.value
+        again = r.ask(r.need(budget_usd_per_month=month, **fields), offered)
+        assert picked(again).name == name
+    tight = r.ask(r.need(budget_usd_per_month=1.0, **fields), offered).rejected
+    assert "USD, budget_usd_per_month / runs_per_month is 0.125" in tight[0].reason
+
+
 def test_a_budget_that_a_purchase_breaks_is_told_with_its_price() -> None:
     """Its hours are cheap, the machine is not: 2,400 USD once, or 50 a month, of 5 runs 10 each."""
     desk = {"name": "desk", "accelerator": "L4", "vcpus": 8.0, "purchase_usd": 2400.0}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from dlbench.core import units
@@ -36,6 +38,25 @@ def test_sentences_have_no_zeros_that_say_nothing() -> None:
     given = (31.25, 13200.0, 1.0, 0.5, 1e-5, 1.25e-7, 0.0, float("inf"))
     told = ["31.2", "13,200", "1", "0.5", "1e-5", "1.25e-7", "0", "unlimited"]
     assert [units.compact(x) for x in given] == told
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (0.0, "0"),
+        (12.3, "12.3"),
+        (7.9664, "7.97"),
+        (7.9604, "7.97"),
+        (9.991, "10"),
+        (12_345.2, "12,346"),
+        (2_400.0000000000005, "2,400"),
+        (0.004213, "0.00422"),
+        (math.inf, "unlimited"),
+    ],
+)
+def test_what_is_needed_is_never_told_as_less(given: float, told: str) -> None:
+    """Three digits, rounded up."""
+    assert units.at_least(given) == told
 
 
 @pytest.mark.parametrize(
