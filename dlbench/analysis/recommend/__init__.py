@@ -262,14 +262,15 @@ def predictor(runs: Sequence[Run], catalog: Catalog) -> Predictor:
 
 def _choices(known: Known) -> Iterator[Choice]:
     need = known.need
+    # First, so that it is among the few examples of a reason why something is out.
+    for machine in need.owned:
+        yield _own(machine, known)
     for offer in known.catalog.offers:
         device = known.devices.get(offer.accelerator or "")
         place = _place(known, offer)
         yield Choice(offer=offer, spot=False, device=device, place=place)
         if need.spot and not isinstance(offer.spot_usd_per_h, Absent):
             yield Choice(offer=offer, spot=True, device=device, place=place)
-    for machine in need.owned:
-        yield _own(machine, known)
 
 
 def _place(known: Known, offer: Offer) -> Region | None:
@@ -596,7 +597,7 @@ def _dominated(
     for one in kept:
         if one is pick or one in others:
             continue
-        times = one.value / pick.value if pick.value > 0 else float("inf")
+        times = words.times_the_pick(one.value, pick.value)
         reason = f"keeps every limit, and is {words.worse(times)} in {minimised}"
         found.append(_rejection(one.simulated.choice, Refusal(Constraint.DOMINATED, reason, times)))
     return found

@@ -10,6 +10,7 @@ made, so that both say the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from dlbench.analysis.recommend import estimate, simulate, solve, words
 from dlbench.analysis.recommend.estimate import HOURS_A_MONTH, Simulated
 from dlbench.analysis.recommend.simulate import Floats
 from dlbench.analysis.recommend.solve import Judged
-from dlbench.core.recommendation import BuyOrRent, Need, OwnedMachine
+from dlbench.core.recommendation import BuyOrRent, Need, OwnedMachine, Refusal
 from dlbench.core.types import Absent, Estimated
 from dlbench.core.units import compact, percent
 
@@ -33,10 +34,17 @@ def buy_or_rent(judged: Sequence[Judged], need: Need) -> tuple[BuyOrRent, ...]:
     if rented is None:
         return ()
     return tuple(
-        _against(j.simulated, machine, rented.simulated)
+        _but_out(_against(j.simulated, machine, rented.simulated), solve.broken(j, need))
         for j in judged
         if (machine := j.simulated.choice.owned) is not None
     )
+
+
+def _but_out(found: BuyOrRent, limit: Refusal | None) -> BuyOrRent:
+    """With the limit that a machine breaks: that it pays does not make it a way."""
+    if limit is None:
+        return found
+    return replace(found, sentence=f"{found.sentence} It is out for this need: {limit.reason}.")
 
 
 def best_rent(judged: Sequence[Judged], need: Need) -> Judged | None:

@@ -467,12 +467,22 @@ def _carbon(choice: Choice, need: Need, draws: Draws, joules: Floats | Absent) -
     return pue if isinstance(pue, Absent) else operational_g(joules, pue, intensity)
 
 
+def _nowhere(choice: Choice) -> str:
+    """Why a place has no figure: of one's own machine it is for its owner to say."""
+    if choice.owned is None:
+        return f"nobody knows where {choice.offer.region!r} is"
+    country = choice.owned.country
+    if country:
+        return f"no carbon figure of {country} is in the catalog"
+    return "the machine's country is not stated"
+
+
 def _intensity(choice: Choice, need: Need, draws: Draws) -> Floats | Absent:
     if need.intensity_g_per_kwh is not None:
         return np.full(simulate.N_DRAWS, need.intensity_g_per_kwh)
     place = choice.place
     if place is None:
-        return Absent(reason=f"nobody knows where {choice.offer.region!r} is", remedy="--intensity")
+        return Absent(reason=_nowhere(choice), remedy="--intensity")
     low, high = place.low_g_per_kwh, place.high_g_per_kwh
     if isinstance(low, Absent):
         return low

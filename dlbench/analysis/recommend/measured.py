@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dlbench.analysis.recommend.job import Job
 from dlbench.core import metrics
-from dlbench.core.catalog import Accelerator, Catalog, Offer
+from dlbench.core.catalog import OWNED, Accelerator, Catalog, Offer, spelled
 from dlbench.core.recommendation import Need
 from dlbench.core.types import (
     Case,
@@ -82,8 +82,20 @@ def _same(case: Case, job: Job, need: Need) -> bool:
 
 
 def rented_as(found: Seen, offer: Offer) -> bool:
-    """Whether a document's machine was of an offer's type, and of its provider where that is known."""
+    """Whether a document's machine was of an offer's type, and of its provider where that is known.
+
+    One's own machine of processors is told by their name and the number of their threads.
+    """
     facts = found.run.environment.facts
+    if offer.provider == OWNED:
+        of = found.device
+        return (
+            of.kind == "cpu"
+            and offer.accelerator is None
+            and not isinstance(facts.get("cloud_instance"), str)
+            and spelled(of.name) == spelled(offer.cpu_model)
+            and of.facts.get("logical_cores") == offer.vcpus
+        )
     provider = facts.get("cloud_provider")
     same_provider = not isinstance(provider, str) or provider == offer.provider
     return same_provider and facts.get("cloud_instance") == offer.instance_type

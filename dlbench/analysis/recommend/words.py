@@ -230,14 +230,23 @@ def _evidence(candidate: Candidate) -> str:
     return f"Its speed is {candidate.evidence}{tuned}.{weak}{p99}"
 
 
+def times_the_pick(value: float, pick: float) -> float:
+    """In what is minimised; where the pick takes nothing, another is as good or beyond any number."""
+    if pick > 0:
+        return value / pick
+    return 1.0 if value == pick else float("inf")
+
+
 def _worse(value: float, than: float) -> str:
-    return worse(value / than if than > 0 else float("inf"))
+    return worse(times_the_pick(value, than))
 
 
 def worse(ratio: float) -> str:
     """As good, 18 % worse, or 9.1 times the pick where percents get long."""
     if ratio < LEVEL:
         return "as good as the pick"
+    if ratio == float("inf"):
+        return "worse"
     return f"{percent(ratio - 1)} worse" if ratio < TWICE else f"{compact(ratio)} times the pick"
 
 

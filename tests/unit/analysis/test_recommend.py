@@ -1813,6 +1813,76 @@ def test_an_own_machine_can_be_the_pick() -> None:
     assert value(pick.cost_usd) < 0.1
 
 
+def test_a_pick_that_takes_nothing_is_set_beside_others_in_words() -> None:
+    """Paid, and its energy too: no budget flips that, and nothing is so many times as much."""
+    free = {"vcpus": 16.0, "memory_gib": 64.0, "tariff_usd_per_kwh": 0.0}
+    desk, old = ({"name": "desk", "accelerator": "L4", **free}, {"name": "old", **free})
+    answer = r.ask(r.need(owned=[desk, old]), r.of(r.offer(), r.offer(**r.A10G), r.cpu()))
+    assert value(picked(answer).cost_usd) == 0
+    assert answer.cpu_verdict.startswith("A CPU would do, and is as good as the pick in cost: old")
+    assert [f for f in answer.flips if f.change == "budget"] == []
+    beaten = [x for x in answer.rejected if x.constraint is Constraint.DOMINATED]
+    assert {x.reason for x in beaten} == {"keeps every limit, and is worse in cost"}
+    clean = r.ask(r.need(objective="carbon", intensity_g_per_kwh=0.0), r.of(r.offer(), r.cpu()))
+    assert clean.cpu_verdict.startswith("A CPU would do, and is as good as the pick in carbon")
+
+
+def test_a_machine_of_ones_own_is_never_out_in_silence() -> None:
+    """Its owner asks of it first: why it is out, and that what it saves does not make it a way."""
+    desk = {"name": "desk", "accelerator": "L4", "vcpus": 8.0}
+    offered = r.of(*(r.offer(region=f"us-east-{n}") for n in (1, 2)), r.offer(**r.A100))
+    late = r.ask(r.need(samples=1e7, deadline_h=56.5, owned=[desk]), offered)
+    assert picked(late).offer.accelerator == r.A100["accelerator"]
+    first = late.rejected[0]
+    assert (first.name, first.constraint) == ("desk (your own)", Constraint.DEADLINE)
+    (told,) = late.buy_or_rent
+    assert told.sentence.startswith("desk is paid, and pays at once")
+    assert told.sentence.endswith(f" It is out for this need: {first.reason}.")
+    half = r.ask(r.need(precision="bf16", owned=[{**desk, "accelerator": "T4"}]), offered)
+    assert half.rejected[0].name == "desk (your own)"
+    assert half.rejected[0].constraint is Constraint.PRECISION
+    kept = r.ask(r.need(owned=[desk]), offered)
+    assert "out for this need" not in kept.buy_or_rent[0].sentence
+
+
+def test_what_was_measured_on_ones_own_processors_counts_there() -> None:
+    """By their name and threads; on others, and on a cloud's machine of that name, it is scaled."""
+    cpu = replace(
+        r.GPU,
+        id="cpu",
+        kind="cpu",
+        name="AMD Ryzen 9 7950X",
+        facts={"physical_cores": 16, "logical_cores": 32},
+    )
+    box = {"name": "box", "cpu_model": "amd ryzen 9 7950x", "vcpus": 32.0, "memory_gib": 64.0}
+
+    def evidence_of(instance: str = "", **more: Any) -> Evidence:
+        document = r.measured(500.0, device=cpu, instance=instance)
+        return picked(r.ask(r.need(**MINE, owned=[{**box, **more}]), r.of(), document)).evidence
+
+    assert evidence_of() is Evidence.INSTANCE
+    assert evidence_of(vcpus=16.0) is Evidence.PREDICTED
+    assert evidence_of(cpu_model="") is Evidence.PREDICTED
+    assert evidence_of(instance="m7a.8xlarge") is Evidence.PREDICTED
+    server = replace(server_case(200.0, 50.0), environment=r.measured(1.0, device=cpu).environment)
+    case = replace(server.results[0].case, device="cpu")
+    server = replace(server, results=(replace(server.results[0], case=case),))
+    answer = r.ask(served(requests_per_s=100.0, owned=[box]), r.of(), server)
+    assert "200 requests/s within 50 ms" in step(picked(answer), "rate within the limit")
+
+
+def test_carbon_that_nobody_can_tell_of_ones_own_machine_says_why() -> None:
+    """It is the owner who knows where it stands."""
+    desk = {"name": "desk", "accelerator": "L4", "vcpus": 8.0}
+    for country, reason in (
+        ({}, "the machine's country is not stated"),
+        ({"country": "AQ"}, "no carbon figure of AQ is in the catalog"),
+    ):
+        carbon = picked(r.ask(r.need(owned=[{**desk, **country}]), r.of())).carbon_g
+        assert isinstance(carbon, Absent)
+        assert carbon.reason == reason
+
+
 def test_two_alternatives_on_other_hardware_come_with_every_pick() -> None:
     """And the front holds the pick when cost decides."""
     offered = r.of(
