@@ -62,6 +62,7 @@ SKYPILOT_RUNPOD = {
     "H100-NVL-94GB": "H100-NVL",
     "H200-SXM-141GB": "H200-SXM",
     "B200-SXM-180GB": "B200",
+    "B300-SXM-288GB": "B300",
 }
 """Accelerators in the types of RunPod's price list, and SkyPilot's names for the same."""
 

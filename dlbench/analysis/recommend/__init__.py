@@ -352,11 +352,13 @@ def _lifted(
 
 
 def _rejection(choice: Choice, refusal: Refusal) -> Rejection:
-    offer = choice.offer
-    count = "" if isinstance(offer.accelerator_count, Absent) else f"{offer.accelerator_count:g} x "
+    offer, number = choice.offer, choice.offer.accelerator_count
+    count = "" if isinstance(number, Absent) else f"{number:g} x "
+    # Without an accelerator's name a machine is one of processors only where its source says so.
+    alone = "not stated" if isinstance(number, Absent) else "CPU"
     return Rejection(
         name=f"{offer.name}{' spot' if choice.spot else ''}",
-        hardware=f"{count}{offer.accelerator}" if offer.accelerator else "CPU",
+        hardware=f"{count}{offer.accelerator}" if offer.accelerator else alone,
         constraint=refusal.constraint,
         reason=refusal.reason,
         times=refusal.times,

@@ -150,7 +150,8 @@ RESTART_MIN = Range(
     low=3.0,
     mid=10.0,
     high=30.0,
-    source="waiting for another spot instance, loading the checkpoint; its set-up comes on top",
+    source="waiting for another spot instance, loading the checkpoint; its set-up comes on top, and "
+    "what was uploaded outlasts it",
 )
 
 METER = Range(low=0.9, mid=1.0, high=1.1, source="another machine than the one that was metered")

@@ -322,7 +322,7 @@ LEFT_OPEN = {
     "regions": "any",
     "exclude_providers": "none",
     "max_price_age_days": "any",
-    "activation_mib_per_sample": "estimated from the FLOPs",
+    "activation_mib_per_sample": "as measured or counted, else estimated from the FLOPs",
     "intensity_g_per_kwh": "the catalog's",
     "pue": "the catalog's",
     "owned": "none",

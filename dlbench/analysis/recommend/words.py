@@ -126,7 +126,8 @@ def _a_month(candidate: Candidate, need: Need) -> str:
     hours = runs * time.value / 3600
     at_once = "" if hours <= HOURS_A_MONTH else f", of the {HOURS_A_MONTH:g} that a month has"
     told = f"{runs:g} runs a month cost {money(_times(cost, runs))}, and take {compact(hours)} h"
-    return f"{told}{at_once}."
+    upload = ", each with an upload of its own" * (need.data_gb > 0 and not candidate.owned)
+    return f"{told}{at_once}{upload}."
 
 
 def _times(metric: Metric, n: float) -> Metric:

@@ -1426,6 +1426,16 @@ def test_each_reason_to_reject(offer: Any, constraint: Constraint) -> None:
     assert constraint in {x.constraint for x in answer.rejected if offer.instance_type in x.name}
 
 
+def test_a_row_that_names_no_accelerator_is_not_told_as_processors() -> None:
+    """MaxCloudON rents machines with GPUs, and nobody says which: it stands without price and hardware."""
+    vague = next(o for o in catalog.shipped().offers if o.provider == "maxcloudon")
+    out = r.ask(r.need(), r.of(r.offer(), vague, r.cpu(ondemand_usd_per_h=r.NONE))).rejected
+    assert [(x.name.split()[0], x.hardware) for x in out] == [
+        ("maxcloudon", "not stated"),
+        ("aws", "CPU"),
+    ]
+
+
 # --- words ----------------------------------------------------------------------------------
 
 
@@ -1784,6 +1794,8 @@ def test_the_runs_of_a_month_are_told_with_their_cost_and_hours() -> None:
     assert told.startswith(f"30 runs a month cost {a_month.removesuffix(' USD')} USD (")
     assert told.endswith(f" and take {compact(30 * value(pick.time_s) / 3600)} h.")
     assert not any("runs a month" in s for s in r.ask(r.need(), r.of(r.offer())).reasons)
+    uploading = r.ask(r.need(runs_per_month=30.0, data_gb=50.0), r.of(r.offer())).reasons
+    assert any(s.endswith(" h, each with an upload of its own.") for s in uploading)
 
 
 def test_more_runs_than_a_month_has_hours_for_are_told() -> None:
@@ -2272,6 +2284,8 @@ def test_a_task_names_machines_as_skypilot_spells_them() -> None:
     secure = yaml(**h100, instance_type="1x_H100-SXM5-80GB_SECURE")
     assert 'instance_type: "1x_H100-SXM_SECURE"' in secure
     assert 'infra: "runpod"' in secure
+    b300 = {**h100, "accelerator": "B300-SXM-288GB"}
+    assert '"1x_B300_SECURE"' in yaml(**b300, instance_type="1x_B300-SXM-288GB_SECURE")
     community = yaml(**h100, instance_type="1x_H100-SXM5-80GB_COMMUNITY")
     assert isinstance(community, Absent)
     nowhere = yaml(provider="paperspace", region="unknown", instance_type="V100-16Gx1")
