@@ -210,7 +210,7 @@ def _shell(candidate: Candidate, need: Need) -> str:
         _there("cd job && . .venv/bin/activate && " + _measure(candidate, need)),
         "# 6 run       your own program",
         _there("cd job && . .venv/bin/activate && " + _work(need)),
-        "# 7 fetch     what was measured and made; the next answer then rests on it: --results",
+        f"# 7 fetch     what was measured and made; the next answer rests on it: {_results(candidate)}",
         'rsync -az --exclude .venv "$HOST":job/ ./fetched/',
     ]
     if not candidate.owned:
@@ -218,6 +218,13 @@ def _shell(candidate: Candidate, need: Need) -> str:
             f"# 8 end       delete the machine at {offer.provider}: it is paid for until then"
         )
     return "\n".join(_single_line(line) for line in lines) + "\n"
+
+
+def _results(candidate: Candidate) -> str:
+    """What makes a document count: of one's own processors the need must say that they are those."""
+    named = candidate.offer.accelerator is None and candidate.owned
+    told = ", with cpu_model (dlbench devices names it) and vcpus in the need" if named else ""
+    return f"--results{told}"
 
 
 def _single_line(line: str) -> str:

@@ -1427,7 +1427,7 @@ def test_each_reason_to_reject(offer: Any, constraint: Constraint) -> None:
 
 
 def test_a_row_that_names_no_accelerator_is_not_told_as_processors() -> None:
-    """MaxCloudON rents machines with GPUs, and nobody says which: it stands without price and hardware."""
+    """MaxCloudON rents machines with GPUs, and nobody says which: they stand without a price."""
     vague = next(o for o in catalog.shipped().offers if o.provider == "maxcloudon")
     out = r.ask(r.need(), r.of(r.offer(), vague, r.cpu(ondemand_usd_per_h=r.NONE))).rejected
     assert [(x.name.split()[0], x.hardware) for x in out] == [
@@ -1872,6 +1872,9 @@ def test_what_was_measured_on_ones_own_processors_counts_there() -> None:
         document = r.measured(500.0, device=cpu, instance=instance)
         return picked(r.ask(r.need(**MINE, owned=[{**box, **more}]), r.of(), document)).evidence
 
+    launch = r.ask(r.need(owned=[box]), r.of()).launch
+    assert launch is not None
+    assert "rests on it: --results, with cpu_model (dlbench devices names it)" in launch.shell
     assert evidence_of() is Evidence.INSTANCE
     assert evidence_of(vcpus=16.0) is Evidence.PREDICTED
     assert evidence_of(cpu_model="") is Evidence.PREDICTED
