@@ -2973,4 +2973,4 @@ def test_assumptions_are_all_stated() -> None:
     for found in (x for module in modules for x in vars(module).values()):
         several = list(found.values()) if isinstance(found, dict) else [found]
         ranges = [x for x in several if isinstance(x, assumptions.Range)]
-        assert all(x in stated or x is roofline.NOTHING for x in ranges)
+        assert all(x in stated for x in ranges)
