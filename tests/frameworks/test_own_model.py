@@ -433,7 +433,9 @@ def test_frozen_layers_of_keras_count(framework: str, tmp_path: Path) -> None:
 def _keras_parameters(framework: str, folder: str, function: str) -> int:
     """Runs beside: a backend of Keras's is chosen once in a process."""
     subject = _open(framework, _own(Path(folder), KERAS, function, "16x16x3"))
-    return int(subject.info["parameters"])
+    found = subject.info["parameters"]
+    assert isinstance(found, int)
+    return found
 
 
 def _folder(tmp_path: Path, name: str) -> Path:
