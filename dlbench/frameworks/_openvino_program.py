@@ -100,7 +100,7 @@ def _converted(
     _own_torch.check_derived(torch, request, model, opened)
     facts: Facts = {
         **prepared.facts,
-        "parameters": pytorch.n_parameters(model),
+        "parameters": pytorch.n_parameters(model, request),
         "derived_from": f"model_pytorch, PyTorch {torch.__version__}",
     }
     return converted, prepared.spec, facts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def prepare(keras: Any, request: SubjectRequest) -> _own.Prepared:  # noqa: ANN4
         request,
         tuple(first.shape[1:]),
         keras.backend.standardize_dtype(first.dtype),
-        _keras.n_parameters(model),
+        sum(math.prod(v.shape) for v in model.trainable_variables),
     )
     return _own.Prepared(
         model=model,

@@ -222,7 +222,7 @@ class OnnxSubject(_subject.Runtime):
         _own_torch.check_derived(torch, request, model, lambda: self._runner(ort, request, path))
         return prepared.spec, {
             **prepared.facts,
-            "parameters": pytorch.n_parameters(model),
+            "parameters": pytorch.n_parameters(model, request),
             "derived_from": f"model_pytorch, PyTorch {torch.__version__}, ONNX opset {OPSET}",
             "model_file_mib": path.stat().st_size / units.MIB,
         }

@@ -251,9 +251,13 @@ def _compiled_before(torch: Any) -> bool:  # noqa: ANN401 - the module
     return bool(found and not fx["fxgraph_cache_miss"] and not fx["fxgraph_cache_bypass"])
 
 
-def n_parameters(model: Any) -> int:  # noqa: ANN401
-    """Parameters, frozen ones too: they take their room."""
-    return sum(p.numel() for p in model.parameters())
+def n_parameters(model: Any, request: SubjectRequest) -> int:  # noqa: ANN401
+    """Trainable parameters; of a model of the user's own frozen ones too, which take their room.
+
+    A workload freezes the bias that PyTorch's LSTM has beyond that of others, and states none of it.
+    """
+    own = bool(request.spec.get("own"))
+    return sum(p.numel() for p in model.parameters() if p.requires_grad or own)
 
 
 def set_numerics(torch: Any, case: Case, threads: int) -> None:  # noqa: ANN401
@@ -639,7 +643,7 @@ class TorchSubject(OnTorch):
         parameters = list(self.model.parameters())
         held = max(parameters, key=lambda p: p.numel()).dtype if parameters else torch.float32
         return {
-            "parameters": n_parameters(self.model),
+            "parameters": n_parameters(self.model, request),
             "threads": torch.get_num_threads(),
             "framework_version": torch.__version__,
             "parameter_dtype": str(held).removeprefix("torch."),

@@ -403,7 +403,7 @@ def clock_true(evidence: Evidence) -> Answer:
 
 
 @rule(
-    "the model has exactly as many parameters as its workload says",
+    "the model has exactly as many trainable parameters as its workload says",
     "an adapter that states a number it did not count",
 )
 def parameters_as_stated(evidence: Evidence) -> Answer:

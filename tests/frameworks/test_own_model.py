@@ -430,6 +430,31 @@ def test_frozen_layers_of_keras_count(framework: str, tmp_path: Path) -> None:
     assert counted == [3 * 4 * 9 + 4 + 2 * 4 + 4 * 5 + 5] * 2
 
 
+@pytest.mark.parametrize(("framework", "source"), [("pytorch", TORCH), ("keras", KERAS)])
+def test_what_is_frozen_as_a_whole_is_not_trained(
+    framework: str, source: str, tmp_path: Path
+) -> None:
+    """It has parameters, and none of them moves."""
+    shape = {"pytorch": "3x16x16", "keras": "16x16x3"}[framework]
+    _need(framework)
+    said = subjects.ask(framework, _refusal_to_train, str(tmp_path), source, shape)
+    assert "frozen has no trainable parameter" in said
+
+
+def _refusal_to_train(framework: str, folder: str, source: str, shape: str) -> str:
+    """Runs beside: why a frozen model is not trained."""
+    try:
+        _open(
+            framework,
+            _own(Path(folder), source, "frozen", shape),
+            mode=Mode.TRAINING,
+            scenario=None,
+        )
+    except ModelError as error:
+        return str(error)
+    return "it was trained"
+
+
 def _keras_parameters(framework: str, folder: str, function: str) -> int:
     """Runs beside: a backend of Keras's is chosen once in a process."""
     subject = _open(framework, _own(Path(folder), KERAS, function, "16x16x3"))
