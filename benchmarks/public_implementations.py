@@ -9,6 +9,7 @@
 | pytorch | resnet50 | optimum_benchmark | the same, as optimum-benchmark loads, calls and times it |
 | pytorch | lstm_lm | example | nn.Embedding, nn.LSTM, nn.Linear, as in PyTorch's word language model |
 | tensorflow | resnet50 | applications | keras.applications.ResNet50 (v1: 7.7 GFLOP for our 8.2) |
+| tensorflow | resnet50 | applications_v1_5 | the same layers with v1.5's strides, as ours |
 | tensorflow | lstm_lm | sequential | keras.Sequential of Embedding, LSTM, LSTM, Dense |
 
 optimum-benchmark is compared in inference: it trains by transformers' Trainer, which has no SGD with
@@ -28,6 +29,7 @@ import itertools
 import json
 import os
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -53,8 +55,8 @@ BATCHES = {Mode.TRAINING: 4, Mode.INFERENCE: 8}
 VALUES = 10
 WARM_UP_STEPS = 3
 
-RESNET50_FLOPS_RATIO = {"pytorch": 1.0, "tensorflow": 8.18 / 7.72}
-"""Ours over the public model's, by PyTorch's counter on both versions of the network."""
+FLOPS_RATIO = {"applications": 8.18 / 7.72}
+"""Ours over the public model's where it is another, by PyTorch's counter on both networks."""
 
 
 def main() -> None:
@@ -106,8 +108,8 @@ def _compare(names: tuple[str, ...], processes: int) -> None:
     found = stats.paired_ratio(public_s, ours_s)
     interval = f" [{found.interval.low:.3f}, {found.interval.high:.3f}]" if found.interval else ""
     line = f"{' '.join(names)}: {found.ratio:.3f}{interval}, {found.n} processes"
-    per_flop = RESNET50_FLOPS_RATIO[names[0]] if names[1] == "resnet50" else 1.0
-    if per_flop != 1.0:
+    per_flop = FLOPS_RATIO.get(names[2])
+    if per_flop is not None:
         line += f"; for the same operations {found.ratio * per_flop:.3f}"
     medians = (statistics.median(x) * 1e3 for x in (ours_s, public_s))
     print(line + "; ms a step {:.1f}, public {:.1f}".format(*medians), flush=True)
@@ -290,9 +292,35 @@ def _torch_steps(
 
 def _keras_resnet(case: Case, _: int) -> Step:
     import keras
-    import numpy as np
 
     model = keras.applications.ResNet50(weights=None, classifier_activation=None)
+    return _keras_resnet_steps(case, model)
+
+
+def _keras_resnet_v1_5(case: Case, _: int) -> Step:
+    """ResNet50 of keras.applications with the strides of v1.5 in its own configuration.
+
+    A stage's first block halves the picture in its 3x3 convolution, not in the 1x1 before it.
+    """
+    import keras
+
+    public = keras.applications.ResNet50(weights=None, classifier_activation=None)
+    configuration = public.get_config()
+    strides = {"1": [1, 1], "2": [2, 2]}
+    moved = 0
+    for layer in configuration["layers"]:
+        found = re.fullmatch(r"conv[345]_block1_([12])_conv", layer["config"]["name"])
+        if found:
+            layer["config"]["strides"] = strides[found[1]]
+            moved += 1
+    if moved != 6:
+        raise RuntimeError(f"{moved} of 6 strides moved: keras.applications names its layers anew")
+    return _keras_resnet_steps(case, keras.Model.from_config(configuration))
+
+
+def _keras_resnet_steps(case: Case, model: Any) -> Step:
+    import numpy as np
+
     inputs = [np.random.randn(case.batch_size, 224, 224, 3).astype("float32") for _ in range(4)]  # noqa: NPY002
     targets = [np.random.randint(1000, size=case.batch_size) for _ in range(4)]  # noqa: NPY002
     return _keras_steps(case, model, inputs, targets)
@@ -347,6 +375,7 @@ PUBLIC: dict[tuple[str, str, str], Build] = {
     ("pytorch", "resnet50", "optimum_benchmark"): _optimum_benchmark_resnet,
     ("pytorch", "lstm_lm", "example"): _torch_lstm,
     ("tensorflow", "resnet50", "applications"): _keras_resnet,
+    ("tensorflow", "resnet50", "applications_v1_5"): _keras_resnet_v1_5,
     ("tensorflow", "lstm_lm", "sequential"): _keras_lstm,
 }
 
