@@ -29,7 +29,6 @@ import itertools
 import json
 import os
 import random
-import re
 import statistics
 import subprocess
 import sys
@@ -306,15 +305,10 @@ def _keras_resnet_v1_5(case: Case, _: int) -> Step:
 
     public = keras.applications.ResNet50(weights=None, classifier_activation=None)
     configuration = public.get_config()
-    strides = {"1": [1, 1], "2": [2, 2]}
-    moved = 0
-    for layer in configuration["layers"]:
-        found = re.fullmatch(r"conv[345]_block1_([12])_conv", layer["config"]["name"])
-        if found:
-            layer["config"]["strides"] = strides[found[1]]
-            moved += 1
-    if moved != 6:
-        raise RuntimeError(f"{moved} of 6 strides moved: keras.applications names its layers anew")
+    layers = {layer["config"]["name"]: layer["config"] for layer in configuration["layers"]}
+    for stage in (3, 4, 5):
+        layers[f"conv{stage}_block1_1_conv"]["strides"] = [1, 1]
+        layers[f"conv{stage}_block1_2_conv"]["strides"] = [2, 2]
     return _keras_resnet_steps(case, keras.Model.from_config(configuration))
 
 
