@@ -31,6 +31,10 @@ TERM_GRACE_S = 5.0
 KILL_GRACE_S = 5.0
 """After SIGKILL only a process stuck in the kernel is still there."""
 
+TOGETHER_S = 1.0
+"""Who ends a whole job (a batch system, a machine that shuts down) sends SIGTERM to each of its
+processes: the worker may have ended of it before we hear."""
+
 LOG_BYTES = 64 * 1024
 """The tail of stdout and stderr that is kept; a flooding worker is drained, not stored."""
 
@@ -124,6 +128,8 @@ def launch(
         _send(process, request)
         reason = listener.listen(stop)
         returncode = _end(process, gently=reason != "ended")
+        if returncode == -signal.SIGTERM and _asked(stop, TOGETHER_S):
+            reason = "stop"
         listener.drain()
     except BaseException:
         _end(process, gently=False)
@@ -280,6 +286,13 @@ def _end(process: subprocess.Popen[bytes], *, gently: bool) -> int | None:
         return process.wait(KILL_GRACE_S)
     except subprocess.TimeoutExpired:
         return None
+
+
+def _asked(stop: Stop, within_s: float) -> bool:
+    """Whether a stop is asked for, now or within so many seconds."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(stop, selectors.EVENT_READ)
+        return bool(selector.select(within_s))
 
 
 def _end_strays(mark: str) -> None:
