@@ -87,10 +87,9 @@ def serve(subject: Subject, case: Case, profile: Profile, progress: Progress, se
             "Give a --latency-limit above that.",
         )
     rate_per_s, probes = search(desk.probe, FIRST_LOAD * case.batch_size / alone_s)
+    served, late, start_s = desk.steady(rate_per_s)
     first, warm = begun.windows
-    begun = replace(begun, windows=(first, replace(warm, end_s=time.monotonic())))
-    start_s = time.monotonic()
-    served, late = desk.steady(rate_per_s)
+    begun = replace(begun, windows=(first, replace(warm, end_s=start_s)))
     return _samples(begun, desk, served, [*probes, *late], start_s)
 
 
@@ -178,8 +177,8 @@ class _Desk:
         least_s = SEARCH_SHARE * self.profile.max_steady_s
         return self._run(rate_per_s, least_s, SEARCH_LONGEST_SHARE)
 
-    def steady(self, rate_per_s: float) -> tuple[Served, list[Served]]:
-        """The run that counts, at the rate found or less, and those that were late.
+    def steady(self, rate_per_s: float) -> tuple[Served, list[Served], float]:
+        """The run that counts, at the rate found or less, those that were late, and when it began.
 
         Raises:
             UnsupportedError: the limit did not hold again.
@@ -189,9 +188,10 @@ class _Desk:
         for share in STEADY_SHARES:
             station.phase = "steady"
             station.progress("steady", 0, None)
+            start_s = time.monotonic()
             served = self._run(share * rate_per_s, self.profile.max_steady_s, STEADY_LONGEST_SHARE)
             if served.in_time:
-                return served, late
+                return served, late, start_s
             late.append(served)
         raise UnsupportedError(
             f"no rate held p99 within {self.limit_s * 1e3:.3g} ms twice: the last, "

@@ -131,6 +131,10 @@ def test_a_machine_that_slows_down_after_the_search_is_served_at_a_lower_rate(
         pytest.approx(share * found_per_s, rel=0.002) for share in (1.0, 0.93, 0.86, 0.8, 0.7, 0.6)
     ]
     assert np.percentile(samples.queries_s, 99) < 0.020
+    # What was read beside late runs is no part of the run that counts.
+    _, warm_up, steady = samples.windows
+    assert warm_up.end_s == steady.start_s
+    assert 0 <= samples.values[0].start_s - steady.start_s < 0.1
 
 
 def test_batches_raise_the_rate(monkeypatch: pytest.MonkeyPatch, judged: list[Served]) -> None:
