@@ -259,7 +259,7 @@ def results_table(run: Run, out: Console) -> Table:
             for case, words in choices.items():
                 label = f"  {words}" if task else words
                 table.add_row(clean(label), *rows[case])
-                longest = max(longest, *map(len, label.split()))
+                longest = max([longest, *map(len, label.split())])
         if not rows or longest + _least_width(headings, list(rows.values())) <= out.width:
             break
     return table
@@ -300,7 +300,8 @@ def _grouped(cases: Sequence[Case]) -> tuple[str, dict[str, dict[Case, str]]]:
     Where no task has two cases there is one group without a name.
     """
     tasks = {case: _task(case) for case in cases}
-    choices = {case: _choice(case) for case in cases}
+    resident = "synthetic data" if len({case.data_mode for case in cases}) > 1 else ""
+    choices = {case: _choice(case, resident) for case in cases}
     common = _common(tuple(tasks.values())) + _common(tuple(choices.values()))
     if len(cases) < 2:  # noqa: PLR2004 - nothing to have in common
         common = ()
@@ -330,8 +331,9 @@ def _task(case: Case) -> tuple[str, ...]:
     )
 
 
-def _choice(case: Case) -> tuple[str, ...]:
-    data = "" if case.data_mode == "synthetic" else f"{case.data_mode} data"
+def _choice(case: Case, resident: str) -> tuple[str, ...]:
+    """``resident`` stands for inputs on the device: words where other cases have others."""
+    data = resident if case.data_mode == "synthetic" else f"{case.data_mode} data"
     setting = (str(case.precision), str(case.policy), data, case.adapter_options)
     return (case.framework, case.device, *setting)
 

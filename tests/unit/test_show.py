@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer import Exit
@@ -11,7 +12,7 @@ from typer import Exit
 from dlbench.analysis import check, compare
 from dlbench.cli import ab, show, show_ab, show_compare
 from dlbench.cli.progress import Progress
-from dlbench.core.types import Absent, BatchSearch, CaseResult, Mode, OutcomeKind, Run
+from dlbench.core.types import Absent, BatchSearch, CaseResult, DataMode, Mode, OutcomeKind, Run
 from dlbench.plan import TimeEstimate
 from dlbench.session import Finished
 from tests import builders, documents
@@ -77,6 +78,24 @@ def test_a_narrow_terminal_cuts_no_outcome(
     assert "not_steady" in out
     assert "contended" in out
     assert ">999 %" in out
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"data_mode": DataMode.HOST}, ["synthetic data", "host data"]),
+        ({"options": (("step_ms", "7"),)}, ["step_ms=7"]),
+    ],
+)
+def test_a_case_that_has_no_word_of_its_own_is_in_the_table(
+    other: dict[str, Any], told: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`run resnet50 --data synthetic,host` with one framework ended in a traceback, all measured."""
+    cases = [builders.case(), builders.case(**other)]
+    show.run_table(builders.run([builders.result(case, (0.01, 0.01, 0.01)) for case in cases]))
+    out = capsys.readouterr().out
+    assert [words for words in told if words in out] == told
+    assert out.count("100.0") == 2
 
 
 HOSTILE = "[/nowhere]\x1b[2J"
