@@ -27,16 +27,25 @@ COSTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bottleneck:
-    """What bounds a case; ``share`` is the part of each step's time that would go if it were free."""
+    """What bounds a case; ``share`` is the part of each step's time that would go if it were free.
+
+    ``files`` says whether it was measured with inputs decoded from files, and not copied alone.
+    """
 
     case: Case
     name: Name
     share: float | None
+    files: bool
 
     @property
     def sentence(self) -> str:
         """In words; a run may have its case in several precisions and policies."""
         what = self.case.label
+        if self.name == "compute" and not self.files:
+            return (
+                f"{what}: bound by compute; inputs copied from the host arrive in time, those decoded "
+                "from files were not measured"
+            )
         if self.name == "compute":
             return f"{what}: bound by compute; inputs arrive in time"
         if self.name == "cannot tell":
@@ -81,8 +90,9 @@ def _of(task: Case, pairs: Sequence[Comparison]) -> Bottleneck:
         "host-to-device": _cost(host, task, pairs),
     }
     known = {n: c for n, c in found.items() if c and c.verdict in ("slower", "cannot tell")}
+    files = found["data"] is not None
     if not known:
-        return Bottleneck(case=task, name="compute", share=None)
+        return Bottleneck(case=task, name="compute", share=None, files=files)
     costs: dict[Name, float] = {}
     left = 1.0  # of the longest step, which holds the others
     for name, cost in known.items():
@@ -91,8 +101,8 @@ def _of(task: Case, pairs: Sequence[Comparison]) -> Bottleneck:
         left -= costs[name]
     largest = max(costs, key=lambda name: costs[name])
     if known[largest].verdict != "slower":
-        return Bottleneck(case=task, name="cannot tell", share=None)
-    return Bottleneck(case=task, name=largest, share=known[largest].share)
+        return Bottleneck(case=task, name="cannot tell", share=None, files=files)
+    return Bottleneck(case=task, name=largest, share=known[largest].share, files=files)
 
 
 def _cost(far: Case, near: Case, pairs: Sequence[Comparison]) -> _Cost | None:

@@ -71,6 +71,25 @@ def test_each_sentence_is_of_one_case_of_the_run() -> None:
     assert [(b["name"], b["sentence"]) for b in told] == [(b.name, b.sentence) for b in found]
 
 
+@pytest.mark.parametrize(
+    ("modes", "told"),
+    [
+        (
+            ("synthetic", "host"),
+            "inputs copied from the host arrive in time, those decoded from files",
+        ),
+        (("synthetic", "host", "pipeline"), "inputs arrive in time"),
+        (("synthetic", "pipeline"), "inputs arrive in time"),
+    ],
+)
+def test_what_was_only_copied_does_not_speak_for_files(modes: tuple[str, ...], told: str) -> None:
+    """The pipeline may have failed, or nobody asked for it: its inputs were said to arrive in time."""
+    (found,) = bottleneck.find(_run({DataMode(mode): 0.010 for mode in modes}))
+    assert found.name == "compute"
+    assert f"bound by compute; {told}" in found.sentence
+    assert found.files is ("pipeline" in modes)
+
+
 def test_noise_is_no_bottleneck() -> None:
     """Nor is it the absence of one."""
     run = _run({DataMode.SYNTHETIC: 0.010, DataMode.HOST: 0.0105}, jitter=0.2)
