@@ -128,7 +128,8 @@ def launch(
         _send(process, request)
         reason = listener.listen(stop)
         returncode = _end(process, gently=reason != "ended")
-        if returncode == -signal.SIGTERM and _asked(stop, TOGETHER_S):
+        by_others = reason == "ended" and returncode == -signal.SIGTERM
+        if by_others and _asked(stop, TOGETHER_S):
             reason = "stop"
         listener.drain()
     except BaseException:
