@@ -76,11 +76,15 @@ NOTHING = EnergyRecord(values=(), windows=(), readings=())
 """Of a trial whose energy is not measured."""
 
 
+UNENDED = "energy"
+"""The source of what stands for the energy of a trial whose energy windows did not end."""
+
+
 def unended(why: str) -> Reading:
-    """What stands for the energy of a trial whose energy windows did not end."""
+    """That."""
     return Reading(
         t_s=0.0,
-        source="energy",
+        source=UNENDED,
         quantity=COUNTER,
         value=Absent(
             reason=why,

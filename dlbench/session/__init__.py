@@ -35,6 +35,7 @@ from dlbench.core.types import (
     Run,
     Trial,
 )
+from dlbench.measure import energy
 from dlbench.session import batch_search, counting
 from dlbench.session.lock import await_free, device_lock, lock_name
 from dlbench.session.schedule import Next, next_trial, stop_reason
@@ -197,6 +198,7 @@ def resume(
         book, contents = journal.Journal.resume(path)
         resumed = ("resumed_utc", datetime.now(UTC).strftime(UTC_FORMAT))
         before = _before(book, contents, resumed)
+        before = replace(before, trials=_without_one_cut_short(before.trials))
         return _conduct(header, book, before, devices, settings, observer or Observer())
 
 
@@ -243,11 +245,18 @@ def _before(
     told: dict[str, journal.Remark] = {}
     for name, value in (*contents.notes, *fresh):
         told[name] = f"{told[name]}; {value}" if name in told else value
-    return _Before(
-        trials=tuple(t for t in contents.trials if t.outcome.kind is not OutcomeKind.INTERRUPTED),
-        notes=told,
-        problems=contents.problems,
-    )
+    # One that was cut short may have been measured again, in its place.
+    kept = {t.position: t for t in contents.trials if t.outcome.kind is not OutcomeKind.INTERRUPTED}
+    return _Before(trials=tuple(kept.values()), notes=told, problems=contents.problems)
+
+
+def _without_one_cut_short(trials: Sequence[Trial]) -> tuple[Trial, ...]:
+    """Trials but for a last one that a stop met in its energy windows: it is measured again, whole.
+
+    By itself it would take the energy of its case, which is known of all trials or of none.
+    """
+    cut = bool(trials) and any(r.source == energy.UNENDED for r in trials[-1].readings)
+    return tuple(trials[:-1] if cut else trials)
 
 
 def _same_machine(then: Environment, now: Environment) -> None:

@@ -23,6 +23,7 @@ from dlbench.cli.run import exit_code
 from dlbench.core.errors import DocumentError, GateError
 from dlbench.core.metrics import seconds_per_sample
 from dlbench.core.types import Outcome, OutcomeKind, Plan, Run, Skip, Trial
+from dlbench.measure import energy
 from dlbench.store import journal, runs
 from tests import sessions, waiting
 
@@ -122,6 +123,26 @@ def test_what_was_asked_for_is_still_missed_when_a_run_is_resumed(
         session.run_plan(plan, here, sessions.devices(), settings, asked=asked)
     (path,) = results.glob("*.journal")
     assert exit_code(resume(path).run, interrupted=False) == code
+
+
+def test_a_trial_that_was_stopped_in_its_energy_windows_is_measured_again(
+    results: Path, tmp_path: Path
+) -> None:
+    """The energy of its case was absent for good; a document of what there is keeps its values."""
+    (tmp_path / "before").mkdir()
+    profile = replace(sessions.PROFILE, looks=(2,), target_half_width=1e-9)
+    plan = sessions.plan([sessions.fake_case()], profile=profile)
+    first, last = sessions.run(plan, tmp_path / "before").run.results[0].trials
+    cut = replace(last, readings=(energy.unended("it was stopped"),))
+    for trials, kept in (((first, cut), cut), ((first, cut, last), last)):
+        _barely_begun(results, plan, trials)
+        document = session.seal(results / "x.journal").path
+        assert runs.read_run(document).results[0].trials == (first, kept)
+        document.unlink()
+    _barely_begun(results, plan, (first, cut))
+    again = resume(results / "x.journal").run.results[0].trials
+    assert again[0] == first
+    assert [(t.position, t.round, t.readings) for t in again[1:]] == [(1, 1, ())]
 
 
 class _Later(datetime):
