@@ -83,6 +83,36 @@ def test_3_a_host_whose_accelerator_has_no_price_is_no_cheap_machine() -> None:
     assert fetched.problems[0][0].startswith("a2-highgpu-1g's host has a price, its A100 has none")
 
 
+def test_3_a_host_of_a_family_that_nobody_knows_is_no_cheap_machine_either() -> None:
+    """An a4x-highgpu-4g was a processor for 9 USD an hour; g1-small and c4a are processors."""
+    fetched = read(
+        GCP
+        + "a4x-highgpu-4g,140,884,,,,us-central1,9.0,3.0\n"
+        + "ct6e-standard-4t,180,720,,,,us-central1,2.0,1.0\n"
+        + "g1-small,0.5,1.7,,,,us-central1,0.026,\nc4a-standard-4,4,16,,,,us-central1,0.18,\n",
+        "gcp",
+    )
+    assert [o.instance_type for o in fetched.offers] == ["g1-small", "c4a-standard-4"]
+    assert dict(fetched.problems) == {
+        "a4x-highgpu comes with accelerators that nobody told us of: left out": 1,
+        "ct6e-standard comes with accelerators that nobody told us of: left out": 1,
+    }
+
+
+def test_3_a_g4_has_as_many_cards_as_its_cores_tell() -> None:
+    """It took the place of the shipped machine with a card, as a processor at the host's price."""
+    offer = only(
+        read(
+            GCP
+            + "g4-standard-96,96,360,,,,us-central1,3.0,1.0\n"
+            + ",,,RTXPRO6000,2,RTXPRO6000,us-central1,6.0,2.4\n",
+            "gcp",
+        )
+    )
+    assert (offer.accelerator, offer.accelerator_count) == ("RTX-PRO-6000-Blackwell", 2)
+    assert offer.ondemand_usd_per_h == 9.0
+
+
 def test_3_an_accelerator_without_a_fixed_host_is_left_out_and_told() -> None:
     """A T4 is sold with any n1 host: there is no one price to sum."""
     fetched = read(GCP + ",,,T4,1,T4,us-central1,0.35,0.1\n", "gcp")
@@ -104,6 +134,17 @@ def test_4_placeholders_are_unknown_and_duplicates_one() -> None:
     assert (one.accelerator, one.accelerator_count) == ("TPU-v6e", 1)
     assert (eight.accelerator_count, eight.spot_usd_per_h) == (8, 4.35)
     assert dict(fetched.problems)["placeholder price of 700, taken as unknown"] == 3
+
+
+def test_4_a_placeholder_of_an_accelerator_is_no_price_of_the_whole_machine() -> None:
+    """700 and its host's 10.1 were 710.1 USD an hour: believed, since that is no 700."""
+    host = "a3-ultragpu-8g,224,2952,,,,us-central1,10.1,3.0\n"
+    fetched = read(GCP + host + ",,,H200,8,H200,us-central1,700.0,700.0\n", "gcp")
+    assert fetched.offers == ()
+    assert dict(fetched.problems) == {"no usable price: left out": 1}
+    offer = only(read(GCP + host + ",,,H200,8,H200,us-central1,74.7,700.0\n", "gcp"))
+    assert offer.ondemand_usd_per_h == pytest.approx(84.8)
+    assert isinstance(offer.spot_usd_per_h, Absent)
 
 
 def test_4_tpus_are_counted_in_chips() -> None:
