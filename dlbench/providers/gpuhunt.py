@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from dlbench.core.catalog import Amount, Catalog, Offer
-from dlbench.core.errors import MissingError
+from dlbench.core.errors import MissingError, UsageError
 from dlbench.core.fetching import Fetched
 from dlbench.core.types import Absent
 from dlbench.providers import _accelerators
@@ -35,12 +35,18 @@ OUR_NAMES = {"lambdalabs": "lambda", "vastai": "vast", "datacrunch": "verda"}
 SOURCE = "gpuhunt"
 
 
-def fetch(where: str, catalog: Catalog, as_of: str, seller: str) -> tuple[Fetched, ...]:  # noqa: ARG001
+def fetch(where: str, catalog: Catalog, as_of: str, seller: str) -> tuple[Fetched, ...]:
     """Ask gpuhunt for one seller, or for all.
 
     Raises:
+        UsageError: a place is named, which gpuhunt does not read.
         MissingError: gpuhunt is not installed, or none of the sellers answered.
     """
+    if where:
+        raise UsageError(
+            f"gpuhunt asks the sellers, and reads no {where}",
+            "Leave --source out for a table of SkyPilot's, or --from for gpuhunt.",
+        )
     hunt = _catalog()
     theirs = {ours: name for name, ours in OUR_NAMES.items()}
     wanted = (theirs.get(seller, seller),) if seller else SELLERS

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dlbench import catalog
-from dlbench.core.errors import MissingError
+from dlbench.core.errors import MissingError, UsageError
 from dlbench.core.types import Absent
 from dlbench.providers import gpuhunt
 
@@ -108,3 +108,9 @@ def test_without_gpuhunt_the_sentence_names_the_extra(monkeypatch: pytest.Monkey
     with pytest.raises(MissingError) as caught:
         gpuhunt.fetch("", catalog.shipped(), "2026-11-25", "")
     assert "dlbench[prices]" in caught.value.advice
+
+
+def test_a_place_that_gpuhunt_does_not_read_is_not_passed_over() -> None:
+    """``--source gpuhunt --from table.csv`` asked the sellers, and named them twice for two tables."""
+    with pytest.raises(UsageError, match=r"reads no table\.csv"):
+        gpuhunt.fetch("table.csv", catalog.shipped(), "", "")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
+import io
+import socket
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from dlbench import catalog
 from dlbench.core.catalog import Offer
-from dlbench.core.errors import StoreError, UsageError
+from dlbench.core.errors import MissingError, StoreError, UsageError
 from dlbench.core.fetching import Fetched
 from dlbench.core.types import Absent
 from dlbench.providers import _download, skypilot
@@ -324,8 +328,9 @@ def test_a_number_that_is_none_loses_its_row_only() -> None:
 
 def test_a_table_without_prices_is_refused() -> None:
     """Something else was given."""
-    with pytest.raises(UsageError, match="no column 'Price'"):
+    with pytest.raises(UsageError, match="no column 'Price'") as caught:
         read("InstanceType,SpotPrice,Region\n", "aws")
+    assert caught.value.advice == "Columns: InstanceType, Price, SpotPrice, Region; first line."
 
 
 @pytest.mark.parametrize(
@@ -367,6 +372,44 @@ def test_only_https_is_fetched_and_files_are_capped(tmp_path: Path) -> None:
     path.write_bytes(b"x" * 11)
     with pytest.raises(StoreError, match="larger"):
         _download.read(str(path), 10)
+
+
+@pytest.mark.parametrize("address", ["https://host/a b/aws/vms.csv", "https://[host/aws/vms.csv"])
+def test_an_address_that_is_none_is_told(address: str) -> None:
+    """Both were tracebacks of the standard library's."""
+    with pytest.raises(MissingError, match="cannot be fetched"):
+        _download.read(address, 10)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"Content-Length: 100\r\n\r\nInstanceType", "broke off after 12 of 100 bytes"),
+        (b"Transfer-Encoding: chunked\r\n\r\n64\r\nInstanceType", "IncompleteRead"),
+    ],
+)
+def test_a_table_that_breaks_off_on_its_way_is_not_taken_for_the_whole(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes, words: str
+) -> None:
+    """What came was stored in place of the whole one that was there; or it was a traceback."""
+
+    class Wire:
+        """A connection that ends after so many bytes."""
+
+        def makefile(self, _: str) -> io.BytesIO:
+            """What a response is read from."""
+            return io.BytesIO(b"HTTP/1.1 200 OK\r\n" + answer)
+
+    def respond(where: str, **_: object) -> http.client.HTTPResponse:
+        response = http.client.HTTPResponse(cast("socket.socket", Wire()))
+        response.begin()
+        response.url = where  # type: ignore[attr-defined]
+        return response
+
+    monkeypatch.setattr("urllib.request.urlopen", respond)
+    with pytest.raises(MissingError, match=words) as caught:
+        _download.read("https://host/aws/vms.csv", 1000)
+    assert "--from FILE" in caught.value.advice
 
 
 def test_fetch_reads_a_path(tmp_path: Path) -> None:
