@@ -31,7 +31,7 @@ DEFAULT = (
 
 REQUIRED = ("InstanceType", "Price", "SpotPrice", "Region")
 
-TOTAL_IN_SIZE = frozenset({"vast"})
+TOTAL_IN_SIZE = frozenset({"primeintellect", "vast"})
 """Whose SizeInMiB is that of all accelerators of an instance; the others' is of one."""
 
 LEAST_MIB = 1024
@@ -316,11 +316,11 @@ def _device(line: Line, catalog: Catalog, seller: str) -> tuple[str, float, str]
 
 
 def _memory_gib(line: Line, seller: str) -> float | None:
-    """Memory of one accelerator, from a Python repr with JSON's null in it (so no parser fits)."""
-    size = re.search(r"'SizeInMiB':\s*(\d+(?:\.\d+)?)", line.gpu_info)
-    if size is None:
+    """Memory of one accelerator, from JSON or a Python repr with JSON's null in it; 0 is not known."""
+    size = re.search(r"""['"]SizeInMiB['"]:\s*(\d+(?:\.\d+)?)""", line.gpu_info)
+    number = float(size[1]) if size else 0.0
+    if number == 0:
         return None
-    number = float(size[1])
     if number < LEAST_MIB:
         return number
     return number / 1024 / (line.count if seller in TOTAL_IN_SIZE and line.count else 1)

@@ -2306,6 +2306,13 @@ def test_a_task_names_machines_as_skypilot_spells_them() -> None:
     assert isinstance(nowhere, Absent)
 
 
+@pytest.mark.parametrize(("seller", "kind"), [("runpod", "1x NVIDIA L4"), ("vast", "27451133")])
+def test_a_name_of_another_table_is_none_of_skypilots(seller: str, kind: str) -> None:
+    """Of RunPod gpuhunt has a card's name, of Vast an offer's number: no task starts such a type."""
+    offer = r.offer(provider=seller, region="US", instance_type=kind)
+    assert isinstance(launched(r.need(), offer).skypilot_yaml, Absent)
+
+
 def test_steps_install_what_runs_on_the_device_that_was_picked() -> None:
     """TensorFlow, JAX and ONNX Runtime have other packages for CUDA."""
     table = {

@@ -310,6 +310,24 @@ def test_10_json_null_inside_a_python_repr_is_read_without_any_parser() -> None:
     assert (offer.accelerator, offer.accelerator_count) == ("A100-PCIE-80GB", 8)
 
 
+@pytest.mark.parametrize(
+    ("seller", "count", "size", "device"),
+    [
+        ("verda", 1, 81920, "A100-PCIE-80GB"),
+        ("verda", 8, 40960, "A100-SXM4-40GB"),
+        # There the size for one is that of all, and the total that many times it.
+        ("primeintellect", 8, 655360, "A100-PCIE-80GB"),
+        ("seeweb", 2, 0, "A100-SXM4-40GB"),
+    ],
+)
+def test_10_json_is_read_as_well(seller: str, count: int, size: int, device: str) -> None:
+    """Its quotes are double: an A100 of 80 GiB was one of 40, since nobody looked at its memory."""
+    info = gpus("A100", count, size, size * count).strip('"').replace("'", '""')
+    row = f'x,A100,{count},"{info}",1.3,,FIN-01\n'
+    head = "InstanceType,AcceleratorName,AcceleratorCount,GpuInfo,Price,SpotPrice,Region\n"
+    assert only(read(head + row, seller)).accelerator == device
+
+
 def test_a_row_that_is_cut_off_loses_no_other() -> None:
     """As the last line of an unfinished download."""
     fetched = read("InstanceType,Price,SpotPrice,Region\nc1,0.5,,x\nc2,0.6", "aws")
