@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,25 @@ def test_a_narrow_terminal_breaks_no_name_and_hides_no_size(
         assert call(monkeypatch, *arguments) == 0
         out = capsys.readouterr().out
         assert all(word in out for word in words)
+
+
+def test_a_spot_price_is_marked_by_its_own_date(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """AWS's of May 2025 stood unmarked under the date of the other price, of July 2026."""
+    path = tmp_path / "mine.csv"
+    rows = "aws,n.large,us-east-1,L4,1,1.5,2026-11-20,0.5,2025-05-28\n"
+    rows += "aws,o.large,us-east-1,L4,1,1.6,2025-05-28,0.6,2026-11-20\n"
+    path.write_text(HEADER.strip() + ",spot_usd_h,spot_as_of\n" + rows)
+    monkeypatch.setattr("dlbench.cli.catalog.today", lambda: date(2026, 11, 25))
+    monkeypatch.setenv("COLUMNS", "160")
+    assert call(monkeypatch, "list", "--accelerator", "L4", "--catalog", str(path)) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    ends = {line[1]: line[-3:] for line in lines if line[1:2] in (["n.large"], ["o.large"])}
+    assert ends == {
+        "n.large": ["1.500", "0.5000*", "2026-11-20"],
+        "o.large": ["1.600", "0.6000", "2025-05-28*"],
+    }
 
 
 def test_list_refuses_a_place_that_nobody_knows(

@@ -421,7 +421,7 @@ def test_a_table_that_breaks_off_on_its_way_is_not_taken_for_the_whole(
     def respond(where: str, **_: object) -> http.client.HTTPResponse:
         response = http.client.HTTPResponse(cast("socket.socket", Wire()))
         response.begin()
-        response.url = where  # type: ignore[attr-defined]
+        response.url = where
         return response
 
     monkeypatch.setattr("urllib.request.urlopen", respond)
