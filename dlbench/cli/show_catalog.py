@@ -204,4 +204,7 @@ def updated(
             f"failed: {place}: {error.message}" + (f" -> {error.advice}" * bool(error.advice))
         )
     if done:
-        show.line("used from now on, by dlbench recommend too; what changed: dlbench catalog diff")
+        show.line(
+            "used from now on where no newer price was fetched, by dlbench recommend too; what "
+            "changed: dlbench catalog diff"
+        )
