@@ -1,13 +1,15 @@
 """The catalog as it stands for a user: shipped rows, what ``update`` fetched, and their own files.
 
-Later sources win row by row: shipped, then fetched, then the user's. A fetched file that cannot be read
-becomes a problem that is told, and loses nothing else; a user's own file that is wrong is an error.
+Later sources win row by row: shipped, then fetched, then the user's; of two fetched rows of one thing
+the one with the newer price. A fetched file that cannot be read becomes a problem that is told, and
+loses nothing else; a user's own file that is wrong is an error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any
 
 from dlbench.catalog import stored
 from dlbench.core import catalog_rows
-from dlbench.core.catalog import ANYWHERE, Catalog, Offer, Region
+from dlbench.core.catalog import ANYWHERE, Catalog, Offer, Region, oldest_date
 from dlbench.core.errors import DlbenchError, UsageError
 from dlbench.core.types import Absent
 
@@ -77,6 +79,7 @@ def with_files(catalog: Catalog, files: Sequence[Path]) -> Catalog:
 
 
 def _with_fetched(catalog: Catalog) -> Catalog:
+    tables: list[tuple[Path, tuple[Offer, ...]]] = []
     for path in stored.fetched_files():
         try:
             data = catalog_rows.read_bytes(path)
@@ -86,8 +89,19 @@ def _with_fetched(catalog: Catalog) -> Catalog:
             problem = f"{error.message}. {error.advice}".strip()
             catalog = replace(catalog, problems=(*catalog.problems, problem))
             continue
-        catalog = merged(catalog, offers, f"{path} (fetched)")
+        tables.append((path, offers))
+    newest: dict[tuple[str, str, str], date] = {}
+    for offer in (o for _, offers in tables for o in offers):
+        newest[offer.sold_as] = max(_day(offer), newest.get(offer.sold_as, date.min))
+    for path, offers in tables:
+        kept = [o for o in offers if _day(o) == newest[o.sold_as]]
+        catalog = merged(catalog, kept, f"{path} (fetched)")
     return catalog
+
+
+def _day(offer: Offer) -> date:
+    """Of its price."""
+    return oldest_date(offer.as_of) or date.min
 
 
 def read_user_file(path: Path, catalog: Catalog) -> tuple[Offer, ...]:
@@ -104,13 +118,23 @@ def read_user_file(path: Path, catalog: Catalog) -> tuple[Offer, ...]:
 
 
 def _refuse_lost_accelerators(offers: Sequence[Offer], catalog: Catalog, path: Path) -> None:
-    """A row that only renews a price must still say of which machine it is the price."""
-    with_one = {o.sold_as: o.accelerator for o in catalog.offers if o.accelerator is not None}
+    """A row that only renews a price must still say of which machine it is the price.
+
+    In a region of which the catalog has no row, too: one type is one machine.
+    """
+    with_one: dict[tuple[str, ...], str] = {}
+    for o in catalog.offers:
+        if o.accelerator is not None:
+            with_one[o.sold_as] = with_one[o.sold_as[:2]] = o.accelerator
+    for o in catalog.offers:
+        if o.accelerator is None:
+            with_one.pop(o.sold_as[:2], None)
     for offer in offers:
-        if offer.accelerator is None and offer.sold_as in with_one:
+        there, elsewhere = with_one.get(offer.sold_as), with_one.get(offer.sold_as[:2])
+        if offer.accelerator is None and (there or elsewhere):
             raise UsageError(
                 f"{path.name}: accelerator of {offer.name} is empty, and the catalog has "
-                f"{with_one[offer.sold_as]} there",
+                f"{f'{there} there' if there else f'{elsewhere} in that type elsewhere'}",
                 "Name it and accelerator_count; a machine without needs an instance_type of its own.",
             )
 

@@ -75,11 +75,17 @@ def _placeholder(catalog: Catalog, _: date) -> Iterator[Finding]:
             price = getattr(offer, field)
             if isinstance(price, Absent):
                 continue
-            each = price / max(_count(offer), 1.0)
-            if price == PLACEHOLDER_USD_PER_H or each > MOST_USD_PER_ACCELERATOR_H:
+            if is_placeholder(offer, price):
+                column = field.replace("_per_h", "_h")
                 yield _finding(
-                    "error", "placeholder-price", offer, f"{field} is {price:g}: a placeholder"
+                    "error", "placeholder-price", offer, f"{column} is {price:g}: a placeholder"
                 )
+
+
+def is_placeholder(offer: Offer, usd_per_h: float) -> bool:
+    """Whether a price says that there is none; the largest processors do cost hundreds an hour."""
+    each = usd_per_h / max(_count(offer), 1.0) if offer.accelerator else 0.0
+    return usd_per_h == PLACEHOLDER_USD_PER_H or each > MOST_USD_PER_ACCELERATOR_H
 
 
 def _spot(catalog: Catalog, _: date) -> Iterator[Finding]:

@@ -7,11 +7,12 @@ $DLBENCH_CATALOG_DIR, else $XDG_DATA_HOME/dlbench/catalog, else ~/.local/share/d
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -87,8 +88,8 @@ def readable(fetched: Fetched) -> Fetched:
 def write_fetched(name: str, offers: Sequence[Offer], receipt: Receipt) -> Path:
     """Replace what is stored of one source; the others stay as they are."""
     path = folder() / "fetched" / f"{name}.csv"
-    _write(path.with_suffix(".json"), json.dumps(asdict(receipt), indent=1) + "\n")
-    _write(path, catalog_rows.offers_csv(offers))
+    told = json.dumps(asdict(receipt), indent=1) + "\n"
+    _write({path: catalog_rows.offers_csv(offers), path.with_name(f"{name}.json"): told})
     return path
 
 
@@ -125,7 +126,7 @@ def verify(path: Path, data: bytes) -> None:
 def add(source: Path, data: bytes) -> Path:
     """Keep a user's file, which was read and found good, under its own name."""
     path = folder() / "user" / f"{source.stem}.csv"
-    _write(path, data.decode("utf-8-sig"))
+    _write({path: data.decode("utf-8-sig")})
     return path
 
 
@@ -134,6 +135,7 @@ def remove(name: str) -> Path:
 
     Raises:
         UsageError: there is none of that name.
+        StoreError: it cannot be taken away.
     """
     added = {path.stem: path for path in user_files()}
     path = added.get(name) or added.get(Path(name).stem)
@@ -141,18 +143,28 @@ def remove(name: str) -> Path:
         raise UsageError(
             f"no file {name!r} was added", f"Added so far: {', '.join(added) or 'none'}."
         )
-    path.unlink()
+    try:
+        path.unlink()
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be removed: {error.strerror}", "Check the rights on its folder."
+        ) from error
     return path
 
 
-def _write(path: Path, text: str) -> None:
-    """All of a file or nothing of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def _write(texts: Mapping[Path, str]) -> None:
+    """All of some files or nothing of them: none is moved to its place before each is written."""
+    beside = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in texts}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8", newline="")
-        temporary.replace(path)
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside[path].write_text(text, encoding="utf-8", newline="")
+        for path, temporary in beside.items():
+            temporary.replace(path)
     except OSError as error:
+        for temporary in beside.values():
+            with contextlib.suppress(OSError):
+                temporary.unlink()
         raise StoreError(
             f"{path} cannot be written: {error.strerror}", f"Set {FOLDER_VARIABLE}."
         ) from error

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dlbench.cli import completing
 from dlbench.core import units
 from dlbench.core.errors import DlbenchError, GateError, UsageError
+
+if TYPE_CHECKING:
+    from dlbench.catalog.stored import Receipt
+    from dlbench.core.fetching import Fetched
 
 app = typer.Typer(
     add_completion=False,  # the root has it
@@ -174,6 +178,7 @@ def show_one(
         show_catalog.accelerator(device)
     show_catalog.offers(offers, len(offers), today(), sources=device is None)
     show_catalog.findings(findings, limit=show_catalog.FEW)
+    show_catalog.problems(loaded.problems)
 
 
 @app.command("check")
@@ -238,14 +243,15 @@ def diff(
 
     shipped = catalog.shipped()
     if file is None:
-        after = catalog.load().offers
+        after = catalog.load()
     else:
-        after = catalog.merged(shipped, catalog.read_user_file(file, shipped), str(file)).offers
-    changes = query.changes(shipped.offers, after)
+        after = catalog.merged(shipped, catalog.read_user_file(file, shipped), str(file))
+    changes = query.changes(shipped.offers, after.offers)
     if json:
         show.as_json([{**asdict(c), "ratio": c.ratio} for c in changes])
     else:
         show_catalog.changes(changes)
+        show_catalog.problems(after.problems)
 
 
 @app.command("update")
@@ -279,32 +285,61 @@ def update(
     chosen = source or ("skypilot" if where or seller else "gpuhunt")
     provider = registry.provider(chosen)
     loaded = catalog.shipped()
-    done, failed = [], []
+    done: list[tuple[Fetched, Receipt]] = []
+    failed: list[tuple[str, DlbenchError]] = []
     for place in where or [""]:
+        over_the_net = not place or "://" in place
+        day = as_of or (str(today()) if over_the_net else "")
         try:
-            over_the_net = not place or "://" in place
-            day = as_of or (str(today()) if over_the_net else "")
-            for fetched in map(stored.readable, provider.fetch(place, loaded, day, seller)):
+            found = provider.fetch(place, loaded, day, seller)
+        except DlbenchError as error:
+            failed.append((place or chosen, error))
+            continue
+        for fetched in map(stored.readable, found):
+            try:
+                _refuse_loss(fetched, [one.name for one, _ in done])
                 receipt = stored.receipt_of(
                     fetched.offers, source=fetched.source, fetched_on=str(today()), raw=fetched.raw
                 )
                 stored.write_fetched(fetched.name, fetched.offers, receipt)
                 done.append((fetched, receipt))
-        except DlbenchError as error:
-            failed.append((place or chosen, error))
+            except DlbenchError as error:
+                failed.append((place or fetched.name, error))
     if json:
         show.as_json(
             {
                 "stored": [
                     {"name": f.name, **asdict(r), "problems": dict(f.problems)} for f, r in done
                 ],
-                "failed": [{"from": place, "error": e.message} for place, e in failed],
+                "failed": [
+                    {"from": place, "error": e.message, "advice": e.advice} for place, e in failed
+                ],
             }
         )
     elif done or len(failed) > 1:
         show_catalog.updated(done, failed)
     if failed and not done:
         raise failed[0][1]
+
+
+def _refuse_loss(fetched: Fetched, done: Sequence[str]) -> None:
+    """What is stored takes the place of all that was under its name.
+
+    Raises:
+        UsageError: that would lose it for nothing, or for another table of the same call.
+    """
+    if not fetched.offers:
+        why = "; ".join(f"{n} x {sentence}" for sentence, n in fetched.problems[:3])
+        raise UsageError(
+            f"no row of {fetched.source} can be used ({why or 'it has none'}), and what was stored of "
+            f"{fetched.name} stays",
+            "See that the table is whole, and the one that you mean.",
+        )
+    if fetched.name in done:
+        raise UsageError(
+            f"{fetched.source} is a second table of {fetched.name}, and would take its place",
+            "Make one table of them; --seller is for all that are named in one call.",
+        )
 
 
 @app.command("add")
@@ -326,6 +361,11 @@ def add(
     from dlbench.cli import show, show_catalog
     from dlbench.core import catalog_rows
 
+    if remove and file is not None:
+        raise UsageError(
+            f"{file} is to be added, and {remove} to be taken away: one of them at a time",
+            f"dlbench catalog add --remove {remove}, then dlbench catalog add {file}",
+        )
     if remove:
         gone = stored.remove(remove)
         if json:

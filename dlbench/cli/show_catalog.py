@@ -45,7 +45,7 @@ def offers(found: Sequence[Offer], limit: int, today: date, *, sources: bool = F
             _hardware(offer),
             *((amount(offer.vcpus), amount(offer.memory_gib)) if wide else ()),
             _price(offer.ondemand_usd_per_h),
-            _price(offer.spot_usd_per_h),
+            _spot(offer, today),
             offer.as_of + ("*" if ages.stale(offer, today) else ""),
         )
         for offer in found[:limit]
@@ -72,6 +72,13 @@ def _hardware(offer: Offer) -> str:
         unknown = isinstance(offer.accelerator_count, Absent)
         return "not stated" if unknown else offer.cpu_model or "CPU"
     return f"{amount(offer.accelerator_count)} x {offer.accelerator}"
+
+
+def _spot(offer: Offer, today: date) -> str:
+    """A spot price, which has a date of its own: marked as the other one's is."""
+    known = not isinstance(offer.spot_usd_per_h, Absent)
+    old = known and ages.stale(offer, today, spot=True)
+    return _price(offer.spot_usd_per_h) + ("*" if old else "")
 
 
 def _price(price: Amount) -> str:
@@ -197,4 +204,7 @@ def updated(
             f"failed: {place}: {error.message}" + (f" -> {error.advice}" * bool(error.advice))
         )
     if done:
-        show.line("used from now on, by dlbench recommend too; what changed: dlbench catalog diff")
+        show.line(
+            "used from now on where no newer price was fetched, by dlbench recommend too; what "
+            "changed: dlbench catalog diff"
+        )

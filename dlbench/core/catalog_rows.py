@@ -250,9 +250,14 @@ def _check_header(
     header: list[str], file: str, known: Sequence[str], required: Sequence[str]
 ) -> None:
     missing = [name for name in required if name not in header]
+    if len(header) == 1 and (apart := next((x for x in ";\t|" if x in header[0]), "")):
+        raise UsageError(
+            f"{file} has {apart!r} between its cells", "Save it with commas, and numbers like 1.25."
+        )
     if missing:
         raise UsageError(
-            f"{file} has no column {missing[0]!r}", f"Columns: {', '.join(known)}; first line."
+            f"{file} has no column {missing[0]!r}",
+            f"Columns: {', '.join(known or required)}; first line.",
         )
     strange = [name for name in header if name not in known]
     if strange and known:
@@ -345,10 +350,17 @@ def _offer(row: Row, origin: str) -> Offer:
         source=row.text("source") or f"{row.file} (user)",
         as_of=row.day("as_of"),
         spot_source=row.text("spot_source"),
-        spot_as_of=row.text("spot_as_of") or ("" if isinstance(spot, Absent) else row.day("as_of")),
+        spot_as_of=_spot_day(row, spot),
         note=row.text("note"),
         origin=origin,
     )
+
+
+def _spot_day(row: Row, spot: Amount) -> str:
+    """The spot price's own day; else that of the other price, where there is one."""
+    if row.text("spot_as_of"):
+        return row.day("spot_as_of")
+    return "" if isinstance(spot, Absent) else row.day("as_of")
 
 
 def _scope(row: Row, count: Amount) -> str:
@@ -371,9 +383,9 @@ def canonical(offers_: Sequence[Offer], catalog: Catalog, file: str) -> tuple[Of
     """Offers with their accelerators under the catalog's names.
 
     Raises:
-        UsageError: an accelerator has no such name or alias.
+        UsageError: an accelerator has no such name or alias, or two names of a row are one.
     """
-    found = []
+    found: dict[tuple[str, str, str, str], Offer] = {}
     for offer in offers_:
         device = catalog.accelerator(offer.accelerator) if offer.accelerator else None
         if offer.accelerator and device is None:
@@ -381,8 +393,15 @@ def canonical(offers_: Sequence[Offer], catalog: Catalog, file: str) -> tuple[Of
                 f"{file}: accelerator {offer.accelerator!r} of {offer.name} is not in the catalog",
                 "dlbench catalog list accelerators shows the names and aliases that are known.",
             )
-        found.append(offer if device is None else replace(offer, accelerator=device.name))
-    return tuple(found)
+        named = offer if device is None else replace(offer, accelerator=device.name)
+        if named.key in found:
+            raise UsageError(
+                f"{file}: {offer.accelerator!r} of {offer.name} is {named.accelerator}, which has a "
+                "row there already",
+                "Remove one.",
+            )
+        found[named.key] = named
+    return tuple(found.values())
 
 
 def countries(data: bytes, file: str) -> tuple[tuple[str, str, str], ...]:

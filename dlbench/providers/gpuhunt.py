@@ -6,12 +6,14 @@ Each seller is asked on its own, so that one which fails loses nothing of the ot
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dlbench.core.catalog import Amount, Catalog, Offer
-from dlbench.core.errors import MissingError
+from dlbench.core.catalog import SKYPILOT_RUNPOD, Amount, Catalog, Offer
+from dlbench.core.errors import MissingError, UsageError
 from dlbench.core.fetching import Fetched
 from dlbench.core.types import Absent
 from dlbench.providers import _accelerators
@@ -35,12 +37,18 @@ OUR_NAMES = {"lambdalabs": "lambda", "vastai": "vast", "datacrunch": "verda"}
 SOURCE = "gpuhunt"
 
 
-def fetch(where: str, catalog: Catalog, as_of: str, seller: str) -> tuple[Fetched, ...]:  # noqa: ARG001
+def fetch(where: str, catalog: Catalog, as_of: str, seller: str) -> tuple[Fetched, ...]:
     """Ask gpuhunt for one seller, or for all.
 
     Raises:
+        UsageError: a place is named, which gpuhunt does not read.
         MissingError: gpuhunt is not installed, or none of the sellers answered.
     """
+    if where:
+        raise UsageError(
+            f"gpuhunt asks the sellers, and reads no {where}",
+            "Leave --source out for a table of SkyPilot's, or --from for gpuhunt.",
+        )
     hunt = _catalog()
     theirs = {ours: name for name, ours in OUR_NAMES.items()}
     wanted = (theirs.get(seller, seller),) if seller else SELLERS
@@ -84,8 +92,8 @@ def _items(hunt: Any, name: str) -> list[Any] | str:  # noqa: ANN401
 
 
 def read(items: Iterable[Any], catalog: Catalog, *, as_of: str, seller: str) -> Fetched:
-    """Offers of gpuhunt's items: its on-demand and spot items of a type become one offer."""
-    found: dict[tuple[str, str, str, str], Offer] = {}
+    """Offers of gpuhunt's items: its on-demand and spot items of a machine become one offer."""
+    found: dict[tuple[object, ...], Offer] = {}
     problems: dict[str, int] = {}
     digest = hashlib.sha256()
     for item in items:
@@ -94,15 +102,32 @@ def read(items: Iterable[Any], catalog: Catalog, *, as_of: str, seller: str) -> 
         if isinstance(offer, str):
             problems[offer] = problems.get(offer, 0) + 1
             continue
-        other = found.get(offer.key)
-        found[offer.key] = offer if other is None else _joined(other, offer)
+        machine = (offer.key, offer.accelerator_count, offer.vcpus, offer.memory_gib)
+        other = found.get(machine)
+        found[machine] = offer if other is None else _joined(other, offer)
     return Fetched(
         name=f"gpuhunt-{seller}",
         source=SOURCE,
-        offers=tuple(found.values()),
+        offers=_named_apart(tuple(found.values())),
         raw=digest.digest(),
         problems=tuple(sorted(problems.items())),
     )
+
+
+def _named_apart(offers: Sequence[Offer]) -> tuple[Offer, ...]:
+    """Machines of several sizes that have one name (a platform of Nebius's), with their sizes in it."""
+    machines = Counter(offer.key for offer in offers)
+    return tuple(
+        o
+        if machines[o.key] == 1
+        else replace(o, instance_type=f"{o.instance_type} {_size(o)}".strip())
+        for o in offers
+    )
+
+
+def _size(offer: Offer) -> str:
+    parts = ((offer.accelerator_count, "gpu"), (offer.vcpus, "vcpu"), (offer.memory_gib, "gib"))
+    return "-".join(f"{x:g}{unit}" for x, unit in parts if not isinstance(x, Absent) and x > 0)
 
 
 def _offer(item: Any, catalog: Catalog, as_of: str, seller: str) -> Offer | str:  # noqa: ANN401
@@ -123,8 +148,8 @@ def _offer(item: Any, catalog: Catalog, as_of: str, seller: str) -> Offer | str:
     unknown = Absent(reason="not among gpuhunt's items")
     return Offer(
         provider=seller,
-        instance_type=_type(item, seller),
-        region=str(item.location),
+        instance_type=_type(item, seller, name),
+        region=_region(item, seller),
         accelerator=name,
         accelerator_count=count,
         vcpus=float(item.cpu) if item.cpu else Absent(reason="gpuhunt does not say"),
@@ -142,21 +167,45 @@ def _offer(item: Any, catalog: Catalog, as_of: str, seller: str) -> Offer | str:
     )
 
 
-def _type(item: Any, seller: str) -> str:  # noqa: ANN401
-    """The type's name; of Google's N1 hosts with what is attached, of which each has many."""
+def _region(item: Any, seller: str) -> str:  # noqa: ANN401
+    """Where it is; of Google's the region, which is what all other tables name, of a zone."""
+    place = str(item.location)
+    return place.rpartition("-")[0] if seller == "gcp" and GCP_ZONE.search(place) else place
+
+
+GCP_ZONE = re.compile(r"\d-[a-z0-9]+$")
+"""us-central1-a."""
+
+
+def _type(item: Any, seller: str, accelerator: str | None) -> str:  # noqa: ANN401
+    """The type's name; of Google's N1 hosts with what is attached, of which each has many.
+
+    RunPod's names are of one card, however many there are: as its own price list has them, where data
+    centres (US-KS-2) are secure, and countries (US) the community's.
+    """
     host = str(item.instance_name)
+    if seller == "runpod" and item.gpu_count:
+        if accelerator not in SKYPILOT_RUNPOD:
+            return f"{item.gpu_count:g}x {host}"
+        cloud = "SECURE" if "-" in str(item.location) else "COMMUNITY"
+        return f"{item.gpu_count:g}x_{accelerator}_{cloud}"
     if seller == "gcp" and host.startswith("n1-") and item.gpu_count:
         return f"{host}+{str(item.gpu_name).lower()}x{item.gpu_count:g}"
     return host
 
 
 def _joined(a: Offer, b: Offer) -> Offer:
-    spot = b if isinstance(a.spot_usd_per_h, Absent) else a
-    full = b if isinstance(a.ondemand_usd_per_h, Absent) else a
+    """With the lowest prices of both: zones of a region may differ."""
     return replace(
         a,
-        ondemand_usd_per_h=full.ondemand_usd_per_h,
-        spot_usd_per_h=spot.spot_usd_per_h,
-        spot_source=spot.spot_source,
-        spot_as_of=spot.spot_as_of,
+        ondemand_usd_per_h=_lowest(a.ondemand_usd_per_h, b.ondemand_usd_per_h),
+        spot_usd_per_h=_lowest(a.spot_usd_per_h, b.spot_usd_per_h),
+        spot_source=a.spot_source or b.spot_source,
+        spot_as_of=a.spot_as_of or b.spot_as_of,
     )
+
+
+def _lowest(a: Amount, b: Amount) -> Amount:
+    if isinstance(a, Absent):
+        return b
+    return a if isinstance(b, Absent) else min(a, b)

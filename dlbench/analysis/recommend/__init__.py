@@ -463,14 +463,21 @@ def _price_refused(choice: Choice, known: Known) -> Refusal | None:
         return Refusal(Constraint.PRICE, f"a price of {choice.price:g} is none")
     if offer.price_scope in {"accelerator", "host"}:
         return Refusal(Constraint.PRICE, f"the price is the {offer.price_scope}'s alone")
-    doubt = known.suspicious.get(offer.name)
-    if doubt is not None and _long_ago(choice, known) and not offer.origin.startswith("user"):
-        return Refusal(Constraint.PRICE, f"{doubt}, and old: confirm it with dlbench catalog add")
+    if not offer.origin.startswith("user") and (doubt := _doubt(choice, known, choice.price)):
+        return Refusal(Constraint.PRICE, f"{doubt}: confirm it with dlbench catalog add")
     if need.max_price_age_days is not None:
         old = ages.stale(offer, known.today, spot=choice.spot, limit=need.max_price_age_days)
         if old:
             return Refusal(Constraint.PRICE_AGE, old, _times_as_old(choice, known))
     return None
+
+
+def _doubt(choice: Choice, known: Known, usd_per_h: float) -> str:
+    """Why a price that nobody of the house wrote is not believed; "" if it is."""
+    if lint.is_placeholder(choice.offer, usd_per_h):
+        return f"{usd_per_h:g} USD/h is a placeholder"
+    far = known.suspicious.get(choice.offer.name)
+    return f"{far}, and old" if far is not None and _long_ago(choice, known) else ""
 
 
 def _times_as_old(choice: Choice, known: Known) -> float | None:

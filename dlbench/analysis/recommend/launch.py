@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 
 from dlbench import workloads
@@ -15,6 +16,9 @@ SKYPILOT_CLOUDS = frozenset(
     {"aws", "azure", "gcp", "lambda", "oci", "paperspace", "runpod", "vast"}
 )
 """Sellers that SkyPilot starts machines at, under these names."""
+
+SKYPILOT_TYPES = {"runpod": re.compile(r"\d+x_"), "vast": re.compile(r"\d+x-")}
+"""How its types begin, where other tables have names of their own: a card's, or an offer's number."""
 
 EXTRAS = {
     "pytorch": "torch",
@@ -140,7 +144,8 @@ def _machine(offer: Offer) -> dict[str, str] | Absent:
     unknown = Absent(
         reason=f"SkyPilot's name of {offer.provider} {offer.instance_type} is not known"
     )
-    if offer.region == "unknown":
+    named = SKYPILOT_TYPES.get(offer.provider)
+    if offer.region == "unknown" or (named and not named.match(offer.instance_type)):
         return unknown
     if offer.provider == "gcp" and "+" in offer.instance_type:
         # The catalog sums a host and the accelerators that are attached to it: n1-standard-4+t4x1.

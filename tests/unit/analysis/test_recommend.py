@@ -1233,7 +1233,7 @@ def test_a_budget_that_a_purchase_breaks_is_told_with_its_price() -> None:
     """Its hours are cheap, the machine is not: 2,400 USD once, or 50 a month, of 5 runs 10 each."""
     desk = {"name": "desk", "accelerator": "L4", "vcpus": 8.0, "purchase_usd": 2400.0}
     work = {"owned": [{**desk, "utilisation": 1.0}], "samples": 1e7}
-    offered = r.of(r.offer(ondemand_usd_per_h=9000.0))
+    offered = r.of(r.offer(ondemand_usd_per_h=9000.0, origin="user: mine.csv"))
     once = r.ask(r.need(**work, budget_usd=100.0), offered)
     assert once.binding == (
         (
@@ -1256,7 +1256,7 @@ def test_of_two_budgets_the_one_that_is_broken_is_told() -> None:
     """A month's 500 USD are the tighter, and kept: 50 a month; what it is bought for is not."""
     desk = {"name": "desk", "accelerator": "L4", "vcpus": 8.0, "purchase_usd": 2400.0}
     need = r.need(owned=[desk], samples=1e7, budget_usd=1000.0, budget_usd_per_month=500.0)
-    answer = r.ask(need, r.of(r.offer(ondemand_usd_per_h=9000.0)))
+    answer = r.ask(need, r.of(r.offer(ondemand_usd_per_h=9000.0, origin="user: mine.csv")))
     assert answer.binding == (
         (
             "budget_usd binds: it is 1,000 USD, and 2,400 USD would be needed (by desk (your own), "
@@ -1390,12 +1390,23 @@ def test_residency_holds_for_machines_of_ones_own() -> None:
     )
 
 
+def test_a_placeholder_is_no_price_unless_it_is_ones_own() -> None:
+    """Where it was the only way that keeps every limit, it was said to cost least."""
+    answer = r.ask(r.need(), r.of(r.offer(ondemand_usd_per_h=700.0)))
+    assert answer.pick is None
+    (out,) = answer.rejected
+    assert out.reason.startswith("700 USD/h is a placeholder")
+    mine = r.offer(ondemand_usd_per_h=700.0, origin="user: mine.csv")
+    assert picked(r.ask(r.need(), r.of(mine))).price_usd_per_h == 700.0
+
+
 @pytest.mark.parametrize(
     ("offer", "constraint"),
     [
         (r.offer(ondemand_usd_per_h=r.NONE), Constraint.PRICE),
         (r.offer(ondemand_usd_per_h=0.0), Constraint.PRICE),
         (r.offer(price_scope="accelerator"), Constraint.PRICE),
+        (r.offer(ondemand_usd_per_h=700.0), Constraint.PRICE),
         (r.cpu(memory_gib=65_536.0), Constraint.MEMORY_UNKNOWN),
         (r.offer(as_of="2026-01-01"), Constraint.PRICE_AGE),
         (r.offer(accelerator_count=16.0), Constraint.DEVICES),
@@ -2293,6 +2304,13 @@ def test_a_task_names_machines_as_skypilot_spells_them() -> None:
     assert isinstance(community, Absent)
     nowhere = yaml(provider="paperspace", region="unknown", instance_type="V100-16Gx1")
     assert isinstance(nowhere, Absent)
+
+
+@pytest.mark.parametrize(("seller", "kind"), [("runpod", "1x NVIDIA L4"), ("vast", "27451133")])
+def test_a_name_of_another_table_is_none_of_skypilots(seller: str, kind: str) -> None:
+    """Of RunPod gpuhunt has a card's name, of Vast an offer's number: no task starts such a type."""
+    offer = r.offer(provider=seller, region="US", instance_type=kind)
+    assert isinstance(launched(r.need(), offer).skypilot_yaml, Absent)
 
 
 def test_steps_install_what_runs_on_the_device_that_was_picked() -> None:

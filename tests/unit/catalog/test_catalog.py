@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -219,6 +220,16 @@ def test_a_price_without_its_accelerator_is_not_the_machines(tmp_path: Path) -> 
         catalog.load([path])
 
 
+def test_a_new_region_makes_no_processor_of_a_type_with_accelerators(tmp_path: Path) -> None:
+    """A p4d.24xlarge of eight A100 was one of 96 vCPU in a region of which the catalog had no row."""
+    header = HEADER.replace("accelerator_count", "accelerator_count,vcpus")
+    row = "aws,p4d.24xlarge,af-south-1,,,96,24.1,2026-11-24\n"
+    with pytest.raises(UsageError, match="the catalog has A100-SXM4-40GB in that type elsewhere"):
+        catalog.load([prices(tmp_path, row, header=header)])
+    row = row.replace(",,,96", ",A100,8,96")
+    assert catalog.load([prices(tmp_path, row, header=header)])
+
+
 def test_whoever_renews_a_price_says_nothing_of_the_machine(tmp_path: Path) -> None:
     """Two cores of a Graviton 3 stay that, of a user's row and of a fetched one, in any region."""
     shipped = catalog.shipped()
@@ -331,6 +342,34 @@ def test_a_repeated_row_is_refused(tmp_path: Path) -> None:
         catalog.load([prices(tmp_path, row + row)])
 
 
+def test_a_row_that_repeats_another_under_another_name_of_its_accelerator_is_refused(
+    tmp_path: Path,
+) -> None:
+    """Both stood in the list; fetched, they made a file that could not be read again."""
+    row = "aws,p9.large,us-east-1,A100-80GB,1,1.5,2026-11-24\n"
+    both = row + row.replace("A100-80GB", "NVIDIA A100-SXM4-80GB")
+    with pytest.raises(UsageError, match="is A100-SXM4-80GB, which has a row there already"):
+        catalog.load([prices(tmp_path, both)])
+
+
+@pytest.mark.parametrize("apart", [";", "\t", "|"])
+def test_a_table_with_other_marks_between_its_cells_says_so(tmp_path: Path, apart: str) -> None:
+    """Spreadsheets in half of Europe save semicolons: "no column 'provider'" was in front of one."""
+    path = prices(tmp_path, "", header=HEADER.replace(",", apart))
+    with pytest.raises(UsageError) as caught:
+        catalog.load([path])
+    assert f"has {apart!r} between its cells" in caught.value.message
+    assert "commas" in caught.value.advice
+
+
+def test_a_day_of_a_spot_price_that_is_none_is_refused(tmp_path: Path) -> None:
+    """As that of the other price: its age could never be told."""
+    header = HEADER.strip() + ",spot_usd_h,spot_as_of\n"
+    row = "aws,x9,us-east-1,L4,1,1.5,2026-11-24,0.5,25.11.2026\n"
+    with pytest.raises(UsageError, match=r"row 2: spot_as_of is no date: '25\.11\.2026'"):
+        catalog.load([prices(tmp_path, row, header=header)])
+
+
 @pytest.mark.parametrize("field", ["vcpus", "memory_gib"])
 def test_a_machine_without_cores_or_memory_is_a_slip(tmp_path: Path, field: str) -> None:
     """No cores divided by nothing where a processor's speed was reckoned; SkyPilot's 0 is not known."""
@@ -377,6 +416,35 @@ def test_a_fetched_file_that_was_changed_or_broken_loses_nothing_else(tmp_path: 
     good.with_suffix(".json").write_text("{" * 100_000)
     assert len(catalog.load().problems) == 2
     assert len(catalog.load().offers) == len(catalog.shipped().offers)
+
+
+def keep(tmp_path: Path, name: str, rows: str) -> Path:
+    """Rows, stored as fetched under a name."""
+    offers = catalog.read_user_file(prices(tmp_path, rows), catalog.shipped())
+    receipt = stored.receipt_of(offers, source="x", fetched_on="2026-11-25", raw=b"raw")
+    return stored.write_fetched(name, offers, receipt)
+
+
+def test_of_two_fetched_prices_of_one_thing_the_newer_counts(tmp_path: Path) -> None:
+    """SkyPilot's of March stood over gpuhunt's of today, as its file's name comes after."""
+    keep(tmp_path, "gpuhunt-aws", "aws,g6.xlarge,us-east-1,L4,1,0.9,2026-11-24\n")
+    old = "aws,g6.xlarge,us-east-1,L4,1,0.5,2026-03\naws,p9.large,us-east-1,L4,1,0.7,2026-03\n"
+    keep(tmp_path, "skypilot-aws", old)
+    loaded = catalog.load()
+    assert find(loaded, "aws", "g6.xlarge").ondemand_usd_per_h == 0.9
+    assert find(loaded, "aws", "p9.large").ondemand_usd_per_h == 0.7
+
+
+def test_a_table_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
+    """The receipt was of the new table and the table the old one: neither was believed."""
+    there = keep(tmp_path, "aws", "aws,p9.large,us-east-1,L4,1,0.7,2026-11-20\n")
+    there.with_name(f".aws.csv.{os.getpid()}.tmp").mkdir()
+    with pytest.raises(StoreError, match="cannot be written"):
+        keep(tmp_path, "aws", "aws,p9.large,us-east-1,L4,1,0.8,2026-11-21\n")
+    loaded = catalog.load()
+    assert find(loaded, "aws", "p9.large").ondemand_usd_per_h == 0.7
+    assert loaded.problems == ()
+    assert {p.name for p in there.parent.iterdir() if p.is_file()} == {"aws.csv", "aws.json"}
 
 
 def fetched(rows: str, seller: str) -> Catalog:

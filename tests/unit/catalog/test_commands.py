@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,25 @@ def test_a_narrow_terminal_breaks_no_name_and_hides_no_size(
         assert call(monkeypatch, *arguments) == 0
         out = capsys.readouterr().out
         assert all(word in out for word in words)
+
+
+def test_a_spot_price_is_marked_by_its_own_date(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """AWS's of May 2025 stood unmarked under the date of the other price, of July 2026."""
+    path = tmp_path / "mine.csv"
+    rows = "aws,n.large,us-east-1,L4,1,1.5,2026-11-20,0.5,2025-05-28\n"
+    rows += "aws,o.large,us-east-1,L4,1,1.6,2025-05-28,0.6,2026-11-20\n"
+    path.write_text(HEADER.strip() + ",spot_usd_h,spot_as_of\n" + rows)
+    monkeypatch.setattr("dlbench.cli.catalog.today", lambda: date(2026, 11, 25))
+    monkeypatch.setenv("COLUMNS", "160")
+    assert call(monkeypatch, "list", "--accelerator", "L4", "--catalog", str(path)) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    ends = {line[1]: line[-3:] for line in lines if line[1:2] in (["n.large"], ["o.large"])}
+    assert ends == {
+        "n.large": ["1.500", "0.5000*", "2026-11-20"],
+        "o.large": ["1.600", "0.6000", "2025-05-28*"],
+    }
 
 
 def test_list_refuses_a_place_that_nobody_knows(
@@ -285,6 +305,86 @@ def test_update_stores_what_it_got_and_tells_what_failed(
     assert call(monkeypatch, "update", "--from", str(tmp_path / "aws_nothing.csv")) == 7
     assert call(monkeypatch, "update", "--source", "nobody") == 2
     assert call(monkeypatch, "update", "--from", str(good), "--as-of", "soon") == 2
+
+
+SKYPILOT = "InstanceType,vCPUs,Price,SpotPrice,Region\n"
+
+
+def test_a_table_without_a_usable_row_takes_nothing_away(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A header alone was "0 offers stored", in place of all that was there."""
+    table = tmp_path / "aws_v9_vms.csv"
+    table.write_text(SKYPILOT + "x9.large,2,0.05,,us-east-1\n")
+    arguments = ("update", "--from", str(table), "--as-of", "2026-11-20")
+    assert call(monkeypatch, *arguments) == 0
+    for rows, why in (("", "it has none"), ("x9.large,2,0.0,,us-east-1\n", "no usable price")):
+        table.write_text(SKYPILOT + rows)
+        capsys.readouterr()
+        assert call(monkeypatch, *arguments) == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert f"no row of {table} can be used" in said
+        assert why in said
+    assert call(monkeypatch, "show", "x9.large", "--json") == 0
+    (offer,) = json.loads(capsys.readouterr().out)["offers"]
+    assert offer["ondemand_usd_per_h"] == 0.05
+
+
+def test_a_second_table_of_a_seller_does_not_take_the_firsts_place(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Both were told as stored, and of the first nothing was left."""
+    arguments = ["update", "--as-of", "2026-11-20", "--json"]
+    for n, region in enumerate(("us-east-1", "eu-west-1")):
+        table = tmp_path / f"aws_{n}.csv"
+        table.write_text(SKYPILOT + f"x9.large,2,0.05,,{region}\n")
+        arguments += ["--from", str(table)]
+    assert call(monkeypatch, *arguments) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert [s["source"] for s in answer["stored"]] == [str(tmp_path / "aws_0.csv")]
+    (failed,) = answer["failed"]
+    assert "is a second table of skypilot-aws" in failed["error"]
+    assert failed["advice"].startswith("Make one table of them")
+    assert call(monkeypatch, "show", "x9.large", "--json") == 0
+    (offer,) = json.loads(capsys.readouterr().out)["offers"]
+    assert offer["region"] == "us-east-1"
+
+
+def test_one_of_adding_and_taking_away_is_not_passed_over(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The file to be added was not, without a word."""
+    old, new = tmp_path / "old.csv", tmp_path / "new.csv"
+    for file in (old, new):
+        file.write_text(HEADER + f"aws,{file.stem}9.large,us-east-1,L4,1,0.4,2026-11-24\n")
+    assert call(monkeypatch, "add", str(old)) == 0
+    assert call(monkeypatch, "add", str(new), "--remove", "old") == 2
+    assert "one of them at a time" in " ".join(capsys.readouterr().err.split())
+    assert [path.stem for path in stored.user_files()] == ["old"]
+
+
+def test_what_cannot_be_removed_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was a traceback."""
+    (stored.folder() / "user" / "old.csv").mkdir(parents=True)
+    assert call(monkeypatch, "add", "--remove", "old") == EXIT_STORE
+    assert "old.csv cannot be removed" in " ".join(capsys.readouterr().err.split())
+
+
+def test_diff_and_show_name_the_files_that_they_lack(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A fetched file that was changed since is left out: "no price differs" was all of it."""
+    table = tmp_path / "aws_v9_vms.csv"
+    table.write_text(SKYPILOT + "x9.large,2,0.05,,us-east-1\n")
+    assert call(monkeypatch, "update", "--from", str(table), "--as-of", "2026-11-20") == 0
+    (kept,) = stored.fetched_files()
+    kept.write_text(kept.read_text() + "\n")
+    for arguments in (("diff",), ("show", "L4")):
+        capsys.readouterr()
+        assert call(monkeypatch, *arguments) == 0
+        assert "left out: " in capsys.readouterr().out
 
 
 def test_each_command_of_prices_says_what_comes_next(

@@ -54,6 +54,13 @@ def test_each_rule_finds_what_it_is_for(rule: str, changes: dict[str, Any]) -> N
     assert rule in rules(**changes)
 
 
+def test_a_dear_machine_without_accelerators_is_no_placeholder() -> None:
+    """A u-24tb1.112xlarge costs 218 USD an hour; what says 700 is one whatever it is."""
+    huge = {"accelerator": None, "accelerator_count": 0.0, "vcpus": 448.0, "cpu_model": "Xeon"}
+    assert rules(**huge, ondemand_usd_per_h=218.4) == {"far-above-family"}
+    assert "placeholder-price" in rules(**huge, ondemand_usd_per_h=700.0)
+
+
 def test_a_seller_with_many_rows_has_one_voice_in_its_family() -> None:
     """Four sizes of one dear seller do not make two cheap ones look wrong."""
     shipped = catalog.shipped()

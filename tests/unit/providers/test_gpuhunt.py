@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dlbench import catalog
-from dlbench.core.errors import MissingError
+from dlbench.core.errors import MissingError, UsageError
 from dlbench.core.types import Absent
 from dlbench.providers import gpuhunt
 
@@ -75,6 +75,60 @@ def test_a_host_of_googles_is_as_many_types_as_accelerators_can_be_attached() ->
     assert isinstance(one.spot_usd_per_h, Absent)
 
 
+def test_a_card_of_runpods_is_as_many_types_as_it_is_sold_in_numbers() -> None:
+    """Of 1 and 8 under one name the first was kept; the names are the shipped ones, and SkyPilot's."""
+    card: dict[str, Any] = {"instance_name": "NVIDIA A100 80GB PCIe", "gpu_name": "A100"}
+    items = [
+        Item(**card, location="US-KS-2", gpu_memory=80.0, gpu_count=n, price=n * each, spot=spot)
+        for spot, each in ((True, 0.6), (False, 1.2))
+        for n in (1, 8)
+    ]
+    items += [
+        Item(**card, location="US", gpu_memory=80.0, price=1.1),
+        Item(instance_name="NVIDIA L4", location="US", gpu_count=2, price=0.8),
+    ]
+    fetched = gpuhunt.read(items, catalog.shipped(), as_of="2026-11-25", seller="runpod")
+    assert [
+        (o.instance_type, o.ondemand_usd_per_h, o.spot_usd_per_h) for o in fetched.offers[:2]
+    ] == [
+        ("1x_A100-PCIE-80GB_SECURE", 1.2, 0.6),
+        ("8x_A100-PCIE-80GB_SECURE", 9.6, 4.8),
+    ]
+    assert [o.instance_type for o in fetched.offers[2:]] == [
+        "1x_A100-PCIE-80GB_COMMUNITY",
+        "2x NVIDIA L4",
+    ]
+    after = catalog.merged(catalog.shipped(), fetched.offers, "x").offers
+    assert [o.region for o in after if o.instance_type == "1x_A100-PCIE-80GB_SECURE"] == ["US-KS-2"]
+
+
+def test_machines_of_several_sizes_under_one_name_are_told_apart() -> None:
+    """Nebius's are called by their platform: of all sizes the first was kept, and no other told."""
+    item: dict[str, Any] = {"instance_name": "standard-v2", "gpu_name": None, "gpu_memory": None}
+    items = [Item(**item, gpu_count=0, cpu=n, memory=4.0 * n, price=0.01 * n) for n in (2, 16)]
+    fetched = gpuhunt.read(items, catalog.shipped(), as_of="2026-11-25", seller="nebius")
+    assert [(o.instance_type, o.ondemand_usd_per_h) for o in fetched.offers] == [
+        ("standard-v2 2vcpu-8gib", 0.02),
+        ("standard-v2 16vcpu-64gib", 0.16),
+    ]
+
+
+def test_googles_zones_are_one_region() -> None:
+    """us-central1-a is in no table of places: no country, no carbon, beside the shipped price."""
+    items = [
+        Item(instance_name="g2-standard-4", location=f"us-central1-{zone}", price=price)
+        for zone, price in (("a", 0.71), ("b", 0.70))
+    ]
+    (offer,) = gpuhunt.read(items, catalog.shipped(), as_of="2026-11-25", seller="gcp").offers
+    assert (offer.region, offer.ondemand_usd_per_h) == ("us-central1", 0.70)
+    here = [
+        o.ondemand_usd_per_h
+        for o in catalog.merged(catalog.shipped(), [offer], "x").offers
+        if o.sold_as == offer.sold_as
+    ]
+    assert here == [0.70]
+
+
 def test_a_price_of_zero_and_an_unknown_card_are_left_out_and_told() -> None:
     """Neither becomes an offer."""
     items = [Item(price=0.0), Item(gpu_name="L4000"), Item(gpu_memory=48.0)]
@@ -108,3 +162,9 @@ def test_without_gpuhunt_the_sentence_names_the_extra(monkeypatch: pytest.Monkey
     with pytest.raises(MissingError) as caught:
         gpuhunt.fetch("", catalog.shipped(), "2026-11-25", "")
     assert "dlbench[prices]" in caught.value.advice
+
+
+def test_a_place_that_gpuhunt_does_not_read_is_not_passed_over() -> None:
+    """``--source gpuhunt --from table.csv`` asked the sellers, and named them twice for two tables."""
+    with pytest.raises(UsageError, match=r"reads no table\.csv"):
+        gpuhunt.fetch("table.csv", catalog.shipped(), "", "")

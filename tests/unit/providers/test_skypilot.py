@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
+import io
+import socket
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from dlbench import catalog
 from dlbench.core.catalog import Offer
-from dlbench.core.errors import StoreError, UsageError
+from dlbench.core.errors import MissingError, StoreError, UsageError
 from dlbench.core.fetching import Fetched
 from dlbench.core.types import Absent
 from dlbench.providers import _download, skypilot
@@ -83,6 +87,36 @@ def test_3_a_host_whose_accelerator_has_no_price_is_no_cheap_machine() -> None:
     assert fetched.problems[0][0].startswith("a2-highgpu-1g's host has a price, its A100 has none")
 
 
+def test_3_a_host_of_a_family_that_nobody_knows_is_no_cheap_machine_either() -> None:
+    """An a4x-highgpu-4g was a processor for 9 USD an hour; g1-small and c4a are processors."""
+    fetched = read(
+        GCP
+        + "a4x-highgpu-4g,140,884,,,,us-central1,9.0,3.0\n"
+        + "ct6e-standard-4t,180,720,,,,us-central1,2.0,1.0\n"
+        + "g1-small,0.5,1.7,,,,us-central1,0.026,\nc4a-standard-4,4,16,,,,us-central1,0.18,\n",
+        "gcp",
+    )
+    assert [o.instance_type for o in fetched.offers] == ["g1-small", "c4a-standard-4"]
+    assert dict(fetched.problems) == {
+        "a4x-highgpu comes with accelerators that nobody told us of: left out": 1,
+        "ct6e-standard comes with accelerators that nobody told us of: left out": 1,
+    }
+
+
+def test_3_a_g4_has_as_many_cards_as_its_cores_tell() -> None:
+    """It took the place of the shipped machine with a card, as a processor at the host's price."""
+    offer = only(
+        read(
+            GCP
+            + "g4-standard-96,96,360,,,,us-central1,3.0,1.0\n"
+            + ",,,RTXPRO6000,2,RTXPRO6000,us-central1,6.0,2.4\n",
+            "gcp",
+        )
+    )
+    assert (offer.accelerator, offer.accelerator_count) == ("RTX-PRO-6000-Blackwell", 2)
+    assert offer.ondemand_usd_per_h == 9.0
+
+
 def test_3_an_accelerator_without_a_fixed_host_is_left_out_and_told() -> None:
     """A T4 is sold with any n1 host: there is no one price to sum."""
     fetched = read(GCP + ",,,T4,1,T4,us-central1,0.35,0.1\n", "gcp")
@@ -104,6 +138,17 @@ def test_4_placeholders_are_unknown_and_duplicates_one() -> None:
     assert (one.accelerator, one.accelerator_count) == ("TPU-v6e", 1)
     assert (eight.accelerator_count, eight.spot_usd_per_h) == (8, 4.35)
     assert dict(fetched.problems)["placeholder price of 700, taken as unknown"] == 3
+
+
+def test_4_a_placeholder_of_an_accelerator_is_no_price_of_the_whole_machine() -> None:
+    """700 and its host's 10.1 were 710.1 USD an hour: believed, since that is no 700."""
+    host = "a3-ultragpu-8g,224,2952,,,,us-central1,10.1,3.0\n"
+    fetched = read(GCP + host + ",,,H200,8,H200,us-central1,700.0,700.0\n", "gcp")
+    assert fetched.offers == ()
+    assert dict(fetched.problems) == {"no usable price: left out": 1}
+    offer = only(read(GCP + host + ",,,H200,8,H200,us-central1,74.7,700.0\n", "gcp"))
+    assert offer.ondemand_usd_per_h == pytest.approx(84.8)
+    assert isinstance(offer.spot_usd_per_h, Absent)
 
 
 def test_4_tpus_are_counted_in_chips() -> None:
@@ -265,6 +310,24 @@ def test_10_json_null_inside_a_python_repr_is_read_without_any_parser() -> None:
     assert (offer.accelerator, offer.accelerator_count) == ("A100-PCIE-80GB", 8)
 
 
+@pytest.mark.parametrize(
+    ("seller", "count", "size", "device"),
+    [
+        ("verda", 1, 81920, "A100-PCIE-80GB"),
+        ("verda", 8, 40960, "A100-SXM4-40GB"),
+        # There the size for one is that of all, and the total that many times it.
+        ("primeintellect", 8, 655360, "A100-PCIE-80GB"),
+        ("seeweb", 2, 0, "A100-SXM4-40GB"),
+    ],
+)
+def test_10_json_is_read_as_well(seller: str, count: int, size: int, device: str) -> None:
+    """Its quotes are double: an A100 of 80 GiB was one of 40, since nobody looked at its memory."""
+    info = gpus("A100", count, size, size * count).strip('"').replace("'", '""')
+    row = f'x,A100,{count},"{info}",1.3,,FIN-01\n'
+    head = "InstanceType,AcceleratorName,AcceleratorCount,GpuInfo,Price,SpotPrice,Region\n"
+    assert only(read(head + row, seller)).accelerator == device
+
+
 def test_a_row_that_is_cut_off_loses_no_other() -> None:
     """As the last line of an unfinished download."""
     fetched = read("InstanceType,Price,SpotPrice,Region\nc1,0.5,,x\nc2,0.6", "aws")
@@ -283,8 +346,9 @@ def test_a_number_that_is_none_loses_its_row_only() -> None:
 
 def test_a_table_without_prices_is_refused() -> None:
     """Something else was given."""
-    with pytest.raises(UsageError, match="no column 'Price'"):
+    with pytest.raises(UsageError, match="no column 'Price'") as caught:
         read("InstanceType,SpotPrice,Region\n", "aws")
+    assert caught.value.advice == "Columns: InstanceType, Price, SpotPrice, Region; first line."
 
 
 @pytest.mark.parametrize(
@@ -326,6 +390,44 @@ def test_only_https_is_fetched_and_files_are_capped(tmp_path: Path) -> None:
     path.write_bytes(b"x" * 11)
     with pytest.raises(StoreError, match="larger"):
         _download.read(str(path), 10)
+
+
+@pytest.mark.parametrize("address", ["https://host/a b/aws/vms.csv", "https://[host/aws/vms.csv"])
+def test_an_address_that_is_none_is_told(address: str) -> None:
+    """Both were tracebacks of the standard library's."""
+    with pytest.raises(MissingError, match="cannot be fetched"):
+        _download.read(address, 10)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"Content-Length: 100\r\n\r\nInstanceType", "broke off after 12 of 100 bytes"),
+        (b"Transfer-Encoding: chunked\r\n\r\n64\r\nInstanceType", "IncompleteRead"),
+    ],
+)
+def test_a_table_that_breaks_off_on_its_way_is_not_taken_for_the_whole(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes, words: str
+) -> None:
+    """What came was stored in place of the whole one that was there; or it was a traceback."""
+
+    class Wire:
+        """A connection that ends after so many bytes."""
+
+        def makefile(self, _: str) -> io.BytesIO:
+            """What a response is read from."""
+            return io.BytesIO(b"HTTP/1.1 200 OK\r\n" + answer)
+
+    def respond(where: str, **_: object) -> http.client.HTTPResponse:
+        response = http.client.HTTPResponse(cast("socket.socket", Wire()))
+        response.begin()
+        response.url = where
+        return response
+
+    monkeypatch.setattr("urllib.request.urlopen", respond)
+    with pytest.raises(MissingError, match=words) as caught:
+        _download.read("https://host/aws/vms.csv", 1000)
+    assert "--from FILE" in caught.value.advice
 
 
 def test_fetch_reads_a_path(tmp_path: Path) -> None:
