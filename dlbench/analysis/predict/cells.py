@@ -120,13 +120,17 @@ def precision_group(arithmetic: Arithmetic) -> str:
 
 
 def merge(observations: Iterable[Observation]) -> list[Observation]:
-    """One observation for each device and workload: the median of those alike."""
+    """One observation for each device and workload: the median of those alike.
+
+    Those that are believed less than one row count where there are no others.
+    """
     alike: dict[tuple[str, Workload], list[Observation]] = defaultdict(list)
     for seen in observations:
         alike[seen.device, seen.workload].append(seen)
+    groups = ([o for o in group if o.n >= 1] or group for group in alike.values())
     return [
         replace(group[0], rate=float(np.median([o.rate for o in group])), n=sum(o.n for o in group))
-        for group in alike.values()
+        for group in groups
     ]
 
 
@@ -155,14 +159,19 @@ def sizes_of(workloads: Iterable[Workload]) -> dict[str, tuple[float | None, ...
 def with_sizes(workload: Workload, sizes: Sizes) -> Workload:
     """The workload with sizes as its model has them elsewhere: filled in, or left out.
 
-    A level that was learnt without sizes says nothing of a row that has them, and the reverse.
+    A level that was learnt without sizes says nothing of a row that has them, and the reverse. Another
+    variant has activations in proportion to its multiply-accumulates.
     """
     known = sizes.get(counted(workload))
     if known is None:
         return workload
     own = (workload.gmacs, workload.macts_m, workload.params_m)
+    usual, written, held = known
+    if workload.gmacs and usual and written:
+        written *= workload.gmacs / usual
     gmacs, macts, params = (
-        (mine or other) if other else None for mine, other in zip(own, known, strict=True)
+        (mine or other) if other else None
+        for mine, other in zip(own, (usual, written, held), strict=True)
     )
     return replace(workload, gmacs=gmacs, macts_m=macts, params_m=params)
 
@@ -174,7 +183,7 @@ def usable(spec: DeviceSpec, workload: Workload) -> bool:
 
 def encode(
     pairs: Sequence[tuple[DeviceSpec, Workload]],
-    rates: Sequence[tuple[float, int]] | None,
+    rates: Sequence[tuple[float, float]] | None,
     encoder: Encoder,
     batched: frozenset[str],
     parts: tuple[float, float] = (1.0, 1.0),

@@ -80,4 +80,4 @@ class DeviceTable:
 
 def interconnect(name: str) -> str:
     """What joins several of these in one machine, by the name: ``nvlink`` or ``pcie``."""
-    return "nvlink" if re.search(r"sxm|nvl|gh200|mi\d{3}", name, re.IGNORECASE) else "pcie"
+    return "nvlink" if re.search(r"sxm|nvl|g[bh]200|mi\d{3}", name, re.IGNORECASE) else "pcie"

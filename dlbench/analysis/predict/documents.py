@@ -37,6 +37,12 @@ _ARITHMETIC = {
     Precision.FP16: Arithmetic.HALF,
     Precision.INT8: Arithmetic.INT8,
 }
+REPEAT_OF_NOISY = 0.30
+"""A case whose trials were flagged: a neighbour took part of the machine, or it never was steady."""
+ROWS_OF_NOISY = 0.16
+"""What such a rate counts for: the variance of so much of a row is that of nine in ten within 30 %."""
+_NOISE_FLAGS = frozenset({"contended", "not_steady"})
+
 FLOPS_PER_GMAC = 2e9
 PARAMETERS_PER_M = 1e6
 
@@ -46,7 +52,8 @@ def observations(runs: Sequence[Run], devices: DeviceTable) -> tuple[Observation
 
     Server and single-stream results are left out: their rate is set by arrivals, not by the device. So
     are processors: a data sheet is of a socket, of which a machine mostly has a few cores, and whatever
-    that is slower would be taken for the work, on all accelerators.
+    that is slower would be taken for the work, on all accelerators. Rates whose trials were flagged
+    are believed less.
     """
     found = [_observation(run, result, devices) for run in runs for result in run.results]
     return tuple(o for o in found if o is not None)
@@ -109,8 +116,14 @@ def _observation(run: Run, result: CaseResult, devices: DeviceTable) -> Observat
         workload=workload_of_case(case, info),
         rate=rate.value * units_per_sample(case, info) / case.n_devices,
         source=run.run_id,
-        n=rate.n,
+        n=ROWS_OF_NOISY if noisy(result) else rate.n,
     )
+
+
+def noisy(result: CaseResult) -> bool:
+    """Whether its trials were flagged."""
+    flags = {flag for trial in result.measured for flag in trial.flags}
+    return bool(_NOISE_FLAGS & (flags | set(result.flags)))
 
 
 def _device_name(device_id: str, devices: Sequence[DeviceInfo]) -> str:

@@ -26,7 +26,7 @@ from dlbench.analysis.predict.types import (
 )
 from dlbench.core.stats import NORMAL_90
 from dlbench.core.types import TRAINING_FLOPS_FACTOR, Absent, Estimated, Interval, Policy
-from dlbench.core.units import percent
+from dlbench.core.units import counted, percent
 
 WIDEST_RATIO = 100.0
 """Above a factor of 10 to either side an interval says nothing that helps anybody choose."""
@@ -103,7 +103,7 @@ class Estimator:
             strange = self._is_strange(device, workload)
             sd = math.hypot(float(said.sd[k]), SD_PER_OCTAVE * octaves, SD_OF_POLICY * strange)
             half = float(widths[k]) * sd
-            n_device = int(said.n_same_device[k])
+            heard = (int(said.n_same_device[k]), int(said.n_corrections[k]))
             if 2 * half > math.log(self.widest_ratio):
                 answers[i] = Absent(
                     reason=f"{workload.model} on {device.name} cannot be told within a factor of "
@@ -111,7 +111,7 @@ class Estimator:
                     remedy="say its multiply-accumulates and parameters, or measure it anywhere",
                 )
                 continue
-            evidence = (tiers[k], n_device, octaves)
+            evidence = (tiers[k], _of_device(device, *heard), octaves)
             corrected = float(ln_rate[k] - said.ln_mean[k])
             answers[i] = _answer(
                 workload,
@@ -240,7 +240,7 @@ def _answer(
     device: DeviceSpec,
     said: tuple[float, float, str],
     width: tuple[float, float],
-    evidence: tuple[calibration.Tier, int, float],
+    evidence: tuple[calibration.Tier, str, float],
     paces: tuple[float, float, float] | None,
 ) -> Estimated | Absent:
     """The rate and its ends; ``said`` is its ln, what of that kriging adds, and the roofline's time.
@@ -249,7 +249,7 @@ def _answer(
     above what the data sheet's peak allows, is cut off, and the rest is told; where next to nothing is
     left, the rate is refused. ``paces`` are rates of one device that its host may not go beyond.
     """
-    (ln_rate, corrected, spent), (tier, n_device, octaves) = said, evidence
+    (ln_rate, corrected, spent), (tier, of_device, octaves) = said, evidence
     half, floor = width
     bell = NormalDist(ln_rate, half / NORMAL_90)
     below, above = bell.cdf(floor), 1 - bell.cdf(math.log(most_possible(device, workload)))
@@ -263,11 +263,7 @@ def _answer(
     told = [math.exp(bell.inv_cdf(below + share * possible)) for share in (tails, 0.5, 1 - tails)]
     held = told if paces is None else list(map(min, told, paces))
     low, value, high = (rate * workload.n_devices for rate in held)
-    from_ = [tier]
-    from_.append(
-        f"{n_device} measurements on {device.name}" if n_device else f"{device.name} by data sheet"
-    )
-    from_.append(f"of the roofline's time {spent}")
+    from_ = [tier, of_device, f"of the roofline's time {spent}"]
     if device.tdp_w is None:
         from_.append(f"its watts are not known, and taken as the reference's {NEUTRAL_TDP_W:g} W")
     if above > 1 - NEARLY_ALL:
@@ -291,6 +287,14 @@ def _answer(
         f"{math.exp(half):.3g}{paced}",
         from_=tuple(from_),
     )
+
+
+def _of_device(device: DeviceSpec, n_measured: int, n_corrections: int) -> str:
+    """What is known of a device beside its data sheet, in words."""
+    if n_measured:
+        return f"{counted(n_measured, 'measurement')} on {device.name}"
+    corrected = ", corrected by what public tables measured on it" if n_corrections else ""
+    return f"{device.name} by data sheet{corrected}"
 
 
 def fit(

@@ -4,8 +4,8 @@ Two parts. Of the work: the same model, panel, stack or set-up errs alike on all
 a measurement elsewhere sets the level; so does the same work in another precision on the same kind of
 units, matrix or vector. Of the device: the same device or architecture errs alike on
 all work, more so on the same precision, family or model, which is how siblings and a user's own
-measurements correct the data sheet. Bandwidth and peaks are not among what is compared, so that the
-correction cannot turn the order of the roofline.
+measurements correct the data sheet. Of bandwidth and peaks only the kind of die and of units are
+compared, so that within these the correction cannot turn the order of the roofline.
 """
 
 from __future__ import annotations

@@ -42,7 +42,8 @@ JITTER = 1e-8
 class Forecast:
     """ln of the expected rate of one device, its standard deviation, and how many rows bear on it.
 
-    ``ln_mean`` is the part of it that roofline and level say, before any neighbour is heard.
+    ``ln_mean`` is the part of it that roofline and level say, before any neighbour is heard. Rows of
+    the same device are measurements on it; ``n_corrections`` are the shipped coefficients of it.
     """
 
     ln_rate: Floats
@@ -52,6 +53,7 @@ class Forecast:
     n_same_model: npt.NDArray[np.int64]
     n_other_mode: npt.NDArray[np.int64]
     n_same_device: npt.NDArray[np.int64]
+    n_corrections: npt.NDArray[np.int64]
     n_same_panel: npt.NDArray[np.int64]
     n_same_family: npt.NDArray[np.int64]
 
@@ -95,6 +97,8 @@ class Predictor:
         correction, variance = self.correction(asked)
         variance = variance + noise_of(self.learnt.noise, asked, self.learnt.scales)
         known = self.cells.codes
+        measured = (self.cells.of_work > 0) & (self.cells.of_device > 0)
+        corrections = (self.cells.of_work == 0) & (self.cells.of_device > 0)
         return Forecast(
             ln_rate=mean + correction,
             ln_mean=mean,
@@ -102,7 +106,8 @@ class Predictor:
             n_same_work=_count(known["setup"], asked.codes["setup"]),
             n_same_model=_count(known["mode"], asked.codes["mode"]),
             n_other_mode=_count(known["counted"], asked.codes["counted"]),
-            n_same_device=_count(known["device"], asked.codes["device"]),
+            n_same_device=_count(known["device"][measured], asked.codes["device"]),
+            n_corrections=_count(known["device"][corrections], asked.codes["device"]),
             n_same_panel=_count(known["panel"], asked.codes["panel"]),
             n_same_family=self._relatives(asked),
         )

@@ -28,6 +28,7 @@ from dlbench.analysis.predict.cells import (
     encode,
     join,
     precision_group,
+    sizes_of,
     usable,
 )
 from dlbench.analysis.predict.devices import DeviceTable
@@ -35,7 +36,7 @@ from dlbench.analysis.predict.estimate import Estimator, Range
 from dlbench.analysis.predict.kernel import Scales, setup_variance
 from dlbench.analysis.predict.leave_out import as_stranger
 from dlbench.analysis.predict.level import Level
-from dlbench.analysis.predict.models import unit_of
+from dlbench.analysis.predict.models import SIZES, unit_of
 from dlbench.analysis.predict.noise import noise_of
 from dlbench.analysis.predict.predictor import Learnt
 from dlbench.analysis.predict.roofline import (
@@ -301,7 +302,9 @@ def estimator(
     own, _ = predictor.gather(
         observations, devices or DeviceTable([]), encoder, learnt.sizes, batched=frozenset()
     )
-    learnt = replace(learnt, roofline=learnt.roofline.with_usual(own))
+    # What is asked must have the sizes that it was learnt with.
+    sizes = {**sizes_of(own.workloads), **learnt.sizes, **SIZES}
+    learnt = replace(learnt, sizes=sizes, roofline=learnt.roofline.with_usual(own))
     own_residual = own.y - learnt.mean(own) if len(own) else np.zeros(0)
     cells = join(pseudo, own) if len(own) else pseudo
     room = max(predictor.MOST_ANCHORS - len(pseudo), 0)

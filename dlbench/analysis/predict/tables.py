@@ -64,6 +64,10 @@ _A_SECOND = re.compile(r"\s*(/|\bper\b)\s*s(ec|ecs|econd|econds)?$")
 _NO_SAMPLES = re.compile(
     r"(its?|iter(ation)?s?|steps?|batch(es)?|epochs?|[kmgtp]?i?(b|bytes?)|[kmgtp]?flops?)\s*(/|per\b)"
 )
+# In a rate that is none of _UNITS: output tokens are no samples, nor are thousands of images one.
+_OTHERWISE_COUNTED = re.compile(
+    r"tok|frame|word|char|thousand|million|\b[kmg] ?(im|sample|seq|sent|item|quer|request|video)"
+)
 _UNITS = {
     "tok/s": "tokens/s",
     "token/s": "tokens/s",
@@ -242,7 +246,7 @@ def unread(row: Row) -> str:
     """
     unit, task = row.get("unit", "").strip(), row.get("task", "").strip()
     if not _is_unit(unit):
-        return f"the unit {unit!r} is none of a rate, of joules a sample or of time a step"
+        return f"the unit {unit!r} is none that is known of a rate, joules a sample or time a step"
     if task.lower() not in _TASKS:
         return f"the task {task!r} is neither train nor infer"
     precision = row.get("precision", "").strip()
@@ -342,7 +346,9 @@ def _is_unit(name: str) -> bool:
     small = name.lower()
     if small in ("", "fps", "qps", *_UNITS):
         return True
-    return _A_SECOND.search(small) is not None and _NO_SAMPLES.match(small) is None
+    if _A_SECOND.search(small) is None or _NO_SAMPLES.match(small):
+        return False
+    return _A_SECOND.sub("/s", small) in _UNITS or _OTHERWISE_COUNTED.search(small) is None
 
 
 def _batch(text: str) -> float | None:

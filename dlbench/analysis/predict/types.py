@@ -94,11 +94,12 @@ class Observation:
     """One measured rate of one device: units a second and device, above 0.
 
     For a unit of joules ``rate`` is the data sheet's watts over the joules: the rate at which the
-    device would work at full power, so that it behaves as a throughput does.
+    device would work at full power, so that it behaves as a throughput does. ``n`` is below 1 where
+    the rate is believed less than one row.
     """
 
     device: str
     workload: Workload
     rate: float
     source: str
-    n: int = 1
+    n: float = 1

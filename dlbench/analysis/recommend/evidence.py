@@ -15,17 +15,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from dlbench.analysis.predict.documents import REPEAT_OF_NOISY, noisy
 from dlbench.analysis.predict.estimate import GAIN_EXPONENT, SD_OF_POLICY
 from dlbench.analysis.recommend import assumptions, roofline
 from dlbench.analysis.recommend.assumptions import Range, exactly
 from dlbench.analysis.recommend.job import Job
 from dlbench.analysis.recommend.measured import (
-    REPEAT_OF_NOISY,
     Agreed,
     Seen,
     agreed,
     nearest,
-    noisy,
     rented_as,
 )
 from dlbench.analysis.recommend.memory import Room
@@ -301,7 +300,7 @@ def _of_several(found: Seen) -> str:
 
 def _seen_step(found: Agreed, margin: float) -> Step:
     best = found.middle
-    flagged = noisy(best)
+    flagged = noisy(best.result)
     trials = f"{best.rate.n} trials{_of_several(best)}{found.of_several}"
     return Step(
         name="throughput",

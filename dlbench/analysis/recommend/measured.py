@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dlbench.analysis.predict.documents import REPEAT_OF_NOISY, noisy
 from dlbench.analysis.recommend.job import Job
 from dlbench.core import metrics
 from dlbench.core.catalog import OWNED, Accelerator, Catalog, Offer, spelled
@@ -19,11 +20,6 @@ from dlbench.core.types import (
     Scenario,
 )
 from dlbench.core.units import compact
-
-REPEAT_OF_NOISY = 0.30
-"""A case whose trials were flagged: a neighbour took part of the machine, or it never was steady."""
-
-NOISE_FLAGS = frozenset({"contended", "not_steady"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,12 +131,6 @@ def agreed(repeats: Sequence[Seen], margin: float = 0.0) -> Agreed:
     )
 
 
-def noisy(found: Seen) -> bool:
-    """Whether its trials were flagged."""
-    flags = {flag for trial in found.result.measured for flag in trial.flags}
-    return bool(NOISE_FLAGS & (flags | set(found.result.flags)))
-
-
 def nearest(found: Sequence[Seen], batch: int) -> list[Seen]:
     """Of one device and policy: with resident inputs, offline, on the fewest devices, at one batch.
 
@@ -157,7 +147,7 @@ def nearest(found: Sequence[Seen], batch: int) -> list[Seen]:
 
 def _ends(found: Seen, margin: float, *, its_own: bool) -> tuple[float, float]:
     """Of one device's rate, of its interval or the rate alone; a noisy document is believed less."""
-    if noisy(found):
+    if noisy(found.result):
         margin = max(margin, REPEAT_OF_NOISY)
     rate_, n = found.rate, found.case.n_devices
     known = rate_.interval if its_own else None

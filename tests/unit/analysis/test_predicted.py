@@ -96,6 +96,37 @@ def test_a_model_of_ones_own_is_asked_by_its_size() -> None:
         assert 2 < answer.interval.high / answer.value < 10
 
 
+def test_what_training_keeps_does_not_move_what_was_measured() -> None:
+    """A model of one's own at 200 samples/s on an L4: stating its activations told it 10 to 870."""
+    run = r.measured(200.0, precision=Precision.FP16, batches=(64,), peaks_mib=(9000.0,))
+    (info,) = run.plan.workloads
+    own = replace(info, own="--model net.py:build", content_hash="a" * 64)
+    told = predicting((replace(run, plan=replace(run.plan, workloads=(own,))),), catalog.shipped())
+    asked = [question("L4", workload="mine", activations=x) for x in (None, 1e6, 1e9)]
+    for answer in told.throughputs(asked):
+        assert isinstance(answer, Estimated)
+        assert answer.value == pytest.approx(200.0, rel=0.1)
+
+
+def test_a_rate_with_a_neighbour_is_believed_less() -> None:
+    """An L4 at half its pace: an A10G is told nearer to what it is told without that document."""
+    without = told("A10G", batch_size=64)
+    rates = {}
+    for flags in ((), ("contended",)):
+        run = r.measured(
+            150.0, workload="resnet50", precision=Precision.FP16, batches=(64,), flags=flags
+        )
+        (info,) = run.plan.workloads
+        own = replace(info, name="resnet50", parameters=25557032, flops=8178368512)
+        known = replace(run, plan=replace(run.plan, workloads=(own,)))
+        (answer,) = predicting((known,), catalog.shipped()).throughputs([question("A10G")])
+        assert isinstance(answer, Estimated)
+        rates[flags] = answer
+    sound, flagged = rates[()], rates["contended",]
+    assert 1.1 * sound.value < flagged.value < without.value
+    assert flagged.interval.high / flagged.value > sound.interval.high / sound.value
+
+
 @pytest.mark.parametrize("workload", sorted(models.SIZES.keys() - {"gpt2_decode"}))
 def test_every_model_that_a_card_ran_is_told_in_both_modes(workload: str) -> None:
     """Within a factor of two, at the batch that is usual on a card."""
@@ -179,7 +210,7 @@ def test_the_policies_of_a_piece_of_work_are_those_that_were_measured() -> None:
 
 def told(accelerator: str, **changes: object) -> Estimated:
     """What a fresh clone tells of ResNet-50's training at the usual batch, which must be a rate."""
-    (answer,) = _shipped().throughputs([question(accelerator, batch_size=128, **changes)])
+    (answer,) = _shipped().throughputs([question(accelerator, **{"batch_size": 128, **changes})])
     assert isinstance(answer, Estimated)
     return answer
 

@@ -556,25 +556,25 @@ def test_what_the_peak_does_not_allow_is_cut_off(fitted: Estimator) -> None:
     half = math.log(told.interval.high / told.value)
     answer = functools.partial(estimate._answer, device=spec, width=(half, -math.inf), paces=None)
     said = (math.log(told.value), 0.0, "")
-    cut = _estimated(answer(work, said=said, evidence=(calibration.MODEL_KNOWN, 0, 0.0)))
+    cut = _estimated(answer(work, said=said, evidence=(calibration.MODEL_KNOWN, "", 0.0)))
     # A quarter of the bell lies below its lower quartile, 0.6745 standard deviations down.
     sd = half / NORMAL_90
     assert math.log(told.value / cut.value) == pytest.approx(0.6745 * sd, rel=1e-3)
     assert cut.interval.high < told.value
     assert any("cut off where its peak ends (50 %" in words for words in cut.from_)
     above = with_most(told.value / math.exp(2 * sd))
-    refused = answer(above, said=said, evidence=(calibration.MODEL_KNOWN, 0, 0.0))
+    refused = answer(above, said=said, evidence=(calibration.MODEL_KNOWN, "", 0.0))
     assert isinstance(refused, Absent)
     assert refused.reason == "what is told of resnet50 on New-M is above the peak of its data sheet"
     free = _estimated(
-        answer(with_most(told.value * 1e3), said=said, evidence=(calibration.MODEL_KNOWN, 0, 0.0))
+        answer(with_most(told.value * 1e3), said=said, evidence=(calibration.MODEL_KNOWN, "", 0.0))
     )
     assert free.value == pytest.approx(told.value)
     assert not any("cut off" in words for words in free.from_)
     floor = functools.partial(estimate._answer, device=spec, width=(half, said[0]), paces=None)
     known = _estimated(
         floor(
-            with_most(told.value * 1e3), said=said, evidence=(calibration.OTHER_MODE_SIZED, 0, 0.0)
+            with_most(told.value * 1e3), said=said, evidence=(calibration.OTHER_MODE_SIZED, "", 0.0)
         )
     )
     assert math.log(known.value / told.value) == pytest.approx(0.6745 * sd, rel=1e-3)

@@ -13,10 +13,12 @@ import pytest
 from dlbench import catalog, workloads
 from dlbench.analysis.predict import (
     calibration,
+    cells,
     documents,
     estimate,
     harness,
     models,
+    noise,
     predictor,
     shipped,
 )
@@ -27,6 +29,7 @@ from dlbench.analysis.predict.estimate import Estimator
 from dlbench.analysis.predict.shipped import Coefficients
 from dlbench.analysis.predict.types import Arithmetic, DeviceSpec, Observation, Task, Workload
 from dlbench.core.errors import UsageError
+from dlbench.core.stats import NORMAL_90
 from dlbench.core.types import Absent, Estimated, Mode, Policy, Precision, Scenario
 from dlbench.store import runs
 from tests import builders
@@ -181,6 +184,63 @@ def test_documents_become_observations_of_devices_with_data_sheets() -> None:
     assert seen.rate == pytest.approx(25.0)
     assert (seen.device, seen.n, seen.source) == (name, 5, run.run_id)
     assert documents.observations([run], DeviceTable([])) == ()
+
+
+def test_what_the_package_knows_of_a_device_is_no_measurement() -> None:
+    """A fresh clone measured nothing on a T4; on an H200 only what is in its documents."""
+    table = device_table(catalog.shipped())
+    ready = shipped.estimator(shipped.measured(), table)
+    (asked,) = {o.workload for o in _of_the_h200() if o.workload.model == "unet"}
+    said = {
+        name: _estimated(ready.estimate(_device(name, table), asked)).from_[1]
+        for name in ("T4", "H200-SXM-141GB", "A16")
+    }
+    assert said == {
+        "T4": "T4 by data sheet, corrected by what public tables measured on it",
+        "H200-SXM-141GB": f"{len(_of_the_h200())} measurements on H200-SXM-141GB",
+        "A16": "A16 by data sheet",
+    }
+
+
+@pytest.mark.parametrize(
+    ("workload", "variant"), [("lstm_lm", "tiny"), ("gpt2_small", "tiny"), ("resnet50", "tiny")]
+)
+def test_another_variant_is_asked_with_the_sizes_that_it_was_learnt_with(
+    workload: str, variant: str
+) -> None:
+    """A rate that was measured is told back.
+
+    Learnt with the full one's activations and asked without, tiny ones were 1,000 times too fast.
+    """
+    table = device_table(catalog.shipped())
+    device = _device("A100-SXM4-80GB", table)
+    case = builders.case(
+        workload=workload, variant=variant, precision=Precision.BF16, mode=Mode.INFERENCE
+    )
+    info = workloads.read(workloads.folders()[workload]).info(variant)
+    asked = documents.workload_of_case(case, info)
+    rate = 5e4
+    mine = Observation(device=device.name, workload=asked, rate=rate, source="mine", n=5)
+    ready = shipped.estimator([*shipped.measured(), mine], table)
+    assert _estimated(ready.estimate(device, asked)).value == pytest.approx(rate, rel=0.15)
+
+
+def test_a_flagged_rate_counts_little_and_not_at_all_beside_a_sound_one() -> None:
+    """Nine in ten of it lie within 30 %, as of a document that counts directly."""
+    case = builders.case(device="fake", batch_size=4)
+    result = builders.result(case, [0.04] * 5)
+    trials = tuple(replace(t, flags=("contended",)) for t in result.trials)
+    sound, flagged = builders.run((result,)), builders.run((replace(result, trials=trials),))
+    name = next(d.name for d in sound.environment.devices if d.id == case.device)
+    table = DeviceTable([DeviceSpec(name=name)])
+    (known,), (unsure,) = (documents.observations([run], table) for run in (sound, flagged))
+    slow = replace(unsure, rate=known.rate / 2)
+    assert cells.merge([slow, known]) == [known]
+    assert cells.merge([slow]) == [slow]
+    device = synthetic.devices()[0]
+    one = cells.encode([(device, unsure.workload)], [(25.0, unsure.n)], Encoder(), frozenset())
+    (variance,) = noise.noise_of({"": 1.0}, one, shipped.scales())
+    assert NORMAL_90 * math.sqrt(variance) == pytest.approx(documents.REPEAT_OF_NOISY, rel=0.05)
 
 
 def test_a_few_cores_of_a_socket_say_nothing_of_accelerators() -> None:

@@ -148,6 +148,7 @@ def test_slices_and_links_are_read_from_names() -> None:
     assert is_slice("NVIDIA A10-24Q")
     assert not is_slice("RTX-A6000")
     assert interconnect("H100-SXM5-80GB") == "nvlink"
+    assert interconnect("GB200") == "nvlink"
     assert interconnect("RTX-4090") == "pcie"
 
 
@@ -182,6 +183,10 @@ def test_models_of_several_sources_have_one_name_and_a_family(
         ({"unit": "img/s/gpu"}, "the unit 'img/s/gpu'"),
         ({"unit": "it/s"}, "the unit 'it/s'"),
         ({"unit": "GB/s"}, "the unit 'GB/s'"),
+        ({"unit": "output tokens/s"}, "the unit 'output tokens/s'"),
+        ({"unit": "ktok/sec"}, "the unit 'ktok/sec'"),
+        ({"unit": "kimg/s"}, "the unit 'kimg/s'"),
+        ({"unit": "words/s"}, "the unit 'words/s'"),
         ({"task": "fine-tuning"}, "the task 'fine-tuning'"),
         ({"precision": "fp64"}, "the precision 'fp64'"),
         ({"precision": "int4"}, "the precision 'int4'"),
@@ -203,6 +208,9 @@ def test_words_that_are_not_known_are_told(changes: dict[str, str], words: str) 
         ({"unit": "frames/s"}, "unit", "frames/s"),
         ({"unit": "images per second"}, "unit", "samples/s"),
         ({"unit": "item/s"}, "unit", "samples/s"),
+        ({"unit": "Mel-frames / sec"}, "unit", "frames/s"),
+        ({"unit": "training samples/s"}, "unit", "samples/s"),
+        ({"unit": "M"}, "unit", "millions/s"),
         ({"unit": "J/token"}, "unit", "J/token"),
         ({"unit": "ms/step"}, "unit", "samples/s"),
         ({"task": " Training "}, "task", Task.TRAIN),
