@@ -51,9 +51,9 @@ def observations(runs: Sequence[Run], devices: DeviceTable) -> tuple[Observation
     """Every throughput that was measured on an accelerator with a data sheet.
 
     Server and single-stream results are left out: their rate is set by arrivals, not by the device. So
-    are processors: a data sheet is of a socket, of which a machine mostly has a few cores, and whatever
-    that is slower would be taken for the work, on all accelerators. Rates whose trials were flagged
-    are believed less.
+    are inputs decoded from files: the host's processors may set their rate. So are processors: a data
+    sheet is of a socket, of which a machine mostly has a few cores, and whatever that is slower would
+    be taken for the work, on all accelerators. Rates whose trials were flagged are believed less.
     """
     found = [_observation(run, result, devices) for run in runs for result in run.results]
     return tuple(o for o in found if o is not None)
@@ -104,6 +104,8 @@ def _scaled(size: float | Absent, unit: float) -> float | None:
 def _observation(run: Run, result: CaseResult, devices: DeviceTable) -> Observation | None:
     case = result.case
     if not result.outcome.ok or case.scenario not in (None, Scenario.OFFLINE):
+        return None
+    if case.data_mode is DataMode.PIPELINE:
         return None
     rate = metrics.compute("throughput_samples_per_s", result, run)
     name = _device_name(case.device, run.environment.devices)

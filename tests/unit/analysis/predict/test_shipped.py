@@ -30,7 +30,7 @@ from dlbench.analysis.predict.shipped import Coefficients
 from dlbench.analysis.predict.types import Arithmetic, DeviceSpec, Observation, Task, Workload
 from dlbench.core.errors import UsageError
 from dlbench.core.stats import NORMAL_90
-from dlbench.core.types import Absent, Estimated, Mode, Policy, Precision, Scenario
+from dlbench.core.types import Absent, DataMode, Estimated, Mode, Policy, Precision, Scenario
 from dlbench.store import runs
 from tests import builders
 from tests import predict_tables as synthetic
@@ -175,10 +175,11 @@ def test_a_foreign_file_is_refused(text: str) -> None:
 
 
 def test_documents_become_observations_of_devices_with_data_sheets() -> None:
-    """Throughput of each measured case; server results, failures and unknown devices are left out."""
+    """Throughput of each case that the device set; of arrivals, files and unknown devices, none."""
     case = builders.case(device="fake", batch_size=4)
     server = replace(case, scenario=Scenario.SERVER, mode=Mode.INFERENCE)
-    run = builders.run((builders.result(case, [0.04] * 5), builders.result(server, [0.04] * 5)))
+    files = replace(case, data_mode=DataMode.PIPELINE)
+    run = builders.run([builders.result(c, [0.04] * 5) for c in (case, server, files)])
     name = next(d.name for d in run.environment.devices if d.id == case.device)
     (seen,) = documents.observations([run], DeviceTable([DeviceSpec(name=name)]))
     assert seen.rate == pytest.approx(25.0)
