@@ -70,6 +70,31 @@ def test_commands_are_shown() -> None:
     assert sum(map(len, PAGES.values())) > 80
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("run", ["--model", "a.py:f", "--model", "b.py:f"], "--model is given 2 times"),
+        ("report", ["a.json", "-o", "x", "--out", "y"], "--out is given 2 times"),
+        ("catalog", ["list", "--limit", "1", "--limit", "1"], "--limit is given 2 times"),
+    ],
+)
+def test_an_option_of_one_value_is_given_once(name: str, given: list[str], said: str) -> None:
+    """The last won, and what came before was passed over without a word."""
+    command = main.load(name)
+    if name == "catalog":
+        command, given = command.commands[given[0]], given[1:]
+    with pytest.raises(UsageError, match=said):
+        command.make_context(name, given)
+
+
+def test_a_list_and_a_flag_may_be_given_twice() -> None:
+    """The one has two members then, and the other says the same again."""
+    given = ["fake", "-f", "pytorch", "-f", "jax", "--json", "--json", "--seed", "1"]
+    context = main.load("run").make_context("run", given)
+    assert list(context.params["framework"]) == ["pytorch", "jax"]
+    assert context.params["json"] is True
+
+
 def test_help_imports_no_command_and_a_command_no_other() -> None:
     """What makes a command line slow is what it imports."""
     program = (
