@@ -6,7 +6,7 @@ files: what the second costs over the first is the copy, what the third costs ov
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -62,14 +62,15 @@ def plain(found: Bottleneck) -> dict[str, Any]:
 
 def find(run: Run) -> tuple[Bottleneck, ...]:
     """The bottleneck of each case that was measured with resident inputs and with others."""
-    pairs = [c for c in compare.within(run) if c.varied == "data_mode"]
-    tasks = dict.fromkeys(replace(c.a, data_mode=DataMode.SYNTHETIC) for c in pairs)
-    return tuple(_of(task, pairs) for task in tasks if _nearest(task, pairs))
+    pairs = {(c.a, c.b): c for c in compare.within(run) if c.varied == "data_mode"}
+    tasks = dict.fromkeys(replace(a, data_mode=DataMode.SYNTHETIC) for a, _ in pairs)
+    # Without the resident case there is nothing to hold against.
+    compared = {case for pair in pairs for case in pair}
+    return tuple(_of(task, pairs) for task in tasks if task in compared)
 
 
-def _nearest(task: Case, pairs: Sequence[Comparison]) -> bool:
-    """Whether the resident case is among them, without which there is nothing to hold against."""
-    return any(task in (c.a, c.b) for c in pairs)
+Pairs = Mapping[tuple[Case, Case], Comparison]
+"""Each comparison by its A and B."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,7 @@ class _Cost:
     most: float
 
 
-def _of(task: Case, pairs: Sequence[Comparison]) -> Bottleneck:
+def _of(task: Case, pairs: Pairs) -> Bottleneck:
     """The step that costs most of the time; none where one that is not clear may cost more."""
     host, pipeline = (replace(task, data_mode=mode) for mode in (DataMode.HOST, DataMode.PIPELINE))
     found: dict[Name, _Cost | None] = {
@@ -105,16 +106,16 @@ def _of(task: Case, pairs: Sequence[Comparison]) -> Bottleneck:
     return Bottleneck(case=task, name=largest, share=known[largest].share, files=files)
 
 
-def _cost(far: Case, near: Case, pairs: Sequence[Comparison]) -> _Cost | None:
+def _cost(far: Case, near: Case, pairs: Pairs) -> _Cost | None:
     """Of ``far`` over ``near``; None where they were not compared."""
-    for c in pairs:
+    if c := pairs.get((near, far)):
         ratio, bounds = c.estimate.ratio, c.estimate.interval
-        if (c.a, c.b) == (near, far):
-            return _Cost(verdict=c.verdict, share=1 - ratio, most=1 - bounds.low if bounds else 1.0)
-        if (c.a, c.b) == (far, near):
-            return _Cost(
-                verdict=FLIPPED.get(c.verdict, c.verdict),
-                share=1 - 1 / ratio,
-                most=1 - 1 / bounds.high if bounds else 1.0,
-            )
+        return _Cost(verdict=c.verdict, share=1 - ratio, most=1 - bounds.low if bounds else 1.0)
+    if c := pairs.get((far, near)):
+        ratio, bounds = c.estimate.ratio, c.estimate.interval
+        return _Cost(
+            verdict=FLIPPED.get(c.verdict, c.verdict),
+            share=1 - 1 / ratio,
+            most=1 - 1 / bounds.high if bounds else 1.0,
+        )
     return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from dlbench.analysis import sessions
 from dlbench.analysis.contests import PROPER_NAMES, contests, in_common
@@ -130,14 +131,32 @@ def within(run: Run) -> tuple[Comparison, ...]:
     """All pairs of cases of a run that differ in exactly one of ``VARIED``, paired by round."""
     if run.plan.pairings:
         return _of_pairs(run)
-    found = []
     flags = drift.flags(run)
-    results = sorted(run.results, key=lambda r: r.case.label)
-    for a, b in itertools.combinations(results, 2):
-        varied = _only_difference(a.case, b.case)
-        if varied is not None and a.measured and b.measured:
-            found.append(_paired(a, b, varied, run, flags))
-    return tuple(found)
+    results = sorted((r for r in run.results if r.measured), key=lambda r: r.case.label)
+    return tuple(
+        _paired(results[i], results[k], varied, run, flags)
+        for i, k, varied in _differing_in_one([r.case for r in results])
+    )
+
+
+def _differing_in_one(cases: Sequence[Case]) -> list[tuple[int, int, str]]:
+    """Places of two cases that differ in one of ``VARIED`` alone, in order, and in which.
+
+    Those that are equal without it are found by a look at each case, not at each pair.
+    """
+    found = []
+    for name in VARIED:
+        without: dict[str, Any] = {name: None}
+        alike: dict[Case, list[int]] = {}
+        for place, case in enumerate(cases):
+            alike.setdefault(replace(case, **without), []).append(place)
+        for places in alike.values():
+            found += [
+                (i, k, name)
+                for i, k in itertools.combinations(places, 2)
+                if cases[i] != cases[k]  # a damaged document may have one twice
+            ]
+    return sorted(found)
 
 
 def _of_pairs(run: Run) -> tuple[Comparison, ...]:
@@ -294,22 +313,25 @@ def _matches(a: Run, b: Run) -> Iterator[tuple[CaseResult, CaseResult]]:
 
     A device meets the equal one; only those that have none on either side meet each other.
     """
-    ours, theirs = _devices(a), _devices(b)
-    for left, right in itertools.product(a.results, b.results):
+    ours, theirs = _by_task(a), _by_task(b)
+    devices = [
+        {task: {r.case.device for r in results} for task, results in found.items()}
+        for found in (ours, theirs)
+    ]
+    for left in a.results:
         task = _task(left.case)
-        if task != _task(right.case) or not (left.measured and right.measured):
-            continue
-        one, other = left.case.device, right.case.device
-        if one == other or (one not in theirs[task] and other not in ours[task]):
-            yield left, right
+        for right in theirs.get(task, []) if left.measured else []:
+            one, other = left.case.device, right.case.device
+            if one == other or (one not in devices[1][task] and other not in devices[0][task]):
+                yield left, right
 
 
-def _devices(run: Run) -> dict[tuple[object, ...], set[str]]:
-    """On which devices each task was measured."""
-    found: dict[tuple[object, ...], set[str]] = {}
+def _by_task(run: Run) -> dict[tuple[object, ...], list[CaseResult]]:
+    """What was measured of each task."""
+    found: dict[tuple[object, ...], list[CaseResult]] = {}
     for result in run.results:
         if result.measured:
-            found.setdefault(_task(result.case), set()).add(result.case.device)
+            found.setdefault(_task(result.case), []).append(result)
     return found
 
 

@@ -33,8 +33,9 @@ def matrix(runs: Sequence[Run], pairs: Sequence[Across]) -> Matrix:
     """The comparisons of every later document with the first, by case; ``pairs`` are in their order."""
     first = runs[0]
     rows = []
+    met = [_by_case(pair) for pair in pairs]
     for result in first.results:
-        cells = tuple(_cell(pair, result.case) for pair in pairs)
+        cells = tuple(_cell(found.get(result.case, []), result.case) for found in met)
         if any(cells):
             baseline = metrics.compute("throughput_samples_per_s", result, first)
             rows.append(Row(case=result.case, baseline=baseline, cells=cells))
@@ -45,9 +46,16 @@ def matrix(runs: Sequence[Run], pairs: Sequence[Across]) -> Matrix:
     )
 
 
-def _cell(pair: Across, case: Case) -> Comparison | None:
+def _by_case(pair: Across) -> dict[Case, list[Comparison]]:
+    """What each case of the first document was compared with."""
+    found: dict[Case, list[Comparison]] = {}
+    for comparison in pair.comparisons:
+        found.setdefault(comparison.a, []).append(comparison)
+    return found
+
+
+def _cell(of_case: Sequence[Comparison], case: Case) -> Comparison | None:
     """Of the comparisons of one case: the same device first, then the least that was let pass."""
-    of_case = [c for c in pair.comparisons if c.a == case]
     return min(
         of_case,
         key=lambda c: (c.b.device != case.device, len(c.allowed), c.b.label),

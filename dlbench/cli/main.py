@@ -7,13 +7,14 @@ import importlib
 import io
 import os
 import sys
+from collections import Counter
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 import dlbench
-from dlbench.core.errors import EXIT_OK, EXIT_STORE, DlbenchError
+from dlbench.core.errors import EXIT_OK, EXIT_STORE, DlbenchError, UsageError
 from dlbench.core.linux import require_linux
 
 COMMANDS = {
@@ -58,14 +59,33 @@ class Commands(TyperGroup):
         return name, load(name) if name is not None else command, rest
 
 
+class Once(TyperCommand):
+    """Refuses an option of one value that is given twice: the last would win in silence."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401
+        """As any command, but for that."""
+        if not ctx.resilient_parsing:
+            _, _, given = self.make_parser(ctx).parse_args(list(args))
+            for parameter, times in Counter(given).items():
+                if times > 1 and not (parameter.multiple or getattr(parameter, "is_flag", False)):
+                    raise UsageError(
+                        f"{max(parameter.opts, key=len)} is given {times} times and takes one value",
+                        "Give it once.",
+                    )
+        return super().parse_args(ctx, args)
+
+
 def load(name: str) -> Any:  # noqa: ANN401 - a command of the Click that Typer brings
     """A command, built from its module."""
     module = importlib.import_module(f"dlbench.cli.{name}")
     if name == "catalog":
-        return typer.main.get_command(module.app)
-    alone = typer.Typer(add_completion=False)
-    alone.command(name)(module.list_workloads if name == "list" else getattr(module, name))
-    return typer.main.get_command(alone)
+        built = module.app
+    else:
+        built = typer.Typer(add_completion=False)
+        built.command(name)(module.list_workloads if name == "list" else getattr(module, name))
+    for command in built.registered_commands:
+        command.cls = Once
+    return typer.main.get_command(built)
 
 
 app = typer.Typer(

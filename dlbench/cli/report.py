@@ -110,8 +110,7 @@ def _read(paths: Sequence[Path]) -> tuple[Sequence[Run], list[pd.DataFrame]]:
     from dlbench.store import runs as store
 
     tables = [packed.read(path) for path in paths if path.suffix == packed.SUFFIX]
-    documents = (store.read_run(path) for path in paths if path.suffix != packed.SUFFIX)
-    return store.distinct(documents), tables
+    return store.read_distinct(p for p in paths if p.suffix != packed.SUFFIX), tables
 
 
 def _sealed(paths: Sequence[Path]) -> tuple[str, ...]:

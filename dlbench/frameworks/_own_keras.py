@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,8 @@ def prepare(keras: Any, request: SubjectRequest) -> _own.Prepared:  # noqa: ANN4
 
     asked = str(keras.mixed_precision.dtype_policy().compute_dtype)
     keras.utils.set_random_seed(request.spec["seed"])
-    model = _own.made(request)
+    with _set_back(keras):
+        model = _own.made(request)
     if not isinstance(model, keras.Model):
         raise _own.no_model(request, model, "a keras.Model")
 
@@ -64,6 +67,36 @@ def prepare(keras: Any, request: SubjectRequest) -> _own.Prepared:  # noqa: ANN4
         spec=_own.with_targets(request.spec, targets),
         facts={**facts, "loss": name},
     )
+
+
+JAX_SWITCHES = ("jax_disable_jit", "jax_debug_nans", "jax_debug_infs")
+"""What finds faults: no compiler, or a look at each number. Variables of the shell set them too."""
+
+
+@contextlib.contextmanager
+def _set_back(keras: Any) -> Iterator[None]:  # noqa: ANN401
+    """What the user's file turns on to find its faults is not measured, on any of Keras's backends."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        before = {name: getattr(jax.config, name) for name in JAX_SWITCHES}
+        yield
+        for name, value in before.items():
+            jax.config.update(name, value)
+        return
+    yield
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.run_functions_eagerly(False)
+        tf.debugging.disable_check_numerics()
+    else:
+        import torch
+
+        from dlbench.frameworks import _own_torch
+
+        _own_torch.set_back(torch)
 
 
 def _look(

@@ -34,7 +34,7 @@ def prepare(torch: Any, request: SubjectRequest, device: Any = None) -> _own.Pre
     if not isinstance(model, torch.nn.Module):
         raise _own.no_model(request, model, "a torch.nn.Module")
     model.eval()
-    _set_back(torch)
+    set_back(torch)
     n_samples, (output, flops, computed) = _own.looked(
         request,
         lambda n: _look(torch, request, model, _seeded.batch(request.spec, "inputs", 0, n), device),
@@ -137,7 +137,7 @@ def _seed(torch: Any, seed: int) -> None:  # noqa: ANN401
     torch.manual_seed(seed)
 
 
-def _set_back(torch: Any) -> None:  # noqa: ANN401
+def set_back(torch: Any) -> None:  # noqa: ANN401
     """What the user's file may have turned on to find its faults, or off to train nothing.
 
     What it compiles itself runs uncompiled too, until a policy compiles; PyTorch's compiler is not

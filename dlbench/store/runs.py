@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import gc
-import itertools
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
@@ -118,14 +117,32 @@ def read_run(path: Path) -> Run:
 def load_runs(paths: Sequence[Path]) -> tuple[Run, ...]:
     """All documents of files and folders (their ``*.json``), each once, in the order of names.
 
-    A copy of a document in another folder is that document.
-
     Raises:
         StoreError: nothing is there.
-        DocumentError: one of them cannot be trusted.
+        DocumentError: one of them cannot be trusted, or two of them are of one run and differ.
     """
+    return read_distinct(document_files(paths))
+
+
+def read_distinct(files: Iterable[Path]) -> tuple[Run, ...]:
+    """The documents of these files, each once: a copy in another folder is that document.
+
+    Raises:
+        StoreError: one of them is not there, or cannot be read.
+        DocumentError: one of them cannot be trusted, or two of them are of one run and differ.
+    """
+    found: dict[str, tuple[Path, Run]] = {}
     with _nothing_collected():
-        return distinct(map(read_run, document_files(paths)))
+        for path in files:
+            run = read_run(path)
+            first, known = found.setdefault(run.run_id, (path, run))
+            if run != known:
+                raise DocumentError(
+                    f"{first} and {path} are both of run {run.run_id}, and differ: "
+                    "a run has one document",
+                    "Give one of the two.",
+                )
+    return tuple(run for _, run in found.values())
 
 
 @contextlib.contextmanager
@@ -138,16 +155,6 @@ def _nothing_collected() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-def distinct(runs: Iterable[Run]) -> tuple[Run, ...]:
-    """Each run once; two that have one name and differ are both kept."""
-    found: dict[str, list[Run]] = {}
-    for run in runs:
-        alike = found.setdefault(run.run_id, [])
-        if run not in alike:
-            alike.append(run)
-    return tuple(itertools.chain.from_iterable(found.values()))
 
 
 def document_files(paths: Sequence[Path], suffixes: Sequence[str] = (".json",)) -> tuple[Path, ...]:

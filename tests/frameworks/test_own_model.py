@@ -874,6 +874,67 @@ def test_all_outputs_of_a_keras_model_are_computed(framework: str, tmp_path: Pat
     assert found == [[4, 3], [4, 3], [4, 2]]
 
 
+COUNTED = """
+import keras
+
+runs = []
+
+class Counted(keras.layers.Dense):
+    def call(self, x):
+        runs.append(1)
+        return super().call(x)
+
+def build():
+    return keras.Sequential([keras.Input((5,)), Counted(3)])
+"""
+
+KERAS_SWITCHES = {
+    "tensorflow": """
+import tensorflow as tf
+
+tf.config.run_functions_eagerly(True)
+tf.debugging.enable_check_numerics()
+""",
+    "jax": """
+import jax
+
+jax.config.update("jax_disable_jit", True)
+jax.config.update("jax_debug_nans", True)
+""",
+    "keras": """
+import torch
+
+torch.autograd.set_detect_anomaly(True)
+""",
+}
+
+
+def _turned_on(framework: str, folder: str) -> list[bool]:
+    """Whether queries run the model's Python again, or anything still looks for faults."""
+    source = KERAS_SWITCHES[framework] + COUNTED
+    subject = _open(framework, _own(Path(folder), source, "build", "5"))
+    runs = []
+    for buffer in (0, 1):
+        subject.fetch(subject.query(buffer))
+        runs.append(len(sys.modules["dlbench_own_net"].runs))
+    if framework == "keras":
+        return [sys.modules["torch"].is_anomaly_enabled()]
+    found = [runs[1] > runs[0]]
+    if framework == "jax":
+        config = sys.modules["jax"].config
+        found += [config.jax_disable_jit, config.jax_debug_nans]
+    return found
+
+
+@pytest.mark.parametrize("framework", KERAS_FRAMEWORKS)
+def test_what_a_keras_file_turned_on_to_find_its_faults_is_not_measured(
+    framework: str, tmp_path: Path
+) -> None:
+    """As of PyTorch's: TensorFlow and JAX ran each step uncompiled, and said that it was compiled."""
+    _need(framework)
+    assert not any(subjects.ask(framework, _turned_on, str(tmp_path)))
+
+
 def test_a_saved_keras_model_is_never_called_bf16(tmp_path: Path, results: Path) -> None:
     """Its layers bring their own dtype, whatever the global policy says."""
     _need("keras")

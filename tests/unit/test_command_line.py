@@ -9,17 +9,19 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.core import TyperCommand
 
-from dlbench import workloads
-from dlbench.cli import ab, catalog, completing, main, pack, parsing, report
+from dlbench import environment, workloads
+from dlbench.cli import ab, catalog, completing, devices, main, pack, parsing, report
 from dlbench.cli import replicate as replicate_command
 from dlbench.cli import run as run_command
 from dlbench.core.errors import MissingError, StoreError, UsageError
+from dlbench.core.types import Absent
 from dlbench.session import Finished
 from dlbench.store import journal, runs
 from tests import builders
@@ -70,6 +72,31 @@ def test_commands_are_shown() -> None:
     assert sum(map(len, PAGES.values())) > 80
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("run", ["--model", "a.py:f", "--model", "b.py:f"], "--model is given 2 times"),
+        ("report", ["a.json", "-o", "x", "--out", "y"], "--out is given 2 times"),
+        ("catalog", ["list", "--limit", "1", "--limit", "1"], "--limit is given 2 times"),
+    ],
+)
+def test_an_option_of_one_value_is_given_once(name: str, given: list[str], said: str) -> None:
+    """The last won, and what came before was passed over without a word."""
+    command = main.load(name)
+    if name == "catalog":
+        command, given = command.commands[given[0]], given[1:]
+    with pytest.raises(UsageError, match=said):
+        command.make_context(name, given)
+
+
+def test_a_list_and_a_flag_may_be_given_twice() -> None:
+    """The one has two members then, and the other says the same again."""
+    given = ["fake", "-f", "pytorch", "-f", "jax", "--json", "--json", "--seed", "1"]
+    context = main.load("run").make_context("run", given)
+    assert list(context.params["framework"]) == ["pytorch", "jax"]
+    assert context.params["json"] is True
+
+
 def test_help_imports_no_command_and_a_command_no_other() -> None:
     """What makes a command line slow is what it imports."""
     program = (
@@ -99,6 +126,34 @@ def test_a_recommendation_imports_no_scipy_and_starts_no_thread(tmp_path: Path) 
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, env=bare
     )
     assert done.stdout.splitlines()[-2:] == ["loaded: ['numpy']", "1 None"], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("limit", "shown"),
+    [
+        (2048.0, "2.0 of 64.0 GiB usable"),
+        (65536.0, " 64.0 GiB "),
+        (Absent(reason="no memory limit is set"), " 64.0 GiB "),
+    ],
+)
+def test_the_hosts_memory_is_shown_with_the_containers_limit(
+    limit: float | Absent,
+    shown: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Within a container of 2 GiB all of the host's 64 were listed."""
+    cpu = replace(builders.CPU, id="cpu", kind="cpu", memory_mib=65536.0)
+    gpu = replace(builders.CPU, id="nvidia:0", kind="nvidia", memory_mib=81920.0)
+    monkeypatch.setattr(environment, "find_devices", lambda: ((cpu, gpu), {}))
+    monkeypatch.setattr(environment, "memory_limit_mib", lambda: limit)
+    devices.devices()
+    table = capsys.readouterr().out
+    assert shown in table
+    assert " 80.0 GiB " in table
+    devices.devices(json=True)
+    said = json.loads(capsys.readouterr().out)["memory_limit_mib"]
+    assert said == (limit if isinstance(limit, float) else asdict(limit))
 
 
 @pytest.mark.parametrize("as_json", [False, True])

@@ -213,7 +213,8 @@ def _lost(choice: Choice, need: Need, draws: Draws, work_s: Floats, set_up_s: Fl
 
     Half a checkpoint's period while interruptions are rare beside it. Where they are not, work that is
     done again is interrupted again: a period T takes (exp(rate T) - 1) / rate on average (Daly 2006),
-    and a day without checkpoints may never end.
+    and a day without checkpoints may never end. Uploads and set-ups are taken as not interrupted: a
+    restart alone would be lost, by default less than the range of an upload's own time.
     """
     zero = np.zeros(simulate.N_DRAWS)
     if not choice.spot:

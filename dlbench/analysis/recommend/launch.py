@@ -8,6 +8,7 @@ import shlex
 
 from dlbench import workloads
 from dlbench.analysis.recommend import words
+from dlbench.analysis.recommend.needs import EXTRAS
 from dlbench.core.catalog import SKYPILOT_RUNPOD, Offer
 from dlbench.core.recommendation import Candidate, Launch, Need
 from dlbench.core.types import Absent, Mode, Policy
@@ -19,16 +20,6 @@ SKYPILOT_CLOUDS = frozenset(
 
 SKYPILOT_TYPES = {"runpod": re.compile(r"\d+x_"), "vast": re.compile(r"\d+x-")}
 """How its types begin, where other tables have names of their own: a card's, or an offer's number."""
-
-EXTRAS = {
-    "pytorch": "torch",
-    "tensorflow": "tensorflow",
-    "jax": "jax",
-    "keras": "keras",
-    "onnxruntime": "onnx",
-    "openvino": "openvino",
-    "fake": "all",
-}
 
 ON_CUDA = {"tensorflow": "tensorflow-cuda", "jax": "jax-cuda", "onnxruntime": "onnx-cuda"}
 """Instead, where an accelerator was picked: PyTorch's wheel alone brings CUDA itself."""
@@ -87,7 +78,7 @@ CLONE = "../dlbench"
 
 
 def _install(candidate: Candidate, need: Need, where: str) -> str:
-    extras = EXTRAS.get(need.framework, "torch")
+    extras = EXTRAS[need.framework]
     if candidate.offer.accelerator:
         extras = ON_CUDA.get(need.framework, extras)
     if need.serving:

@@ -57,7 +57,16 @@ MAY_BE_ZERO = frozenset(
 INFERENCE_ONLY = frozenset({"onnxruntime", "openvino"})
 """Frameworks that only run models; they alone quantise them to int8 here."""
 
-FRAMEWORKS = ("pytorch", "tensorflow", "jax", "keras", "onnxruntime", "openvino", "fake")
+EXTRAS = {
+    "pytorch": "torch",
+    "tensorflow": "tensorflow",
+    "jax": "jax",
+    "keras": "keras",
+    "onnxruntime": "onnx",
+    "openvino": "openvino",
+    "fake": "all",
+}
+"""The frameworks that a need may name, and which of dlbench's extras installs each."""
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -288,10 +297,8 @@ def _refuse_contradictions(need: Need, values: Values) -> None:
 
 def _refuse_unsupported(need: Need) -> None:
     """What no framework of ours does, so that nobody could measure it on what is recommended."""
-    if need.framework not in FRAMEWORKS:
-        raise UsageError(
-            f"framework {need.framework!r} is unknown", f"Known: {', '.join(FRAMEWORKS)}."
-        )
+    if need.framework not in EXTRAS:
+        raise UsageError(f"framework {need.framework!r} is unknown", f"Known: {', '.join(EXTRAS)}.")
     if need.mode is Mode.TRAINING and need.framework in INFERENCE_ONLY:
         raise UsageError(
             f"framework {need.framework} does not train", "Another framework, or task inference."

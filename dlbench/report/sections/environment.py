@@ -21,11 +21,11 @@ TEMPLATE = """
 <p>{{ run.created_utc }} to {{ run.finished_utc }}, {{ counted(run.plan.threads, 'CPU thread') }}, run {{ run.run_id }}
 {%- if run.plan.tags %}, tags {{ run.plan.tags | join(', ') }}{% endif %}</p>
 <div class="scroll" tabindex="0" role="region" aria-label="Table: devices of {{ run.environment.machine }}, document {{ loop.index }}"><table>
-<thead><tr><th scope="col">Device</th><th scope="col">Name</th><th scope="col">Native precisions</th></tr></thead>
+<thead><tr><th scope="col">Device</th><th scope="col">Name</th><th scope="col">Memory (MiB)</th><th scope="col">Native precisions</th></tr></thead>
 <tbody>{% for device in run.environment.devices %}
-<tr><th scope="row">{{ device.id }}</th><td>{{ device.name }}</td><td>{{ device.precisions | join(', ') }}</td></tr>
+<tr><th scope="row">{{ device.id }}</th><td>{{ device.name }}</td><td>{{ show(device.memory_mib) }}</td><td>{{ device.precisions | join(', ') }}</td></tr>
 {% endfor %}</tbody></table></div>
-<details><summary>Software and kernel</summary>
+<details><summary>Software, kernel and devices</summary>
 <div class="scroll" tabindex="0" role="region" aria-label="Table: software of {{ run.environment.machine }}, document {{ loop.index }}"><table>
 <thead><tr><th scope="col">What</th><th scope="col">As found</th></tr></thead>
 <tbody>
@@ -35,6 +35,9 @@ TEMPLATE = """
 {% for name, value in run.environment.facts.items() %}
 <tr><th scope="row">{{ name if name.startswith('variable ') else name.replace('_', ' ') }}</th><td>{{ show(value) }}</td></tr>
 {% endfor %}
+{% for device in run.environment.devices %}{% for name, value in device.facts.items() %}
+<tr><th scope="row">{{ device.id }} {{ name.replace('_', ' ') }}</th><td>{{ show(value) }}</td></tr>
+{% endfor %}{% endfor %}
 </tbody></table></div></details>
 {% endfor %}
 {% if n_more > 0 %}<p>{{ n_more }} further documents are in the data, not here.</p>{% endif %}

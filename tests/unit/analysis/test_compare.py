@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dlbench.analysis import compare, matrix, surroundings
+from dlbench.analysis import bottleneck, compare, matrix, surroundings
 from dlbench.cli import compare as compare_command
 from dlbench.cli import show_compare
 from dlbench.core.errors import GateError
-from dlbench.core.types import Case, Environment, Policy, Precision, Run
+from dlbench.core.types import Case, DataMode, Environment, Policy, Precision, Run
 from dlbench.store import runs
 from tests import builders
 
@@ -104,6 +107,52 @@ def test_only_cases_that_differ_in_one_thing_are_compared(other: Case, varied: s
     """Two differences at once explain nothing; another batch is another task."""
     run = _run(builders.result(A, NOISE), builders.result(other, NOISE))
     assert [c.varied for c in compare.within(run)] == ([varied] if varied else [])
+
+
+def _calls(work: Callable[[], object]) -> int:
+    """How many functions of Python's are called: what a stopwatch would tell of an idle machine."""
+    n = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal n
+        n += event == "call"
+
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return n
+
+
+def _of_batches(n: int) -> tuple[Run, Run]:
+    """Two documents of n tasks, each with resident inputs and with copied ones."""
+    cases = [
+        builders.case(batch_size=1 + i, data_mode=mode)
+        for i in range(n)
+        for mode in (DataMode.SYNTHETIC, DataMode.HOST)
+    ]
+    run = _run(*(builders.result(case, [0.02, 0.021]) for case in cases))
+    return run, replace(run, run_id="other")
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda a, _: partial(compare.within, a),
+        lambda a, _: partial(bottleneck.find, a),
+        lambda a, b: lambda: list(compare._matches(a, b)),
+        lambda a, b: partial(matrix.matrix, (a, b), compare.all_pairs((a, b))),
+    ],
+    ids=["within", "bottlenecks", "across", "matrix"],
+)
+def test_four_times_the_cases_are_four_times_the_work(
+    work: Callable[[Run, Run], Callable[[], object]],
+) -> None:
+    """Each case was held against each other one: ten thousand of them took hours."""
+    few, many = _of_batches(10), _of_batches(40)
+    assert len(compare.within(many[0])) == 40
+    assert _calls(work(*many)) < 5 * _calls(work(*few))
 
 
 def test_only_common_rounds_are_paired() -> None:

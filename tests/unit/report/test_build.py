@@ -582,6 +582,22 @@ def test_variables_keep_their_names_among_the_facts() -> None:
     assert '<th scope="row">variable XLA_FLAGS</th><td>--a_b</td>' in page
 
 
+def test_what_is_known_of_devices_is_in_the_environment() -> None:
+    """A card's memory, driver and power limit stood in the document and nowhere on the page."""
+    gpu = replace(
+        builders.CPU,
+        id="nvidia:0",
+        memory_mib=81559.0,
+        facts={"power_limit_w": 700.0, "driver": "580.1", "ecc": Absent(reason="not supported")},
+    )
+    run = builders.run([], environment=replace(builders.ENVIRONMENT, devices=(builders.CPU, gpu)))
+    page = str(environment.html(content.of([run])))
+    assert '<th scope="row">nvidia:0</th><td>Fake device</td><td>81,559</td>' in page
+    assert '<th scope="row">nvidia:0 power limit w</th><td>700</td>' in page
+    assert '<th scope="row">nvidia:0 driver</th><td>580.1</td>' in page
+    assert re.search(r"nvidia:0 ecc</th><td><span[^>]*>absent: not supported", page)
+
+
 def _version_2(run: Run) -> Run:
     """Of other files of the same workloads, under the next version's number."""
     workloads = tuple(

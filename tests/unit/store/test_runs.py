@@ -236,13 +236,22 @@ def test_a_document_of_which_nothing_can_be_computed_is_refused_when_it_is_read(
 
 
 def test_a_copy_of_a_document_counts_once(tmp_path: Path) -> None:
-    """In another folder it is no second session; of one name and other content both are kept."""
+    """In another folder it is no second session.
+
+    Two of one name that differ were both kept: a report counted them as one, and showed the numbers of
+    the one in comparisons of the other.
+    """
     paths = [tmp_path / name for name in ("a", "b", "c")]
-    edited = replace(RUN, finished_utc="2027-01-01T00:00:00Z")
-    for path, run in zip(paths, (RUN, RUN, edited), strict=True):
+    part = replace(RUN, finished_utc="2027-01-01T00:00:00Z", results=RUN.results[:1])
+    for path in paths:
         path.mkdir()
-        runs.seal(run, path)
-    assert runs.load_runs(paths) == (RUN, edited)
+    first, second, third = map(runs.seal, (RUN, RUN, part), paths)
+    assert runs.load_runs([first, second]) == (RUN,)
+    with pytest.raises(DocumentError) as caught:
+        runs.load_runs(paths)
+    assert caught.value.message == (
+        f"{first} and {third} are both of run {RUN.run_id}, and differ: a run has one document"
+    )
 
 
 def test_what_has_no_size_is_said_to_be_that() -> None:
