@@ -23,7 +23,6 @@ def history(
     """
     from dlbench.analysis import history as over_time
     from dlbench.cli import show, show_compare
-    from dlbench.core.units import counted
     from dlbench.store import runs as store
 
     runs = store.load_runs(files)
@@ -38,7 +37,7 @@ def history(
     if not found:
         named = f" named {case!r}" if case else ""
         raise GateError(
-            f"no case{named} stands in two documents of one machine: {counted(len(runs), 'document')} read",
+            f"no case{named} stands in two documents of one machine, of {len(runs):,} read",
             "Give more documents, or fewer words in --case.",
         )
     if json:
