@@ -77,11 +77,11 @@ NOTHING = EnergyRecord(values=(), windows=(), readings=())
 
 
 UNENDED = "energy"
-"""The source of what stands for the energy of a trial whose energy windows did not end."""
+"""The source of the reading that stands for energy which was not measured to its end."""
 
 
 def unended(why: str) -> Reading:
-    """That."""
+    """What stands for the energy of a trial whose energy windows did not end."""
     return Reading(
         t_s=0.0,
         source=UNENDED,
