@@ -203,6 +203,12 @@ GRAPH_MODES = ("reduce-overhead", "max-autotune")
 next; a first loss is kept until the end, so that training has none of them."""
 
 
+def compile_modes(case: Case) -> tuple[str, ...]:
+    """The modes of ``torch.compile`` that a case may have; the first is the default."""
+    graphs = case.mode is Mode.INFERENCE and case.device.partition(":")[0] == "nvidia"
+    return (*COMPILE_MODES, *(GRAPH_MODES if graphs else ()))
+
+
 def compile_mode(case: Case) -> str:
     """The mode of ``torch.compile``: the option ``compile_mode``, ``default`` unless given.
 
@@ -210,8 +216,7 @@ def compile_mode(case: Case) -> str:
         UnsupportedError: there is no such mode, or not for this case.
     """
     mode = dict(case.options).get("compile_mode", COMPILE_MODES[0])
-    graphs = case.mode is Mode.INFERENCE and case.device.partition(":")[0] == "nvidia"
-    able = (*COMPILE_MODES, *(GRAPH_MODES if graphs else ()))
+    able = compile_modes(case)
     advice = f"-o compile_mode={' or '.join(able)}"
     if mode in able:
         return mode
