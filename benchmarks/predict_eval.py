@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import gzip
 import hashlib
 import io
 import math
@@ -163,8 +164,9 @@ def _answer(options: argparse.Namespace) -> int:
         raise UsageError(f"{options.out.parent} is no folder", "another --out")
     answers = asked.answer(rows, options.fit)
     columns = [c for c in rows[0] if c not in (*asked.HIDDEN, *asked.COLUMNS)]
+    opener = gzip.open if options.out.suffix == ".gz" else open
     try:
-        with options.out.open("w", encoding="utf-8", newline="") as file:
+        with opener(options.out, "wt", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(
                 file, [*columns, *asked.COLUMNS], extrasaction="ignore", lineterminator="\n"
             )

@@ -185,6 +185,11 @@ def variables(inherited: Mapping[str, str]) -> dict[str, Fact]:
     }
 
 
+def commit(facts: Mapping[str, Fact]) -> str:
+    """The commit of dlbench's own checkout by an environment's facts, in words."""
+    return _worded(facts.get("git_commit", UNSET))
+
+
 def _worded(value: object) -> str:
     return f"absent ({value.reason})" if isinstance(value, Absent) else str(value)
 

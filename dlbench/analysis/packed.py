@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +63,35 @@ def read(path: Path) -> pd.DataFrame:
         raise DocumentError(f"{path} cannot be read as Parquet: {first}", ADVICE) from error
     return _checked(path, read_)
 
+
+def check_alike(tables: Sequence[pd.DataFrame]) -> None:
+    """That what frames hold of one run, each or together, is of one document of it.
+
+    By how cases ended, after how many trials, and by throughput: other metrics, and words, are as they
+    were computed by the dlbench that packed.
+
+    Raises:
+        DocumentError: two are of one run and differ.
+    """
+    import pandas as pd
+
+    keys, speed = ["run_id", "case_id"], "throughput_samples_per_s"
+    known = [table[[*keys, "outcome", "n_trials", speed]] for table in tables]
+    found = pd.concat(known, ignore_index=True)
+    cases = found[found.duplicated(keys, keep=False)].groupby(keys, sort=False)
+    ends = cases[["outcome", "n_trials"]].nunique().max(axis=1)
+    speeds = cases[speed].agg(["min", "max"])
+    differ = (ends > 1) | (speeds["max"] > speeds["min"] * ROUNDING)
+    if differ.any():
+        run_id = differ[differ].index.get_level_values("run_id")[0]
+        raise DocumentError(
+            f"of run {run_id} there are two documents, which differ: a run has one",
+            f"Give one of the two. {ADVICE}",
+        )
+
+
+ROUNDING = 1 + 1e-9
+"""As far as two machines may round the same numbers apart."""
 
 ADVICE = "Pack the documents again: dlbench pack results/ -o FILE.parquet"
 

@@ -36,14 +36,15 @@ def pack(
         )
     paths = store.document_files(files)
     # One document at a time: a large collection fits in memory as rows, not as raw values.
-    table = frame.of_rows([row for path in paths for row in rows.of([store.read_run(path)])])
+    of_runs = [rows.of([run]) for run in store.each_distinct(paths)]
+    table = frame.of_rows([row for rows_ in of_runs for row in rows_])
     packed.write(table, out)
     if json:
-        show.as_json({"path": str(out), "documents": len(paths), "results": len(table)})
+        show.as_json({"path": str(out), "documents": len(of_runs), "results": len(table)})
     else:
         size = f"{out.stat().st_size / 1e6:.1f} MB"
         results, documents = (
             units.counted(len(table), "result"),
-            units.counted(len(paths), "document"),
+            units.counted(len(of_runs), "document"),
         )
         show.line(f"packed    {out}: {results} of {documents}, {size}")

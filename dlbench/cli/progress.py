@@ -63,7 +63,7 @@ class Progress(Observer):
     def begin(
         self, plan: Plan, run_id: str, trials: Sequence[Trial], problems: Sequence[str]
     ) -> None:
-        """Show the plan's size and what is lost; open the live view on a terminal."""
+        """Show the plan's size and what is amiss; open the live view on a terminal."""
         self._plan, self._trials = plan, trials
         again = f", {len(trials)} trials already there" if trials else ""
         self._out.print(

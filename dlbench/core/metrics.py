@@ -22,6 +22,7 @@ from dlbench.core.types import (
     DRIVER_OPTION,
     LOADGEN,
     Absent,
+    Case,
     CaseResult,
     Estimated,
     Interval,
@@ -188,6 +189,19 @@ NOT_TIMED = Absent(
     remedy="--scenario single_stream, or a larger batch",
 )
 
+LOADGENS_OFFLINE = Absent(
+    reason="LoadGen's offline is one query of all batches: none of them is timed by itself",
+    remedy="--scenario single_stream --loadgen",
+)
+
+IN_ROUNDS = Absent(
+    reason="a value holds a batch of each of the loader's processes: none of them is timed by itself",
+    remedy="--scenario single_stream",
+)
+
+UNTIMED = (NOT_TIMED, LOADGENS_OFFLINE, IN_ROUNDS)
+"""Why no trial's queries were timed one by one."""
+
 NOT_INFERENCE = Absent(reason="latency is a query's; training has steps")
 
 
@@ -237,7 +251,7 @@ def time_per_output_token_s(result: CaseResult, run: Run) -> Metric:
     found = _latency_known_as("time_per_output_token", result, run)
     if result.case.scenario is Scenario.SERVER and isinstance(found, Measured):
         return OF_ANYBODY
-    if found != NOT_TIMED or result.case.scenario is Scenario.SERVER:
+    if found not in UNTIMED or result.case.scenario is Scenario.SERVER:
         return found
     return _per_trial(
         result, run, lambda s: s * result.case.batch_size, "host clock, steps in a row"
@@ -269,8 +283,7 @@ def latency_p99_early_stopping_s(result: CaseResult, run: Run) -> Metric:  # noq
     known = [limit_s for limit_s in shown if limit_s is not None]
     if len(known) < len(shown):
         # The plain loop of single_stream ends at 400.
-        driven = dict(result.case.options).get(DRIVER_OPTION) == LOADGEN
-        plain = result.case.scenario is not Scenario.SERVER and not driven
+        plain = result.case.scenario is not Scenario.SERVER and not _by_loadgen(result.case)
         remedy = "--scenario single_stream --loadgen" if plain else LONGER
         return _few_queries(of_trials, "MLPerf's early stopping needs 662 for p99", remedy)
     source = "host clock, MLPerf early stopping, largest over trials"
@@ -300,7 +313,21 @@ def _queries(result: CaseResult) -> list[list[float]] | Absent:
     """Seconds of each trial's queries in order, of the trials whose queries were timed one by one."""
     if result.case.mode is not Mode.INFERENCE:
         return NOT_INFERENCE
-    return [sorted(t.queries_s) for t in result.measured if t.queries_s] or NOT_TIMED
+    return [sorted(t.queries_s) for t in result.measured if t.queries_s] or _why_untimed(result)
+
+
+def _why_untimed(result: CaseResult) -> Absent:
+    """Which of ``UNTIMED`` it is."""
+    if result.case.scenario is not Scenario.OFFLINE:
+        return NOT_TIMED
+    if _by_loadgen(result.case):
+        return LOADGENS_OFFLINE
+    processes = [t.subject.get("loader_processes", 1) for t in result.measured]
+    return IN_ROUNDS if any(isinstance(n, int) and n > 1 for n in processes) else NOT_TIMED
+
+
+def _by_loadgen(case: Case) -> bool:
+    return dict(case.options).get(DRIVER_OPTION) == LOADGEN
 
 
 LONGER = "--profile standard or strict"

@@ -24,6 +24,7 @@ def importing(what: str, install: str, distributions: Sequence[str] = ()) -> Ite
     try:
         yield
     except Exception as error:
+        # A broken package raises whatever its code comes to: OSError, AttributeError, one of its own.
         raise MissingDependencyError(
             f"{what} does not import: {type(error).__name__}: {error}",
             anew(install, distributions) if distributions else install,

@@ -721,6 +721,10 @@ class Monitored:
 DAMAGE = "journal_damage"
 """The note of a run whose journal had lines that could not be read when it was resumed."""
 
+COMMITS = "commits"
+"""The note of a run that was resumed under another commit of dlbench than it was begun with: which, and
+since when."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:

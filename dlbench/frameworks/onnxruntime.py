@@ -123,6 +123,7 @@ def translated(*, cuda: bool) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        # Its errors are all children of Exception itself, and C++'s own come as RuntimeError.
         if not any(words in str(error) for words in OUT_OF_MEMORY):
             raise
         raise _subject.out_of_memory(error, cuda=cuda) from error

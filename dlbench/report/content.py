@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dlbench import catalog, paired
 from dlbench.analysis import compare, contests, footprint, frame, groups, rows
+from dlbench.analysis import packed as packing
 from dlbench.analysis.compare import NAMES, Comparison
 from dlbench.analysis.contests import Contest
 from dlbench.analysis.footprint import Given
@@ -147,11 +148,14 @@ def of(
 
     Raises:
         UsageError: ``given`` names a region that is not in the catalog.
+        DocumentError: what was packed of a run is of another document of it.
     """
     places = places or catalog.shipped()
     sites = {run.run_id: footprint.site(run.environment, given, places) for run in runs}
     elsewhere = footprint.site(None, given, places)
     found = tuple(row for run in runs for row in sorted(rows.of([run]), key=_label))
+    if packed:
+        packing.check_alike([*packed, *([frame.of_rows(found)] if found else [])])
     found += _unpacked(runs, packed)
     n_packed = sum(len(table) for table in packed)
     if max(len(found), n_packed) > MOST_ROWS:

@@ -23,6 +23,7 @@ from dlbench import plan as planning
 from dlbench.core import drift
 from dlbench.core.errors import DocumentError, GateError, InterruptedSearchError, UsageError
 from dlbench.core.types import (
+    COMMITS,
     DAMAGE,
     BatchProbe,
     Case,
@@ -68,7 +69,7 @@ class Observer:
     def begin(
         self, plan: Plan, run_id: str, trials: Sequence[Trial], problems: Sequence[str]
     ) -> None:
-        """The session starts, with the trials that a resumed one has, and what its journal has lost."""
+        """The session starts, with the trials that a resumed one has, and what is amiss with them."""
 
     def trial_begins(self, upcoming: Next) -> None:
         """A worker is about to start."""
@@ -82,7 +83,10 @@ class Observer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Before:
-    """What the journal of a resumed session already holds; of a new one nothing."""
+    """What the journal of a resumed session already holds; of a new one nothing.
+
+    ``problems`` are what whoever resumes is told of it.
+    """
 
     trials: tuple[Trial, ...] = ()
     notes: Mapping[str, journal.Remark] = field(default_factory=dict)
@@ -196,9 +200,13 @@ def resume(
     settings = replace(settings, folder=path.parent)
     with _locks(header.plan, devices, settings):
         book, contents = journal.Journal.resume(path)
-        resumed = ("resumed_utc", datetime.now(UTC).strftime(UTC_FORMAT))
-        before = _before(book, contents, resumed)
+        now_utc = datetime.now(UTC).strftime(UTC_FORMAT)
+        mixed = _commits(contents, environment, now_utc)
+        before = _before(book, contents, ("resumed_utc", now_utc), *mixed)
         before = replace(before, trials=_without_one_cut_short(before.trials))
+        if mixed:
+            told = f"the run is not of one commit of dlbench: {before.notes[COMMITS]}"
+            before = replace(before, problems=(*before.problems, told))
         return _conduct(header, book, before, devices, settings, observer or Observer())
 
 
@@ -248,6 +256,22 @@ def _before(
     # One that was cut short may have been measured again, in its place.
     kept = {t.position: t for t in contents.trials if t.outcome.kind is not OutcomeKind.INTERRUPTED}
     return _Before(trials=tuple(kept.values()), notes=told, problems=contents.problems)
+
+
+def _commits(
+    contents: journal.JournalContents, now: Environment, now_utc: str
+) -> tuple[tuple[str, journal.Remark], ...]:
+    """The note that the run goes on under another commit than it was begun with, or than it had since.
+
+    It is no reason to refuse: most commits change nothing that is measured, and hours would be lost.
+    """
+    then = contents.header.environment
+    begun, present = (environments.commit(e.facts) for e in (then, now))
+    noted = any(name == COMMITS for name, _ in contents.notes)
+    if begun == present and not noted:
+        return ()
+    first = "" if noted else f"{begun} when it was begun, "
+    return ((COMMITS, f"{first}{present} since {now_utc}"),)
 
 
 def _without_one_cut_short(trials: Sequence[Trial]) -> tuple[Trial, ...]:

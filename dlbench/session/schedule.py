@@ -132,13 +132,13 @@ def out_of_time(
 
     A round is begun only if it fits, and a begun one is finished: cases keep equal numbers of trials,
     so that their rounds can be paired. A case that has never run has no known span and does not count.
-    The plan's least rounds run whatever the budget, and so does one case: a session that ends with
-    nothing has wasted it.
+    The plan's least rounds run whatever the budget, and so do cases until one is measured: a session
+    that ends with nothing has wasted it.
     """
     current = min(rounds.values())
     if plan.time_budget_s is None or current < plan.least_rounds:
         return False
-    begun = any(t.round == current for t in measured)
+    begun = any(t.round == current and (current > 0 or t.outcome.ok) for t in measured)
     if begun == (current > 0):
         return False
     needed_s = sum(spans_s.get(case_id, 0.0) for case_id, n in rounds.items() if n == current)

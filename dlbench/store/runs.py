@@ -131,18 +131,24 @@ def read_distinct(files: Iterable[Path]) -> tuple[Run, ...]:
         StoreError: one of them is not there, or cannot be read.
         DocumentError: one of them cannot be trusted, or two of them are of one run and differ.
     """
-    found: dict[str, tuple[Path, Run]] = {}
     with _nothing_collected():
-        for path in files:
-            run = read_run(path)
-            first, known = found.setdefault(run.run_id, (path, run))
-            if run != known:
-                raise DocumentError(
-                    f"{first} and {path} are both of run {run.run_id}, and differ: "
-                    "a run has one document",
-                    "Give one of the two.",
-                )
-    return tuple(run for _, run in found.values())
+        return tuple(each_distinct(files))
+
+
+def each_distinct(files: Iterable[Path]) -> Iterator[Run]:
+    """The same, one at a time: none is kept, and one that cannot be trusted is told in its turn."""
+    first: dict[str, Path] = {}
+    for path in files:
+        run = read_run(path)
+        if run.run_id not in first:
+            first[run.run_id] = path
+            yield run
+        elif run != read_run(first[run.run_id]):
+            raise DocumentError(
+                f"{first[run.run_id]} and {path} are both of run {run.run_id}, and differ: "
+                "a run has one document",
+                "Give one of the two.",
+            )
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 
 from benchmarks.kill_resume import LATEST_S, MOST_KILLS, N_TRIALS, kill_and_resume, resume
-from dlbench import session
+from dlbench import environment, session
 from dlbench.analysis import check
 from dlbench.cli.run import exit_code
 from dlbench.core.errors import DocumentError, GateError
@@ -25,7 +26,7 @@ from dlbench.core.metrics import seconds_per_sample
 from dlbench.core.types import Outcome, OutcomeKind, Plan, Run, Skip, Trial
 from dlbench.measure import energy
 from dlbench.store import journal, runs
-from tests import sessions, waiting
+from tests import builders, sessions, waiting
 
 
 def _barely_begun(results: Path, plan: Plan, trials: Sequence[Trial] = (), **changes: Any) -> None:
@@ -106,6 +107,36 @@ def test_what_was_lost_is_still_said_after_another_interruption(results: Path) -
         "line 2 does not match its checksum; the line was left out; the last line was torn (14 bytes) "
         "and was dropped; the last line was torn (3 bytes) and was dropped"
     )
+
+
+def test_a_run_of_two_commits_of_dlbench_says_so(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trials from before a ``git pull`` and after it stood in one document as of the first commit.
+
+    What is of one commit says nothing; what goes back to the first is of two all the same.
+    """
+    said: list[tuple[str, ...]] = []
+
+    def stopped(_header: object, book: journal.Journal, before: Any, *_: object) -> None:
+        said.append(before.problems)
+        book.close()
+
+    monkeypatch.setattr(session, "_conduct", stopped)
+    monkeypatch.setattr(environment, "git_commit", lambda: "aaa")
+    case = sessions.fake_case()
+    _barely_begun(results, sessions.plan([case]), [builders.trial(case, 0)])
+    path = results / "x.journal"
+    resume(path)
+    assert [name for name, _ in journal.read_journal(path).notes] == ["resumed_utc"]
+    for commit in ("bbb", "aaa"):
+        monkeypatch.setattr(environment, "git_commit", lambda commit=commit: commit)
+        resume(path)
+    noted = str(session.seal(path).run.notes["commits"])
+    since = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+    assert re.fullmatch(f"aaa when it was begun, bbb since {since}; aaa since {since}", noted)
+    words = f"the run is not of one commit of dlbench: {noted}"
+    assert said == [(), (words.partition("; ")[0],), (words,)]
 
 
 @pytest.mark.parametrize(("asked", "code"), [(("fake", "jax"), 4), ((), 0)])

@@ -20,7 +20,7 @@ from dlbench import environment, workloads
 from dlbench.cli import ab, catalog, completing, devices, main, pack, parsing, report
 from dlbench.cli import replicate as replicate_command
 from dlbench.cli import run as run_command
-from dlbench.core.errors import MissingError, StoreError, UsageError
+from dlbench.core.errors import DocumentError, MissingError, StoreError, UsageError
 from dlbench.core.types import Absent
 from dlbench.session import Finished
 from dlbench.store import journal, runs
@@ -231,6 +231,24 @@ def test_a_packed_collection_has_its_ending(tmp_path: Path) -> None:
         pack.pack([path], out=path)
     assert caught.value.advice == f"--out {path.with_suffix('.parquet')}"
     assert path.read_bytes().startswith(b"{")
+
+
+def test_a_copy_of_a_document_is_packed_once_and_one_that_differs_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run that was there twice counted twice; of two that differ a report chose one unsaid."""
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra parquet)")
+    run = builders.sealed_run()
+    for name, sealed in (("a", run), ("b", run), ("c", replace(run, flags=("drift",)))):
+        (tmp_path / name).mkdir()
+        runs.seal(sealed, tmp_path / name)
+    out = tmp_path / "all.parquet"
+    pack.pack([tmp_path / "a", tmp_path / "b"], out=out, json=True)
+    told = json.loads(capsys.readouterr().out)
+    n_results = len(run.results) + len(run.plan.skips)
+    assert told == {"path": str(out), "documents": 1, "results": n_results}
+    with pytest.raises(DocumentError, match=f"are both of run {run.run_id}, and differ"):
+        pack.pack([tmp_path / "a", tmp_path / "c"], out=out)
 
 
 def test_names_are_completed() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from dlbench.core import drift, units
-from dlbench.core.types import DAMAGE, Absent, Run, WorkloadInfo
+from dlbench.core.types import COMMITS, DAMAGE, Absent, Run, WorkloadInfo
 from dlbench.measure.sampler import HARNESS_SHARE, harness_share
 from dlbench.report.content import Content
 from dlbench.report.render import render
@@ -82,8 +82,10 @@ def _drift(run: Run) -> str:
 
 def _resumed(run: Run) -> str:
     """That it was interrupted, whether it was ended so, and what its journal had lost by then."""
-    resumed, sealed, lost = (run.notes.get(n) for n in ("resumed_utc", "sealed_utc", DAMAGE))
+    names = ("resumed_utc", COMMITS, "sealed_utc", DAMAGE)
+    resumed, commits, sealed, lost = (run.notes.get(name) for name in names)
     words = f" Resumed {resumed}." if resumed else ""
+    words += f" Not of one commit of dlbench: {commits}." if commits else ""
     words += f" Interrupted, and ended as it was {sealed}." if sealed else ""
     return f"{words} Its journal was damaged: {lost}." if lost else words
 

@@ -234,6 +234,31 @@ def test_other_numbers_of_threads_are_never_pooled(tmp_path: Path) -> None:
     assert {row.threads for row in frame.rows_of(old)} == {""}
 
 
+@pytest.mark.parametrize("most_rows", [1000, 1])
+def test_a_packed_run_that_differs_from_its_document_is_refused(
+    most_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the two was dropped without a look: a run sealed before its end, or measured on elsewhere.
+
+    What was packed by another dlbench, which computed a metric otherwise, is no other run.
+    """
+    monkeypatch.setattr(content, "MOST_ROWS", most_rows)
+    alike = frame.results([RUN])
+    alike["threads"] = ""
+    alike["latency_p90_s"] *= 1.01
+    assert content.of([RUN], [alike, alike]).n_documents == 1
+    measured = alike["throughput_samples_per_s_kind"] == "measured"
+    less, slower, ended = (alike.copy() for _ in range(3))
+    less.loc[measured, "n_trials"] -= 1
+    slower.loc[measured, "throughput_samples_per_s"] *= 0.99
+    ended.loc[measured, "outcome"] = "skipped"
+    for other in (less, slower, ended):
+        twice = pd.concat([alike, other], ignore_index=True)
+        for runs, tables in (([RUN], [other]), ([], [alike, other]), ([], [twice])):
+            with pytest.raises(DocumentError, match=f"of run {RUN.run_id} there are two documents"):
+                content.of(runs, tables)
+
+
 def test_a_group_without_a_number_says_why() -> None:
     """Never zero."""
     found = groups.of(frame.results([RUN]))

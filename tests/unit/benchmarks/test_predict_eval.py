@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import predict_eval
-from dlbench.analysis.predict import asked
+from dlbench.analysis.predict import asked, tables
 from tests import predict_tables
 
 
@@ -41,6 +41,20 @@ def test_a_wrong_file_is_a_sentence(
     monkeypatch.setattr("sys.argv", ["predict_eval.py", *arguments])
     assert predict_eval.main() > 0
     assert words in capsys.readouterr().err
+
+
+def test_a_table_is_written_as_its_name_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """``--out pred.csv.gz`` was plain text, which no reader of that name takes."""
+    monkeypatch.setattr(asked, "answer", lambda rows, _: [row | {"pred": "1"} for row in rows])
+    (tmp_path / "rows.csv").write_text("device,model,task\nL4,a,train\n")
+    for name in ("pred.csv", "pred.csv.gz"):
+        given = ["--fit", "x", "--ask", str(tmp_path / "rows.csv"), "--out", str(tmp_path / name)]
+        monkeypatch.setattr("sys.argv", ["predict_eval.py", *given])
+        assert predict_eval.main() == 0
+        (row,) = tables.read_rows(tmp_path / name)
+        assert (row["device"], row["pred"]) == ("L4", "1")
 
 
 RESNETS = [row for row in predict_tables.rows() if row["model"] == "resnet50"]

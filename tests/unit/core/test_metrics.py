@@ -17,7 +17,9 @@ from dlbench.core.types import (
     LOADGEN,
     Absent,
     CaseResult,
+    DataMode,
     Environment,
+    Fact,
     Measured,
     Mode,
     PeakMemory,
@@ -264,9 +266,12 @@ def test_a_server_has_no_time_from_one_token_to_the_next() -> None:
     assert each == metrics.OF_ANYBODY
 
 
-def test_steps_of_decoding_that_are_too_short_are_timed_in_a_row() -> None:
+@pytest.mark.parametrize("options", [(), ((DRIVER_OPTION, LOADGEN),)])
+def test_steps_of_decoding_that_are_too_short_are_timed_in_a_row(
+    options: tuple[tuple[str, str], ...],
+) -> None:
     """10 ms a sample in batches of 4: 40 ms to the next token; a first token has no such mean."""
-    case = builders.case(batch_size=4)
+    case = builders.case(batch_size=4, options=options)
     result = builders.result(case, [0.01] * 3)
     for name, found in (("time_per_output_token", 0.04), ("time_to_first_token", None)):
         run = _run(result)
@@ -274,10 +279,28 @@ def test_steps_of_decoding_that_are_too_short_are_timed_in_a_row() -> None:
         run = replace(run, plan=replace(run.plan, workloads=(named,)))
         value = metrics.compute(f"{name}_s", result, run)
         if found is None:
-            assert value == metrics.NOT_TIMED
+            assert value == (metrics.LOADGENS_OFFLINE if options else metrics.NOT_TIMED)
         else:
             assert isinstance(value, Measured)
             assert value.value == pytest.approx(found)
+
+
+@pytest.mark.parametrize("name", ["latency_p50_s", "latency_p99_s"])
+def test_queries_that_are_not_timed_one_by_one_say_why(name: str) -> None:
+    """Too short, they all said: also LoadGen's batches of seconds, and those of loaders' processes."""
+    loadgen, pipeline = {"options": ((DRIVER_OPTION, LOADGEN),)}, {"data_mode": DataMode.PIPELINE}
+    single = {"scenario": Scenario.SINGLE_STREAM}
+    told: list[tuple[dict[str, Any], dict[str, Fact], Absent]] = [
+        ({}, {}, metrics.NOT_TIMED),
+        (loadgen, {}, metrics.LOADGENS_OFFLINE),
+        (pipeline, {"loader_processes": 2}, metrics.IN_ROUNDS),
+        (pipeline, {"loader_processes": 1}, metrics.NOT_TIMED),
+        (loadgen | single, {}, metrics.NOT_TIMED),
+        (pipeline | single, {"loader_processes": 2}, metrics.NOT_TIMED),
+    ]
+    for changes, facts, why in told:
+        case = builders.case(**changes)
+        assert _compute(name, builders.trial(case, 0, subject=facts), **changes) == why
 
 
 @pytest.mark.parametrize("latency_is", [None, "time_per_output_token"])

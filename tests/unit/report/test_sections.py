@@ -78,12 +78,13 @@ def test_the_method_says_by_how_much_the_machine_drifted(last_s: float, words: s
 def test_the_method_says_what_a_resumed_run_has_lost() -> None:
     """When, and which lines; text of a document is escaped."""
     notes = {"resumed_utc": "2026-01-01T00:05:00Z", "journal_damage": "line <4> was left out"}
+    notes["commits"] = "a when it was begun, b since then"
     run = builders.run([builders.result(builders.case(), [0.01])], notes=notes)
     page = str(method.html(content.of([run])))
     assert (
-        " Resumed 2026-01-01T00:05:00Z. Its journal was damaged: line &lt;4&gt; was left out."
-        in page
-    )
+        " Resumed 2026-01-01T00:05:00Z. Not of one commit of dlbench: a when it was begun, b since "
+        "then. Its journal was damaged: line &lt;4&gt; was left out."
+    ) in page
 
 
 def test_the_method_claims_no_reference_for_a_model_of_ones_own() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from dlbench.core import drift
-from dlbench.core.types import Absent, Case, Plan, Trial
+from dlbench.core.types import Absent, Case, OutcomeKind, Plan, Trial
 from dlbench.session import schedule
 from tests import builders
 
@@ -207,6 +207,18 @@ def test_one_case_is_measured_whatever_the_budget() -> None:
     upcoming = schedule.next_trial(plan, trials, elapsed_s=3.0)
     assert upcoming is not None
     assert upcoming.role == "sentinel"
+
+
+def test_a_case_that_failed_is_not_the_one_that_is_measured_whatever_the_budget() -> None:
+    """The first did not fit in memory, and that was the whole session: nothing was measured."""
+    plan = builders.plan([A, B, C], sentinel=None, time_budget_s=1.0)
+    trials = [builders.failed(A, 0, OutcomeKind.OOM_DEVICE)]
+    spans_s = {A.case_id: 3.0}
+    upcoming = schedule.next_trial(plan, trials, elapsed_s=3.0, spans_s=spans_s)
+    assert upcoming is not None
+    assert upcoming.case in (B, C)
+    trials.append(builders.trial(upcoming.case, 0))
+    assert schedule.next_trial(plan, trials, elapsed_s=6.0, spans_s=spans_s) is None
 
 
 def test_a_begun_round_is_finished() -> None:
