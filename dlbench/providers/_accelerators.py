@@ -14,7 +14,8 @@ MEMORY_TOLERANCE = 0.12
 FAMILY = re.compile(r"(?<![A-Z0-9])(A100|H100|H200|V100|P100)(?![0-9])", re.IGNORECASE)
 """Names that sellers use for several devices of different memory and form."""
 
-FORMS = {"sxm": "SXM", "pcie": "PCIE", "nvl": "NVL"}
+FORMS = {"sxm": "SXM", "pcie": "PCIE", "nvl(?!ink)": "NVL"}
+"""Patterns of what sellers write, and the mark in our names; an NVLink joins cards of any form."""
 
 
 def of_types(catalog: Catalog, seller: str) -> dict[str, Accelerator]:
@@ -75,10 +76,7 @@ def _alike(known: Accelerator, named: Accelerator | None) -> bool:
 
 def _of_form(devices: list[Accelerator], texts: Sequence[str]) -> list[Accelerator]:
     text = " ".join(texts).lower()
-    wanted = [mark for token, mark in FORMS.items() if token in text]
-    # An NVLink bridge joins PCIe cards: "PCIe-NVLink" is no NVL card.
-    if "PCIE" in wanted:
-        wanted = ["PCIE"]
+    wanted = [mark for pattern, mark in FORMS.items() if re.search(pattern, text)]
     return [d for d in devices if any(mark in d.name.upper() for mark in wanted)]
 
 

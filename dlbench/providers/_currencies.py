@@ -8,7 +8,7 @@ from dlbench.core.errors import UsageError
 FOREIGN = {"seeweb": "EUR"}
 """Whose price lists are in another currency; SkyPilot and gpuhunt pass their numbers on as they are."""
 
-DOLLARS = frozenset({"latitude", "mithril", "shadeform"})
+DOLLARS = frozenset({"latitude", "shadeform"})
 """Of whom the catalog has nothing, and of whom SkyPilot reads dollars or cents by name."""
 
 

@@ -41,6 +41,9 @@ REQUIRED = ("InstanceType", "Price", "SpotPrice", "Region")
 TOTAL_IN_SIZE = frozenset({"primeintellect", "vast"})
 """Whose SizeInMiB is that of all accelerators of an instance; the others' is of one."""
 
+LEAST_BIDS = frozenset({"mithril"})
+"""Whose columns of prices both hold what an auction begins at."""
+
 LEAST_MIB = 1024
 """A memory "in MiB" below this is in GB: RunPod writes 80."""
 
@@ -85,6 +88,7 @@ class Line:
     """One row of such a file, its numbers read."""
 
     type: str
+    upstream: str
     accelerator: str
     count: float
     vcpus: Amount
@@ -186,6 +190,7 @@ def _line(row: Row, problems: Counter[str]) -> Line | None:
     try:
         return Line(
             type=row.text("InstanceType"),
+            upstream=row.text("UpstreamCloudId"),
             accelerator=row.text("AcceleratorName"),
             count=_or(row.amount("AcceleratorCount"), 0.0),
             vcpus=_some(row.amount("vCPUs")),
@@ -287,6 +292,9 @@ def _offer(line: Line, table: Table, problems: Counter[str]) -> Offer | None:
     if _contradicts(line, table.seller):
         problems["zone and region are in different countries: left out"] += 1
         return None
+    if table.seller in LEAST_BIDS:
+        problems["its price is the least bid of an auction: left out"] += 1
+        return None
     price, spot = _prices(line, problems)
     if isinstance(price, Absent) and isinstance(spot, Absent):
         problems["no usable price: left out"] += 1
@@ -336,7 +344,7 @@ def _device(line: Line, table: Table, there: Accelerator | None) -> tuple[str, f
         # The type still says what the accelerator's name was cut down from.
         given = line.type.partition("-")[2].partition("-")[0] or given
     memory = _memory_gib(line, seller)
-    hints = [line.type, line.gpu_info]
+    hints = [line.type, line.upstream, line.gpu_info]
     device, remark = _accelerators.resolve(catalog, given, hints, memory, there)
     if device is not None and line.count == 0:
         return f"how many {device.name} one has is not said"

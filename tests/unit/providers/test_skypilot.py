@@ -304,6 +304,33 @@ def test_7_a_type_that_the_catalog_knows_has_its_accelerator_where_the_name_is_o
     assert (offer.accelerator, offer.note) == (expected, note)
 
 
+@pytest.mark.parametrize(
+    ("upstream", "name", "size", "expected"),
+    [
+        ("A100_PCIE_80GB", "A100-80GB", 81920, "A100-PCIE-80GB"),
+        ("gpu_8x_a100_80gb_sxm4", "A100-80GB", 81920, "A100-SXM4-80GB"),
+        # A link between cards is no card of that name.
+        ("n3-H100x8-NVLink", "H100", 0, "H100-SXM5-80GB"),
+        ("n3-H100x8-NVL", "H100", 0, "H100-NVL-94GB"),
+    ],
+)
+def test_7_the_form_may_stand_in_the_sellers_own_name(
+    upstream: str, name: str, size: int, expected: str
+) -> None:
+    """Prime Intellect's types do not say it, and its other column does: a PCIe card was an SXM4 one."""
+    head = BARE.replace("vCPUs,MemoryGiB", "UpstreamCloudId")
+    row = f"oblivus__1x,{name},1,{upstream},{gpus(name, 1, size, size)},1.4,,CA\n"
+    assert only(read(head + row, "primeintellect")).accelerator == expected
+
+
+def test_the_least_bid_of_an_auction_is_no_price() -> None:
+    """Eight H200 for 8 USD an hour on demand: Mithril's table has what its auction begins at."""
+    row = "ccs-h200.sxm.8x,H200,8,168,1600,H200,8.0,8.0,us-central2-b\n"
+    fetched = read(BARE + row, "mithril")
+    assert fetched.offers == ()
+    assert fetched.problems == (("its price is the least bid of an auction: left out", 1),)
+
+
 def test_7_an_accelerator_that_is_not_counted_or_not_named_is_left_out_and_told() -> None:
     """A row without a count was one card; one without a name took the place of a machine with cards."""
     fetched = read(
@@ -430,7 +457,7 @@ def test_prices_that_are_not_dollars_are_refused(where: str) -> None:
 
 
 def test_prices_of_a_seller_that_nobody_here_knows_are_said_to_be_taken_as_dollars() -> None:
-    """The tables have no column for it; of the catalog's sellers, and of three more, it is known."""
+    """The tables have no column for it; of the catalog's sellers, and of two more, it is known."""
     text = "InstanceType,vCPUs,Price,SpotPrice,Region\nbox,4,0.2,,here\n"
     told = "the table names no currency: taken as USD"
     fetched = read(text, "ppio")
