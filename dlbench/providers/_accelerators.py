@@ -53,9 +53,11 @@ def resolve(
     if formed:
         return _preferred(formed, named), ""
     bare = base is not None and spelled(base[1]) == spelled(name)
+    one = len(fitting) == 1
     if known in fitting and (bare or memory_gib is not None or _alike(known, named)):
-        return known, ""
-    remark = "form factor not stated" if len(fitting) > 1 else ""
+        # Some of the catalog's own are inferred: the remark stays one.
+        return known, "" if one else "form factor as the catalog has it"
+    remark = "" if one else "form factor not stated"
     return _preferred(fitting, named), remark
 
 

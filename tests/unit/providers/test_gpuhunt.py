@@ -150,7 +150,11 @@ def test_a_type_that_the_catalog_knows_has_its_accelerator() -> None:
         Item(instance_name="p5.48xlarge", gpu_count=0, gpu_name=None, gpu_memory=None),
     ]
     fetched = gpuhunt.read(items, catalog.shipped(), as_of="2026-11-25", seller="aws")
-    assert [(o.accelerator, o.note) for o in fetched.offers] == [("A100-SXM4-80GB", "")]
+    (offer,) = fetched.offers
+    assert (offer.accelerator, offer.note) == (
+        "A100-SXM4-80GB",
+        "form factor as the catalog has it",
+    )
     assert fetched.problems[0][0].startswith("no accelerator is named, and the catalog has H100")
 
 

@@ -283,13 +283,15 @@ BARE = (
     "InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,GpuInfo,Price,SpotPrice,Region\n"
 )
 
+THERE = "form factor as the catalog has it"
+
 
 @pytest.mark.parametrize(
     ("kind", "name", "expected", "note"),
     [
-        ("Standard_NC40ads_H100_v5", "H100", "H100-NVL-94GB", ""),
-        ("Standard_NC24ads_A100_v4", "A100-80GB", "A100-PCIE-80GB", ""),
-        ("Standard_ND96isr_H100_v5", "H100", "H100-SXM5-80GB", ""),
+        ("Standard_NC40ads_H100_v5", "H100", "H100-NVL-94GB", THERE),
+        ("Standard_NC24ads_A100_v4", "A100-80GB", "A100-PCIE-80GB", THERE),
+        ("Standard_ND96isr_H100_v5", "H100", "H100-SXM5-80GB", THERE),
         # What the name says of memory, or of the model, is not overruled.
         ("Standard_ND96asr_v4", "A100-80GB", "A100-SXM4-80GB", "form factor not stated"),
         ("Standard_NC24ads_A100_v4", "T4", "T4", ""),
