@@ -13,7 +13,7 @@ from datetime import date
 from typing import Literal
 
 from dlbench.catalog import ages
-from dlbench.core.catalog import PLACEHOLDER_USD_PER_H, Catalog, Offer, oldest_date
+from dlbench.core.catalog import PLACEHOLDER_USD_PER_H, Amount, Catalog, Offer, oldest_date
 from dlbench.core.types import Absent
 from dlbench.core.units import counted
 
@@ -30,6 +30,15 @@ MEMORY_GIB = (0.5, 32 * 1024.0)
 """Below is megabytes read as gigabytes; above is MiB in a GiB column."""
 
 LEAST_OFFERS_OF_A_FAMILY = 3
+
+LEAST_OF_FAMILY = {"ondemand_usd_per_h": 0.02, "spot_usd_per_h": 0.01}
+"""Shares of the median on demand of an accelerator's sellers. The cheapest shipped price on demand is
+at 0.085 (a V100 whose price two sources give), and with the deepest shipped discount, of 84 %, its spot
+price would be at 0.013. A price that is a hundredth of itself is at 0.01, give or take its seller."""
+
+LEAST_OF_OWN = 0.05
+"""A spot price's share of the same machine's on demand: half of what the discount of 91 % leaves that
+large clouds promise at most; the shipped ones are at 0.157 and more."""
 
 OLD_PRICE = "old-price"
 """The one rule of which a row can be an error and right."""
@@ -102,25 +111,82 @@ def _family(catalog: Catalog, _: date) -> Iterator[Finding]:
     """A price an accelerator (or a vCPU) far from the median of its kind, one voice a seller."""
     families: dict[tuple[str, str], list[tuple[Offer, float]]] = defaultdict(list)
     for offer in catalog.offers:
-        price = offer.ondemand_usd_per_h
-        size = _count(offer) if offer.accelerator else offer.vcpus
-        if not isinstance(price, Absent) and not isinstance(size, Absent) and size > 0:
-            families[offer.accelerator or "vCPU", _tier(offer)].append((offer, price / size))
+        each = _each(offer, offer.ondemand_usd_per_h)
+        if each is not None:
+            families[_kind(offer), _tier(offer)].append((offer, each))
     for (name, tier), members in families.items():
         if len(members) < LEAST_OFFERS_OF_A_FAMILY:
             continue
-        by_seller: dict[str, list[float]] = defaultdict(list)
-        for offer, each in members:
-            by_seller[offer.provider].append(each)
-        median = statistics.median(statistics.median(prices) for prices in by_seller.values())
+        median, sellers = _median(members)
         for offer, each in members:
             if not median / FAMILY_FACTOR <= each <= median * FAMILY_FACTOR:
                 rule = "far-below-family" if each < median else "far-above-family"
                 sentence = (
                     f"{each:.3g} USD/h per {name} is {each / median:.2g} times {median:.3g}, the "
-                    f"median of {counted(len(by_seller), tier)}"
+                    f"median of {counted(sellers, tier)}"
                 )
                 yield _finding("warning", rule, offer, sentence)
+
+
+def _kind(offer: Offer) -> str:
+    return offer.accelerator or "vCPU"
+
+
+def _each(offer: Offer, price: Amount) -> float | None:
+    """The price of one accelerator or, of a machine without, of one vCPU; None if it is not known."""
+    size = _count(offer) if offer.accelerator else offer.vcpus
+    if isinstance(price, Absent) or isinstance(size, Absent) or size <= 0:
+        return None
+    return price / size
+
+
+def _median(members: Iterable[tuple[Offer, float]]) -> tuple[float, int]:
+    """Over sellers, each with the median of its own rows; and how many they are."""
+    by_seller: dict[str, list[float]] = defaultdict(list)
+    for offer, each in members:
+        by_seller[offer.provider].append(each)
+    return statistics.median(map(statistics.median, by_seller.values())), len(by_seller)
+
+
+def _absurd(catalog: Catalog, _: date) -> Iterator[Finding]:
+    for (name, field), sentence in absurdly_low(catalog).items():
+        told = f"{field.replace('_per_h', '_h')} is {sentence}"
+        yield Finding(severity="error", rule="absurdly-low", offer=name, sentence=told)
+
+
+def absurdly_low(catalog: Catalog) -> dict[tuple[str, str], str]:
+    """Why a price is too low for anybody to sell at it, by the offer's name and the price's field."""
+    families: dict[str, list[tuple[Offer, float]]] = defaultdict(list)
+    for offer in catalog.offers:
+        full = offer.ondemand_usd_per_h
+        each = _each(offer, full)
+        if each is not None and not isinstance(full, Absent) and not is_placeholder(offer, full):
+            families[_kind(offer)].append((offer, each))
+    medians = {
+        kind: _median(members)
+        for kind, members in families.items()
+        if len(members) >= LEAST_OFFERS_OF_A_FAMILY
+    }
+    found: dict[tuple[str, str], str] = {}
+    for offer in catalog.offers:
+        for field, share in LEAST_OF_FAMILY.items():
+            price = getattr(offer, field)
+            each = _each(offer, price)
+            median, sellers = medians.get(_kind(offer), (0.0, 0))
+            if each is not None and each < share * median:
+                found[offer.name, field] = (
+                    f"{price:g}, {each:.2g} USD/h per {_kind(offer)}: {each / median:.1%} of "
+                    f"{median:.3g}, the median on demand of {counted(sellers, 'seller')}"
+                )
+        full, spot = offer.ondemand_usd_per_h, offer.spot_usd_per_h
+        if isinstance(full, Absent) or isinstance(spot, Absent) or is_placeholder(offer, full):
+            continue
+        if spot < LEAST_OF_OWN * full:
+            found.setdefault(
+                (offer.name, "spot_usd_per_h"),
+                f"{spot:g}, {spot / full:.1%} of the {full:g} on demand",
+            )
+    return found
 
 
 def _host_apart(catalog: Catalog, _: date) -> Iterator[Finding]:
@@ -207,6 +273,7 @@ def _count(offer: Offer) -> float:
 RULES: tuple[Rule, ...] = (
     _no_price,
     _placeholder,
+    _absurd,
     _spot,
     _family,
     _host_apart,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dlbench.core.catalog import ZONES, Accelerator, Amount, Catalog, Offer, lies_in
@@ -23,20 +24,24 @@ class Filter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One offer that is new, gone, or has another price: before and after in USD an hour."""
+    """One field of an offer that is new, gone or changed: before and after, prices in USD an hour.
+
+    ``kind`` is new, gone, price, machine (what it is, or of what its price is), or date where nothing
+    but a price's day changed.
+    """
 
     offer: str
     kind: str
     field: str
-    before: Amount
-    after: Amount
+    before: Amount | str
+    after: Amount | str
 
     @property
     def ratio(self) -> float | None:
-        """After over before, where both are known."""
-        if isinstance(self.before, Absent) or isinstance(self.after, Absent):
+        """After over before, of prices that are both known."""
+        if self.kind != "price" or not isinstance(self.before, float | int):
             return None
-        return self.after / self.before
+        return self.after / self.before if isinstance(self.after, float | int) else None
 
 
 def offers(catalog: Catalog, wanted: Filter) -> tuple[Offer, ...]:
@@ -121,32 +126,70 @@ def _price(amount: Amount) -> float:
     return float("inf") if isinstance(amount, Absent) else amount
 
 
+PRICES = ("ondemand_usd_per_h", "spot_usd_per_h")
+MACHINE = (
+    "accelerator",
+    "accelerator_count",
+    "vcpus",
+    "memory_gib",
+    "cpu_model",
+    "price_scope",
+)
+DATES = ("as_of", "spot_as_of")
+
+
 def changes(before: Iterable[Offer], after: Iterable[Offer]) -> tuple[Change, ...]:
-    """What is new, gone or differently priced, the largest changes of price first."""
-    old, new = {o.key: o for o in before}, {o.key: o for o in after}
-    nothing = Absent(reason="no such row")
-    found = []
+    """What is new, gone or other than it was, the largest changes of price first.
+
+    A row is known by its name, whatever its accelerator, unless several have that name.
+    """
+    rows = (tuple(before), tuple(after))
+    several = {n for side in rows for n, k in Counter(o.sold_as for o in side).items() if k > 1}
+    old, new = ({o.key if o.sold_as in several else o.sold_as: o for o in side} for side in rows)
+    found: list[Change] = []
     for key in [*old, *(k for k in new if k not in old)]:
         a, b = old.get(key), new.get(key)
-        for field in ("ondemand_usd_per_h", "spot_usd_per_h"):
-            x = getattr(a, field) if a else nothing
-            y = getattr(b, field) if b else nothing
-            if _differs(x, y):
-                kind = "new" if a is None else "gone" if b is None else "price"
-                named = b or a
-                found.append(
-                    Change(
-                        offer=named.name if named else "",
-                        kind=kind,
-                        field=field,
-                        before=x,
-                        after=y,
-                    )
-                )
+        if a is None or b is None:
+            found += _whole(a, b)
+            continue
+        here = [*_of("price", PRICES, a, b), *_of("machine", MACHINE, a, b)]
+        found += here or _of("date", DATES, a, b)
     return tuple(sorted(found, key=lambda c: (c.kind, -abs((c.ratio or 1) - 1), c.offer)))
 
 
-def _differs(x: Amount, y: Amount) -> bool:
+def _whole(a: Offer | None, b: Offer | None) -> list[Change]:
+    """A row that is new or gone, by its prices."""
+    nothing = Absent(reason="no such row")
+    row, kind = (b, "new") if a is None else (a, "gone")
+    if row is None:
+        return []
+    fields = [f for f in PRICES if not isinstance(getattr(row, f), Absent)] or PRICES[:1]
+    return [
+        Change(
+            offer=row.name,
+            kind=kind,
+            field=field,
+            before=nothing if a is None else getattr(row, field),
+            after=getattr(row, field) if a is None else nothing,
+        )
+        for field in fields
+    ]
+
+
+def _of(kind: str, fields: Sequence[str], a: Offer, b: Offer) -> list[Change]:
+    return [
+        Change(offer=b.name, kind=kind, field=field, before=x, after=y)
+        for field in fields
+        if _differs(x := _value(a, field), y := _value(b, field))
+    ]
+
+
+def _value(offer: Offer, field: str) -> Amount | str:
+    value: Amount | str | None = getattr(offer, field)
+    return "" if value is None else value
+
+
+def _differs(x: Amount | str, y: Amount | str) -> bool:
     if isinstance(x, Absent) or isinstance(y, Absent):
         return isinstance(x, Absent) != isinstance(y, Absent)
     return x != y

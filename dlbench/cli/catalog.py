@@ -233,7 +233,7 @@ def diff(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show how prices differ from the shipped ones: what was fetched and added, or one file.
+    """Show how rows differ from the shipped ones, in price, machine or day: all of yours, or one file.
 
     Example: dlbench catalog diff prices.csv
     """
@@ -377,6 +377,8 @@ def add(
         raise UsageError("no file is given", "dlbench catalog add prices.csv")
     below = catalog.fetched()
     offers = catalog.read_user_file(file, below)
+    if not offers:
+        raise UsageError(f"{file} has no row", "To take away what was added: add --remove NAME.")
     before = stored.user_files()
     others = [p for p in before if p.stem != file.stem]
     catalog.with_files(below, [*others, file])

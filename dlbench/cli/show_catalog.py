@@ -169,10 +169,10 @@ def problems(sentences: Sequence[str]) -> None:
 
 
 def changes(found: Sequence[Change]) -> None:
-    """What differs from the shipped prices."""
+    """What differs from the shipped rows."""
     if not found:
         show.line(
-            "no price differs from the shipped ones: dlbench catalog update fetches newer ones, "
+            "nothing differs from the shipped rows: dlbench catalog update fetches newer prices, "
             "dlbench catalog add prices.csv takes yours"
         )
         return
@@ -181,13 +181,20 @@ def changes(found: Sequence[Change]) -> None:
             c.kind,
             c.offer,
             c.field.removesuffix("_usd_per_h"),
-            _price(c.before),
-            _price(c.after),
+            _side(c, c.before),
+            _side(c, c.after),
             "-" if c.ratio is None else f"{c.ratio - 1:+.0%}",
         )
         for c in found
     ]
-    show.table(("change", "offer", "price", "before", "after", "by"), rows)
+    show.table(("change", "offer", "what", "before", "after", "by"), rows)
+
+
+def _side(change: Change, value: Amount | str) -> str:
+    """A price, a size, or words."""
+    if isinstance(value, str):
+        return value or "-"
+    return amount(value) if change.kind == "machine" else _price(value)
 
 
 def updated(

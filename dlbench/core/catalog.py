@@ -214,8 +214,13 @@ def lies_in(wanted: str, region: str, country: str) -> bool:
 
 
 def oldest_date(as_of: str) -> date | None:
-    """The earliest day that a date, a month or a year can mean; None where it cannot be read."""
+    """The earliest day that a date, a month or a year can mean; None where it cannot be read.
+
+    A year of two digits is none: nobody knows which end of 26-11-24 it is.
+    """
     parts = as_of.strip().split("-")
+    if len(parts) > len(("year", "month", "day")) or len(parts[0]) < len("2026"):
+        return None
     try:
         numbers = [int(part) for part in parts]
         year, month, day = (*numbers, 1, 1)[:3]

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dlbench.core.catalog import SKYPILOT_RUNPOD, Amount, Catalog, Offer
+from dlbench.core.catalog import SKYPILOT_RUNPOD, Accelerator, Amount, Catalog, Offer
 from dlbench.core.errors import MissingError, UsageError
 from dlbench.core.fetching import Fetched
 from dlbench.core.types import Absent
-from dlbench.providers import _accelerators
+from dlbench.providers import _accelerators, _currencies
 
 SELLERS = (
     "aws",
@@ -36,12 +36,18 @@ OUR_NAMES = {"lambdalabs": "lambda", "vastai": "vast", "datacrunch": "verda"}
 
 SOURCE = "gpuhunt"
 
+NOT_ON_DEMAND = {
+    "gcp-dws-calendar-mode": "price of a reservation in Google's calendar",
+    "runpod-cluster": "rented only as part of a cluster",
+}
+"""gpuhunt's marks of items that are not for whoever comes, and are cheaper or dearer for it."""
+
 
 def fetch(where: str, catalog: Catalog, as_of: str, seller: str) -> tuple[Fetched, ...]:
     """Ask gpuhunt for one seller, or for all.
 
     Raises:
-        UsageError: a place is named, which gpuhunt does not read.
+        UsageError: a place is named, which gpuhunt does not read, or a seller asks for no dollars.
         MissingError: gpuhunt is not installed, or none of the sellers answered.
     """
     if where:
@@ -49,6 +55,7 @@ def fetch(where: str, catalog: Catalog, as_of: str, seller: str) -> tuple[Fetche
             f"gpuhunt asks the sellers, and reads no {where}",
             "Leave --source out for a table of SkyPilot's, or --from for gpuhunt.",
         )
+    _currencies.refuse_foreign(seller.lower())
     hunt = _catalog()
     theirs = {ours: name for name, ours in OUR_NAMES.items()}
     wanted = (theirs.get(seller, seller),) if seller else SELLERS
@@ -96,9 +103,10 @@ def read(items: Iterable[Any], catalog: Catalog, *, as_of: str, seller: str) -> 
     found: dict[tuple[object, ...], Offer] = {}
     problems: dict[str, int] = {}
     digest = hashlib.sha256()
+    known = _accelerators.of_types(catalog, seller)
     for item in items:
         digest.update(repr(item).encode())
-        offer = _offer(item, catalog, as_of, seller)
+        offer = _offer(item, catalog, as_of, seller, known)
         if isinstance(offer, str):
             problems[offer] = problems.get(offer, 0) + 1
             continue
@@ -130,16 +138,28 @@ def _size(offer: Offer) -> str:
     return "-".join(f"{x:g}{unit}" for x, unit in parts if not isinstance(x, Absent) and x > 0)
 
 
-def _offer(item: Any, catalog: Catalog, as_of: str, seller: str) -> Offer | str:  # noqa: ANN401
+def _offer(
+    item: Any,  # noqa: ANN401
+    catalog: Catalog,
+    as_of: str,
+    seller: str,
+    known: dict[str, Accelerator],
+) -> Offer | str:
     name, remark = None, ""
     count = float(item.gpu_count or 0)
+    there = known.get(str(item.instance_name).lower())
+    for mark in getattr(item, "flags", None) or ():
+        if mark in NOT_ON_DEMAND:
+            return f"{NOT_ON_DEMAND[mark]}: left out"
     if count:
         device, remark = _accelerators.resolve(
-            catalog, str(item.gpu_name), [str(item.instance_name)], item.gpu_memory
+            catalog, str(item.gpu_name), [str(item.instance_name)], item.gpu_memory, there
         )
         if device is None:
             return f"{remark}: left out"
         name = device.name
+    elif there is not None:
+        return f"no accelerator is named, and the catalog has {there.name} there: left out"
     price: Amount = (
         float(item.price) if item.price and item.price > 0 else Absent(reason="no price")
     )

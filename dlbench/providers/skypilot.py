@@ -15,12 +15,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dlbench.core import catalog_rows
-from dlbench.core.catalog import PLACEHOLDER_USD_PER_H, SKYPILOT_RUNPOD, Amount, Catalog, Offer
+from dlbench.core.catalog import (
+    PLACEHOLDER_USD_PER_H,
+    SKYPILOT_RUNPOD,
+    Accelerator,
+    Amount,
+    Catalog,
+    Offer,
+)
 from dlbench.core.catalog_rows import Row
 from dlbench.core.errors import UsageError
 from dlbench.core.fetching import Fetched
 from dlbench.core.types import Absent
-from dlbench.providers import _accelerators, _download
+from dlbench.providers import _accelerators, _currencies, _download
 
 MAX_BYTES = 64 * 1024 * 1024
 """The largest file of the real catalog has 4.6 MB."""
@@ -33,6 +40,9 @@ REQUIRED = ("InstanceType", "Price", "SpotPrice", "Region")
 
 TOTAL_IN_SIZE = frozenset({"primeintellect", "vast"})
 """Whose SizeInMiB is that of all accelerators of an instance; the others' is of one."""
+
+LEAST_BIDS = frozenset({"mithril"})
+"""Whose columns of prices both hold what an auction begins at."""
 
 LEAST_MIB = 1024
 """A memory "in MiB" below this is in GB: RunPod writes 80."""
@@ -78,6 +88,7 @@ class Line:
     """One row of such a file, its numbers read."""
 
     type: str
+    upstream: str
     accelerator: str
     count: float
     vcpus: Amount
@@ -89,14 +100,28 @@ class Line:
     zone: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """What is the same of all rows of a file; ``known`` are accelerators of the seller's types."""
+
+    catalog: Catalog
+    source: str
+    as_of: str
+    seller: str
+    known: dict[str, Accelerator]
+    remarks: tuple[str, ...]
+
+
 def fetch(where: str, catalog: Catalog, as_of: str, seller: str) -> tuple[Fetched, ...]:
     """Read one cloud's file from a path or an https address.
 
     Raises:
-        UsageError: nobody can say whose prices they are, or it is no such table.
+        UsageError: nobody can say whose prices they are, they are not in dollars, or it is no such
+            table.
         StoreError, MissingError: it cannot be read.
     """
     seller = _checked(seller.lower(), where) if seller else seller_of(where)
+    _currencies.refuse_foreign(seller)
     source = where or DEFAULT.format(seller)
     data = _download.read(source, MAX_BYTES)
     if not as_of:
@@ -138,11 +163,20 @@ def read(data: bytes, source: str, catalog: Catalog, *, as_of: str, seller: str)
     lines = list(dict.fromkeys(lines))
     if seller == "gcp":
         lines = _summed(lines, problems)
-    offers = [
-        offer
-        for line in lines
-        if (offer := _offer(line, catalog, source, as_of, seller, problems)) is not None
-    ]
+    currency = _currencies.remark(seller, catalog)
+    everywhere = seller in {"lambda", "runpod"}
+    remarks = ("the file lists each type everywhere, available or not" * everywhere, currency)
+    table = Table(
+        catalog=catalog,
+        source=source,
+        as_of=as_of,
+        seller=seller,
+        known=_accelerators.of_types(catalog, seller),
+        remarks=tuple(filter(None, remarks)),
+    )
+    offers = [offer for line in lines if (offer := _offer(line, table, problems)) is not None]
+    if currency and offers:
+        problems[currency] += len(offers)
     return Fetched(
         name=f"skypilot-{seller}",
         source=source,
@@ -156,6 +190,7 @@ def _line(row: Row, problems: Counter[str]) -> Line | None:
     try:
         return Line(
             type=row.text("InstanceType"),
+            upstream=row.text("UpstreamCloudId"),
             accelerator=row.text("AcceleratorName"),
             count=_or(row.amount("AcceleratorCount"), 0.0),
             vcpus=_some(row.amount("vCPUs")),
@@ -242,34 +277,31 @@ def _sum(host: Line, device: Line) -> Line:
 # --- one row to one offer -------------------------------------------------------------------
 
 
-def _offer(
-    line: Line,
-    catalog: Catalog,
-    source: str,
-    as_of: str,
-    seller: str,
-    problems: Counter[str],
-) -> Offer | None:
-    name, count, remarks = None, 0.0, []
+def _offer(line: Line, table: Table, problems: Counter[str]) -> Offer | None:
+    name, count, remark = None, 0.0, ""
+    there = table.known.get(line.type.lower())
     if line.accelerator:
-        found = _device(line, catalog, seller)
+        found = _device(line, table, there)
         if isinstance(found, str):
             problems[f"{found}: left out"] += 1
             return None
         name, count, remark = found
-        remarks += [remark] if remark else []
-    if _contradicts(line, seller):
+    elif there is not None:
+        problems[f"no accelerator is named, and the catalog has {there.name} there: left out"] += 1
+        return None
+    if _contradicts(line, table.seller):
         problems["zone and region are in different countries: left out"] += 1
+        return None
+    if table.seller in LEAST_BIDS:
+        problems["its price is the least bid of an auction: left out"] += 1
         return None
     price, spot = _prices(line, problems)
     if isinstance(price, Absent) and isinstance(spot, Absent):
         problems["no usable price: left out"] += 1
         return None
-    if seller in {"lambda", "runpod"}:
-        remarks.append("the file lists each type everywhere, available or not")
     return Offer(
-        provider=seller,
-        instance_type=_type(line, name, seller),
+        provider=table.seller,
+        instance_type=_type(line, name, table.seller),
         region=line.region or "unknown",
         accelerator=name,
         accelerator_count=count,
@@ -279,11 +311,11 @@ def _offer(
         spot_usd_per_h=spot,
         cpu_model="",
         price_scope="instance",
-        source=source,
-        as_of=as_of,
-        spot_source="" if isinstance(spot, Absent) else source,
-        spot_as_of="" if isinstance(spot, Absent) else as_of,
-        note="; ".join(remarks),
+        source=table.source,
+        as_of=table.as_of,
+        spot_source="" if isinstance(spot, Absent) else table.source,
+        spot_as_of="" if isinstance(spot, Absent) else table.as_of,
+        note="; ".join(filter(None, (remark, *table.remarks))),
         origin="fetched: skypilot",
     )
 
@@ -295,8 +327,9 @@ def _type(line: Line, accelerator: str | None, seller: str) -> str:
     return line.type or line.accelerator
 
 
-def _device(line: Line, catalog: Catalog, seller: str) -> tuple[str, float, str] | str:
-    """Name, count and a remark; or the reason why nobody can say which device it is."""
+def _device(line: Line, table: Table, there: Accelerator | None) -> tuple[str, float, str] | str:
+    """Name, count and a remark; or the reason why nobody can say which device it is, or how many."""
+    catalog, seller = table.catalog, table.seller
     tpu = TPU.match(line.accelerator)
     if tpu is not None:
         generation = TPU_NAMES.get(tpu[1], tpu[1])
@@ -311,8 +344,11 @@ def _device(line: Line, catalog: Catalog, seller: str) -> tuple[str, float, str]
         # The type still says what the accelerator's name was cut down from.
         given = line.type.partition("-")[2].partition("-")[0] or given
     memory = _memory_gib(line, seller)
-    device, remark = _accelerators.resolve(catalog, given, [line.type, line.gpu_info], memory)
-    return remark if device is None else (device.name, line.count or 1.0, remark)
+    hints = [line.type, line.upstream, line.gpu_info]
+    device, remark = _accelerators.resolve(catalog, given, hints, memory, there)
+    if device is not None and line.count == 0:
+        return f"how many {device.name} one has is not said"
+    return remark if device is None else (device.name, line.count, remark)
 
 
 def _memory_gib(line: Line, seller: str) -> float | None:

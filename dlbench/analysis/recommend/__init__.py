@@ -80,6 +80,7 @@ class Known:
     predicted: dict[float, Mapping[str, evidence.Told]]
     draws: Draws
     suspicious: dict[str, str]
+    absurd: dict[tuple[str, str], str]
     wrong_unit: dict[str, str]
     today: date
 
@@ -196,6 +197,7 @@ def _known(
         },
         draws=simulate.draws(need.seed),
         suspicious={f.offer: f.sentence for f in findings if f.rule == "far-below-family"},
+        absurd=lint.absurdly_low(catalog),
         wrong_unit={f.offer: f.sentence for f in findings if f.rule == "memory-unit"},
         today=today,
     )
@@ -476,6 +478,10 @@ def _doubt(choice: Choice, known: Known, usd_per_h: float) -> str:
     """Why a price that nobody of the house wrote is not believed; "" if it is."""
     if lint.is_placeholder(choice.offer, usd_per_h):
         return f"{usd_per_h:g} USD/h is a placeholder"
+    field = "spot_usd_per_h" if choice.spot else "ondemand_usd_per_h"
+    absurd = known.absurd.get((choice.offer.name, field))
+    if absurd is not None:
+        return f"its price is {absurd}"
     far = known.suspicious.get(choice.offer.name)
     return f"{far}, and old" if far is not None and _long_ago(choice, known) else ""
 

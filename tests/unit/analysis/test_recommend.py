@@ -1305,10 +1305,10 @@ def test_a_wish_that_alone_stands_in_the_way_is_told_with_what_there_is_without_
 
 def test_spot_that_alone_would_keep_the_budget_is_told() -> None:
     """It is no limit, and a need that leaves it out never sees what it costs."""
-    spot = {"spot_usd_per_h": 0.02, "spot_as_of": "2026-11-20", "spot_source": "a test"}
+    spot = {"spot_usd_per_h": 0.05, "spot_as_of": "2026-11-20", "spot_source": "a test"}
     offered = r.of(r.offer(**spot))
-    answer = r.ask(r.need(budget_usd=0.3), offered)
-    assert answer.binding[0].startswith("budget_usd binds: it is 0.3 USD")
+    answer = r.ask(r.need(budget_usd=0.75), offered)
+    assert answer.binding[0].startswith("budget_usd binds: it is 0.75 USD")
     assert answer.binding[1].startswith(
         "spot binds: with it, aws l4.small (us-east-1) spot, 1 x L4"
     )
@@ -1357,13 +1357,16 @@ def test_residency_takes_only_places_that_are_known_to_be_there() -> None:
         r.offer(region="eu-central-1", ondemand_usd_per_h=1.0),
         r.offer(provider="runpod", region="any", ondemand_usd_per_h=0.1),
         r.offer(provider="verda", region="eu", ondemand_usd_per_h=0.4),
+        r.offer(provider="vast", region="us-texas", ondemand_usd_per_h=0.1),
     ]
+    assert picked(r.ask(r.need(regions=["US"]), r.of(*offers))).offer.provider == "aws"
     assert picked(r.ask(r.need(regions=["DE"]), r.of(*offers))).offer.region == "eu-central-1"
     assert picked(r.ask(r.need(regions=["EU"]), r.of(*offers))).offer.provider == "verda"
     assert picked(r.ask(r.need(regions=["us-east-1"]), r.of(*offers))).offer.region == "us-east-1"
     answer = r.ask(r.need(regions=["DE"]), r.of(*offers))
     reasons = {x.name: x.reason for x in answer.rejected if x.constraint is Constraint.REGION}
-    assert "where its source does not say" in reasons["runpod l4.small (any)"]
+    for name in ("runpod l4.small (any)", "vast l4.small (us-texas)"):
+        assert "where its source does not say" in reasons[name]
     assert "it is in US" in reasons["aws l4.small (us-east-1)"]
 
 
@@ -1398,6 +1401,26 @@ def test_a_placeholder_is_no_price_unless_it_is_ones_own() -> None:
     assert out.reason.startswith("700 USD/h is a placeholder")
     mine = r.offer(ondemand_usd_per_h=700.0, origin="user: mine.csv")
     assert picked(r.ask(r.need(), r.of(mine))).price_usd_per_h == 700.0
+
+
+def test_a_price_that_nobody_can_sell_at_is_not_picked_unless_it_is_ones_own() -> None:
+    """However fresh; the machine's other price is as good as before."""
+    family = [r.offer(instance_type=f"l4.{i}") for i in range(3)]
+    need = r.need(spot=True, checkpoint_min=10.0)
+
+    def answer(**changes: Any) -> Recommendation:
+        odd = r.offer(instance_type="odd", spot_usd_per_h=0.005, spot_as_of="2026-11-24", **changes)
+        return r.ask(need, r.of(*family, odd))
+
+    out = next(x for x in answer().rejected if x.name == "aws odd (us-east-1) spot")
+    assert out.constraint is Constraint.PRICE
+    assert out.reason.startswith("its price is 0.005, 0.005 USD/h per L4: 0.6% of 0.8, the median")
+    assert "confirm it with dlbench catalog add" in out.reason
+    assert not picked(answer()).spot
+    assert not any(
+        x.name == "aws odd (us-east-1)" and "price is" in x.reason for x in answer().rejected
+    )
+    assert picked(answer(origin="user: mine.csv")).spot
 
 
 @pytest.mark.parametrize(

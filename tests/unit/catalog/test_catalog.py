@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -352,6 +353,14 @@ def test_a_row_that_repeats_another_under_another_name_of_its_accelerator_is_ref
         catalog.load([prices(tmp_path, both)])
 
 
+@pytest.mark.parametrize("day", ["26-11-24", "24-11-26", "2026-11-24-07"])
+def test_a_date_that_can_be_read_two_ways_is_none(tmp_path: Path, day: str) -> None:
+    """The year 26 made a price 730,000 days old."""
+    assert oldest_date(day) is None
+    with pytest.raises(UsageError, match="as_of is no date"):
+        catalog.load([prices(tmp_path, f"me,box,cellar,L4,1,0.2,{day}\n")])
+
+
 @pytest.mark.parametrize("apart", [";", "\t", "|"])
 def test_a_table_with_other_marks_between_its_cells_says_so(tmp_path: Path, apart: str) -> None:
     """Spreadsheets in half of Europe save semicolons: "no column 'provider'" was in front of one."""
@@ -542,6 +551,38 @@ def test_diff_tells_new_gone_and_repriced_rows(tmp_path: Path) -> None:
         ("price", "aws g6.xlarge (us-east-1)"),
     ]
     assert changes[1].ratio == pytest.approx(2.0)
+
+
+def test_diff_tells_of_machines_dates_and_rows_without_a_price(tmp_path: Path) -> None:
+    """Prices alone were compared: half the cards for the same price was no change."""
+    shipped = catalog.shipped()
+    before = find(shipped, "aws", "p5.48xlarge")
+
+    def told(**changes: Any) -> list[tuple[str, str, object, object]]:
+        after = replace(before, **changes)
+        return [
+            (c.kind, c.field, c.before, c.after)
+            for c in query.changes(shipped.offers, [after, *rest])
+        ]
+
+    rest = [o for o in shipped.offers if o is not before]
+    assert told() == []
+    assert told(accelerator_count=4.0, as_of="2026-11-24") == [
+        ("machine", "accelerator_count", 8.0, 4.0)
+    ]
+    assert told(accelerator="H200-SXM-141GB") == [
+        ("machine", "accelerator", "H100-SXM5-80GB", "H200-SXM-141GB")
+    ]
+    assert told(memory_gib=1024.0, vcpus=96.0, price_scope="host") == [
+        ("machine", "vcpus", 192.0, 96.0),
+        ("machine", "memory_gib", 2048.0, 1024.0),
+        ("machine", "price_scope", "instance", "host"),
+    ]
+    assert told(as_of="2026-11-24") == [("date", "as_of", before.as_of, "2026-11-24")]
+    assert [x[0] for x in told(region="us-east-9")] == ["gone", "new"]
+    path = prices(tmp_path, "me,box,here,L4,1,,2026-11-24\n")
+    (new,) = query.changes(shipped.offers, catalog.load([path]).offers)
+    assert (new.kind, new.offer, new.ratio) == ("new", "me box (here)", None)
 
 
 # --- ages -----------------------------------------------------------------------------------

@@ -209,7 +209,8 @@ def test_add_keeps_a_file_and_remove_takes_it_away(
     (offer,) = json.loads(capsys.readouterr().out)
     assert offer["ondemand_usd_per_h"] == 0.45
     assert call(monkeypatch, "diff", "--json") == 0
-    assert {c["kind"] for c in json.loads(capsys.readouterr().out)} == {"new"}
+    changes = [(c["kind"], c["field"]) for c in json.loads(capsys.readouterr().out)]
+    assert changes == [("gone", "ondemand_usd_per_h"), ("new", "ondemand_usd_per_h")]
     other = tmp_path / "other.csv"
     other.write_text(path.read_text().replace("0.45", "0.55"))
     assert call(monkeypatch, "add", str(other)) == 2
@@ -228,6 +229,21 @@ def test_add_keeps_a_file_and_remove_takes_it_away(
     assert call(monkeypatch, "add", str(other)) == 0
     assert call(monkeypatch, "add", "--remove", "mine") == 2
     assert "Added so far: other" in capsys.readouterr().err
+
+
+def test_a_file_without_a_row_takes_nothing_away(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A header alone was added as 0 rows, in place of the prices of that name."""
+    path = tmp_path / "mine.csv"
+    path.write_text(HEADER + "me,box,cellar,L4,1,0.2,2026-11-24\n")
+    assert call(monkeypatch, "add", str(path)) == 0
+    (kept,) = stored.user_files()
+    before = kept.read_text()
+    path.write_text(HEADER)
+    assert call(monkeypatch, "add", str(path)) == 2
+    assert "mine.csv has no row" in capsys.readouterr().err
+    assert kept.read_text() == before
 
 
 def test_a_file_is_taken_away_by_the_name_that_it_is_told_under(
@@ -375,7 +391,7 @@ def test_what_cannot_be_removed_is_told(
 def test_diff_and_show_name_the_files_that_they_lack(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """A fetched file that was changed since is left out: "no price differs" was all of it."""
+    """A fetched file that was changed since is left out: "nothing differs" was all of it."""
     table = tmp_path / "aws_v9_vms.csv"
     table.write_text(SKYPILOT + "x9.large,2,0.05,,us-east-1\n")
     assert call(monkeypatch, "update", "--from", str(table), "--as-of", "2026-11-20") == 0
@@ -393,7 +409,7 @@ def test_each_command_of_prices_says_what_comes_next(
     """Without prices of one's own: how to get some; with: what changed. A failure is told once."""
     assert call(monkeypatch, "diff") == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert out.startswith("no price differs from the shipped ones: dlbench catalog update")
+    assert out.startswith("nothing differs from the shipped rows: dlbench catalog update")
     table = tmp_path / "aws_v9_vms.csv"
     table.write_text("InstanceType,vCPUs,Price,SpotPrice,Region\nx9.large,2,0.05,,us-east-1\n")
     assert call(monkeypatch, "update", "--from", str(table), "--as-of", "2026-11-20") == 0

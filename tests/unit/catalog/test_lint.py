@@ -61,6 +61,38 @@ def test_a_dear_machine_without_accelerators_is_no_placeholder() -> None:
     assert "placeholder-price" in rules(**huge, ondemand_usd_per_h=700.0)
 
 
+def p5(**changes: Any) -> list[str]:
+    """What is absurdly low of AWS's machine of eight H100, for 55 USD an hour, after ``changes``."""
+    shipped = catalog.shipped()
+    good = next(o for o in shipped.offers if o.instance_type == "p5.48xlarge")
+    changed = replace(good, as_of="2026-11-24", **changes)
+    others = tuple(o for o in shipped.offers if o is not good)
+    found = lint.check(replace(shipped, offers=(*others, changed)), TODAY)
+    return [f.sentence for f in found if f.offer == changed.name and f.rule == "absurdly-low"]
+
+
+def test_a_price_that_nobody_can_sell_at_is_an_error() -> None:
+    """A p5.48xlarge for 0.30 USD an hour of spot was in order; a discount of 90 % is."""
+    (spot,) = p5(spot_usd_per_h=0.3)
+    assert spot.startswith("spot_usd_h is 0.3, 0.037 USD/h per H100-SXM5-80GB: 0.")
+    assert "the median on demand of 12 sellers" in spot
+    assert p5(spot_usd_per_h=5.5) == []
+    assert p5(spot_usd_per_h=2.0) == ["spot_usd_h is 2, 3.6% of the 55.04 on demand"]
+    (full,) = p5(ondemand_usd_per_h=0.55)
+    assert full.startswith("ondemand_usd_h is 0.55, ")
+    assert p5(ondemand_usd_per_h=700.0, spot_usd_per_h=5.5) == []
+
+
+def test_what_is_shipped_is_far_from_absurd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The margins rest on it: at least 0.085 of a family's median, and 0.157 of one's own price."""
+    monkeypatch.setattr(lint, "LEAST_OF_FAMILY", dict.fromkeys(lint.LEAST_OF_FAMILY, 0.084))
+    monkeypatch.setattr(lint, "LEAST_OF_OWN", 0.157)
+    assert lint.absurdly_low(catalog.shipped()) == {}
+    monkeypatch.setattr(lint, "LEAST_OF_FAMILY", dict.fromkeys(lint.LEAST_OF_FAMILY, 0.086))
+    ((name, field),) = lint.absurdly_low(catalog.shipped())
+    assert (name, field) == ("verda 1x V100-SXM2-16GB (eu)", "ondemand_usd_per_h")
+
+
 def test_a_seller_with_many_rows_has_one_voice_in_its_family() -> None:
     """Four sizes of one dear seller do not make two cheap ones look wrong."""
     shipped = catalog.shipped()

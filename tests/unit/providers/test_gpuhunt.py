@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +17,7 @@ from dlbench.providers import gpuhunt
 
 @dataclass
 class Item:
-    """The fields of gpuhunt's CatalogItem (0.1.34) that are read."""
+    """The fields of gpuhunt's CatalogItem that are read."""
 
     provider: str = "aws"
     instance_name: str = "g6.xlarge"
@@ -29,6 +29,7 @@ class Item:
     gpu_name: str | None = "L4"
     gpu_memory: float | None = 24.0
     spot: bool = False
+    flags: list[str] = field(default_factory=list)
 
 
 class Hunt:
@@ -129,6 +130,40 @@ def test_googles_zones_are_one_region() -> None:
     assert here == [0.70]
 
 
+def test_a_price_of_a_reservation_is_none_on_demand() -> None:
+    """Google's calendar is cheaper than what whoever comes pays: the lower of the two was taken."""
+    items = [
+        Item(instance_name="g2-standard-4", price=0.7),
+        Item(instance_name="g2-standard-4", price=0.4, flags=["gcp-dws-calendar-mode"]),
+        Item(instance_name="g2-standard-8", price=0.8, flags=["gcp-g4"]),
+    ]
+    fetched = gpuhunt.read(items, catalog.shipped(), as_of="2026-11-25", seller="gcp")
+    assert [o.ondemand_usd_per_h for o in fetched.offers] == [0.7, 0.8]
+    assert fetched.problems == (("price of a reservation in Google's calendar: left out", 1),)
+
+
+def test_a_type_that_the_catalog_knows_has_its_accelerator() -> None:
+    """All forms are called A100 there: AWS's p4de, of SXM4, became a machine of PCIe cards."""
+    card: dict[str, Any] = {"gpu_name": "A100", "gpu_memory": 80.0, "gpu_count": 8}
+    items = [
+        Item(instance_name="p4de.24xlarge", **card, price=27.4),
+        Item(instance_name="p5.48xlarge", gpu_count=0, gpu_name=None, gpu_memory=None),
+    ]
+    fetched = gpuhunt.read(items, catalog.shipped(), as_of="2026-11-25", seller="aws")
+    (offer,) = fetched.offers
+    assert (offer.accelerator, offer.note) == (
+        "A100-SXM4-80GB",
+        "form factor as the catalog has it",
+    )
+    assert fetched.problems[0][0].startswith("no accelerator is named, and the catalog has H100")
+
+
+def test_prices_that_are_not_dollars_are_refused() -> None:
+    """What Seeweb says is passed on as it is, and is euros."""
+    with pytest.raises(UsageError, match="in EUR"):
+        gpuhunt.fetch("", catalog.shipped(), "2026-11-25", "seeweb")
+
+
 def test_a_price_of_zero_and_an_unknown_card_are_left_out_and_told() -> None:
     """Neither becomes an offer."""
     items = [Item(price=0.0), Item(gpu_name="L4000"), Item(gpu_memory=48.0)]
@@ -139,7 +174,7 @@ def test_a_price_of_zero_and_an_unknown_card_are_left_out_and_told() -> None:
 
 def test_a_machine_without_accelerator_and_unknown_sizes() -> None:
     """Zero vCPUs is gpuhunt's way to say that it does not know."""
-    item = Item(gpu_count=0, gpu_name=None, gpu_memory=None, cpu=0)
+    item = Item(instance_name="x9", gpu_count=0, gpu_name=None, gpu_memory=None, cpu=0)
     (offer,) = gpuhunt.read([item], catalog.shipped(), as_of="2026-11-25", seller="aws").offers
     assert offer.accelerator is None
     assert isinstance(offer.vcpus, Absent)

@@ -275,8 +275,77 @@ def test_7_lambda_repeats_one_cards_memory_as_the_total(
 
 def test_7_where_neither_name_nor_type_says_the_form_it_is_told() -> None:
     """Two devices share the name; the one of the alias is taken, with a remark."""
-    row = f"gpu_1x_a100,A100,1.0,30,200,1.99,us-east-3,{gpus('A100', 1, 40960, 40960)},\r\n"
+    row = f"gpu_3x_a100,A100,3.0,30,200,1.99,us-east-3,{gpus('A100', 3, 40960, 40960)},\r\n"
     assert "form factor not stated" in only(read(LAMBDA + row, "lambda")).note
+
+
+BARE = (
+    "InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,GpuInfo,Price,SpotPrice,Region\n"
+)
+
+THERE = "form factor as the catalog has it"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "expected", "note"),
+    [
+        ("Standard_NC40ads_H100_v5", "H100", "H100-NVL-94GB", THERE),
+        ("Standard_NC24ads_A100_v4", "A100-80GB", "A100-PCIE-80GB", THERE),
+        ("Standard_ND96isr_H100_v5", "H100", "H100-SXM5-80GB", THERE),
+        # What the name says of memory, or of the model, is not overruled.
+        ("Standard_ND96asr_v4", "A100-80GB", "A100-SXM4-80GB", "form factor not stated"),
+        ("Standard_NC24ads_A100_v4", "T4", "T4", ""),
+        ("Standard_NC99ads_H100_v9", "H100", "H100-SXM5-80GB", "form factor not stated"),
+    ],
+)
+def test_7_a_type_that_the_catalog_knows_has_its_accelerator_where_the_name_is_of_several(
+    kind: str, name: str, expected: str, note: str
+) -> None:
+    """Azure's H100 NVL became the SXM5 that is called the same, and with it the machine was another."""
+    offer = only(read(f"{BARE}{kind},{name},1,40,320,{name},6.98,1.3,eastus\n", "azure"))
+    assert (offer.accelerator, offer.note) == (expected, note)
+
+
+@pytest.mark.parametrize(
+    ("upstream", "name", "size", "expected"),
+    [
+        ("A100_PCIE_80GB", "A100-80GB", 81920, "A100-PCIE-80GB"),
+        ("gpu_8x_a100_80gb_sxm4", "A100-80GB", 81920, "A100-SXM4-80GB"),
+        # A link between cards is no card of that name.
+        ("n3-H100x8-NVLink", "H100", 0, "H100-SXM5-80GB"),
+        ("n3-H100x8-NVL", "H100", 0, "H100-NVL-94GB"),
+    ],
+)
+def test_7_the_form_may_stand_in_the_sellers_own_name(
+    upstream: str, name: str, size: int, expected: str
+) -> None:
+    """Prime Intellect's types do not say it, and its other column does: a PCIe card was an SXM4 one."""
+    head = BARE.replace("vCPUs,MemoryGiB", "UpstreamCloudId")
+    row = f"oblivus__1x,{name},1,{upstream},{gpus(name, 1, size, size)},1.4,,CA\n"
+    assert only(read(head + row, "primeintellect")).accelerator == expected
+
+
+def test_the_least_bid_of_an_auction_is_no_price() -> None:
+    """Eight H200 for 8 USD an hour on demand: Mithril's table has what its auction begins at."""
+    row = "ccs-h200.sxm.8x,H200,8,168,1600,H200,8.0,8.0,us-central2-b\n"
+    fetched = read(BARE + row, "mithril")
+    assert fetched.offers == ()
+    assert fetched.problems == (("its price is the least bid of an auction: left out", 1),)
+
+
+def test_7_an_accelerator_that_is_not_counted_or_not_named_is_left_out_and_told() -> None:
+    """A row without a count was one card; one without a name took the place of a machine with cards."""
+    fetched = read(
+        BARE
+        + "p5.new,H100,,192,2048,,55,,us-east-1\np5.48xlarge,,,192,2048,,55,,us-east-1\n"
+        + "c7i.large,,,2,4,,0.09,,us-east-1\n",
+        "aws",
+    )
+    assert only(fetched).instance_type == "c7i.large"
+    assert dict(fetched.problems) == {
+        "how many H100-SXM5-80GB one has is not said: left out": 1,
+        "no accelerator is named, and the catalog has H100-SXM5-80GB there: left out": 1,
+    }
 
 
 def test_8_zones_of_a_region_become_one_offer_with_the_lowest_prices() -> None:
@@ -379,6 +448,25 @@ def test_a_seller_that_is_said_is_checked_too(tmp_path: Path) -> None:
     assert (fetched.name, only(fetched).provider) == ("skypilot-aws", "aws")
     with pytest.raises(UsageError, match=r"'\.\./aws' is no seller"):
         skypilot.fetch(str(path), catalog.shipped(), "2026-11-25", "../aws")
+
+
+@pytest.mark.parametrize("where", ["seeweb/vms.csv", "seeweb_v8_vms.csv", ""])
+def test_prices_that_are_not_dollars_are_refused(where: str) -> None:
+    """Seeweb's list is in euros, and the tables name no currency: they were taken for dollars."""
+    with pytest.raises(UsageError, match="seeweb's price list is in EUR") as caught:
+        skypilot.fetch(where, catalog.shipped(), "2026-11-25", "" if where else "Seeweb")
+    assert "dlbench catalog add" in caught.value.advice
+
+
+def test_prices_of_a_seller_that_nobody_here_knows_are_said_to_be_taken_as_dollars() -> None:
+    """The tables have no column for it; of the catalog's sellers, and of two more, it is known."""
+    text = "InstanceType,vCPUs,Price,SpotPrice,Region\nbox,4,0.2,,here\n"
+    told = "the table names no currency: taken as USD"
+    fetched = read(text, "ppio")
+    assert only(fetched).note == told
+    assert fetched.problems == ((told, 1),)
+    for seller in ("aws", "shadeform"):
+        assert only(read(text, seller)).note == ""
 
 
 def test_only_https_is_fetched_and_files_are_capped(tmp_path: Path) -> None:
