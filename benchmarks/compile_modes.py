@@ -54,6 +54,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", type=lambda text: text.split(","), default=[])
     parser.add_argument("--device", default="cpu", choices=("cpu", "nvidia"))
     parser.add_argument("--precision", type=Precision, default=Precision.FP32)
+    parser.add_argument("--batch-size", type=int, help="of all; else each workload's own")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -69,7 +70,7 @@ def _case(name: str, mode: Mode, options: argparse.Namespace) -> Case:
         mode=mode,
         scenario=Scenario.OFFLINE if mode is Mode.INFERENCE else None,
         policy=Policy.TUNED,
-        batch_size=workload.default_batch("full", mode, options.device),
+        batch_size=options.batch_size or workload.default_batch("full", mode, options.device),
     )
 
 
@@ -81,6 +82,8 @@ def _compare(name: str, mode: Mode) -> None:
     for seed in range(options.processes):
         command = [sys.executable, "-W", "ignore", __file__, "--only", f"{name},{mode}"]
         command += ["--device", options.device, "--precision", options.precision]
+        if options.batch_size is not None:
+            command += ["--batch-size", str(options.batch_size)]
         done = subprocess.run(
             [*command, "--child", str(seed)], check=False, capture_output=True, text=True
         )
