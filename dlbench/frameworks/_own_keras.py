@@ -12,7 +12,7 @@ import numpy as np
 
 from dlbench.core.errors import UnsupportedError
 from dlbench.core.protocols import SubjectRequest
-from dlbench.core.types import Absent, Fact, Mode
+from dlbench.core.types import FROZEN_PRODUCTS, Absent, Fact, Mode
 from dlbench.frameworks import _keras_flops, _own, _seeded
 
 LAYERS = "products and convolutions of Keras's own layers"
@@ -65,7 +65,18 @@ def prepare(keras: Any, request: SubjectRequest) -> _own.Prepared:  # noqa: ANN4
         model=model,
         loss=_loss(keras, name),
         spec=_own.with_targets(request.spec, targets),
-        facts={**facts, "loss": name},
+        facts={**facts, "loss": name, FROZEN_PRODUCTS: _frozen(keras, model)},
+    )
+
+
+def _frozen(keras: Any, model: Any) -> bool:  # noqa: ANN401
+    """Whether weights of products are not trained; rows of a table are no products."""
+    trained = {id(variable) for variable in model.trainable_variables}
+    return any(
+        id(weight) not in trained and len(weight.shape) > 1
+        for layer in model._flatten_layers()  # noqa: SLF001 - Keras has no public way to all of them
+        if not isinstance(layer, keras.layers.Embedding)
+        for weight in layer._trainable_variables  # noqa: SLF001 - nor to those of a frozen layer
     )
 
 

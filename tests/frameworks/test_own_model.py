@@ -34,7 +34,7 @@ from dlbench.core.types import (
     Selection,
     TelemetryLevel,
 )
-from dlbench.frameworks import _seeded, onnxruntime
+from dlbench.frameworks import _own_torch, _seeded, onnxruntime
 from scripts import make_references
 from tests import sessions, subjects
 from tests.subjects import request_for
@@ -417,6 +417,75 @@ def test_frozen_parameters_count(tmp_path: Path) -> None:
     """They take their room on any device, and an optimiser has nothing for them."""
     subject = _open("pytorch", _own(tmp_path, TORCH, "frozen", "3x16x16"))
     assert subject.info["parameters"] == 8 * 27 + 8 + 16 + 8 * 10 + 10
+
+
+FROZEN = {
+    "pytorch": """
+from torch import nn
+
+def build(body=True, table=True):
+    model = nn.Sequential(nn.Embedding(50, 8), nn.Flatten(), nn.Linear(40, 16), nn.Linear(16, 4))
+    model[0].requires_grad_(table)
+    model[2].requires_grad_(body)
+    return model
+""",
+    "keras": """
+import keras
+from keras import layers
+
+def build(body=True, table=True):
+    model = keras.Sequential([keras.Input((5,), dtype="int32"), layers.Embedding(50, 8),
+                              layers.Flatten(), layers.Dense(16), layers.Dense(4)])
+    model.layers[0].trainable = table
+    model.layers[2].trainable = body
+    return model
+""",
+}
+"""Each with ``head``, of which the last layer alone is trained, ``rows``, of which all but a table is,
+and ``build``, which is trained as a whole."""
+
+HEAD_AND_ROWS = """
+def head():
+    return build(body=False)
+
+def rows():
+    return build(table=False)
+"""
+
+
+@pytest.mark.parametrize("framework", ["pytorch", "keras"])
+def test_a_step_of_a_model_that_is_frozen_in_part_is_not_three_forwards(
+    framework: str, tmp_path: Path
+) -> None:
+    """Products with frozen weights are left out of the backward pass; looking up rows is none."""
+    _need(framework)
+    functions = ("head", "rows", "build")
+    found = [subjects.ask(framework, _frozen, str(_folder(tmp_path, x)), x) for x in functions]
+    assert found == [True, False, False]
+
+
+def _frozen(framework: str, folder: str, function: str) -> bool:
+    """Runs beside: whether it says that weights of products are frozen."""
+    model = _own(Path(folder), FROZEN[framework] + HEAD_AND_ROWS, function, "5:int64:50")
+    found = _open(framework, model, mode=Mode.TRAINING, scenario=None).info["frozen_products"]
+    assert isinstance(found, bool)
+    return found
+
+
+def test_a_row_that_a_table_lacks_is_not_looked_up_on_a_gpu(tmp_path: Path) -> None:
+    """There it ends CUDA for the process, at some later call that tells nothing of it."""
+    _need("pytorch")
+    import torch
+
+    asked: list[object] = []
+    model = torch.nn.Embedding(50, 8)
+    model.to = asked.append  # type: ignore[method-assign]  # a GPU that nobody has here
+    spec = own_models.read(_own(tmp_path, TORCH, "Tokens", "7:int64:900")).spec("full")
+    request: Any = SimpleNamespace(spec=spec)
+    arrays = _seeded.batch(spec, "inputs", 0, 2)
+    with pytest.raises(ModelError, match=r"does not take 7 int64 a sample: it raised IndexError"):
+        _own_torch._look(torch, request, model, arrays, SimpleNamespace(type="cuda"))
+    assert not asked
 
 
 @pytest.mark.parametrize("framework", ["keras", "tensorflow", "jax"])
