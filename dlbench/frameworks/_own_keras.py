@@ -86,7 +86,10 @@ JAX_SWITCHES = ("jax_disable_jit", "jax_debug_nans", "jax_debug_infs")
 
 @contextlib.contextmanager
 def _set_back(keras: Any) -> Iterator[None]:  # noqa: ANN401
-    """What the user's file turns on to find its faults is not measured, on any of Keras's backends."""
+    """What the user's file turns on to find its faults is not measured, on any of Keras's backends.
+
+    Nor is TensorFlow's own use of XLA, which is ``tuned``'s to turn on.
+    """
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
@@ -102,6 +105,9 @@ def _set_back(keras: Any) -> Iterator[None]:  # noqa: ANN401
 
         tf.config.run_functions_eagerly(False)
         tf.debugging.disable_check_numerics()
+        if tf.config.optimizer.get_jit():
+            # XLA for whatever it can compile, in base too.
+            tf.config.optimizer.set_jit(False)
     else:
         import torch
 

@@ -479,7 +479,7 @@ def test_a_row_that_a_table_lacks_is_not_looked_up_on_a_gpu(tmp_path: Path) -> N
 
     asked: list[object] = []
     model = torch.nn.Embedding(50, 8)
-    model.to = asked.append  # type: ignore[method-assign]  # a GPU that nobody has here
+    model.to = asked.append  # a GPU that nobody has here
     spec = own_models.read(_own(tmp_path, TORCH, "Tokens", "7:int64:900")).spec("full")
     request: Any = SimpleNamespace(spec=spec)
     arrays = _seeded.batch(spec, "inputs", 0, 2)
@@ -716,6 +716,7 @@ SWITCHES = (
         "torch.set_float32_matmul_precision('medium')",
         *(f"{switch}.fp32_precision = 'tf32'" for switch in SWITCHES),
         "torch.backends.mkldnn.set_flags(_fp32_precision='bf16')",
+        "torch.backends.cuda.matmul.allow_fp16_accumulation = True",
     ],
 )
 def test_settings_of_the_file_do_not_change_what_was_asked_for(
@@ -734,6 +735,7 @@ def test_settings_of_the_file_do_not_change_what_was_asked_for(
     found = {s: operator.attrgetter(s)(SimpleNamespace(torch=torch)) for s in SWITCHES}
     assert {s: x.fp32_precision for s, x in found.items()} == dict.fromkeys(SWITCHES, "ieee")
     assert torch.backends.cuda.matmul.allow_tf32 is False
+    assert torch.backends.cuda.matmul.allow_fp16_accumulation is False
     assert torch.backends.cudnn.allow_tf32 is False
     assert torch.backends.cudnn.benchmark is False
     assert subject.info["tf32"] is False
@@ -963,6 +965,7 @@ import tensorflow as tf
 
 tf.config.run_functions_eagerly(True)
 tf.debugging.enable_check_numerics()
+tf.config.optimizer.set_jit(True)
 """,
     "jax": """
 import jax
@@ -989,6 +992,8 @@ def _turned_on(framework: str, folder: str) -> list[bool]:
     if framework == "keras":
         return [sys.modules["torch"].is_anomaly_enabled()]
     found = [runs[1] > runs[0]]
+    if framework == "tensorflow":
+        found.append(bool(sys.modules["tensorflow"].config.optimizer.get_jit()))
     if framework == "jax":
         config = sys.modules["jax"].config
         found += [config.jax_disable_jit, config.jax_debug_nans]
