@@ -120,10 +120,12 @@ def check_derived(
     """
     if not request.spec.get("own"):
         return
+    from dlbench.frameworks import pytorch
+
     run = opened()
     for buffer in range(_seeded.N_BUFFERS):
         arrays = _seeded.batch(request.spec, "inputs", buffer, request.case.batch_size)
-        with torch.no_grad():
+        with torch.no_grad(), pytorch.translated(torch):
             wanted = _first(torch, model(*map(torch.from_numpy, arrays))).float().numpy()
         found = run(arrays)
         limit = DERIVED * float(wanted.std() or 1.0)

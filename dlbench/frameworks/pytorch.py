@@ -162,8 +162,8 @@ def require_cuda(torch: Any) -> None:  # noqa: ANN401 - the module
 
 
 def _first_line(error: Exception) -> str:
-    """Without the place in C++ before it."""
-    return _subject.first_line(re.sub(r"^\[enforce fail at [^\]]*\]\s*", "", str(error)))
+    """Without the place in C++ before it, and what a converter says before that."""
+    return _subject.first_line(re.sub(r"(?s)^.*\[enforce fail at [^\]]*\]\s*", "", str(error)))
 
 
 # --- shared with the adapters that build on PyTorch -----------------------------------------

@@ -19,7 +19,13 @@ import pytest
 from dlbench import environment, own_models, plan, session
 from dlbench.cli import run as command
 from dlbench.core import registry
-from dlbench.core.errors import MissingDependencyError, ModelError, SubjectError, UnsupportedError
+from dlbench.core.errors import (
+    HostOutOfMemoryError,
+    MissingDependencyError,
+    ModelError,
+    SubjectError,
+    UnsupportedError,
+)
 from dlbench.core.protocols import Subject, SubjectRequest
 from dlbench.core.types import (
     Absent,
@@ -602,6 +608,33 @@ def test_what_cannot_be_derived_is_the_models_fault(
         _open(framework, _own(tmp_path, TORCH, "Untraceable", "5"))
     subject = _open(framework, _own(tmp_path, TORCH, "lazy", "5"))
     assert subject.info["parameters"] == 5 * 6 + 6 + 6 * 4 + 4
+
+
+HUNGRY = """
+import torch
+
+class Hungry(torch.nn.Linear):
+    def __init__(self):
+        super().__init__(5, 3)
+
+    def forward(self, x):
+        if x.shape[0] > 2:
+            torch.empty(10**15)
+        return super().forward(x)
+"""
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("framework", ["pytorch", "onnxruntime", "openvino"])
+def test_a_batch_that_does_not_fit_while_it_is_derived_is_out_of_memory(
+    framework: str, tmp_path: Path
+) -> None:
+    """It was the model's error, and a search for the largest batch ended there."""
+    model = _own(tmp_path, HUNGRY, "Hungry", "5")
+    with pytest.raises(HostOutOfMemoryError, match="can't allocate memory"):
+        subject = _open(framework, model)
+        subject.query(0)
+    _open(framework, model, batch_size=2)
 
 
 @pytest.mark.filterwarnings("ignore")
