@@ -632,9 +632,30 @@ def test_a_batch_that_does_not_fit_while_it_is_derived_is_out_of_memory(
     """It was the model's error, and a search for the largest batch ended there."""
     model = _own(tmp_path, HUNGRY, "Hungry", "5")
     with pytest.raises(HostOutOfMemoryError, match="can't allocate memory"):
-        subject = _open(framework, model)
-        subject.query(0)
+        _open(framework, model).query(0)
     _open(framework, model, batch_size=2)
+
+
+SCALED = """
+import torch
+
+class Scaled(torch.nn.Linear):
+    def __init__(self):
+        super().__init__(5, 3)
+
+    def forward(self, x):
+        return super().forward(x.mul_(3).add_(1))
+"""
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("framework", ["onnxruntime", "openvino"])
+def test_what_is_derived_is_asked_about_inputs_that_nothing_wrote_over(
+    framework: str, tmp_path: Path
+) -> None:
+    """PyTorch scales them in place; the library was given those, and said to answer otherwise."""
+    subject = _open(framework, _own(tmp_path, SCALED, "Scaled", "5"))
+    assert subject.fetch(subject.query(0)).shape == (4, 3)
 
 
 @pytest.mark.filterwarnings("ignore")
