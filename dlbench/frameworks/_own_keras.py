@@ -45,7 +45,7 @@ def prepare(keras: Any, request: SubjectRequest) -> _own.Prepared:  # noqa: ANN4
     first = _first(keras, output)
     if first is None:
         raise _own.no_tensor(request, output)
-    _own.check_output(request, first.shape, n_samples)
+    _own.check_output(request, tuple(first.shape), n_samples)
     _check_precision(request, _keras.compute_dtype(keras, model), asked)
     per_sample = flops / n_samples if isinstance(flops, float) else flops
     facts: dict[str, Fact] = {"flops_per_sample": per_sample, "flops_counted_by": counter}
@@ -147,7 +147,8 @@ def _check_precision(request: SubjectRequest, found: str, asked: str) -> None:
         raise UnsupportedError(
             f"the layers of {_own.label(request)} state their own dtype: it computes in {found},"
             f" whatever {request.case.precision} asks for",
-            "Make them without a dtype (those of a saved model have one).",
+            "Make them without a dtype (those of a saved model have one), and set no dtype policy;"
+            " keras.utils.clear_session() sets one too.",
         )
 
 

@@ -197,7 +197,7 @@ def attention():
 def masked():
     x = keras.Input((6,), dtype="int32")
     h = layers.LSTM(16, return_sequences=True)(layers.Embedding(50, 8, mask_zero=True)(x))
-    h = keras.ops.tanh(h) * 2 + 1
+    h = keras.ops.cast(keras.ops.tanh(h) * 2 + 1, "float32")
     return keras.Model(x, keras.ops.matmul(h, keras.ops.transpose(h, (0, 2, 1))))
 
 def augmented():
@@ -233,6 +233,10 @@ def frozen():
 def turned():
     return keras.Sequential([keras.Input((8, 8, 3)), layers.RandomRotation(0.1), layers.Flatten(),
                              layers.Dense(4)])
+
+def total():
+    x = keras.Input((8,))
+    return keras.Model(x, keras.ops.sum(layers.Dense(3)(x)))
 
 class Own(keras.Model):
     def __init__(self):
@@ -1112,6 +1116,21 @@ def test_wrong_keras_models_are_sentences(tmp_path: Path, results: Path) -> None
         assert str(result.outcome) == "error(model)"
         assert sentence in result.outcome.message
         assert "Traceback" in result.trials[0].log
+
+
+@pytest.mark.parametrize("framework", KERAS_FRAMEWORKS)
+def test_an_output_without_a_batch_is_a_sentence(framework: str, tmp_path: Path) -> None:
+    """TensorFlow's shape of no dimensions is true: it was an index out of range."""
+    _need(framework)
+    said = subjects.ask(framework, _refusal_of_a_total, str(tmp_path))
+    assert said.startswith("net.py:total gave an output of shape () for 2 samples")
+
+
+def _refusal_of_a_total(framework: str, folder: str) -> str:
+    """Runs beside: why a model that gives one number a batch is not measured."""
+    with pytest.raises(ModelError) as caught:
+        _open(framework, _own(Path(folder), KERAS, "total", "8"))
+    return caught.value.message
 
 
 # --- ONNX -----------------------------------------------------------------------------------
