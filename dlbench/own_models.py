@@ -349,7 +349,8 @@ def _maker(module: Any, model: OwnModel) -> Any:  # noqa: ANN401
         raise ModelError(
             f"{file} has no {model.function}", f"It has {', '.join(own) or 'no function at all'}."
         )
-    if not callable(made) or (hasattr(made, "forward") and not isinstance(made, type)):
+    is_model = hasattr(made, "forward") or hasattr(made, "call")
+    if not callable(made) or (is_model and not isinstance(made, type)):
         raise ModelError(
             f"{model.function} of {file} is a {type(made).__name__}",
             "Name a function or class that makes the model when it is called without arguments.",

@@ -22,7 +22,6 @@ from dlbench.core.types import (
     Absent,
     CaseResult,
     Check,
-    Mode,
     OutcomeKind,
     Run,
     Scenario,
@@ -297,7 +296,7 @@ def flops_possible(run: Run) -> Iterator[str]:
         forward = workload.forward_flops(result.case.mode)
         if isinstance(forward, Absent):
             continue
-        factor = gate.LEAST_TRAINING_FACTOR if result.case.mode is Mode.TRAINING else 1
+        factor = gate.least_forwards(workload, result.case.mode, trial.subject)
         flops = forward * factor / max(stats.median_seconds_per_sample(values), 1e-12)
         if flops > most:
             yield f"{result.case.label} implies {flops:.3g} FLOP/s of {most:.3g} possible"

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import dlbench
-from dlbench.core.errors import EXIT_OK, EXIT_STORE, DlbenchError, UsageError
+from dlbench.core.errors import EXIT_OK, EXIT_STORE, DlbenchError, StoreError, UsageError
 from dlbench.core.linux import require_linux
 
 COMMANDS = {
@@ -146,11 +146,21 @@ def _exit_code() -> str | int | None:
             raise end.__context__ from None
         return end.code
     except DlbenchError as error:
-        from dlbench.cli import show
-
-        show.error(error, as_json="--json" in sys.argv)
-        return error.exit_code
+        return _told(error)
+    except OSError as error:
+        # Only to ask whether a file is there may raise these, and every command asks that somewhere.
+        if error.errno not in {errno.EACCES, errno.ENAMETOOLONG} or error.filename is None:
+            raise
+        return _told(StoreError(f"{error.filename}: {error.strerror}", "Check the path."))
     return EXIT_OK
+
+
+def _told(error: DlbenchError) -> int:
+    """Show an error; what it ends with."""
+    from dlbench.cli import show
+
+    show.error(error, as_json="--json" in sys.argv)
+    return error.exit_code
 
 
 def _write_what_the_terminal_can() -> None:

@@ -20,6 +20,7 @@ from dlbench.core.sensors import SensorError
 from dlbench.core.trial_energy import TrialEnergy
 from dlbench.core.types import (
     DRIVER_OPTION,
+    FROZEN_PRODUCTS,
     LOADGEN,
     Absent,
     Case,
@@ -350,6 +351,8 @@ def flops_per_s(result: CaseResult, run: Run) -> Metric:
         return flops
     if not flops:
         return Absent(reason="this workload does no floating-point work")
+    if any(t.subject.get(FROZEN_PRODUCTS) is True for t in result.measured):
+        return Absent(reason="some of its weights are frozen: a step is less than three forwards")
     return _per_trial(result, run, lambda s: flops / s, "host clock and the model's FLOPs")
 
 

@@ -334,6 +334,10 @@ TRAINING_FLOPS_FACTOR = 3
 """A training step costs about three forwards: the backward pass computes two products for each
 product of the forward pass (gradient by input and by weight)."""
 
+FROZEN_PRODUCTS = "frozen_products"
+"""The fact of a subject that trains a model of the user's own: whether weights of products are frozen,
+so that a step is less than three forwards."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadInfo:

@@ -154,6 +154,7 @@ _FREE = frozenset(
         "AlphaDropout",
         "Average",
         "BatchNormalization",
+        "Cast",
         "CategoryEncoding",
         "Concatenate",
         "Dropout",
@@ -191,4 +192,5 @@ _FREE = frozenset(
         ),
     }
 )
-"""Layers of Keras without a product: they move, add, compare or scale single numbers."""
+"""Layers of Keras, and its operation that casts, without a product: they move, add, compare or scale
+single numbers."""

@@ -86,11 +86,11 @@ def _converted(
     model = prepared.model.eval()
     arrays = _seeded.batch(request.spec, "inputs", 0, request.case.batch_size)
     if request.case.precision is Precision.INT8:
-        with _own.derived(request, "exported to ONNX"):
+        with _own.derived(request, "exported to ONNX"), pytorch.translated(torch):
             onnxruntime.export(torch, model, arrays, exact)
     example = tuple(torch.from_numpy(a) for a in arrays)
     shapes = [list(a.shape) for a in arrays]
-    with _own.derived(request, "converted by OpenVINO"):
+    with _own.derived(request, "converted by OpenVINO"), pytorch.translated(torch):
         converted = ov.convert_model(model, example_input=example, input=shapes)
 
     def opened() -> Callable[[Sequence[Any]], Any]:

@@ -66,8 +66,8 @@ def blamed(what: str, advice: str = LOG) -> Iterator[None]:
 
 
 def _sentence(error: BaseException) -> str:
-    """The first line, or what OpenVINO says after the lines of where in its source it was."""
-    lines = [x for line in str(error).split("\n") if (x := line.strip())]
+    """The first line, or what Keras and OpenVINO say among lines of where it was, and with what."""
+    lines = [x for line in _MARKS.sub("", str(error)).split("\n") if (x := line.strip())]
     told = [line for line in lines if not _WHERE.match(line)]
     if len(told) == len(lines):
         return next(iter(lines), "no message")
@@ -77,7 +77,15 @@ def _sentence(error: BaseException) -> str:
 SENTENCE_CHARACTERS = 200
 
 
-_WHERE = re.compile(r"Exception from |Check '.*' failed at \S+$|FrontEnd API failed with \w+:$")
+_WHERE = re.compile(
+    r"Exception from |Check '.*' failed at \S+$|FrontEnd API failed with \w+:$"
+    r"|Exception encountered when calling |Arguments received by |• "
+    r"|Couldn't get TorchScript module by tracing\.$|Exception:$"
+    r"|Please check correctness of provided |You can also provide TorchScript "
+)
+
+_MARKS = re.compile(r"\x1b\[[\d;]*m|\{\{function_node \S+\}\} ")
+"""Keras's bold letters, and TensorFlow's name of what it ran an operation in."""
 
 
 def derived(request: SubjectRequest, how: str) -> contextlib.AbstractContextManager[None]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from dlbench.core.errors import UnsupportedError
 from dlbench.core.protocols import SubjectRequest
-from dlbench.core.types import Absent, Fact, Mode
+from dlbench.core.types import FROZEN_PRODUCTS, Absent, Fact, Mode
 from dlbench.frameworks import _keras_flops, _own, _seeded
 
 LAYERS = "products and convolutions of Keras's own layers"
@@ -45,7 +45,7 @@ def prepare(keras: Any, request: SubjectRequest) -> _own.Prepared:  # noqa: ANN4
     first = _first(keras, output)
     if first is None:
         raise _own.no_tensor(request, output)
-    _own.check_output(request, first.shape, n_samples)
+    _own.check_output(request, tuple(first.shape), n_samples)
     _check_precision(request, _keras.compute_dtype(keras, model), asked)
     per_sample = flops / n_samples if isinstance(flops, float) else flops
     facts: dict[str, Fact] = {"flops_per_sample": per_sample, "flops_counted_by": counter}
@@ -65,7 +65,18 @@ def prepare(keras: Any, request: SubjectRequest) -> _own.Prepared:  # noqa: ANN4
         model=model,
         loss=_loss(keras, name),
         spec=_own.with_targets(request.spec, targets),
-        facts={**facts, "loss": name},
+        facts={**facts, "loss": name, FROZEN_PRODUCTS: _frozen(keras, model)},
+    )
+
+
+def _frozen(keras: Any, model: Any) -> bool:  # noqa: ANN401
+    """Whether weights of products are not trained; rows of a table are no products."""
+    trained = {id(variable) for variable in model.trainable_variables}
+    return any(
+        id(weight) not in trained and len(weight.shape) > 1
+        for layer in model._flatten_layers()  # noqa: SLF001 - Keras has no public way to all of them
+        if not isinstance(layer, keras.layers.Embedding)
+        for weight in layer._trainable_variables  # noqa: SLF001 - nor to those of a frozen layer
     )
 
 
@@ -75,7 +86,10 @@ JAX_SWITCHES = ("jax_disable_jit", "jax_debug_nans", "jax_debug_infs")
 
 @contextlib.contextmanager
 def _set_back(keras: Any) -> Iterator[None]:  # noqa: ANN401
-    """What the user's file turns on to find its faults is not measured, on any of Keras's backends."""
+    """What the user's file turns on to find its faults is not measured, on any of Keras's backends.
+
+    Nor is TensorFlow's own use of XLA, which is ``tuned``'s to turn on.
+    """
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
@@ -91,6 +105,9 @@ def _set_back(keras: Any) -> Iterator[None]:  # noqa: ANN401
 
         tf.config.run_functions_eagerly(False)
         tf.debugging.disable_check_numerics()
+        if tf.config.optimizer.get_jit():
+            # XLA for whatever it can compile, in base too.
+            tf.config.optimizer.set_jit(False)
     else:
         import torch
 
@@ -130,7 +147,8 @@ def _check_precision(request: SubjectRequest, found: str, asked: str) -> None:
         raise UnsupportedError(
             f"the layers of {_own.label(request)} state their own dtype: it computes in {found},"
             f" whatever {request.case.precision} asks for",
-            "Make them without a dtype (those of a saved model have one).",
+            "Make them without a dtype (those of a saved model have one), and set no dtype policy;"
+            " keras.utils.clear_session() sets one too.",
         )
 
 

@@ -218,7 +218,7 @@ class OnnxSubject(_subject.Runtime):
         prepared = pytorch.prepare(torch, request)
         model = prepared.model.eval()
         arrays = _seeded.batch(request.spec, "inputs", 0, request.case.batch_size)
-        with _own.derived(request, "exported to ONNX"):
+        with _own.derived(request, "exported to ONNX"), pytorch.translated(torch):
             export(torch, model, arrays, path)
         _own_torch.check_derived(torch, request, model, lambda: self._runner(ort, request, path))
         return prepared.spec, {

@@ -9,12 +9,22 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dlbench.core import stats
-from dlbench.core.types import Absent, Check, DataMode, DeviceInfo, Mode, Precision
+from dlbench.core.types import (
+    FROZEN_PRODUCTS,
+    Absent,
+    Check,
+    DataMode,
+    DeviceInfo,
+    Fact,
+    Mode,
+    Precision,
+    WorkloadInfo,
+)
 from dlbench.measure.evidence import LATE_SHARE, Evidence
 from dlbench.workloads import Reference
 
@@ -431,6 +441,16 @@ def most_flops_per_s(device: DeviceInfo, precision: Precision) -> float | None:
 FAST_CONVOLUTIONS = 4.0
 
 
+def least_forwards(workload: WorkloadInfo, mode: Mode, facts: Mapping[str, Fact]) -> int:
+    """How many forwards a step's work is at the least.
+
+    Training makes one product more for each of the forward's, unless its weights are frozen: that only
+    models of the user's own have.
+    """
+    frozen = workload.own is not None and facts.get(FROZEN_PRODUCTS) is True
+    return LEAST_TRAINING_FACTOR if mode is Mode.TRAINING and not frozen else 1
+
+
 @rule(
     "the speed does not imply more operations a second than the device can do; in fp32 four times as "
     "many, since convolutions may be made by an algorithm that multiplies less",
@@ -438,16 +458,16 @@ FAST_CONVOLUTIONS = 4.0
 )
 def flops_possible(evidence: Evidence) -> Answer:
     """Training does at least twice the forward's work: a bound, so the smaller factor is right."""
-    case, device = evidence.stated.case, evidence.stated.device
+    case, device, workload = evidence.stated.case, evidence.stated.device, evidence.stated.workload
     most = most_flops_per_s(device, case.precision)
     if most is None:
         return None, f"no peak is known for {device.name}"
-    forward: object = evidence.stated.workload.forward_flops(case.mode)
+    forward: object = workload.forward_flops(case.mode)
     if isinstance(forward, Absent):
         forward = evidence.facts.get("flops_per_sample", forward)
     if not isinstance(forward, (int, float)):
         return None, forward.reason if isinstance(forward, Absent) else "FLOPs were not counted"
-    flops = forward * (LEAST_TRAINING_FACTOR if case.mode is Mode.TRAINING else 1)
+    flops = forward * least_forwards(workload, case.mode, evidence.facts)
     per_s = flops / stats.median_seconds_per_sample(evidence.values)
     return per_s <= most, f"{per_s:.3g} FLOP/s implied, at most {most:.3g} possible"
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import dlbench
 from dlbench import environment as environments
-from dlbench import own_models
+from dlbench import own_models, workloads
 from dlbench import plan as planning
 from dlbench.core import drift
 from dlbench.core.errors import DocumentError, GateError, InterruptedSearchError, UsageError
@@ -353,7 +353,9 @@ def _overhead(plan: Plan, devices: Sequence[DeviceInfo]) -> dict[str, Fact]:
 
 
 def _workers(plan: Plan, devices: Sequence[DeviceInfo], settings: Settings) -> Workers:
-    return Workers(plan=plan, devices={d.id: d for d in devices}, settings=settings)
+    by_id = {d.id: d for d in devices}
+    folders = workloads.folders(settings.workload_folder)
+    return Workers(plan=plan, devices=by_id, settings=settings, folders=folders)
 
 
 @dataclass(slots=True, kw_only=True)

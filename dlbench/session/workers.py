@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from dlbench import environment as environments
-from dlbench import workloads
 from dlbench.core import pip, registry, sound
 from dlbench.core.errors import DocumentError
 from dlbench.core.requests import TrialRequest, WorkerExit
@@ -48,11 +47,16 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workers:
-    """Starts the workers of one plan."""
+    """Starts the workers of one plan.
+
+    ``folders`` are the workloads', by name, as they lay when the run was begun: one that is gone since
+    is its trials' failure, and not the run's.
+    """
 
     plan: Plan
     devices: Mapping[str, DeviceInfo]
     settings: Settings
+    folders: Mapping[str, Path]
 
     def run(
         self,
@@ -89,7 +93,7 @@ class Workers:
         name = upcoming.case.workload
         models = (self.settings.model, *self.settings.other_models)
         own = next((m for m in models if m is not None and m.name == name), None)
-        folder = "" if own else str(workloads.folders(self.settings.workload_folder)[name])
+        folder = "" if own else str(self.folders[name])
         return TrialRequest(
             case=upcoming.case,
             device=self.devices[upcoming.case.device],

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
-from dlbench import own_models, session
+from dlbench import own_models, session, workloads
 from dlbench.core.errors import DocumentError
 from dlbench.core.types import Absent, Mode, OutcomeKind, OwnModel
 from dlbench.store import journal, runs
@@ -55,6 +56,14 @@ def number():
 
 instance = Model()
 instance.forward = instance.outputs
+
+class Layer(Model):
+    def call(self, x):
+        return x
+
+    __call__ = call
+
+layer = Layer()
 """
 
 EXPECTED = {
@@ -67,6 +76,7 @@ EXPECTED = {
     "number": ("error(model)", "returned an object of type int, which is not a fake model"),
     "nosuch": ("error(model)", "net.py has no nosuch"),
     "instance": ("error(model)", "instance of net.py is a Model"),
+    "layer": ("error(model)", "layer of net.py is a Layer"),
 }
 
 
@@ -241,6 +251,27 @@ def test_a_file_that_changes_during_a_run_is_measured_no_more(net: Path, results
     ended = sorted((str(r.outcome), r.outcome.message) for r in run.results)
     assert [kind for kind, _ in ended] == ["error(model)", "ok"]
     assert ended[0][1] == "the files of net.Model were changed after the run was begun"
+
+
+def test_a_folder_that_goes_away_during_a_run_ends_its_own_cases_alone(
+    tmp_path: Path, results: Path
+) -> None:
+    """Another branch is checked out beside it: the run ended with the first trial that was due."""
+    folder = tmp_path / "mine"
+    shutil.copytree(workloads.folders()["fake"], folder)
+    stated = folder / "workload.toml"
+    stated.write_text(stated.read_text().replace('name = "fake"', 'name = "mine"'))
+    with (folder / "model_fake.py").open("a") as file:
+        file.write("\nimport pathlib\npathlib.Path(__file__).with_name('workload.toml').unlink()\n")
+    cases = [builders.case(workload="mine", options=(("step_ms", ms),)) for ms in "12"]
+    planned = sessions.plan([*cases, sessions.fake_case()])
+    infos = (workloads.read(folder).info("full"), *planned.workloads)
+    planned = replace(planned, workloads=infos)
+    run = sessions.run(planned, results, workload_folder=tmp_path).run
+    ended = {str(r.outcome): r.outcome.message for r in run.results if r.case.workload == "mine"}
+    assert set(ended) == {"ok", "error(UsageError)"}
+    assert "workload.toml is not a plain file" in ended["error(UsageError)"]
+    assert run.results[2].outcome.ok
 
 
 def test_a_file_that_reads_its_arguments_has_none(net: Path, results: Path) -> None:

@@ -19,7 +19,13 @@ import pytest
 from dlbench import environment, own_models, plan, session
 from dlbench.cli import run as command
 from dlbench.core import registry
-from dlbench.core.errors import MissingDependencyError, ModelError, SubjectError, UnsupportedError
+from dlbench.core.errors import (
+    HostOutOfMemoryError,
+    MissingDependencyError,
+    ModelError,
+    SubjectError,
+    UnsupportedError,
+)
 from dlbench.core.protocols import Subject, SubjectRequest
 from dlbench.core.types import (
     Absent,
@@ -34,7 +40,7 @@ from dlbench.core.types import (
     Selection,
     TelemetryLevel,
 )
-from dlbench.frameworks import _seeded, onnxruntime
+from dlbench.frameworks import _own_torch, _seeded, onnxruntime
 from scripts import make_references
 from tests import sessions, subjects
 from tests.subjects import request_for
@@ -191,7 +197,7 @@ def attention():
 def masked():
     x = keras.Input((6,), dtype="int32")
     h = layers.LSTM(16, return_sequences=True)(layers.Embedding(50, 8, mask_zero=True)(x))
-    h = keras.ops.tanh(h) * 2 + 1
+    h = keras.ops.cast(keras.ops.tanh(h) * 2 + 1, "float32")
     return keras.Model(x, keras.ops.matmul(h, keras.ops.transpose(h, (0, 2, 1))))
 
 def augmented():
@@ -227,6 +233,10 @@ def frozen():
 def turned():
     return keras.Sequential([keras.Input((8, 8, 3)), layers.RandomRotation(0.1), layers.Flatten(),
                              layers.Dense(4)])
+
+def total():
+    x = keras.Input((8,))
+    return keras.Model(x, keras.ops.sum(layers.Dense(3)(x)))
 
 class Own(keras.Model):
     def __init__(self):
@@ -419,6 +429,75 @@ def test_frozen_parameters_count(tmp_path: Path) -> None:
     assert subject.info["parameters"] == 8 * 27 + 8 + 16 + 8 * 10 + 10
 
 
+FROZEN = {
+    "pytorch": """
+from torch import nn
+
+def build(body=True, table=True):
+    model = nn.Sequential(nn.Embedding(50, 8), nn.Flatten(), nn.Linear(40, 16), nn.Linear(16, 4))
+    model[0].requires_grad_(table)
+    model[2].requires_grad_(body)
+    return model
+""",
+    "keras": """
+import keras
+from keras import layers
+
+def build(body=True, table=True):
+    model = keras.Sequential([keras.Input((5,), dtype="int32"), layers.Embedding(50, 8),
+                              layers.Flatten(), layers.Dense(16), layers.Dense(4)])
+    model.layers[0].trainable = table
+    model.layers[2].trainable = body
+    return model
+""",
+}
+"""Each with ``head``, of which the last layer alone is trained, ``rows``, of which all but a table is,
+and ``build``, which is trained as a whole."""
+
+HEAD_AND_ROWS = """
+def head():
+    return build(body=False)
+
+def rows():
+    return build(table=False)
+"""
+
+
+@pytest.mark.parametrize("framework", ["pytorch", "keras"])
+def test_a_step_of_a_model_that_is_frozen_in_part_is_not_three_forwards(
+    framework: str, tmp_path: Path
+) -> None:
+    """Products with frozen weights are left out of the backward pass; looking up rows is none."""
+    _need(framework)
+    functions = ("head", "rows", "build")
+    found = [subjects.ask(framework, _frozen, str(_folder(tmp_path, x)), x) for x in functions]
+    assert found == [True, False, False]
+
+
+def _frozen(framework: str, folder: str, function: str) -> bool:
+    """Runs beside: whether it says that weights of products are frozen."""
+    model = _own(Path(folder), FROZEN[framework] + HEAD_AND_ROWS, function, "5:int64:50")
+    found = _open(framework, model, mode=Mode.TRAINING, scenario=None).info["frozen_products"]
+    assert isinstance(found, bool)
+    return found
+
+
+def test_a_row_that_a_table_lacks_is_not_looked_up_on_a_gpu(tmp_path: Path) -> None:
+    """There it ends CUDA for the process, at some later call that tells nothing of it."""
+    _need("pytorch")
+    import torch
+
+    asked: list[object] = []
+    model = torch.nn.Embedding(50, 8)
+    model.to = asked.append  # a GPU that nobody has here
+    spec = own_models.read(_own(tmp_path, TORCH, "Tokens", "7:int64:900")).spec("full")
+    request: Any = SimpleNamespace(spec=spec)
+    arrays = _seeded.batch(spec, "inputs", 0, 2)
+    with pytest.raises(ModelError, match=r"does not take 7 int64 a sample: it raised IndexError"):
+        _own_torch._look(torch, request, model, arrays, SimpleNamespace(type="cuda"))
+    assert not asked
+
+
 @pytest.mark.parametrize("framework", ["keras", "tensorflow", "jax"])
 def test_frozen_layers_of_keras_count(framework: str, tmp_path: Path) -> None:
     """Their normalisation's means are no parameters, frozen or not."""
@@ -529,10 +608,59 @@ def test_what_cannot_be_derived_is_the_models_fault(
     framework: str, how: str, tmp_path: Path
 ) -> None:
     """A sentence that begins with the model; what its first call makes can be traced."""
-    with pytest.raises(ModelError, match=rf"net\.py:Untraceable cannot be {how}: it raised"):
+    said = rf"net\.py:Untraceable cannot be {how}: it raised \w+: not to be traced$"
+    with pytest.raises(ModelError, match=said):
         _open(framework, _own(tmp_path, TORCH, "Untraceable", "5"))
     subject = _open(framework, _own(tmp_path, TORCH, "lazy", "5"))
     assert subject.info["parameters"] == 5 * 6 + 6 + 6 * 4 + 4
+
+
+HUNGRY = """
+import torch
+
+class Hungry(torch.nn.Linear):
+    def __init__(self):
+        super().__init__(5, 3)
+
+    def forward(self, x):
+        if x.shape[0] > 2:
+            torch.empty(10**15)
+        return super().forward(x)
+"""
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("framework", ["pytorch", "onnxruntime", "openvino"])
+def test_a_batch_that_does_not_fit_while_it_is_derived_is_out_of_memory(
+    framework: str, tmp_path: Path
+) -> None:
+    """It was the model's error, and a search for the largest batch ended there."""
+    model = _own(tmp_path, HUNGRY, "Hungry", "5")
+    with pytest.raises(HostOutOfMemoryError, match="can't allocate memory"):
+        _open(framework, model).query(0)
+    _open(framework, model, batch_size=2)
+
+
+SCALED = """
+import torch
+
+class Scaled(torch.nn.Linear):
+    def __init__(self):
+        super().__init__(5, 3)
+
+    def forward(self, x):
+        return super().forward(x.mul_(3).add_(1))
+"""
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("framework", ["onnxruntime", "openvino"])
+def test_what_is_derived_is_asked_about_inputs_that_nothing_wrote_over(
+    framework: str, tmp_path: Path
+) -> None:
+    """PyTorch scales them in place; the library was given those, and said to answer otherwise."""
+    subject = _open(framework, _own(tmp_path, SCALED, "Scaled", "5"))
+    assert subject.fetch(subject.query(0)).shape == (4, 3)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -647,6 +775,7 @@ SWITCHES = (
         "torch.set_float32_matmul_precision('medium')",
         *(f"{switch}.fp32_precision = 'tf32'" for switch in SWITCHES),
         "torch.backends.mkldnn.set_flags(_fp32_precision='bf16')",
+        "torch.backends.cuda.matmul.allow_fp16_accumulation = True",
     ],
 )
 def test_settings_of_the_file_do_not_change_what_was_asked_for(
@@ -665,6 +794,7 @@ def test_settings_of_the_file_do_not_change_what_was_asked_for(
     found = {s: operator.attrgetter(s)(SimpleNamespace(torch=torch)) for s in SWITCHES}
     assert {s: x.fp32_precision for s, x in found.items()} == dict.fromkeys(SWITCHES, "ieee")
     assert torch.backends.cuda.matmul.allow_tf32 is False
+    assert torch.backends.cuda.matmul.allow_fp16_accumulation is False
     assert torch.backends.cudnn.allow_tf32 is False
     assert torch.backends.cudnn.benchmark is False
     assert subject.info["tf32"] is False
@@ -894,6 +1024,7 @@ import tensorflow as tf
 
 tf.config.run_functions_eagerly(True)
 tf.debugging.enable_check_numerics()
+tf.config.optimizer.set_jit(True)
 """,
     "jax": """
 import jax
@@ -920,6 +1051,8 @@ def _turned_on(framework: str, folder: str) -> list[bool]:
     if framework == "keras":
         return [sys.modules["torch"].is_anomaly_enabled()]
     found = [runs[1] > runs[0]]
+    if framework == "tensorflow":
+        found.append(bool(sys.modules["tensorflow"].config.optimizer.get_jit()))
     if framework == "jax":
         config = sys.modules["jax"].config
         found += [config.jax_disable_jit, config.jax_debug_nans]
@@ -984,6 +1117,21 @@ def test_wrong_keras_models_are_sentences(tmp_path: Path, results: Path) -> None
         assert str(result.outcome) == "error(model)"
         assert sentence in result.outcome.message
         assert "Traceback" in result.trials[0].log
+
+
+@pytest.mark.parametrize("framework", KERAS_FRAMEWORKS)
+def test_an_output_without_a_batch_is_a_sentence(framework: str, tmp_path: Path) -> None:
+    """TensorFlow's shape of no dimensions is true: it was an index out of range."""
+    _need(framework)
+    said = subjects.ask(framework, _refusal_of_a_total, str(tmp_path))
+    assert said.startswith("net.py:total gave an output of shape () for 2 samples")
+
+
+def _refusal_of_a_total(framework: str, folder: str) -> str:
+    """Runs beside: why a model that gives one number a batch is not measured."""
+    with pytest.raises(ModelError) as caught:
+        _open(framework, _own(Path(folder), KERAS, "total", "8"))
+    return caught.value.message
 
 
 # --- ONNX -----------------------------------------------------------------------------------

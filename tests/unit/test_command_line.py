@@ -402,6 +402,27 @@ def test_a_full_disk_behind_the_output_is_a_sentence() -> None:
     )
 
 
+LONG = "a" * 300
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("report", LONG),
+        ("list", "--workloads", LONG),
+        ("run", "--model", f"{LONG}.py:build", "--input", "8"),
+        ("run", f"./{LONG}"),
+    ],
+)
+def test_a_path_that_cannot_be_asked_about_is_a_sentence(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A name that is too long, as what lies in a folder that is closed to the user, had a traceback."""
+    monkeypatch.setattr(sys, "argv", ["dlbench", *words])
+    assert main._exit_code() == StoreError.exit_code
+    assert "File name too long" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", sorted(main.ON_LINUX))
 @pytest.mark.parametrize("system", ["darwin", "win32"])
 def test_what_looks_at_the_machine_needs_linux(

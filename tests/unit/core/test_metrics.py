@@ -329,6 +329,15 @@ def test_flops_per_s_counts_training_three_times() -> None:
     assert training.value == pytest.approx(3e8)
 
 
+def test_what_is_frozen_does_not_count_three_times() -> None:
+    """Only the head is trained, and a step was told as the work of three forwards."""
+    case = builders.case(mode=Mode.TRAINING, scenario=None)
+    for frozen in (True, False):
+        trial = builders.trial(case, 0, subject={"frozen_products": frozen})
+        found = _compute("flops_per_s", trial, mode=Mode.TRAINING, scenario=None)
+        assert isinstance(found, Absent if frozen else Measured)
+
+
 @pytest.mark.parametrize(
     ("precision", "in_place", "found"),
     [

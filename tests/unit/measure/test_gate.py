@@ -12,7 +12,7 @@ import pytest
 from dlbench.core.types import Absent, DataMode, Mode, Precision, Value
 from dlbench.measure import gate
 from dlbench.measure.evidence import Evidence, Stated
-from dlbench.workloads import Reference
+from dlbench.workloads import UNCOUNTED, Reference
 from tests import builders
 
 EXPECTED = Reference(
@@ -431,3 +431,15 @@ def test_what_nobody_stated_or_counted_is_not_checked() -> None:
         assert _of(found, rule)[0] is None, rule
     facts = {"parameters": 10, "compute_dtype": "float32", "flops_per_sample": 1e12}
     assert _refused(_evidence(stated, again=_outputs(2), facts=facts)) == ["flops_possible"]
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_model_that_is_frozen_in_part_may_do_no_more_than_its_forward(frozen: bool) -> None:
+    """0.8 of the device's peak in forwards alone, and twice that is more than it can do."""
+    case = builders.case(mode=Mode.TRAINING, scenario=None, precision=Precision.TF32)
+    info = replace(builders.WORKLOAD, own="--model net.py:build", flops=UNCOUNTED)
+    device = replace(builders.CPU, peak_flops={"tf32": 1e12})
+    stated = replace(STATED, case=case, workload=info, device=device)
+    values = (Value(start_s=0, duration_s=1.0, n_samples=1),)
+    facts = {"flops_per_sample": 8e11, "frozen_products": frozen}
+    assert _of(_evidence(stated, values=values, facts=facts), "flops_possible")[0] is frozen
