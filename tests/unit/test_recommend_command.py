@@ -419,6 +419,16 @@ def test_a_wrong_answer_is_told_as_a_flags_is_and_asked_again(
         assert error in told
 
 
+def test_a_comma_within_a_number_is_asked_again(capsys: pytest.CaptureFixture[str]) -> None:
+    """1,500 dollars were taken for an hour and 500 dollars; a comma between two numbers is none."""
+    typed = iter(["training", "unet", "1,500 2", "1500, 2", "1,500", "- 1500", ""])
+    table = show_recommend.questions(lambda *_, **__: next(typed), anything)
+    assert (table["samples"], table["epochs"], table["budget_usd"]) == (1500, 2, 1500)
+    assert "deadline_h" not in table
+    told = capsys.readouterr().err
+    assert told.count("has a comma within a number") == 2
+
+
 @pytest.mark.parametrize("end", [EOFError, KeyboardInterrupt])
 def test_the_guided_way_ends_where_nobody_answers_any_more(
     end: type[BaseException], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
