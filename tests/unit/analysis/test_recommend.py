@@ -1018,6 +1018,31 @@ def test_a_processors_meter_is_not_counted_beside_its_own_host() -> None:
     assert found["L4"] == pytest.approx(1e6 * 0.05 + 8 * 2.5 * 1360, rel=0.05)
 
 
+def test_the_way_of_metered_energy_has_what_several_devices_add_to_it() -> None:
+    """Four that do 2.89 times as much as one draw 4 / 2.89 times as many joules a sample."""
+    asked, offered = r.need(), r.offer(accelerator_count=4.0, vcpus=1.0, spot_usd_per_h=0.1)
+    work = job.read(asked, ())
+    fitted = estimate.Fitted(
+        need=asked,
+        job=work,
+        draws=simulate.draws(0),
+        found=(),
+        room=memory.Room(
+            models=memory.peak_models(work, asked, (), "gpu"), usable_mib=30_000.0, wanted=8
+        ),
+        rate=METERED,
+        scale=scaling.together(offered, work, asked, (), r.of(offered)),
+    )
+    for spot, again in ((False, ""), (True, ", of what is done again too")):
+        choice = estimate.Choice(offer=offered, spot=spot, device=None, place=None)
+        simulated = estimate.training(choice, fitted)
+        (way,) = [s for s in simulated.trail() if s.name == "energy"]
+        told = f"0.05 J a sample x 4 / 2.89 (devices / scaling), metered{again}, + host 2.5 ("
+        assert way.formula.startswith(told)
+        joules = value(simulated.candidate.energy_j)
+        assert joules == pytest.approx(1e6 * 0.05 * 4 / 2.89, rel=0.1)
+
+
 def test_metered_energy_is_of_work_that_is_done_again_too() -> None:
     """At as many joules a sample; while a machine starts again its host draws power."""
     asked = r.need(spot=True, spot_interruptions_per_h=[36.0, 36.0], checkpoint_min=1.0)
