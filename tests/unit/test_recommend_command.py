@@ -325,6 +325,16 @@ def test_a_file_that_is_no_toml_or_huge(
     assert "Name a need's TOML file" in capsys.readouterr().err
 
 
+def test_a_file_of_windows_editors_is_a_need(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Its mark of the byte order was an invalid statement at line 1, column 1."""
+    path = tmp_path / "need.toml"
+    path.write_bytes('name = "été"\r\nworkload = "resnet50"\r\nsamples = 5\r\n'.encode("utf-8-sig"))
+    assert call(monkeypatch, str(path), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["need"]["name"] == "été"
+
+
 def anything(_: dict[str, Any]) -> None:
     """A check that every table passes."""
 
