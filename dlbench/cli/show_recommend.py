@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -278,7 +279,7 @@ def _regions(given: str) -> Table:
 
 def _both(given: str, fields: tuple[str, str]) -> Table:
     """Two numbers, of which none may be left open."""
-    said = _words(given)
+    said = _numbers(given)
     if len(said) != len(fields):
         raise UsageError(f"{given!r} is not two numbers", EXAMPLE_OF_TWO)
     return dict(zip(fields, map(_number_of, said), strict=True))
@@ -286,7 +287,7 @@ def _both(given: str, fields: tuple[str, str]) -> Table:
 
 def _limits(given: str, fields: tuple[str, ...]) -> Table:
     """Limits; each may be left open by a dash, or by saying less."""
-    said = _words(given)
+    said = _numbers(given)
     if len(said) > len(fields):
         raise UsageError(
             f"{given!r} is more than {units.counted(len(fields), 'number')}",
@@ -301,6 +302,16 @@ EXAMPLE_OF_TWO = "Write them like: 48 20"
 
 def _words(given: str) -> list[str]:
     return given.replace(",", " ").split()
+
+
+COMMA_WITHIN = re.compile(r"\d,\d")
+
+
+def _numbers(given: str) -> list[str]:
+    """Words that should be numbers; 1,500 may be meant as one of them, or as 1.5, or as two."""
+    if COMMA_WITHIN.search(given):
+        raise UsageError(f"{given!r} has a comma within a number", "Write it like: 1500, or 0.5.")
+    return _words(given)
 
 
 def _number_of(word: str) -> float:

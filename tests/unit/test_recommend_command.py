@@ -325,6 +325,16 @@ def test_a_file_that_is_no_toml_or_huge(
     assert "Name a need's TOML file" in capsys.readouterr().err
 
 
+def test_a_file_of_windows_editors_is_a_need(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Its mark of the byte order was an invalid statement at line 1, column 1."""
+    path = tmp_path / "need.toml"
+    path.write_bytes('name = "été"\r\nworkload = "resnet50"\r\nsamples = 5\r\n'.encode("utf-8-sig"))
+    assert call(monkeypatch, str(path), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["need"]["name"] == "été"
+
+
 def anything(_: dict[str, Any]) -> None:
     """A check that every table passes."""
 
@@ -417,6 +427,16 @@ def test_a_wrong_answer_is_told_as_a_flags_is_and_asked_again(
         error = capsys.readouterr().err
         assert said in error
         assert error in told
+
+
+def test_a_comma_within_a_number_is_asked_again(capsys: pytest.CaptureFixture[str]) -> None:
+    """1,500 dollars were taken for an hour and 500 dollars; a comma between two numbers is none."""
+    typed = iter(["training", "unet", "1,500 2", "1500, 2", "1,500", "- 1500", ""])
+    table = show_recommend.questions(lambda *_, **__: next(typed), anything)
+    assert (table["samples"], table["epochs"], table["budget_usd"]) == (1500, 2, 1500)
+    assert "deadline_h" not in table
+    told = capsys.readouterr().err
+    assert told.count("has a comma within a number") == 2
 
 
 @pytest.mark.parametrize("end", [EOFError, KeyboardInterrupt])

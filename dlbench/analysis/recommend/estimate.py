@@ -162,7 +162,7 @@ def training(choice: Choice, fitted: Fitted) -> Simulated:
         time_s,
         joules,
         instances=1,
-        energy_words=lambda: power_words(choice, draws, metered),
+        energy_words=lambda: power_words(choice, draws, metered, scale[0].mid),
     )
     throughput = summary(speed, "rate of one device x scaling", (rate.steps[0].source,))
 
@@ -544,13 +544,19 @@ def _footprint(
     return energy, step
 
 
-def power_words(choice: Choice, draws: Draws, metered: Metric) -> str:
-    """Joules a sample where a meter counted them, else watts of the accelerators; and the host's."""
+def power_words(choice: Choice, draws: Draws, metered: Metric, scale: float = 1.0) -> str:
+    """Joules a sample where a meter counted them, else watts of the accelerators; and the host's.
+
+    ``scale`` is what all devices do, over one of them.
+    """
     host = f"host {_spread(host_power_w(choice, draws))} W x time, without cooling"
     on_cpu = choice.offer.accelerator is None
     if not isinstance(metered, Absent):
         beside = f"{host}; while it works the meter's alone" if on_cpu else host
-        return f"{compact(metered.value, 4)} J a sample, metered, + {beside}"
+        n = choice.devices
+        several = f" x {n:g} / {scale:.3g} (devices / scaling)" if n > 1 else ""
+        again = ", of what is done again too" if choice.spot else ""
+        return f"{compact(metered.value, 4)} J a sample{several}, metered{again}, + {beside}"
     if on_cpu:
         return host
     return f"accelerators {_spread(device_power_w(choice, draws))} W x time at work + {host}"

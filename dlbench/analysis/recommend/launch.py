@@ -192,7 +192,8 @@ def _shell(candidate: Candidate, need: Need) -> str:
         f"# 2 set up    the machine must show its hardware: {candidate.hardware}",
         f'ssh "$HOST" {check}',
         "# 3 upload    your program and its data",
-        'rsync -az --partial ./ "$HOST":job/',
+        # Over the one of another machine, whose python is elsewhere, none can be made there.
+        'rsync -az --partial --exclude .venv ./ "$HOST":job/',
         f"# 4 install     {NO_INDEX}",
         f"DLBENCH={CLONE}",
         'rsync -az --exclude .git --exclude .venv "$DLBENCH"/ "$HOST":dlbench/',

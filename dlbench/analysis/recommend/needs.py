@@ -78,7 +78,8 @@ def read(path: Path) -> dict[str, Any]:
     """
     try:
         data = catalog_rows.read_bytes(path, MAX_BYTES, what="a need's TOML file")
-        return tomllib.loads(data.decode("utf-8"))
+        # As price files: Windows' editors begin a file with a mark that TOML does not know.
+        return tomllib.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:  # a whole number of 5,000 digits is no TOML error
         raise UsageError(
             f"{path} is no TOML: {error}", "docs/recommend.md has examples."

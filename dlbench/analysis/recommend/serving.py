@@ -19,7 +19,7 @@ from dlbench.analysis.recommend.simulate import Floats, summary
 from dlbench.core import metrics
 from dlbench.core.recommendation import Constraint, Evidence, Refusal, Step
 from dlbench.core.types import LATENCY_LIMIT_OPTION, Absent, Metric, Policy, Scenario
-from dlbench.core.units import compact, percent
+from dlbench.core.units import at_least, compact, percent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +116,8 @@ def _measured(choice: Choice, fitted: Fitted) -> Capacity | None:
     """From a server case on that accelerator, or that machine, at a limit at most the need's."""
     need, draws, scale = fitted.need, fitted.draws, fitted.scale
     limit_ms = need.p99_ms or 0.0
+    # As documents spell it, in six digits: 16.6667 ms is what was measured for 16.6666667.
+    limit_ms = max(limit_ms, float(f"{limit_ms:g}"))
     cases = [s for s in fitted.found if s.case.scenario is Scenario.SERVER and _on(choice, s)]
     cases = [s for s in cases if _limit_ms(s) <= limit_ms]
     cases = [s for s in cases if need.batch_size in {None, s.case.batch_size}]
@@ -189,7 +191,7 @@ def _derived(choice: Choice, fitted: Fitted) -> Capacity | Refusal:
         what = "one request at a time" if batch == 1 else f"batches of {batch}"
         return Refusal(
             Constraint.LATENCY,
-            f"p99 of {what} may reach {compact(sure_s * 1e3)} ms, p99_ms is {need.p99_ms:g} "
+            f"p99 of {what} may reach {at_least(sure_s * 1e3)} ms, p99_ms is {need.p99_ms:g} "
             f"(median {compact(float(np.median(latency_s)) * 1e3)} ms)",
             sure_s / limit_s,
         )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from dlbench.analysis.recommend import solve
 from dlbench.analysis.recommend.assumptions import ESTIMATED, NOT_MEASURED
@@ -478,7 +477,8 @@ def _deadline(pick: Judged, judged: Sequence[Judged], need: Need) -> list[Flip |
             change="deadline",
             value=pick.sure_h,
             new_pick=_name(other),
-            sentence=f"With a deadline under {compact(pick.sure_h)} h: {_describe(other)}.",
+            sentence=f"With a deadline under {compact(pick.sure_h)} h: {_describe(other)}"
+            + (f", down to {at_least(other.sure_h, 4)} h." if other else "."),
         )
     ]
     if need.deadline_h is not None:
@@ -505,11 +505,13 @@ def _looser(pick: Judged, judged: Sequence[Judged], need: Need) -> Flip | None:
         return None
     soonest = min(better, key=lambda j: j.sure_h)
     found = solve.best(judged, replace(need, deadline_h=soonest.sure_h))
+    best = solve.best(judged, free)
+    at_last = "" if _same(found, best) else f"; without a deadline {_describe(best)}"
     return Flip(
         change="deadline",
         value=soonest.sure_h,
         new_pick=_name(found),
-        sentence=f"With {at_least(soonest.sure_h)} h or more: {_describe(found)}.",
+        sentence=f"With {at_least(soonest.sure_h)} h or more: {_describe(found)}{at_last}.",
     )
 
 
@@ -528,13 +530,15 @@ def _budget(pick: Judged, judged: Sequence[Judged], need: Need) -> list[Flip | N
     limit: dict[str, Any] = {field: needed_usd * JUST_UNDER}
     tighter = replace(need, **limit)
     other = solve.best(judged, tighter)
+    least_usd = solve.needed_usd(other, field, need) * runs if other else 0.0
     return [
         Flip(
             change="budget",
             value=needed_usd,
             new_pick=_name(other),
-            sentence=f"With a budget under {usd(needed_usd)}{' a month' * month}: "
-            f"{_describe(other)}.",
+            # In four digits, as what binds is: cents alone would be half of a night's work off.
+            sentence=f"With a budget under {compact(needed_usd, 4)} USD{' a month' * month}: "
+            f"{_describe(other)}" + (f", down to {at_least(least_usd, 4)} USD." if other else "."),
         )
     ]
 
@@ -561,70 +565,94 @@ def binding(
     ``lifted`` are wishes that are no amounts, each with the pick that there is without it.
     """
     found = []
-    budgets = solve.budgets(need)
-    budget = _budget_in_the_way(judged, budgets, need)
-    limits: dict[str, tuple[float | None, str, Callable[[Judged], float]]] = {
-        "deadline_h": (need.deadline_h, "h", lambda j: j.sure_h),
-        budget: (
-            budgets.get(budget),
-            "USD",
-            lambda j: _times_a_budget(j, budgets, need)[0] * budgets[budget],
-        ),
-        "carbon_limit_kg": (
-            need.carbon_limit_kg,
-            "kg",
-            lambda j: float("inf") if j.sure_kg is None else j.sure_kg,
-        ),
-    }
-    for name, (limit, unit, of) in limits.items():
-        if limit is None:
+    bounds = _bounds(need)
+    for bound in bounds:
+        without: dict[str, Any] = {bound.field: None}
+        kept = [j for j in judged if solve.keeps(j, replace(need, **without))]
+        if not kept:
             continue
-        fields = BUDGETS if name.startswith("budget") else {name: None}
-        kept = [j for j in judged if solve.keeps(j, replace(need, **fields))]
-        if kept and all(j.sure_kg is None for j in kept) and name == "carbon_limit_kg":
-            found.append(f"{name} binds: {_unknown(kept[0], 'carbon', len(kept))}.")
-        elif kept:
-            least = min(kept, key=of)
-            found.append(
-                f"{name} binds: it is {compact(limit, 4)} {unit}, and "
-                f"{at_least(of(least), 4)} {unit} would be needed (by {least.candidate.name}, "
-                f"{least.candidate.hardware}): "
-                f"{at_least(of(least) / limit)} times as much."
-            )
+        least = min(kept, key=lambda j: (bound.of(j), solve.order(j)))
+        needed = bound.of(least)
+        found.append(
+            f"{bound.name} binds: {_unknown(least, 'carbon', len(kept))}."
+            if needed == float("inf")
+            else f"{bound.name} binds: it is {bound.told}, and {at_least(needed, 4)} {bound.unit} "
+            f"would be needed (by {least.candidate.name}, {least.candidate.hardware}): "
+            f"{at_least(needed / bound.limit)} times as much."
+        )
     found += [
         f"{name} binds: {'with' if name == ALLOWANCE else 'without'} it, {_describe(best)}."
         for name, best in lifted
     ]
     free = replace(need, deadline_h=None, carbon_limit_kg=None, **BUDGETS)
-    if not found and judged and not any(solve.keeps(j, free) for j in judged):
+    ways = [j for j in judged if solve.keeps(j, free)]
+    if not found and judged and not ways:
         what = "carbon" if need.objective is Objective.COST else str(need.objective)
         found.append(f"objective binds: {_unknown(judged[0], what, len(judged))}.")
-    if not found and judged:
-        least_h, least_usd = (
-            min(judged, key=lambda j: j.sure_h),
-            min(judged, key=lambda j: j.sure_usd),
-        )
-        found.append(
-            f"More than one limit stands in the way: the fastest needs {compact(least_h.sure_h)} h "
-            f"({usd(least_h.sure_usd)}), the cheapest {usd(least_usd.sure_usd)} "
-            f"({compact(least_usd.sure_h)} h)."
-        )
+    elif not found and judged:
+        found.append(_together(ways, bounds))
     if not judged:
         found += _hard(rejected)
     return tuple(found)
 
 
-def _budget_in_the_way(judged: Sequence[Judged], budgets: Mapping[str, float], need: Need) -> str:
-    """The field that the nearest candidate breaks most: a purchase may keep the tighter one of two."""
-    kept = [j for j in judged if solve.keeps(j, replace(need, **BUDGETS))] if budgets else []
-    told = (_times_a_budget(j, budgets, need) for j in kept)
-    return min(told, key=itemgetter(0), default=(0.0, solve.budget_field(need)))[1]
+class Bound(NamedTuple):
+    """One amount that a need limits: its name for people, its field, and how much a candidate needs."""
+
+    name: str
+    field: str
+    limit: float
+    unit: str
+    of: Callable[[Judged], float]
+
+    @property
+    def told(self) -> str:
+        """The limit with its unit."""
+        return f"{compact(self.limit, 4)} {self.unit}"
 
 
-def _times_a_budget(judged: Judged, budgets: Mapping[str, float], need: Need) -> tuple[float, str]:
-    """How many times a budget a candidate needs, and whose field that is: of the most broken."""
-    times = ((solve.needed_usd(judged, f, need) / limit, f) for f, limit in budgets.items())
-    return max(times, key=itemgetter(0))
+def _bounds(need: Need) -> list[Bound]:
+    """Deadline, each budget, and carbon, as far as the need has them."""
+
+    def bought(name: str) -> Callable[[Judged], float]:
+        return lambda j: solve.needed_usd(j, name, need)
+
+    found = []
+    if need.deadline_h is not None:
+        found.append(Bound("deadline_h", "deadline_h", need.deadline_h, "h", lambda j: j.sure_h))
+    for name, usd_ in solve.budgets(need).items():
+        found.append(Bound(name, name.partition(" ")[0], usd_, "USD", bought(name)))
+    if need.carbon_limit_kg is not None:
+        name, limit = "carbon_limit_kg", need.carbon_limit_kg
+        found.append(
+            Bound(
+                name, name, limit, "kg", lambda j: float("inf") if j.sure_kg is None else j.sure_kg
+            )
+        )
+    return found
+
+
+def _together(ways: Sequence[Judged], bounds: Sequence[Bound]) -> str:
+    """Where no limit stands alone in the way: all that the nearest candidate would need of each."""
+
+    def times(j: Judged) -> float:
+        return max(bound.of(j) / bound.limit for bound in bounds)
+
+    nearest = min(ways, key=lambda j: (times(j), solve.order(j)))
+    told = [
+        f"{bound.name} is {bound.told}, and "
+        + (
+            _unknown(nearest, "carbon", len(ways))
+            if (needed := bound.of(nearest)) == float("inf")
+            else f"{at_least(needed, 4)} {bound.unit} would be needed"
+        )
+        for bound in bounds
+        if bound.of(nearest) > bound.limit
+    ]
+    return (
+        f"More than one limit stands in the way, least of {nearest.candidate.name}, "
+        f"{nearest.candidate.hardware}: {'; '.join(told)}."
+    )
 
 
 def _unknown(one: Judged, what: str, n: int) -> str:
@@ -655,5 +683,5 @@ def _nearest(constraint: Constraint, rejected: Sequence[Rejection], n: int) -> s
     times, least = min(measured, key=lambda pair: (pair[0], pair[1].name))
     return (
         f"{told}least for {least.name}, {least.hardware}: {least.reason}: "
-        f"{compact(times)} times as much."
+        f"{at_least(times)} times as much."
     )

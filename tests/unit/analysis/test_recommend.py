@@ -1018,6 +1018,31 @@ def test_a_processors_meter_is_not_counted_beside_its_own_host() -> None:
     assert found["L4"] == pytest.approx(1e6 * 0.05 + 8 * 2.5 * 1360, rel=0.05)
 
 
+def test_the_way_of_metered_energy_has_what_several_devices_add_to_it() -> None:
+    """Four that do 2.89 times as much as one draw 4 / 2.89 times as many joules a sample."""
+    asked, offered = r.need(), r.offer(accelerator_count=4.0, vcpus=1.0, spot_usd_per_h=0.1)
+    work = job.read(asked, ())
+    fitted = estimate.Fitted(
+        need=asked,
+        job=work,
+        draws=simulate.draws(0),
+        found=(),
+        room=memory.Room(
+            models=memory.peak_models(work, asked, (), "gpu"), usable_mib=30_000.0, wanted=8
+        ),
+        rate=METERED,
+        scale=scaling.together(offered, work, asked, (), r.of(offered)),
+    )
+    for spot, again in ((False, ""), (True, ", of what is done again too")):
+        choice = estimate.Choice(offer=offered, spot=spot, device=None, place=None)
+        simulated = estimate.training(choice, fitted)
+        (way,) = [s for s in simulated.trail() if s.name == "energy"]
+        told = f"0.05 J a sample x 4 / 2.89 (devices / scaling), metered{again}, + host 2.5 ("
+        assert way.formula.startswith(told)
+        joules = value(simulated.candidate.energy_j)
+        assert joules == pytest.approx(1e6 * 0.05 * 4 / 2.89, rel=0.1)
+
+
 def test_metered_energy_is_of_work_that_is_done_again_too() -> None:
     """At as many joules a sample; while a machine starts again its host draws power."""
     asked = r.need(spot=True, spot_interruptions_per_h=[36.0, 36.0], checkpoint_min=1.0)
@@ -1174,11 +1199,49 @@ def test_nothing_feasible_names_the_limit_and_by_how_much() -> None:
     poor = r.ask(r.need(samples=1e8, budget_usd=1.0), offered)
     assert poor.binding[0].startswith("budget_usd binds: it is 1 USD")
     monthly = r.ask(
-        r.need(samples=1e8, budget_usd_per_month=10.0, runs_per_month=5.0, budget_usd=50.0), offered
+        r.need(samples=1e8, budget_usd_per_month=10.0, runs_per_month=5.0, budget_usd=500.0),
+        offered,
     )
     assert monthly.binding[0].startswith("budget_usd_per_month / runs_per_month binds: it is 2 USD")
-    both = r.ask(r.need(samples=1e8, budget_usd=1.0, deadline_h=1.0), offered)
-    assert both.binding[0].startswith("More than one limit stands in the way")
+
+
+NEEDED = re.compile(
+    r"(\w+)(?: / runs_per_month)? is ([0-9.]+) \w+, and ([0-9,.]+) \w+ would be needed"
+)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"budget_usd": 1.0, "deadline_h": 1.0},
+        {"deadline_h": 1.0, "carbon_limit_kg": 0.1},
+        {"budget_usd": 1.0, "budget_usd_per_month": 2.0},
+        {"budget_usd": 1.0, "deadline_h": 1.0, "carbon_limit_kg": 0.1},
+    ],
+)
+def test_limits_that_stand_in_the_way_together_are_all_told(limits: dict[str, float]) -> None:
+    """With what the nearest way needs of each, and no other: given all of that, it is the answer.
+
+    Carbon was not named, of two budgets one alone, and money where the need has no limit of it.
+    """
+    offered = r.of(
+        r.offer(), r.offer(**r.A10G), r.offer(instance_type="dear", ondemand_usd_per_h=9.0)
+    )
+    (told,) = r.ask(r.need(samples=1e8, **limits), offered).binding
+    found = {name: float(x.replace(",", "")) for name, _, x in NEEDED.findall(told)}
+    assert found.keys() == limits.keys()
+    pick = picked(r.ask(r.need(samples=1e8, **found), offered))
+    assert told.startswith(f"More than one limit stands in the way, least of {pick.name}, 1 x ")
+    for name, limit in limits.items():
+        assert r.ask(r.need(samples=1e8, **found | {name: limit}), offered).pick is None
+
+
+def test_carbon_that_nobody_knows_is_told_among_limits_that_stand_together() -> None:
+    """As unknown, and not as an amount that would do."""
+    offered = r.of(r.offer(provider="runpod", region="any"))
+    (told,) = r.ask(r.need(samples=1e8, deadline_h=1.0, carbon_limit_kg=5.0), offered).binding
+    assert "deadline_h is 1 h, and " in told
+    assert "; carbon_limit_kg is 5 kg, and the carbon of none of 1 way is known" in told
 
 
 @pytest.mark.parametrize("samples", [2e6, 3e6, 5e6, 7e6, 11e6])
@@ -1212,6 +1275,40 @@ def test_a_later_deadline_that_is_told_is_late_enough() -> None:
         assert picked(again).name == later.new_pick
 
 
+THREE = r.of(
+    r.offer(**{**r.A100, "ondemand_usd_per_h": 20.0}),
+    r.offer(),
+    r.offer(accelerator="T4", instance_type="slow", ondemand_usd_per_h=0.1),
+)
+"""At a hundred million samples in fp16 the faster is the dearer."""
+
+
+def test_how_far_a_tighter_limit_has_its_answer_is_told() -> None:
+    """An hour less gave nothing at all, where the next best is but a moment faster or cheaper."""
+    for objective, field in (("cost", "deadline_h"), ("time", "budget_usd")):
+        work = {"objective": objective, "samples": 1e8, "precision": "fp16"}
+        flips = r.ask(r.need(**work), THREE).flips
+        (flip,) = [f for f in flips if f.change == field.split("_")[0]]
+        told = re.search(r", down to ([0-9,.]+) (h|USD)\.$", flip.sentence)
+        assert told is not None
+        down_to = float(told[1].replace(",", ""))
+        assert down_to < flip.value
+        assert picked(r.ask(r.need(**work, **{field: down_to}), THREE)).name == flip.new_pick
+        below = r.ask(r.need(**work, **{field: 0.99 * down_to}), THREE).pick
+        assert below is None or below.name != flip.new_pick
+
+
+def test_what_a_later_deadline_gives_is_not_all_that_time_could() -> None:
+    """With so many hours "or more" the nearest was told; without any limit another is cheaper still."""
+    work = {"samples": 1e8, "precision": "fp16"}
+    fastest = min(x.times or 0 for x in r.ask(r.need(**work, deadline_h=0.1), THREE).rejected)
+    flips = r.ask(r.need(**work, deadline_h=0.101 * fastest), THREE).flips
+    (later,) = [f for f in flips if "or more" in f.sentence]
+    assert later.new_pick == "aws l4.small (us-east-1)"
+    assert "; without a deadline aws slow (us-east-1), 1 x T4, for " in later.sentence
+    assert picked(r.ask(r.need(**work), THREE)).name == "aws slow (us-east-1)"
+
+
 def test_a_months_budget_is_told_as_a_months_where_it_would_flip() -> None:
     """Of eight runs together, as the need has it; and below it the answer changes."""
     offered = r.of(r.offer(), r.offer(**r.A10G))
@@ -1219,7 +1316,7 @@ def test_a_months_budget_is_told_as_a_months_where_it_would_flip() -> None:
     answer = r.ask(r.need(budget_usd_per_month=900.0, **fields), offered)
     (flip,) = [f for f in answer.flips if f.change == "budget"]
     assert flip.sentence.startswith(
-        f"With a budget under {words.usd(flip.value)} a month: aws a10g"
+        f"With a budget under {compact(flip.value, 4)} USD a month: aws a10g"
     )
     for times, name in ((1.001, picked(answer).name), (0.998, flip.new_pick)):
         month = times * flip.value
@@ -1227,6 +1324,18 @@ def test_a_months_budget_is_told_as_a_months_where_it_would_flip() -> None:
         assert picked(again).name == name
     tight = r.ask(r.need(budget_usd_per_month=1.0, **fields), offered).rejected
     assert "USD, budget_usd_per_month / runs_per_month is 0.125" in tight[0].reason
+
+
+def test_a_budget_of_cents_is_told_as_exactly_as_it_flips() -> None:
+    """1.6 cents were told as two, under which nobody would do it: 1.7 are enough."""
+    offered = r.of(r.offer(ondemand_usd_per_h=0.05))
+    work = {"samples": 1e4}
+    answer = r.ask(r.need(**work), offered)
+    (flip,) = [f for f in answer.flips if f.change == "budget"]
+    told = float(flip.sentence.removeprefix("With a budget under ").split(" USD")[0])
+    assert 0.011 < told < 0.019
+    assert picked(r.ask(r.need(**work, budget_usd=1.002 * told), offered))
+    assert r.ask(r.need(**work, budget_usd=0.998 * told), offered).pick is None
 
 
 def test_a_budget_that_a_purchase_breaks_is_told_with_its_price() -> None:
@@ -1347,7 +1456,10 @@ def test_what_no_machine_can_do_is_told_by_the_nearest_that_cannot() -> None:
     assert answer.binding[0].endswith(f"{nearest:,.3g} times as much.")
     late = r.ask(r.serve(p99_ms=1.0), offered).binding[0]
     assert "latency binds for 3 of 3 ways, least for aws" in late
-    assert "times as much" in late
+    told = re.search(r"may reach ([0-9.]+) ms, p99_ms is 1 .*: ([0-9.]+) times as much", late)
+    assert told is not None
+    for enough in map(float, told.groups()):
+        assert picked(r.ask(r.serve(p99_ms=enough), offered))
 
 
 def test_residency_takes_only_places_that_are_known_to_be_there() -> None:
@@ -2365,6 +2477,14 @@ def test_launch_lines_install_a_clone_while_no_index_has_dlbench() -> None:
     assert done.returncode == 0
 
 
+def test_an_environment_of_this_machine_is_not_uploaded_to_where_one_is_made() -> None:
+    """Its link to a python that is not there stayed, and nothing could be installed."""
+    steps = launched(r.need(), r.offer()).shell
+    (uploaded,) = [line for line in steps.splitlines() if line.endswith(' ./ "$HOST":job/')]
+    assert " --exclude .venv " in uploaded
+    assert steps.index(uploaded) < steps.index("python3 -m venv job/.venv")
+
+
 def test_a_pick_is_one_that_its_framework_can_compute_on() -> None:
     """ONNX Runtime quantises for processors, and has no half here: as its adapter says."""
     assert evidence.ONNX_ON_ACCELERATORS == onnxruntime.CUDA_PRECISIONS
@@ -2535,6 +2655,14 @@ def test_a_server_case_of_a_looser_limit_does_not_count() -> None:
     pick = picked(r.ask(served(), r.of(r.offer()), server_case(200.0, 200.0)))
     (rate,) = [s for s in pick.trail if s.name == "rate within the limit"]
     assert "estimated, no server case" in rate.formula
+
+
+def test_a_server_case_at_the_limit_as_it_is_spelled_counts() -> None:
+    """The steps measure 16.6667 ms for a sixtieth of a second, and that was held for looser."""
+    case = server_case(2000.0, 50 / 3)
+    pick = picked(r.ask(served(p99_ms=16.6666666), r.of(r.offer()), case))
+    (rate,) = [s for s in pick.trail if s.name == "rate within the limit"]
+    assert rate.formula.startswith("measured")
 
 
 def test_a_derived_p99_is_told_in_the_reasons() -> None:
