@@ -69,7 +69,8 @@ TUNED_OPTIONS = ("compile_mode",)
 
 POLICIES = {
     Policy.BASE: "eager, contiguous tensors; bf16 and fp16 by autocast, fp16 with loss scaling",
-    Policy.TUNED: "`torch.compile` (default mode, another by `-o compile_mode=...`), channels-last "
+    Policy.TUNED: "`torch.compile` (default mode; on a CPU `max-autotune-no-cudagraphs` for small "
+    "batches that were measured to gain by it; another by `-o compile_mode=...`), channels-last "
     "images; the fused optimiser; on a CPU fp32 products by oneDNN where that is measured to be "
     "faster, and in inference frozen weights, those of a single LSTM laid out once; in inference in "
     "16 bits weights and inputs that are held so; on CUDA cuDNN's search for the fastest algorithm; "
@@ -209,13 +210,18 @@ def compile_modes(case: Case) -> tuple[str, ...]:
     return (*COMPILE_MODES, *(GRAPH_MODES if graphs else ()))
 
 
+FASTER_AUTOTUNED = {"gpt2_decode": 2, "mobilenet_v3_large": 1, "dlrm_small": 4, "ncf": 16}
+"""Up to which batch a workload's inference in fp32 on a CPU was measured to gain a tenth or more by
+``max-autotune-no-cudagraphs``: of all others, and in training, the default is as fast (decision 79)."""
+
+
 def compile_mode(case: Case) -> str:
-    """The mode of ``torch.compile``: the option ``compile_mode``, ``default`` unless given.
+    """The mode of ``torch.compile``: the option ``compile_mode``, or the fastest as measured.
 
     Raises:
         UnsupportedError: there is no such mode, or not for this case.
     """
-    mode = dict(case.options).get("compile_mode", COMPILE_MODES[0])
+    mode = dict(case.options).get("compile_mode", _fastest_mode(case))
     able = compile_modes(case)
     advice = f"-o compile_mode={' or '.join(able)}"
     if mode in able:
@@ -225,6 +231,14 @@ def compile_mode(case: Case) -> str:
             f"compile_mode {mode} replays CUDA graphs, which is for inference on a GPU", advice
         )
     raise UnsupportedError(f"there is no compile_mode {mode!r}", advice)
+
+
+def _fastest_mode(case: Case) -> str:
+    measured = (case.mode, case.device, case.precision, case.variant)
+    of_few = measured == (Mode.INFERENCE, "cpu", Precision.FP32, "full")
+    default, autotuned = COMPILE_MODES
+    most = FASTER_AUTOTUNED.get(case.workload, 0) if of_few else 0
+    return autotuned if case.batch_size <= most else default
 
 
 OF_THE_COMPILER = {"frozen_weights", "products_by_onednn", "lstm_compiled"}

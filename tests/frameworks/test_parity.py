@@ -214,6 +214,31 @@ FALL = 0.1
 """Of what a few updates lower the loss by, which is some hundredths of it."""
 
 
+def test_the_mode_of_the_compiler_is_the_one_that_was_measured_to_be_fastest() -> None:
+    """Of what was measured: a small batch's inference in fp32 on a CPU, of the full variant."""
+    from dataclasses import replace
+
+    from dlbench.frameworks import pytorch
+
+    small = replace(request_for("pytorch", "gpt2_decode").case, variant="full", batch_size=2)
+    assert pytorch.compile_mode(small) == "max-autotune-no-cudagraphs"
+    told = (("compile_mode", "default"),)
+    for changes in (
+        {"batch_size": 3},
+        {"workload": "bert_base"},
+        {"variant": "tiny"},
+        {"precision": Precision.BF16},
+        {"device": "nvidia"},
+        {"mode": Mode.TRAINING, "scenario": None},
+        {"options": told},
+    ):
+        assert pytorch.compile_mode(replace(small, **changes)) == "default"
+    for name, most in pytorch.FASTER_AUTOTUNED.items():
+        at_most = replace(small, workload=name, batch_size=most)
+        assert pytorch.compile_mode(at_most) == pytorch.COMPILE_MODES[-1], name
+        assert Mode.INFERENCE in workloads.read(workloads.folders()[name]).modes
+
+
 def test_modes_of_the_compiler_that_replay_cuda_graphs_are_for_inference_on_a_gpu() -> None:
     """Elsewhere each is refused by name, with the modes that there are."""
     from dataclasses import replace
