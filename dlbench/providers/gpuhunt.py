@@ -5,10 +5,12 @@ Each seller is asked on its own, so that one which fails loses nothing of the ot
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import logging
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +30,6 @@ SELLERS = (
     "runpod",
     "verda",
     "vastai",
-    "jarvislabs",
 )
 """Sellers that gpuhunt can read without anybody's credentials."""
 
@@ -56,12 +57,12 @@ def fetch(where: str, catalog: Catalog, as_of: str, seller: str) -> tuple[Fetche
             "Leave --source out for a table of SkyPilot's, or --from for gpuhunt.",
         )
     _currencies.refuse_foreign(seller.lower())
-    hunt = _catalog()
+    hunt, reasons = _catalog()
     theirs = {ours: name for name, ours in OUR_NAMES.items()}
     wanted = (theirs.get(seller, seller),) if seller else SELLERS
     fetched, failures = [], []
     for name in wanted:
-        items = _items(hunt, name)
+        items = _items(hunt, name, reasons)
         if isinstance(items, str):
             failures.append((items, 1))
         else:
@@ -74,7 +75,8 @@ def fetch(where: str, catalog: Catalog, as_of: str, seller: str) -> tuple[Fetche
     return (first, *fetched[1:])
 
 
-def _catalog() -> Any:  # noqa: ANN401 - gpuhunt has no types of ours
+def _catalog() -> tuple[Any, dict[str, str]]:
+    """The catalog of gpuhunt, and by seller why it has none of that seller's prices."""
     try:
         import gpuhunt
     except ImportError as error:
@@ -82,18 +84,62 @@ def _catalog() -> Any:  # noqa: ANN401 - gpuhunt has no types of ours
             "gpuhunt is not installed",
             "pip install 'dlbench[prices]', or: dlbench catalog update --from FILE",
         ) from error
+    with _overheard() as records:
+        try:
+            hunt = gpuhunt.default_catalog()
+        except (OSError, RuntimeError, ValueError, gpuhunt.GPUHuntError) as error:
+            why = f"{error}: {error.__cause__}" if error.__cause__ else str(error)
+            raise MissingError(
+                f"gpuhunt cannot load its catalog: {why}",
+                "Check the connection, or use --from FILE.",
+            ) from error
+    return hunt, dict(_reason(record) for record in records if record.args)
+
+
+class _Kept(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it; nothing is written."""
+        self.records.append(record)
+
+
+@contextlib.contextmanager
+def _overheard() -> Iterator[list[logging.LogRecord]]:
+    """What gpuhunt logs meanwhile, kept from the terminal, where it would write tracebacks."""
+    handler = _Kept()
+    logger = logging.getLogger("gpuhunt")
+    logger.addHandler(handler)
+    before, logger.propagate = logger.propagate, False
     try:
-        return gpuhunt.default_catalog()
-    except (OSError, RuntimeError, ValueError, gpuhunt.GPUHuntError) as error:
-        raise MissingError(
-            f"gpuhunt cannot load its catalog: {error}", "Check the connection, or use --from FILE."
-        ) from error
+        yield handler.records
+    finally:
+        logger.propagate = before
+        logger.removeHandler(handler)
 
 
-def _items(hunt: Any, name: str) -> list[Any] | str:  # noqa: ANN401
+def _reason(record: logging.LogRecord) -> tuple[str, str]:
+    """Of which seller gpuhunt says that it has nothing, and why.
+
+    It logs a seller's name and an exception, or its class's name (``SeewebProvider``) and a reason.
+    """
+    args = record.args if isinstance(record.args, tuple) else ()
+    name = str(args[0]).lower().removesuffix("provider")
+    error = record.exc_info[1] if record.exc_info else None
+    return name, str(error or args[-1])
+
+
+def _items(hunt: Any, name: str, reasons: dict[str, str]) -> list[Any] | str:  # noqa: ANN401
     """One seller's items, or a sentence; whatever a seller's code raises is that seller's alone."""
+    if name in reasons:
+        return f"{name}: {reasons[name]}"
     try:
-        return list(hunt.query(provider=name))
+        with _overheard():
+            return list(hunt.query(provider=name))
     except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
         return f"{name}: {type(error).__name__}: {error}"
 

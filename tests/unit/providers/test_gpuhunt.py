@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import zipfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -203,3 +207,66 @@ def test_a_place_that_gpuhunt_does_not_read_is_not_passed_over() -> None:
     """``--source gpuhunt --from table.csv`` asked the sellers, and named them twice for two tables."""
     with pytest.raises(UsageError, match=r"reads no table\.csv"):
         gpuhunt.fetch("table.csv", catalog.shipped(), "", "")
+
+
+# --- with gpuhunt itself ----------------------------------------------------------------------
+
+
+def _published(tmp_path: Path, tables: Mapping[str, list[dict[str, Any]]]) -> str:
+    """The address of a collection as dstack publishes it, in a folder, written by gpuhunt."""
+    from gpuhunt._internal import models, storage
+
+    for seller, rows in tables.items():
+        folder = tmp_path / seller / "20261126"
+        folder.mkdir(parents=True)
+        (tmp_path / seller / "version").write_text("20261126\n")
+        table = folder / f"{seller}.csv"
+        unsaid = {"disk_size": None, "gpu_vendor": models.AcceleratorVendor.NVIDIA}
+        storage.dump(
+            [models.CatalogItem(provider=seller, **unsaid, **row) for row in rows], str(table)
+        )
+        with zipfile.ZipFile(folder / "catalog.zip", "w") as archive:
+            archive.write(table, table.name)
+    return tmp_path.as_uri()
+
+
+H100S = {"instance_name": "p5.48xlarge", "location": "us-east-1", "cpu": 192, "memory": 2048.0}
+H100S |= {"gpu_count": 8, "gpu_name": "H100", "gpu_memory": 80.0}
+
+
+@pytest.fixture
+def _collection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A collection that has AWS alone, in place of dstack's; gpuhunt keeps what it has loaded."""
+    hunt = pytest.importorskip("gpuhunt")
+    rows = [{**H100S, "price": 55.04, "spot": False}, {**H100S, "price": 22.5, "spot": True}]
+    monkeypatch.setenv("GPUHUNT_CATALOG_URL", _published(tmp_path, {"aws": rows}))
+    for key in ("JL_API_KEY", "SEEWEB_API_TOKEN"):
+        monkeypatch.delenv(key, raising=False)
+    hunt.default_catalog.cache_clear()
+    yield
+    hunt.default_catalog.cache_clear()
+
+
+@pytest.mark.usefixtures("_collection")
+def test_gpuhunt_itself_is_read(capfd: pytest.CaptureFixture[str]) -> None:
+    """Its own classes, from a collection that it wrote and loads itself."""
+    (fetched,) = gpuhunt.fetch("", catalog.shipped(), "2026-11-26", "aws")
+    (offer,) = fetched.offers
+    assert (offer.instance_type, offer.region) == ("p5.48xlarge", "us-east-1")
+    assert (offer.accelerator, offer.accelerator_count) == ("H100-SXM5-80GB", 8)
+    assert (offer.ondemand_usd_per_h, offer.spot_usd_per_h) == (55.04, 22.5)
+    assert (offer.vcpus, offer.memory_gib) == (192, 2048)
+    assert capfd.readouterr() == ("", ""), (
+        "gpuhunt logs tracebacks of the sellers that are not there"
+    )
+
+
+@pytest.mark.usefixtures("_collection")
+@pytest.mark.parametrize(
+    ("seller", "reason"), [("azure", "No such file"), ("jarvislabs", "JL_API_KEY")]
+)
+def test_why_gpuhunt_has_nothing_of_a_seller_is_told(seller: str, reason: str) -> None:
+    """It said that the table was empty, and of a seller that wants a key not which."""
+    with pytest.raises(MissingError, match=f"{seller}: .*{reason}"):
+        gpuhunt.fetch("", catalog.shipped(), "2026-11-26", seller)
+    assert logging.getLogger("gpuhunt").propagate
