@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from dlbench.core import stats
 from dlbench.core.protocols import Subject
 from dlbench.core.types import Case, DataMode, Mode, Profile, Scenario, Value, Window
-from dlbench.measure.steady import LEAST_WARM_UP_STEPS, is_steady
+from dlbench.measure.steady import is_steady
 
 LEAST_VALUE_S = 1e-3
 """A value shorter than a millisecond is at the mercy of one interrupt."""
@@ -232,7 +232,7 @@ class Stepper:
             if values[-1].duration_s < least_s:
                 self.steps_per_value = self.enough_steps(values[-1], least_s)
             elapsed_s = time.monotonic() - start
-            enough = self.n_steps > LEAST_WARM_UP_STEPS and elapsed_s >= self.profile.min_warm_up_s
+            enough = elapsed_s >= self.profile.min_warm_up_s
             if enough and is_steady([v.duration_s / v.n_samples for v in values]):
                 return values, True
             if elapsed_s >= self.profile.max_warm_up_s:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-LEAST_WARM_UP_STEPS = 3
-"""Allocators, caches and autotuners settle within the first few steps."""
-
 WINDOW_VALUES = 5
 """Two windows of five: long enough for a median that one outlier cannot move."""
 

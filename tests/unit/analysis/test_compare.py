@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,11 +12,22 @@ from typing import Any
 
 import pytest
 
-from dlbench.analysis import bottleneck, compare, matrix, surroundings
+from dlbench.analysis import bottleneck, compare, matrix, sessions, surroundings
 from dlbench.cli import compare as compare_command
 from dlbench.cli import show_compare
 from dlbench.core.errors import GateError
-from dlbench.core.types import Case, DataMode, Environment, Policy, Precision, Run
+from dlbench.core.stats import RatioEstimate
+from dlbench.core.types import (
+    Case,
+    DataMode,
+    Environment,
+    Interval,
+    Mode,
+    Policy,
+    Precision,
+    Run,
+    Scenario,
+)
 from dlbench.store import runs
 from tests import builders
 
@@ -66,6 +78,19 @@ def test_the_slower_one_is_told_from_the_winners_side() -> None:
     (found,) = compare.within(run)
     assert found.verdict == "slower"
     assert "PyTorch has 2.00x [2.00, 2.00] the throughput of TensorFlow" in compare.sentence(found)
+    wide = RatioEstimate(ratio=0.5, interval=Interval(low=0.4, high=0.625, level=0.95), n=3)
+    assert "has 2.00x [1.60, 2.50] the" in compare.sentence(replace(found, estimate=wide))
+
+
+def test_a_pairs_interval_has_paid_for_every_look() -> None:
+    """By hand: ratios of 0.1, 0.2 and 0.3 in ln, Student's t of 2 at 1 - 0.05 / 3 for three looks."""
+    a_s = [0.01 * math.exp(y) for y in (0.1, 0.2, 0.3)]
+    (found,) = compare.within(_run(builders.result(A, a_s), builders.result(B, [0.01] * 3)))
+    interval = found.estimate.interval
+    assert interval is not None
+    half = 7.6488 * 0.1 / math.sqrt(3)
+    ends = math.log(interval.low), math.log(interval.high)
+    assert ends == pytest.approx((0.2 - half, 0.2 + half), rel=1e-4)
 
 
 def test_noise_of_their_own_leaves_cannot_tell() -> None:
@@ -159,6 +184,26 @@ def test_only_common_rounds_are_paired() -> None:
     """A case that stopped earlier is compared on what both have."""
     run = _run(builders.result(A, [0.02] * 8), builders.result(B, [0.01] * 3))
     assert compare.within(run)[0].estimate.n == 3
+    later = builders.result(B, [0.01 * x for x in NOISE])
+    later = replace(later, trials=later.trials[1:])
+    (found,) = compare.within(_run(builders.result(A, [0.02 * x for x in NOISE]), later))
+    assert found.estimate.n == 4
+    assert found.estimate.interval is not None
+    ends = found.estimate.interval.low, found.estimate.interval.high
+    assert ends == pytest.approx((2.0, 2.0))
+
+
+def test_a_comparison_bears_the_flags_of_both_and_of_their_sessions() -> None:
+    """Whoever reads the verdict is to know that a card was hot, or that the machine changed."""
+    a = builders.result(A, NOISE, flags=("contended",))
+    (inside,) = compare.within(
+        _run(a, builders.result(B, NOISE, flags=("throttled",)), flags=("session",))
+    )
+    assert inside.flags == ("contended", "session", "throttled")
+    rising = builders.result(A, [0.01 * 1.05**i for i in range(5)], flags=("throttled",))
+    for pair in ((_run(a), _run(rising)), (_run(rising), _run(a))):
+        (between,) = compare.across(*pair).comparisons
+        assert between.flags == ("contended", "drift", "throttled")
 
 
 def test_without_a_common_round_nothing_is_called_paired() -> None:
@@ -267,6 +312,8 @@ def test_some_kibibytes_of_memory_are_no_difference(other: float, told: bool) ->
         ({"precision": Precision.BF16}, "precision differs: fp32 and bf16"),
         ({"policy": Policy.TUNED}, "policy differs"),
         ({"variant": "tiny"}, "variant differs"),
+        ({"data_mode": DataMode.HOST}, "data mode differs: synthetic and host"),
+        ({"n_devices": 2}, "n devices differs: 1 and 2"),
     ],
 )
 def test_what_is_not_comparable_is_refused_with_the_reason(
@@ -301,10 +348,19 @@ def test_another_version_of_a_workload_is_refused() -> None:
     )
 
 
-def test_nothing_in_common_is_said() -> None:
+@pytest.mark.parametrize(
+    "other",
+    [
+        B,
+        replace(A, batch_size=4),
+        replace(A, scenario=Scenario.SINGLE_STREAM),
+        replace(A, mode=Mode.TRAINING, scenario=None),
+    ],
+)
+def test_nothing_in_common_is_said(other: Case) -> None:
     """With both names and exit code 5."""
     a = _run(builders.result(A, NOISE))
-    b = _run(builders.result(B, NOISE))
+    b = _run(builders.result(other, NOISE))
     with pytest.raises(GateError, match="share no case") as caught:
         compare.across(a, b)
     assert caught.value.exit_code == 5
@@ -438,6 +494,22 @@ def test_the_spread_between_sessions_is_learnt_from_three_of_them() -> None:
     assert few.estimate.interval is not None
     assert many.estimate.interval is not None
     assert many.estimate.interval.high < 1.02 < few.estimate.interval.high
+    # What is compared teaches too.
+    assert "from 4 sessions" in compare.all_pairs(runs)[0].comparisons[0].basis
+
+
+def test_the_spread_between_sessions_is_pooled_over_cases() -> None:
+    """By hand: in ln A moves by 0, 0.1, 0.2 and B by 0, 0, 0.3; squares of 0.02 and 0.06 over 2 + 2."""
+    speeds = ((0.0, 0.0), (0.1, 0.0), (0.2, 0.3))
+    runs = [
+        _run(*(builders.result(c, [math.exp(y)] * 3) for c, y in zip((A, B), ys, strict=True)))
+        for ys in speeds
+    ]
+    runs = [replace(run, run_id=f"run-{i}") for i, run in enumerate(runs)]
+    found = sessions.spread(runs[0], runs)
+    assert found.sd_ln == pytest.approx(math.sqrt(0.02))
+    # A session's weather is one, however many cases saw it.
+    assert (found.df, found.n_sessions) == (2, 3)
 
 
 def test_sessions_of_another_machine_teach_nothing() -> None:

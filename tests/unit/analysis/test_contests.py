@@ -92,6 +92,7 @@ def test_compare_and_report_read_it_as_the_contest_it_was() -> None:
     """The verdict is that of the exact test, not another one from the same trials."""
     (comparison,) = compare.within(FASTER)
     assert comparison.verdict == "faster"
+    assert (comparison.a_name, comparison.b_name) == ("PyTorch", "TensorFlow")
     assert comparison.varied == "framework"
     assert "signed-rank" in comparison.basis
     assert comparison.estimate.ratio == pytest.approx(2.0, rel=0.01)

@@ -129,6 +129,31 @@ def test_throughput_is_one_over_the_typical_time() -> None:
     assert value.interval.low < 100 < value.interval.high
 
 
+def test_an_interval_has_paid_for_every_look() -> None:
+    """By hand: medians a tenth apart in ln, and Student's t of 2 at 1 - 0.05 / 3 for three looks."""
+    case = builders.case()
+    trials = [builders.trial(case, i, 0.01 * math.exp(y)) for i, y in enumerate((-0.1, 0.0, 0.1))]
+    value = _compute("throughput_samples_per_s", *trials)
+    assert isinstance(value, Measured)
+    assert value.interval is not None
+    half = 7.6488 * 0.1 / math.sqrt(3)
+    ends = (100 * math.exp(-half), 100 * math.exp(half))
+    assert (value.interval.low, value.interval.high) == pytest.approx(ends, rel=1e-4)
+    assert value.interval.level == 0.95
+
+
+def test_a_step_is_a_batch_and_a_sample_many_tokens() -> None:
+    """10 ms a sample: 40 ms a batch of four, and of samples of 128 tokens 12,800 tokens a second."""
+    result = builders.result(builders.case(batch_size=4), [0.01] * 3)
+    run = _run(result)
+    told = replace(builders.WORKLOAD, tokens_per_sample=128)
+    run = replace(run, plan=replace(run.plan, workloads=(told,)))
+    for name, expected in (("step_s", 0.04), ("throughput_tokens_per_s", 12_800.0)):
+        value = metrics.compute(name, result, run)
+        assert isinstance(value, Measured)
+        assert value.value == pytest.approx(expected)
+
+
 def test_the_sentinels_trials_do_not_count() -> None:
     """A sentinel trial of the same case leaves the case's numbers alone."""
     case = builders.case()
@@ -170,6 +195,13 @@ def test_the_remedy_for_few_queries_is_one() -> None:
     early = "latency_p99_early_stopping_s"
     assert remedy(early) == "--scenario single_stream --loadgen"
     assert remedy(early, scenario=Scenario.SINGLE_STREAM, options=driven) == metrics.LONGER
+
+
+def test_the_median_latency_is_not_the_mean() -> None:
+    """1, 2, 3, 4 and 500 ms: half of the queries are answered within 3."""
+    value = _compute("latency_p50_s", *_answering([0.5, 0.001, 0.003, 0.002, 0.004]))
+    assert isinstance(value, Measured)
+    assert value.value == pytest.approx(0.003)
 
 
 def test_a_percentile_is_each_trials_own() -> None:
@@ -379,3 +411,13 @@ def test_peak_memory_is_the_largest_or_the_reason() -> None:
     assert isinstance(host, Measured)
     assert host.value == 120.0
     assert _compute("peak_framework_allocated_mib", *trials) == NOT_HERE
+
+
+def test_each_peak_of_memory_is_its_own() -> None:
+    """Four numbers that are read in four places."""
+    names = ("framework_allocated", "framework_reserved", "device_used", "host_rss")
+    memory = PeakMemory(**{f"{name}_mib": 100.0 + i for i, name in enumerate(names)})
+    for i, name in enumerate(names):
+        value = _compute(f"peak_{name}_mib", builders.trial(builders.case(), 0, memory=memory))
+        assert isinstance(value, Measured)
+        assert value.value == 100.0 + i

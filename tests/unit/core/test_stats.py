@@ -11,7 +11,7 @@ import pytest
 import scipy.stats as scipy_stats
 
 from dlbench.core import stats
-from dlbench.core.types import Absent, Interval
+from dlbench.core.types import Absent, Interval, Value
 
 
 @pytest.mark.parametrize("df", [1, 2, 3, 4, 5, 7, 20, 63])
@@ -55,6 +55,27 @@ def test_walsh_interval_of_five_does_not_exist_at_95_percent() -> None:
     """Five observations can reach 93.75 % and no more, so none is made up."""
     assert stats.walsh_interval([1, 2, 3, 4, 5], 0.95) is None
     assert stats.walsh_interval([1, 2, 3, 4, 5], 0.93) == Interval(low=1, high=5, level=0.9375)
+
+
+def test_eight_pairs_have_the_exact_interval() -> None:
+    """At 99 % one of 256 sign patterns may be left out at each end: from the least to the most."""
+    ratios = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 3.0)
+    interval = stats.paired_ratio(ratios, [1.0] * 8, 0.99).interval
+    assert interval is not None
+    assert (interval.low, interval.high) == pytest.approx((1.0, 3.0))
+    assert interval.level == 1 - 2 / 256
+
+
+def test_a_value_that_was_held_up_moves_no_trial() -> None:
+    """Of values of 1, 2, 3, 4 and 500 s for two samples each the middle one counts."""
+    values = [Value(start_s=0.0, duration_s=s, n_samples=2) for s in (500.0, 1.0, 3.0, 2.0, 4.0)]
+    assert stats.median_seconds_per_sample(values) == 1.5
+
+
+def test_half_a_width_is_of_the_geometric_centre() -> None:
+    """1 and 1.21 both lie a tenth from 1.1."""
+    interval = Interval(low=1.0, high=1.21, level=0.95)
+    assert stats.relative_half_width(interval) == pytest.approx(0.1)
 
 
 def test_case_interval_needs_three_trials() -> None:
@@ -139,6 +160,21 @@ def test_between_sessions_even_perfect_trials_leave_the_prior() -> None:
     assert half == pytest.approx(1.96 * math.sqrt(2) * stats.BETWEEN_SESSION_SD_LN, rel=1e-3)
 
 
+def test_between_sessions_each_part_pays_for_its_own_degrees_of_freedom() -> None:
+    """By hand: standard errors 0.1 of 2 (trials), 0.02 of 4, and a prior of 0.037 that is known."""
+    a_s, b_s = ([math.exp(y) for y in ys] for ys in ((0.0, 0.1, 0.2), (0.0, 0.2, 0.4, 0.2)))
+    spreads = (
+        stats.SessionSpread(sd_ln=0.02, df=4, n_sessions=5),
+        stats.SessionSpread(sd_ln=0.037, df=None, n_sessions=1),
+    )
+    estimate = stats.between_session_ratio(a_s, b_s, 0.95, spreads)
+    assert estimate.interval is not None
+    assert math.log(estimate.ratio) == pytest.approx(-0.1)
+    half = math.hypot(4.302653 * 0.1, 2.776445 * 0.02, 1.959964 * 0.037)
+    assert math.log(estimate.interval.low) == pytest.approx(-0.1 - half)
+    assert math.log(estimate.interval.high) == pytest.approx(-0.1 + half)
+
+
 @pytest.mark.parametrize(
     ("least", "ratio", "low", "high", "expected"),
     [
@@ -147,11 +183,15 @@ def test_between_sessions_even_perfect_trials_leave_the_prior() -> None:
         (stats.EQUIVALENCE_ZONE, 1.0, 0.99, 1.01, "equivalent"),
         (stats.EQUIVALENCE_ZONE, 1.05, 0.99, 1.11, "cannot tell"),
         (stats.EQUIVALENCE_ZONE, 1.015, 1.01, 1.03, "cannot tell"),
+        (stats.EQUIVALENCE_ZONE, 0.95, 0.90, 1.01, "cannot tell"),
+        (stats.EQUIVALENCE_ZONE, 0.985, 0.97, 0.99, "cannot tell"),
         # Across sessions a difference counts from 10 % on; equal is still 2 %.
         (stats.BETWEEN_SESSION_ZONE, 1.06, 1.06, 1.07, "cannot tell"),
         (stats.BETWEEN_SESSION_ZONE, 1.0, 0.95, 1.05, "cannot tell"),
         (stats.BETWEEN_SESSION_ZONE, 1.001, 0.99, 1.015, "equivalent"),
         (stats.BETWEEN_SESSION_ZONE, 1.2, 1.15, 1.25, "faster"),
+        (stats.BETWEEN_SESSION_ZONE, 0.94, 0.93, 0.95, "cannot tell"),
+        (stats.BETWEEN_SESSION_ZONE, 0.8, 0.75, 0.85, "slower"),
     ],
 )
 def test_verdicts(least: float, ratio: float, low: float, high: float, expected: str) -> None:

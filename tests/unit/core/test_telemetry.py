@@ -168,6 +168,7 @@ def test_two_processes_do_not_say_how_processes_differ() -> None:
     assert isinstance(both, Measured)
     assert both.interval is not None
     assert both.interval.low == pytest.approx(0.24, rel=1e-3)
+    assert both.interval.high == pytest.approx(0.26, rel=1e-3)
     assert both.source.endswith("interval within these processes")
     one = _compute("energy_j_per_sample", low)
     assert isinstance(one, Measured)
@@ -325,6 +326,11 @@ def test_shares_stay_shares_and_the_highest_is_the_highest() -> None:
     heat = _compute("max_temperature_c", *trials)
     assert isinstance(heat, Measured)
     assert (heat.value, heat.interval, heat.n) == (75.0, None, 3)
+    seldom = [_steady(("utilisation_percent", _tenths(used))) for used in (1.0, 5.0, 20.0)]
+    used = _compute("utilisation_percent", *seldom)
+    assert isinstance(used, Measured)
+    assert used.interval is not None
+    assert used.interval.low == 0.0
 
 
 def test_power_that_is_doubted_is_no_point() -> None:
@@ -612,6 +618,18 @@ def test_the_hosts_energy_wants_reads_on_both_sides_of_a_window() -> None:
     assert unwindowed.code == Reason.NO_ENERGY_WINDOW
     short = replace(_trial(_world(), 2.0, 1), tracks=(_package(0, 40.0),))
     assert isinstance(_compute("host_energy_j_per_sample", short), Estimated)
+
+
+def test_one_trial_in_doubt_makes_the_whole_an_estimate() -> None:
+    """Of two, one had a window of 2 s, or a sensor that is contradicted."""
+    whole, short = _trial(_world(), 5.0, 1), _trial(_world(), 2.0, 1)
+    assert isinstance(_compute("energy_j_per_sample", whole, short), Estimated)
+    flagged = replace(whole, flags=("suspect",))
+    for name in ("energy_j_per_sample", "mean_power_w"):
+        assert isinstance(_compute(name, whole, whole), Measured), name
+        assert isinstance(_compute(name, whole, flagged), Estimated), name
+    beside = [replace(t, tracks=(_package(0, 40.0),)) for t in (whole, short)]
+    assert isinstance(_compute("host_energy_j_per_sample", *beside), Estimated)
 
 
 def test_another_process_on_the_device_is_contention() -> None:

@@ -156,10 +156,12 @@ def test_outputs_that_are_no_numbers_are_refused(bad: float) -> None:
     assert "outputs_match_reference" in _refused(_evidence(outputs=_spoilt(1, 5, bad)))
 
 
-def test_truncated_outputs_are_refused() -> None:
-    """By the rule that counts them: what is there is right."""
-    outputs = {b: _outputs(b)[:, :3] for b in range(4)}
+@pytest.mark.parametrize("n", [3, 5])
+def test_truncated_outputs_are_refused(n: int) -> None:
+    """By the rule that counts them: what is there is right. Of one buffer is enough."""
+    outputs = {b: _outputs(b)[:, :n] for b in range(4)}
     assert _refused(_evidence(outputs=outputs, exchanged=outputs[3])) == ["outputs_complete"]
+    assert _refused(_evidence(outputs=_with(1, outputs[1]))) == ["outputs_complete"]
 
 
 @pytest.mark.parametrize("n", [0, 1, 3])
@@ -358,7 +360,9 @@ def test_convolutions_in_fp32_may_seem_faster_than_the_peak(
     assert _of(_evidence(stated, values=values), "flops_possible")[0] is passed
 
 
-@pytest.mark.parametrize(("device_s", "passed"), [(1.01, True), (0.9, False), (None, None)])
+@pytest.mark.parametrize(
+    ("device_s", "passed"), [(1.01, True), (0.9, False), (1.1, False), (None, None)]
+)
 def test_clocks_agree_within_two_percent(device_s: float | None, passed: bool | None) -> None:
     """Where there are two clocks."""
     values = (Value(start_s=0, duration_s=1.0, n_samples=1, device_s=device_s),)
@@ -443,3 +447,14 @@ def test_a_model_that_is_frozen_in_part_may_do_no_more_than_its_forward(frozen: 
     values = (Value(start_s=0, duration_s=1.0, n_samples=1),)
     facts = {"flops_per_sample": 8e11, "frozen_products": frozen}
     assert _of(_evidence(stated, values=values, facts=facts), "flops_possible")[0] is frozen
+
+
+def test_dlbenchs_own_models_are_not_frozen_whatever_they_say() -> None:
+    """As above, of a model that nobody could have frozen: it must be able to do both products."""
+    case = builders.case(mode=Mode.TRAINING, scenario=None, precision=Precision.TF32)
+    device = replace(builders.CPU, peak_flops={"tf32": 1e12})
+    info = replace(builders.WORKLOAD, flops=8e11)
+    stated = replace(STATED, case=case, workload=info, device=device)
+    values = (Value(start_s=0, duration_s=1.0, n_samples=1),)
+    found = _evidence(stated, values=values, facts={"frozen_products": True})
+    assert _of(found, "flops_possible")[0] is False

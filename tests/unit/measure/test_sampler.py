@@ -88,6 +88,25 @@ def test_short_steps_share_a_value(clock: Clock) -> None:
     assert samples.steps_per_value >= 2500
     assert all(v.duration_s >= 0.05 for v in samples.values)
     assert samples.values[0].n_samples == 4 * samples.steps_per_value
+    assert samples.queries_s == ()
+
+
+class Waits(Clockwork):
+    """Whose device takes a millisecond to answer."""
+
+    def synchronize(self) -> None:
+        super().synchronize()
+        self.clock.now_s += 1e-3
+
+
+def test_neither_clock_nor_synchronisation_shows_in_a_value(clock: Clock) -> None:
+    """A thousand of the clock's own steps, two hundred synchronisations, and a share of the time."""
+    plain, waits = Clockwork(clock, lambda _: 0.06), Waits(clock, lambda _: 0.06)
+    assert sampler.least_value_s(plain, 0.0, 20) == pytest.approx(1e-3)
+    assert sampler.least_value_s(plain, 1.0, 20) == pytest.approx(0.05)
+    clock.tick_s = 1e-5
+    assert sampler.least_value_s(plain, 0.0, 20) == pytest.approx(0.01)
+    assert sampler.least_value_s(waits, 0.0, 20) == pytest.approx(200 * 1.01e-3)
 
 
 def test_slow_steps_end_at_the_time_limit_but_not_before_enough_values(clock: Clock) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 
@@ -82,6 +83,21 @@ def test_a_noisy_case_goes_on_to_the_last_look_while_a_quiet_one_rests() -> None
     quiet = schedule.stop_reason(plan, A, trials)
     assert quiet is not None
     assert re.fullmatch(r"precise to \+-[\d.]+ % after 3 trials \(target 5\.0 %\)", quiet)
+
+
+def test_a_case_is_looked_at_at_looks_alone_and_each_is_paid_for() -> None:
+    """Medians 1.5 % apart: three are precise to 5 % only if one look is paid for; four are no look."""
+    plan = builders.plan([A])
+    trials = [
+        builders.trial(A, i, 0.01 * math.exp(y)) for i, y in enumerate((-0.015, 0.0, 0.015, 0, 0))
+    ]
+    # Student's t of 2 at 1 - 0.05 / 3; at 95 % it were 4.303, and 3.8 %.
+    half = math.expm1(7.6488 * 0.015 / math.sqrt(3))
+    assert schedule.precision(plan, trials[:3]) == pytest.approx(half, rel=1e-4)
+    assert schedule.stop_reason(plan, A, trials[:3]) is None
+    assert schedule.stop_reason(plan, A, trials[:4]) is None
+    reason = schedule.stop_reason(plan, A, trials)
+    assert reason == "precise to +-1.9 % after 5 trials (target 5.0 %)"
 
 
 def test_a_failed_trial_ends_its_case_only() -> None:
@@ -270,6 +286,15 @@ def test_a_lost_record_is_measured_again_in_a_round_of_its_own(damaged: int) -> 
     assert rounds == sorted(rounds)
     measured = [t.case_id for t in trials if t.role == "measure"]
     assert {measured.count(c.case_id) for c in (A, B, C)} == {3}
+
+
+def test_what_has_run_of_the_first_round_is_not_counted_again() -> None:
+    """A took 10 of 15 s; nobody knows how long B takes, and A is not due."""
+    plan = builders.plan([A, B], sentinel=None, time_budget_s=15.0)
+    spans_s = {A.case_id: 10.0}
+    upcoming = schedule.next_trial(plan, [builders.trial(A, 0)], elapsed_s=10.0, spans_s=spans_s)
+    assert upcoming is not None
+    assert (upcoming.case, upcoming.round) == (B, 0)
 
 
 def test_after_the_budget_the_sentinel_closes_the_session() -> None:
