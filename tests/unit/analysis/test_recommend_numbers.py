@@ -94,6 +94,19 @@ def test_a_month_of_storage_is_a_months_price_of_it() -> None:
     assert value(pick.cost_usd) == pytest.approx(584.4 + 8, rel=0.01)
 
 
+def test_a_price_that_would_flip_the_pick_multiplies_its_rent_alone() -> None:
+    """With 5,000 GB, whose storage costs as much whatever the machine does: solved again, it flips."""
+    asked, rivals = r.need(data_gb=5000, upload_mbit_per_s=1e6), (r.offer(), r.offer(**r.A10G))
+    answer = r.ask(asked, r.of(*rivals))
+    (rise,) = [f for f in answer.flips if f.change == "price of the pick"]
+    pick = picked(answer).offer
+    (rival,) = [o for o in rivals if o != pick]
+    for times, kept in ((0.999, True), (1.001, False)):
+        changed = replace(pick, ondemand_usd_per_h=times * rise.value)
+        found = picked(r.ask(asked, r.of(changed, rival))).offer
+        assert found == (changed if kept else rival)
+
+
 def test_a_spot_price_is_as_old_as_itself() -> None:
     """One of 116 days ago beside a fresh price on demand: its own day, source, age and limit."""
     spot = {"spot_usd_per_h": 0.1, "spot_as_of": "2026-08-01", "spot_source": "elsewhere"}
@@ -272,6 +285,16 @@ def test_the_ends_of_a_roofline_are_the_worst_and_the_best_of_each_part() -> Non
         assert end == pytest.approx(32 / (32 * sample_s + step_s))
 
 
+def test_a_sheet_that_nobody_checked_is_twice_as_wide_to_either_side() -> None:
+    """Of 8 cores that nobody measured, around the same middle."""
+    asked, offer = r.need(), r.cpu()
+    sheet = roofline.processor(offer, 8.0, job.read(asked, ()), asked, 8, r.of())
+    assert isinstance(sheet, roofline.Bound)
+    way = step(picked(r.ask(asked, r.of(offer))), "throughput")
+    found = [float(x) for x in re.findall(r"[0-9.]+", way)]
+    assert found == pytest.approx([sheet.value, sheet.low / 2, sheet.high * 2], rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("accelerator", "task", "scaling"),
     [
@@ -333,6 +356,16 @@ def test_the_memory_of_half_precision_is_that_of_two_bytes_a_number(
     assert pick.batch_size == 128
     by_hand = 1.1 * weight_bytes * 25_557_032 + 128 * kept * 2 * 11_114_984
     assert value(pick.memory_mib) == pytest.approx(700 + by_hand / 2**20)
+
+
+def test_a_decoders_cache_is_held_twice_and_copied_to_half_of_its_size() -> None:
+    """42.5 MB of each of 16: the batch at work, the next, and a half in bf16."""
+    asked = {"task": "inference", "workload": "gpt2_decode", "precision": "bf16", "samples": 1e6}
+    pick = picked(r.ask(needs.build(asked)[0], r.of(r.offer())))
+    assert pick.batch_size == 16
+    cache = 24 * 12 * 576 * 64 * 4
+    by_hand = 1.1 * 2 * 124_439_808 + 16 * (2.5 * cache + 0.45 * 2 * 225_361)
+    assert value(pick.memory_mib) == pytest.approx(700 + by_hand / 2**20, rel=1e-4)
 
 
 def test_of_two_peaks_of_one_batch_the_larger_is_to_fit() -> None:
