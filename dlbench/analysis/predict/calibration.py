@@ -141,7 +141,7 @@ def of_sources(left_out: LeftOut) -> dict[str, float]:
 
 
 def of(left_out: LeftOut) -> Calibration:
-    """The calibration that held-out forecasts call for; each device counts the same."""
+    """The calibration that held-out forecasts call for; a device counts as the root of its rows."""
     said = left_out.take(left_out.asked)
     if not len(said.cells):
         return Calibration(half_widths={})

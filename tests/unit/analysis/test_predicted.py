@@ -86,6 +86,16 @@ def test_a_sample_of_another_version_is_not_taken_for_one_of_this() -> None:
     assert answer.value == pytest.approx(known.value, rel=0.3)
 
 
+def test_a_rate_is_told_in_samples_where_tables_count_other_ones() -> None:
+    """An H200 did 1,034 sequences of SQuAD a second in training BERT: 3,270 of 128 tokens."""
+    changes = {"workload": "bert_base", "precision": Precision.BF16, "batch_size": 64}
+    (answer,) = _shipped().throughputs([question("H200-SXM-141GB", **changes)])
+    assert isinstance(answer, Estimated)
+    rate = 1034 * 70_666_816_512 / 22_348_434_432
+    assert answer.value == pytest.approx(rate, rel=0.1)
+    assert answer.interval.low < rate < answer.interval.high < 2 * rate
+
+
 def test_a_model_of_ones_own_is_asked_by_its_size() -> None:
     """No folder and no document know it: it is told as widely as our own models were missed."""
     size: dict[str, Any] = {"parameters": 1e8, "flops_per_sample": 2e10, "activations": 3e7}

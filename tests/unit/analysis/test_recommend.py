@@ -239,9 +239,13 @@ def test_a_precision_that_a_data_sheet_has_not_is_refused_whoever_could_tell_its
 
 
 def test_a_compiler_that_has_no_support_for_a_card_makes_it_no_faster() -> None:
-    """Triton needs a compute capability of 7.0: a P100 is told in base, a T4 tuned."""
+    """Triton needs a compute capability of 7.0: a P100 is told in base, a V100 and a T4 tuned."""
     fixed = Fixed(answered(300.0), Policy.BASE, Policy.TUNED)
-    for name, policy in (("P100-PCIE-16GB", Policy.BASE), ("T4", Policy.TUNED)):
+    for name, policy in (
+        ("P100-PCIE-16GB", Policy.BASE),
+        ("V100-SXM2-16GB", Policy.TUNED),
+        ("T4", Policy.TUNED),
+    ):
         offered = r.of(r.offer(accelerator=name))
         pick = picked(r.ask(r.need(precision="fp16"), offered, predictor=fixed))
         assert pick.policy is policy

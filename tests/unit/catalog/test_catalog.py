@@ -524,7 +524,22 @@ def test_filters_by_country_alias_and_processor() -> None:
     assert {o.accelerator for o in query.offers(loaded, query.Filter(accelerator="A6000"))} == {
         "RTX-A6000"
     }
-    assert all(o.accelerator is None for o in query.offers(loaded, query.Filter(cpu_only=True)))
+    without = query.offers(loaded, query.Filter(cpu_only=True))
+    assert without
+    assert all(o.accelerator is None for o in without)
+    # It rents machines with GPUs, and nobody says which.
+    assert "maxcloudon" not in {o.provider for o in without}
+    sold = query.offers(loaded, query.Filter(provider="lambda"))
+    assert {o.provider for o in sold} == {"lambda"}
+
+
+def test_a_price_that_is_the_most_is_within_it() -> None:
+    """Whoever says 0.80 USD gets what costs 0.80."""
+    loaded = catalog.load()
+    dear = find(loaded, "aws", "g6.xlarge")
+    assert isinstance(dear.ondemand_usd_per_h, float)
+    for most, there in ((dear.ondemand_usd_per_h, True), (dear.ondemand_usd_per_h - 1e-6, False)):
+        assert (dear in query.offers(loaded, query.Filter(max_usd_per_h=most))) is there
 
 
 def test_unknown_names_are_refused_with_the_nearest() -> None:
@@ -551,6 +566,13 @@ def test_diff_tells_new_gone_and_repriced_rows(tmp_path: Path) -> None:
         ("price", "aws g6.xlarge (us-east-1)"),
     ]
     assert changes[1].ratio == pytest.approx(2.0)
+    # The largest change of price comes first, be it a rise or a fall.
+    kinds = ("g6.xlarge", "p5.48xlarge")
+    rows = [replace(find(shipped, "aws", kind), ondemand_usd_per_h=10.0) for kind in kinds]
+    renewed = [
+        replace(o, ondemand_usd_per_h=price) for o, price in zip(rows, (11.0, 5.0), strict=True)
+    ]
+    assert [c.ratio for c in query.changes(rows, renewed)] == pytest.approx([0.5, 1.1])
 
 
 def test_diff_tells_of_machines_dates_and_rows_without_a_price(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def test_a_good_row_breaks_no_rule() -> None:
         ("unknown-region", {"region": "mars-north-1"}),
         ("no-price", {"ondemand_usd_per_h": Absent(reason="")}),
         ("no-source", {"source": ""}),
+        ("old-price", {"spot_usd_per_h": 0.3, "spot_as_of": "2026-01-01"}),
     ],
 )
 def test_each_rule_finds_what_it_is_for(rule: str, changes: dict[str, Any]) -> None:
@@ -127,11 +128,12 @@ def test_a_fetched_price_of_an_unplaced_region_can_be_believed() -> None:
 
 
 def test_a_date_in_the_future_is_an_error() -> None:
-    """A clock that is wrong, or a row that is."""
+    """A clock that is wrong, or a row that is; today's price is the best there is."""
     shipped = catalog.shipped()
-    late = replace(shipped.offers[0], as_of="2027-01-01")
-    found = lint.check(replace(shipped, offers=(late,)), TODAY)
-    assert "bad-date" in {f.rule for f in found}
+    for as_of, wrong in (("2026-11-25", False), ("2026-11-26", True)):
+        row = replace(shipped.offers[0], as_of=as_of)
+        found = lint.check(replace(shipped, offers=(row,)), TODAY)
+        assert ("bad-date" in {f.rule for f in found}) is wrong
 
 
 def test_a_place_is_known_as_the_recommender_knows_it() -> None:

@@ -116,4 +116,6 @@ def test_prices_are_of_one_accelerator_and_above_zero() -> None:
     """The lowest price of an accelerator, never a whole instance's, never 0."""
     prices = asked.prices_usd_per_h()
     assert 0.5 < prices["H100-SXM5-80GB"] < 10
+    # Four in each machine that is sold: for 42 USD an hour, or for 64.
+    assert prices["GB200"] == 10.5
     assert min(prices.values()) > 0
