@@ -473,6 +473,9 @@ class TorchSubject(OnTorch):
         facts: dict[str, Fact] = {}
         how: dict[str, Any] = {"mode": mode}
         config.freezing = self._freezes(case)
+        # Programs have their number of threads written in. Before PyTorch 2.13 those on disk were found
+        # by this setting alone, whatever the number was: of another run with fewer (pytorch#167463).
+        config.cpp.threads = torch.get_num_threads()
         config.post_grad_custom_post_pass = None
         dynamo = torch._dynamo.config  # noqa: SLF001 - where it is documented
         shows_lstm = hasattr(dynamo, "allow_rnn") and self._shows_lstm(case, own=own)

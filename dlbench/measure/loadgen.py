@@ -262,7 +262,10 @@ class Station:
         size = self.case.batch_size
         for i in range(0, len(samples), size):
             batch = samples[i : i + size]
-            self._answer(batch[0].index % self.subject.n_buffers)
+            # Of whole batches in turn: LoadGen's offline asks for all buffers over and over, so that
+            # the first sample of every batch of 8 is of the same one.
+            place = batch[0].index if size == 1 else len(self.answers)
+            self._answer(place % self.subject.n_buffers)
             # In single_stream LoadGen issues one sample and means a query: ours is of a whole batch.
             single = self.case.scenario is Scenario.SINGLE_STREAM
             n_samples = size if single else len(batch)

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -522,6 +522,24 @@ def test_pytorch_says_when_an_earlier_process_had_compiled(tmp_path: Path) -> No
         for _ in range(2)
     ]
     assert told == ["False", "True"]
+
+
+def threads_of_the_compiler(framework: str, threads: int) -> int:
+    """Runs beside: the number of threads by which compiled programs are looked for on disk."""
+    import torch
+
+    request = request_for(framework, "ncf", policy=Policy.TUNED, mode=Mode.TRAINING, scenario=None)
+    registry.framework(framework).open_subject(replace(request, threads=threads))
+    kept: dict[str, int] = torch._inductor.config.save_config_portable()
+    return kept["cpp.threads"]
+
+
+def test_pytorch_takes_no_program_that_was_compiled_for_other_threads() -> None:
+    """Releases before 2.13 found those of a run with one thread, and ran them on one."""
+    if "pytorch" not in subjects.installed():
+        pytest.skip("pytorch is not installed")
+    told = [subjects.ask("pytorch", threads_of_the_compiler, threads) for threads in (2, 1)]
+    assert told == [2, 1]
 
 
 def frozen_and_answers(framework: str, mode: str) -> tuple[bool, list[float], list[float]]:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import itertools
 import random
 import statistics
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from dlbench.core import stats
+from dlbench.core.types import Scenario
 from dlbench.measure import loadgen, server
+from tests import builders
+from tests.unit.measure.clockwork import Clock, Clockwork
 from tests.unit.measure.test_sampler import PROFILE
 
 
@@ -41,6 +46,32 @@ def test_the_median_of_a_servers_values_is_its_rate() -> None:
         assert min(v.n_samples for v in values) >= loadgen.QUERIES_A_VALUE
         found.append(stats.median_seconds_per_sample(values))
     assert 1 / statistics.fmean(found) == pytest.approx(4.0, rel=0.01)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 8, 12])
+def test_batches_of_loadgens_are_of_all_buffers_in_turn(batch_size: int) -> None:
+    """Its offline issues every sample of its library, in one order, again and again."""
+    subject = Clockwork(Clock(), lambda _: 0.0)
+    completed: list[int] = []
+
+    def complete(responses: Sequence[int]) -> None:
+        completed.extend(responses)
+
+    station = loadgen.Station(
+        loadgen=SimpleNamespace(
+            QuerySampleResponse=lambda query, *_: query, QuerySamplesComplete=complete
+        ),
+        subject=subject,
+        case=builders.case(scenario=Scenario.OFFLINE, batch_size=batch_size),
+        progress=lambda *_: None,
+    )
+    order = [0, 2, 1, 3] * 24
+    station.issue([SimpleNamespace(id=i, index=index) for i, index in enumerate(order)])
+    n = len(order) // batch_size
+    assert [subject.buffers.count(buffer) for buffer in range(4)] == [n // 4] * 4
+    assert all(a != b for a, b in itertools.pairwise(subject.buffers))
+    assert completed == list(range(len(order)))
+    assert (station.last_buffer, station.n_answered) == (subject.buffers[-1], len(order))
 
 
 DETAIL = """:::MLLOG {"key": "result_perf_constraints_met", "value": true, "time_ms": 1.0}

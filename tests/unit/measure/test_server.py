@@ -25,7 +25,7 @@ def _served(rate_per_s: float, limit_per_s: float) -> Served:
     return Served(rate_per_s=rate_per_s, in_time=in_time, p99_s=0.01, record=record)
 
 
-@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.69, 0.71, 0.9, 0.99])
+@pytest.mark.parametrize("share", [0.04, 0.06, 0.1, 0.3, 0.5, 0.69, 0.71, 0.9, 0.99])
 def test_the_search_ends_close_below_what_holds(share: float) -> None:
     """Within 5 %, wherever it lies, and never above."""
     capacity_per_s = 250.0
@@ -33,11 +33,11 @@ def test_the_search_ends_close_below_what_holds(share: float) -> None:
     found, tried = server.search(
         lambda rate: _served(rate, limit_per_s), server.FIRST_LOAD * capacity_per_s
     )
-    assert limit_per_s / found < server.CLOSE_ENOUGH * 1.02 or len(tried) == server.MOST_PROBES
+    assert limit_per_s / found < server.CLOSE_ENOUGH
     assert found <= limit_per_s
     assert found in [t.rate_per_s for t in tried if t.in_time]
     assert all(t.rate_per_s <= capacity_per_s for t in tried)
-    assert limit_per_s / found < 1.2
+    assert len(tried) <= server.MOST_PROBES + 4
 
 
 def test_a_search_in_which_nothing_holds_says_so() -> None:
