@@ -212,6 +212,9 @@ def test_a_place_that_gpuhunt_does_not_read_is_not_passed_over() -> None:
 # --- with gpuhunt itself ----------------------------------------------------------------------
 
 
+NOT_AMONG_DEV = "pip install gpuhunt (its wheel has a package `tests`, which would hide this one)"
+
+
 def _published(tmp_path: Path, tables: Mapping[str, list[dict[str, Any]]]) -> str:
     """The address of a collection as dstack publishes it, in a folder, written by gpuhunt."""
     from gpuhunt._internal import models, storage
@@ -237,7 +240,7 @@ H100S |= {"gpu_count": 8, "gpu_name": "H100", "gpu_memory": 80.0}
 @pytest.fixture
 def _collection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A collection that has AWS alone, in place of dstack's; gpuhunt keeps what it has loaded."""
-    hunt = pytest.importorskip("gpuhunt")
+    hunt = pytest.importorskip("gpuhunt", reason=NOT_AMONG_DEV)
     rows = [{**H100S, "price": 55.04, "spot": False}, {**H100S, "price": 22.5, "spot": True}]
     monkeypatch.setenv("GPUHUNT_CATALOG_URL", _published(tmp_path, {"aws": rows}))
     for key in ("JL_API_KEY", "SEEWEB_API_TOKEN"):
