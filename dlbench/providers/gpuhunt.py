@@ -57,26 +57,27 @@ def fetch(where: str, catalog: Catalog, as_of: str, seller: str) -> tuple[Fetche
             "Leave --source out for a table of SkyPilot's, or --from for gpuhunt.",
         )
     _currencies.refuse_foreign(seller.lower())
-    hunt, reasons = _catalog()
     theirs = {ours: name for name, ours in OUR_NAMES.items()}
     wanted = (theirs.get(seller, seller),) if seller else SELLERS
     fetched, failures = [], []
-    for name in wanted:
-        items = _items(hunt, name, reasons)
-        if isinstance(items, str):
-            failures.append((items, 1))
-        else:
-            fetched.append(read(items, catalog, as_of=as_of, seller=OUR_NAMES.get(name, name)))
+    with _overheard() as records:
+        hunt = _catalog()
+        reasons = dict(filter(None, map(_reason, records)))
+        for name in wanted:
+            items = _items(hunt, name, reasons)
+            if isinstance(items, str):
+                failures.append((items, 1))
+            else:
+                fetched.append(read(items, catalog, as_of=as_of, seller=OUR_NAMES.get(name, name)))
     if not fetched:
         raise MissingError(
             f"gpuhunt got nothing: {failures[0][0]}", "Check the connection, or use --from FILE."
         )
-    first = replace(fetched[0], problems=(*fetched[0].problems, *failures))
-    return (first, *fetched[1:])
+    problems = (*fetched[0].problems, *failures, *_passed_over(records))
+    return (replace(fetched[0], problems=problems), *fetched[1:])
 
 
-def _catalog() -> tuple[Any, dict[str, str]]:
-    """The catalog of gpuhunt, and by seller why it has none of that seller's prices."""
+def _catalog() -> Any:  # noqa: ANN401 - gpuhunt has no types of ours
     try:
         import gpuhunt
     except ImportError as error:
@@ -84,16 +85,13 @@ def _catalog() -> tuple[Any, dict[str, str]]:
             "gpuhunt is not installed",
             "pip install 'dlbench[prices]', or: dlbench catalog update --from FILE",
         ) from error
-    with _overheard() as records:
-        try:
-            hunt = gpuhunt.default_catalog()
-        except (OSError, RuntimeError, ValueError, gpuhunt.GPUHuntError) as error:
-            why = f"{error}: {error.__cause__}" if error.__cause__ else str(error)
-            raise MissingError(
-                f"gpuhunt cannot load its catalog: {why}",
-                "Check the connection, or use --from FILE.",
-            ) from error
-    return hunt, dict(_reason(record) for record in records if record.args)
+    try:
+        return gpuhunt.default_catalog()
+    except (OSError, RuntimeError, ValueError, gpuhunt.GPUHuntError) as error:
+        why = f"{error}: {error.__cause__}" if error.__cause__ else str(error)
+        raise MissingError(
+            f"gpuhunt cannot load its catalog: {why}", "Check the connection, or use --from FILE."
+        ) from error
 
 
 class _Kept(logging.Handler):
@@ -122,15 +120,30 @@ def _overheard() -> Iterator[list[logging.LogRecord]]:
         logger.removeHandler(handler)
 
 
-def _reason(record: logging.LogRecord) -> tuple[str, str]:
-    """Of which seller gpuhunt says that it has nothing, and why.
+PROVIDER = "Provider"
+"""How the names of gpuhunt's classes of sellers end."""
 
-    It logs a seller's name and an exception, or its class's name (``SeewebProvider``) and a reason.
+
+def _reason(record: logging.LogRecord) -> tuple[str, str] | None:
+    """The seller of whom gpuhunt says that it has nothing, and why; None where it says something else.
+
+    It logs a seller's name with an exception, or the name of its class (``SeewebProvider``).
     """
-    args = record.args if isinstance(record.args, tuple) else ()
-    name = str(args[0]).lower().removesuffix("provider")
-    error = record.exc_info[1] if record.exc_info else None
-    return name, str(error or args[-1])
+    subject = str(record.args[0]) if isinstance(record.args, tuple) and record.args else ""
+    if subject and record.exc_info:
+        return subject, str(record.exc_info[1])
+    if subject.endswith(PROVIDER):
+        return subject.removesuffix(PROVIDER).lower(), record.getMessage()
+    return None
+
+
+def _passed_over(records: Iterable[logging.LogRecord]) -> list[tuple[str, int]]:
+    """What gpuhunt says of rows that it leaves out: the first of each kind, and how many there are."""
+    kinds: dict[str, list[str]] = {}
+    for record in records:
+        if record.levelno == logging.WARNING and _reason(record) is None:
+            kinds.setdefault(str(record.msg), []).append(record.getMessage())
+    return [(f"gpuhunt: {told[0]}", len(told)) for told in kinds.values()]
 
 
 def _items(hunt: Any, name: str, reasons: dict[str, str]) -> list[Any] | str:  # noqa: ANN401
@@ -138,8 +151,7 @@ def _items(hunt: Any, name: str, reasons: dict[str, str]) -> list[Any] | str:  #
     if name in reasons:
         return f"{name}: {reasons[name]}"
     try:
-        with _overheard():
-            return list(hunt.query(provider=name))
+        return list(hunt.query(provider=name))
     except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
         return f"{name}: {type(error).__name__}: {error}"
 

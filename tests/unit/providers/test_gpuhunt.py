@@ -194,6 +194,35 @@ def test_one_broken_seller_loses_no_other(monkeypatch: pytest.MonkeyPatch) -> No
     assert ("azure: ValueError: schema changed", 1) in fetched[0].problems
 
 
+def test_what_gpuhunt_logs_is_told_and_never_printed(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A seller without prices has its reason; a row that is left out costs its seller no other."""
+    log = logging.getLogger("gpuhunt._internal.catalog")
+
+    def loaded() -> Hunt:
+        for line in (3, 8):
+            log.warning("Skipping malformed row in %s catalog at line %s: %s", "aws", line, "x")
+        failure = OSError("503 of its server")
+        log.error("Failed to load %s catalog. Keeping it.", "gcp", exc_info=failure)
+        log.warning("Skipping provider %s: %s", "VastAIProvider", ValueError("Set VAST_KEY"))
+        return Hunt()
+
+    fake = SimpleNamespace(default_catalog=loaded, GPUHuntError=RuntimeError)
+    monkeypatch.setitem(sys.modules, "gpuhunt", fake)
+    fetched = gpuhunt.fetch("", catalog.shipped(), "2026-11-25", "")
+    assert [len(table.offers) for table in fetched if table.name == "gpuhunt-aws"] == [1]
+    assert not {"gpuhunt-gcp", "gpuhunt-vast"} & {table.name for table in fetched}
+    told = dict(fetched[0].problems)
+    assert told["gcp: 503 of its server"] == 1
+    assert told["vastai: Skipping provider VastAIProvider: Set VAST_KEY"] == 1
+    assert told["gpuhunt: Skipping malformed row in aws catalog at line 3: x"] == 2
+    assert capfd.readouterr() == ("", "")
+    assert log.parent is not None
+    assert log.parent.propagate
+    assert not log.parent.handlers
+
+
 def test_without_gpuhunt_the_sentence_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is optional."""
     missing: Any = None
