@@ -9,8 +9,8 @@ from typing import Any
 from dlbench import catalog
 from dlbench.analysis.recommend import needs, recommend
 from dlbench.core.catalog import Catalog, Offer
-from dlbench.core.recommendation import Need, Predictor, Recommendation
-from dlbench.core.types import Absent, DeviceInfo, Mode, PeakMemory, Precision, Run
+from dlbench.core.recommendation import Candidate, Need, Predictor, Recommendation
+from dlbench.core.types import Absent, DeviceInfo, Metric, Mode, PeakMemory, Precision, Run
 from tests import builders
 
 TODAY = date(2026, 11, 25)
@@ -148,3 +148,24 @@ def measured(
     n_threads = threads or device.facts.get("physical_cores", 1)
     plan = builders.plan([r.case for r in results], workloads=(info,), threads=n_threads)
     return builders.run(results, environment=environment, plan=plan)
+
+
+def picked(answer: Recommendation) -> Candidate:
+    """The pick, which must be there."""
+    assert answer.pick is not None, answer.binding
+    return answer.pick
+
+
+def value(metric: Metric) -> float:
+    """A number that must be known."""
+    assert not isinstance(metric, Absent)
+    return metric.value
+
+
+def step(candidate: Candidate, name: str) -> str:
+    """The value of one step of a candidate's way."""
+    (found,) = [s.value for s in candidate.trail if s.name == name]
+    return found
+
+
+MINE: dict[str, Any] = {"parameters": None, "flops_per_sample": None, "workload": "mine"}

@@ -30,11 +30,10 @@ from dlbench.analysis.recommend import (
     words,
 )
 from dlbench.core import recommendation
-from dlbench.core.catalog import Offer
+from dlbench.core.catalog import Catalog, Offer
 from dlbench.core.errors import UsageError
 from dlbench.core.recommendation import (
     BuyOrRent,
-    Candidate,
     Constraint,
     Evidence,
     Need,
@@ -49,7 +48,6 @@ from dlbench.core.types import (
     Estimated,
     Interval,
     Measured,
-    Metric,
     Mode,
     PeakMemory,
     Policy,
@@ -62,28 +60,7 @@ from dlbench.frameworks import onnxruntime
 from dlbench.store import codec
 from tests import builders
 from tests import recommending as r
-
-
-def picked(answer: Recommendation) -> Candidate:
-    """The pick, which must be there."""
-    assert answer.pick is not None, answer.binding
-    return answer.pick
-
-
-def value(metric: Metric) -> float:
-    """A number that must be known."""
-    assert not isinstance(metric, Absent)
-    return metric.value
-
-
-def step(candidate: Candidate, name: str) -> str:
-    """The value of one step of a candidate's way."""
-    (found,) = [s.value for s in candidate.trail if s.name == name]
-    return found
-
-
-MINE: dict[str, Any] = {"parameters": None, "flops_per_sample": None, "workload": "mine"}
-
+from tests.recommending import MINE, picked, step, value
 
 # --- evidence -------------------------------------------------------------------------------
 
@@ -998,23 +975,29 @@ METERED = evidence.Rate(
 )
 
 
+def metered_work(asked: Need, offered: Offer, catalog_: Catalog) -> estimate.Fitted:
+    """The work of a need on an offer, whose joules a sample a meter has counted."""
+    work = job.read(asked, ())
+    kind = "gpu" if offered.accelerator else "cpu"
+    return estimate.Fitted(
+        need=asked,
+        job=work,
+        draws=simulate.draws(0),
+        found=(),
+        room=memory.Room(
+            models=memory.peak_models(work, asked, (), kind), usable_mib=30_000.0, wanted=8
+        ),
+        rate=METERED,
+        scale=scaling.together(offered, work, asked, (), catalog_),
+    )
+
+
 def test_a_processors_meter_is_not_counted_beside_its_own_host() -> None:
     """1,000 s of work are the meter's, 0.05 J a sample; the host's 40 W are for 360 s of set-up."""
     asked = r.need(set_up_min=[6, 6])
     found = {}
     for offered, catalog_ in ((r.cpu(), r.of(r.cpu())), (r.offer(), r.of(r.offer()))):
-        work = job.read(asked, ())
-        fitted = estimate.Fitted(
-            need=asked,
-            job=work,
-            draws=simulate.draws(0),
-            found=(),
-            room=memory.Room(
-                models=memory.peak_models(work, asked, (), "cpu"), usable_mib=30_000.0, wanted=8
-            ),
-            rate=METERED,
-            scale=scaling.together(offered, work, asked, (), catalog_),
-        )
+        fitted = metered_work(asked, offered, catalog_)
         choice = estimate.Choice(offer=offered, spot=False, device=None, place=None)
         simulated = estimate.training(choice, fitted)
         found[offered.accelerator] = value(simulated.candidate.energy_j)
@@ -1025,18 +1008,7 @@ def test_a_processors_meter_is_not_counted_beside_its_own_host() -> None:
 def test_the_way_of_metered_energy_has_what_several_devices_add_to_it() -> None:
     """Four that do 2.89 times as much as one draw 4 / 2.89 times as many joules a sample."""
     asked, offered = r.need(), r.offer(accelerator_count=4.0, vcpus=1.0, spot_usd_per_h=0.1)
-    work = job.read(asked, ())
-    fitted = estimate.Fitted(
-        need=asked,
-        job=work,
-        draws=simulate.draws(0),
-        found=(),
-        room=memory.Room(
-            models=memory.peak_models(work, asked, (), "gpu"), usable_mib=30_000.0, wanted=8
-        ),
-        rate=METERED,
-        scale=scaling.together(offered, work, asked, (), r.of(offered)),
-    )
+    fitted = metered_work(asked, offered, r.of(offered))
     for spot, again in ((False, ""), (True, ", of what is done again too")):
         choice = estimate.Choice(offer=offered, spot=spot, device=None, place=None)
         simulated = estimate.training(choice, fitted)

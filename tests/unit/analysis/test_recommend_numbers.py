@@ -10,9 +10,8 @@ import pytest
 
 from dlbench.analysis.recommend import job, memory, needs, roofline
 from dlbench.core.catalog import Offer
-from dlbench.core.recommendation import Candidate, Constraint, Evidence, Need, Recommendation
+from dlbench.core.recommendation import Constraint, Evidence, Need
 from dlbench.core.types import (
-    Absent,
     Estimated,
     Interval,
     Metric,
@@ -23,33 +22,15 @@ from dlbench.core.types import (
     Scenario,
 )
 from tests import recommending as r
+from tests.recommending import MINE, picked, step, value
 
-MINE: dict[str, Any] = {"parameters": None, "flops_per_sample": None, "workload": "mine"}
 J_PER_KWH = 3.6e6
-
-
-def picked(answer: Recommendation) -> Candidate:
-    """The pick, which must be there."""
-    assert answer.pick is not None, answer.binding
-    return answer.pick
-
-
-def value(metric: Metric) -> float:
-    """A number that must be known."""
-    assert not isinstance(metric, Absent)
-    return metric.value
 
 
 def interval(metric: Metric) -> Interval:
     """Its range."""
     assert isinstance(metric, Estimated)
     return metric.interval
-
-
-def step(candidate: Candidate, name: str) -> str:
-    """The value of one step of a candidate's way."""
-    (found,) = [s.value for s in candidate.trail if s.name == name]
-    return found
 
 
 def first(text: str) -> float:

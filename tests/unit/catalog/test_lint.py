@@ -16,14 +16,19 @@ from dlbench.core.types import Absent
 TODAY = date(2026, 11, 25)
 
 
-def rules(**changes: Any) -> set[str]:
-    """The rules that a good row breaks after ``changes``."""
+def found(instance_type: str, **changes: Any) -> list[lint.Finding]:
+    """What is said of a good row of a type after ``changes``."""
     shipped = catalog.shipped()
-    good = next(o for o in shipped.offers if o.instance_type == "g6.xlarge")
+    good = next(o for o in shipped.offers if o.instance_type == instance_type)
     changed = replace(good, as_of="2026-11-24", **changes)
     others = tuple(o for o in shipped.offers if o is not good)
-    found = lint.check(replace(shipped, offers=(*others, changed)), TODAY)
-    return {f.rule for f in found if f.offer == changed.name}
+    everything = lint.check(replace(shipped, offers=(*others, changed)), TODAY)
+    return [f for f in everything if f.offer == changed.name]
+
+
+def rules(**changes: Any) -> set[str]:
+    """The rules that a good row breaks after ``changes``."""
+    return {f.rule for f in found("g6.xlarge", **changes)}
 
 
 def test_a_good_row_breaks_no_rule() -> None:
@@ -64,12 +69,7 @@ def test_a_dear_machine_without_accelerators_is_no_placeholder() -> None:
 
 def p5(**changes: Any) -> list[str]:
     """What is absurdly low of AWS's machine of eight H100, for 55 USD an hour, after ``changes``."""
-    shipped = catalog.shipped()
-    good = next(o for o in shipped.offers if o.instance_type == "p5.48xlarge")
-    changed = replace(good, as_of="2026-11-24", **changes)
-    others = tuple(o for o in shipped.offers if o is not good)
-    found = lint.check(replace(shipped, offers=(*others, changed)), TODAY)
-    return [f.sentence for f in found if f.offer == changed.name and f.rule == "absurdly-low"]
+    return [f.sentence for f in found("p5.48xlarge", **changes) if f.rule == "absurdly-low"]
 
 
 def test_a_price_that_nobody_can_sell_at_is_an_error() -> None:
