@@ -122,11 +122,18 @@ def translated(*, cuda: bool) -> Iterator[None]:
     """ONNX Runtime's ways of saying that memory is gone, as ours."""
     try:
         yield
-    except Exception as error:
-        # Its errors are all children of Exception itself, and C++'s own come as RuntimeError.
+    except _errors() as error:
         if not any(words in str(error) for words in OUT_OF_MEMORY):
             raise
         raise _subject.out_of_memory(error, cuda=cuda) from error
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """The library's errors, each a child of Exception itself, and what C++'s own become in Python."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as native
+
+    own = (x for x in vars(native).values() if isinstance(x, type) and issubclass(x, Exception))
+    return (RuntimeError, MemoryError, *own)
 
 
 def export(torch: Any, model: Any, arrays: Sequence[Any], path: Path) -> None:  # noqa: ANN401

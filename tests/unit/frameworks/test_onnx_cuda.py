@@ -69,6 +69,18 @@ def test_a_full_card_is_out_of_memory_and_no_broken_provider() -> None:
         _opened(Pretended(full=True))
 
 
+@pytest.mark.parametrize("name", ["Fail", "RuntimeException", "EPFail"])
+def test_the_librarys_own_errors_are_read(name: str) -> None:
+    """They share no parent below Exception; one that tells of no memory stays what it is."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as native
+
+    raised: type[Exception] = getattr(native, name)
+    with pytest.raises(DeviceOutOfMemoryError), adapter.translated(cuda=True):
+        raise raised("BFCArena: Failed to allocate memory for requested buffer of size 1024")
+    with pytest.raises(raised), adapter.translated(cuda=True):
+        raise raised("Invalid rank for input")
+
+
 @pytest.mark.parametrize(
     ("built", "advice"),
     [(True, "onnxruntime-gpu[cuda,cudnn]"), (False, "pip uninstall onnxruntime")],
